@@ -1,0 +1,15 @@
+"""BERT for TensorFlow 2 and Keras 3."""
+
+import os
+
+# Before TensorFlow is first imported: without these it greets every run with
+# a page of notes on its own build. A value set by the user stays.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+
+from bert_tf.config import BertConfig  # noqa: E402
+from bert_tf.modeling import BertModel  # noqa: E402
+from bert_tf.tokenization import FullTokenizer  # noqa: E402
+
+__version__ = "0.1.0"
+__all__ = ["BertConfig", "BertModel", "FullTokenizer"]

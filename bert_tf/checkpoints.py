@@ -1,0 +1,236 @@
+"""Checkpoints in the original's format: variables by name.
+
+A checkpoint is a prefix such as `out/model.ckpt-343` of two files,
+`….index` and `….data-00000-of-00001`, that TensorFlow 1 wrote and reads by
+variable name. As every `variable.path` of our models *is* the original's name,
+loading and saving need no table of names. What training adds:
+
+    <variable>/adam_m, <variable>/adam_v     the optimizer's moments
+    global_step                              int64, batches read so far
+    bert_tf/…                                what only this package reads
+"""
+
+import dataclasses
+import os
+import re
+import tempfile
+
+import tensorflow as tf
+
+from bert_tf import files
+from bert_tf.errors import UserError
+
+ENCODER_SCOPE = "bert/"
+_TRAINING_STATE = re.compile(r"(/adam_[mv]|^global_step|^bert_tf/.*)$")
+
+
+@dataclasses.dataclass(frozen=True)
+class LoadReport:
+    """What `load_weights` did, by variable name.
+
+    Attributes:
+        loaded: read from the checkpoint.
+        missing: in the model, not in the checkpoint; left as they were.
+        unexpected: in the checkpoint, not in the model; not read. The state
+            of training (moments, global_step) is not counted.
+    """
+
+    loaded: list
+    missing: list
+    unexpected: list
+
+
+class Checkpoint:
+    """A checkpoint opened for reading.
+
+    Raises:
+        UserError: there is none at `prefix`, or its index is damaged.
+    """
+
+    def __init__(self, prefix: str):
+        self.prefix = prefix
+        if not files.exists(prefix + ".index"):
+            raise UserError(_why_not_found(prefix))
+        try:
+            self._reader = tf.train.load_checkpoint(prefix)
+            shapes = self._reader.get_variable_to_shape_map()
+            self.shapes = {name: tuple(shapes[name]) for name in shapes}
+        except (tf.errors.OpError, ValueError, RuntimeError) as error:
+            raise self._damaged(error) from None
+
+    def read(self, name: str):
+        """The value of one variable, a NumPy array."""
+        try:
+            return self._reader.get_tensor(name)
+        except (tf.errors.OpError, ValueError, RuntimeError) as error:
+            raise self._damaged(error, name) from None
+
+    def _damaged(self, error, name=None):
+        reason = str(getattr(error, "message", error)).split("\n")[0]
+        which = f" at {name}" if name else ""
+        return UserError(
+            f"{self.prefix}: the checkpoint is damaged{which}: {reason}"
+        )
+
+
+def _why_not_found(prefix):
+    if files.is_folder(prefix):
+        return (
+            f"{prefix}: this is a folder; a checkpoint is named by its "
+            f"prefix, such as {os.path.join(prefix, 'bert_model.ckpt')}"
+        )
+    stem = re.sub(r"\.(index|meta|data-\d+-of-\d+)$", "", prefix)
+    if stem != prefix and files.exists(stem + ".index"):
+        return f"{prefix}: this is one file of a checkpoint; write {stem}"
+    return f"{prefix}: no such checkpoint ({prefix}.index does not exist)"
+
+
+def load_weights(model, prefix: str) -> LoadReport:
+    """Reads every variable of a model that a checkpoint holds.
+
+    A variable outside the encoder, a head's, may be missing: it keeps its
+    initial value and stands in the report. Nothing is assigned before all
+    values have been read.
+
+    Args:
+        model: a Keras model whose variable paths are the original's names.
+        prefix: of a checkpoint in the original's format.
+
+    Returns:
+        A `LoadReport`.
+
+    Raises:
+        UserError: the checkpoint cannot be read, a variable of the encoder is
+            missing, or a shape differs (naming the first, and both shapes).
+    """
+    checkpoint = Checkpoint(prefix)
+    variables = {v.path: v for v in model.trainable_variables}
+    missing = [name for name in variables if name not in checkpoint.shapes]
+    absent = [name for name in missing if name.startswith(ENCODER_SCOPE)]
+    if absent:
+        raise UserError(
+            f"{prefix}: {len(absent)} of the encoder's variables are not in "
+            f"the checkpoint, {absent[0]} first; it holds "
+            f"{_some(sorted(checkpoint.shapes))}"
+        )
+    loaded = [name for name in variables if name in checkpoint.shapes]
+    values = read_matching(
+        checkpoint, {name: variables[name].shape for name in loaded}
+    )
+    for name, value in values.items():
+        variables[name].assign(value)
+    unexpected = sorted(
+        name
+        for name in checkpoint.shapes
+        if name not in variables and not _TRAINING_STATE.search(name)
+    )
+    return LoadReport(loaded, missing, unexpected)
+
+
+def read_matching(checkpoint: Checkpoint, shapes: dict) -> dict:
+    """Reads the variables of `shapes`, {name: shape}, and all or none.
+
+    Raises:
+        UserError: one is missing or has another shape.
+    """
+    for name, shape in shapes.items():
+        if name not in checkpoint.shapes:
+            raise UserError(f"{checkpoint.prefix}: {name} is missing")
+        if tuple(shape) != checkpoint.shapes[name]:
+            raise UserError(
+                f"{checkpoint.prefix}: {name} has shape "
+                f"{list(checkpoint.shapes[name])}, the model needs "
+                f"{list(shape)}: checkpoint and model differ in size"
+            )
+    return {name: checkpoint.read(name) for name in shapes}
+
+
+def _some(names, most=3):
+    names = list(names)
+    rest = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + rest
+
+
+def save_checkpoint(model, prefix: str):
+    """Writes a model's variables under the original's names."""
+    write_checkpoint(
+        prefix, {v.path: v.value for v in model.trainable_variables}
+    )
+
+
+def write_checkpoint(prefix: str, tensors: dict):
+    """Writes {name: tensor} as one checkpoint, whole or not at all.
+
+    The files are written in a temporary folder beside the target and renamed,
+    the index last: without its index there is no checkpoint to be found.
+    """
+    folder, base = os.path.split(prefix)
+    folder = folder or "."
+    files.make_folder(folder)
+    if files.is_remote(folder):
+        _save(prefix, tensors)
+        return
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as scratch:
+        try:
+            _save(os.path.join(scratch, base), tensors)
+        except tf.errors.OpError as error:
+            reason = (error.message or "").split("\n")[0]
+            raise OSError(
+                None, f"the checkpoint could not be written: {reason}", prefix
+            ) from None
+        for name in sorted(os.listdir(scratch)):  # data-… before index
+            files.move(os.path.join(scratch, name), os.path.join(folder, name))
+
+
+def _save(prefix, tensors):
+    tf.raw_ops.SaveV2(
+        prefix=prefix,
+        tensor_names=list(tensors),
+        shape_and_slices=[""] * len(tensors),
+        tensors=[tf.convert_to_tensor(tensor) for tensor in tensors.values()],
+    )
+
+
+class CheckpointFolder:
+    """The checkpoints `model.ckpt-N` of one run, N being the step.
+
+    Args:
+        folder: of the run.
+        max_to_keep: older ones are removed after a new one is complete.
+    """
+
+    def __init__(self, folder: str, max_to_keep: int = 5):
+        self.folder = folder
+        self.max_to_keep = max_to_keep
+
+    def latest(self):
+        """Prefix of the newest checkpoint, or None."""
+        return tf.train.latest_checkpoint(self.folder)
+
+    def save(self, tensors: dict, step: int) -> str:
+        """Writes `model.ckpt-step`, then names it in the file `checkpoint`."""
+        base = f"model.ckpt-{step}"
+        prefix = os.path.join(self.folder, base)
+        write_checkpoint(prefix, tensors)
+        others = [name for name in self._listed() if name != base]
+        kept = (others + [base])[-self.max_to_keep :]
+        files.write_text(
+            os.path.join(self.folder, "checkpoint"),
+            f'model_checkpoint_path: "{base}"\n'
+            + "".join(f'all_model_checkpoint_paths: "{b}"\n' for b in kept),
+        )
+        for name in set(others) - set(kept):
+            self._remove(name)
+        return prefix
+
+    def _listed(self):
+        state = tf.train.get_checkpoint_state(self.folder)
+        paths = state.all_model_checkpoint_paths if state else []
+        return [os.path.basename(path) for path in paths]
+
+    def _remove(self, base):
+        # The index first: what is half removed must not look complete.
+        for suffix in (".index", ".data-00000-of-00001", ".meta"):
+            path = os.path.join(self.folder, base + suffix)
+            if files.exists(path):
+                files.remove(path)

@@ -1,0 +1,124 @@
+"""BertConfig: the shape of one BERT model, as stored in `bert_config.json`."""
+
+import dataclasses
+import json
+import logging
+
+from bert_tf import files
+from bert_tf.errors import UserError
+
+# The original also takes "" and null for "linear".
+ACTIVATION_NAMES = ("gelu", "relu", "tanh", "linear", "", None)
+
+_SIZES = (
+    "vocab_size",
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "intermediate_size",
+    "max_position_embeddings",
+    "type_vocab_size",
+)
+_RATES = ("hidden_dropout_prob", "attention_probs_dropout_prob")
+
+
+@dataclasses.dataclass(frozen=True)
+class BertConfig:
+    """Hyper-parameters that fix a BERT network's variables and arithmetic.
+
+    Field names, meanings and defaults are those of `bert_config.json` as
+    released with google-research/bert, so those files load unchanged.
+
+    Attributes:
+        vocab_size: number of WordPieces; rows of the word embedding table.
+        hidden_size: width D of every layer; a multiple of
+            `num_attention_heads`.
+        num_hidden_layers: number of transformer layers.
+        num_attention_heads: number of heads N in each layer.
+        intermediate_size: width of the feed-forward layer.
+        hidden_act: "gelu", "relu", "tanh" or "linear"; feed-forward
+            activation. The pooler always uses tanh.
+        hidden_dropout_prob: dropout after embeddings, attention output and
+            feed-forward output, 0 up to but not including 1.
+        attention_probs_dropout_prob: dropout on attention probabilities.
+        max_position_embeddings: longest sequence the model can read.
+        type_vocab_size: number of segment ids. The default, 16, is the
+            original's; every released model has 2.
+        initializer_range: standard deviation of the truncated normal that
+            initializes every weight matrix.
+
+    Raises:
+        UserError: a value is not of its kind, or `hidden_size` is not a
+            multiple of `num_attention_heads`.
+    """
+
+    vocab_size: int
+    hidden_size: int = 768
+    num_hidden_layers: int = 12
+    num_attention_heads: int = 12
+    intermediate_size: int = 3072
+    hidden_act: str = "gelu"
+    hidden_dropout_prob: float = 0.1
+    attention_probs_dropout_prob: float = 0.1
+    max_position_embeddings: int = 512
+    type_vocab_size: int = 16
+    initializer_range: float = 0.02
+
+    def __post_init__(self):
+        for name in _SIZES:
+            value = getattr(self, name)
+            # bool is an int in Python, but `true` is no size in JSON.
+            if type(value) is not int or value < 1:
+                raise UserError(
+                    f"{name} must be a positive whole number. "
+                    f"Received: {value!r}"
+                )
+        for name in _RATES:
+            value = getattr(self, name)
+            if not isinstance(value, (int, float)) or not 0 <= value < 1:
+                raise UserError(
+                    f"{name} must be at least 0 and below 1. "
+                    f"Received: {value!r}"
+                )
+        if self.hidden_size % self.num_attention_heads:
+            raise UserError(
+                "hidden_size must be a multiple of num_attention_heads. "
+                f"Received: hidden_size={self.hidden_size}, "
+                f"num_attention_heads={self.num_attention_heads}"
+            )
+        if self.hidden_act not in ACTIVATION_NAMES:
+            raise UserError(
+                "hidden_act must be one of gelu, relu, tanh, linear. "
+                f"Received: {self.hidden_act!r}"
+            )
+
+    @classmethod
+    def from_dict(cls, values: dict) -> "BertConfig":
+        """Builds a config; keys that it does not know are logged, not kept."""
+        fields = {field.name for field in dataclasses.fields(cls)}
+        unused = sorted(set(values) - fields)
+        if unused:
+            logging.info("bert_config keys not used: %s", ", ".join(unused))
+        if "vocab_size" not in values:
+            raise UserError("vocab_size is missing")
+        return cls(**{k: v for k, v in values.items() if k in fields})
+
+    @classmethod
+    def from_json_file(cls, path: str) -> "BertConfig":
+        """Reads a `bert_config.json`; errors name the file."""
+        try:
+            values = json.loads(files.read_text(path))
+            if not isinstance(values, dict):
+                raise UserError("a JSON object of settings is needed")
+            return cls.from_dict(values)
+        except json.JSONDecodeError as error:
+            raise UserError(
+                f"{path}:{error.lineno}: not JSON: {error.msg}"
+            ) from None
+        except UserError as error:
+            message = str(error)
+            named = message if path in message else f"{path}: {message}"
+            raise UserError(named) from None
+
+    def to_dict(self) -> dict:
+        return dataclasses.asdict(self)

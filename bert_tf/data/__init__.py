@@ -1,0 +1,1 @@
+"""From the files of each task to batches of ids."""

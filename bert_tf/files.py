@@ -1,0 +1,114 @@
+"""Files, local or remote (gs://…): read with errors that name them, written
+whole or not at all.
+
+TensorFlow is imported only for remote paths, so that configs, vocabularies
+and the Python tokenizer work without it.
+"""
+
+import contextlib
+import os
+
+from bert_tf.errors import UserError
+
+
+def is_remote(path: str) -> bool:
+    return "://" in path
+
+
+def _gfile():
+    import tensorflow as tf
+
+    return tf.io.gfile
+
+
+def exists(path: str) -> bool:
+    return _gfile().exists(path) if is_remote(path) else os.path.exists(path)
+
+
+def is_folder(path: str) -> bool:
+    return _gfile().isdir(path) if is_remote(path) else os.path.isdir(path)
+
+
+def make_folder(path: str):
+    if is_remote(path):
+        _gfile().makedirs(path)
+    else:
+        os.makedirs(path, exist_ok=True)
+
+
+def remove(path: str):
+    if is_remote(path):
+        _gfile().remove(path)
+    else:
+        os.remove(path)
+
+
+def open_binary(path: str):
+    return _gfile().GFile(path, "rb") if is_remote(path) else open(path, "rb")
+
+
+def read_lines(path: str):
+    """Yields (line number from 1, text) for each line of a UTF-8 file.
+
+    A line ends at `\\n` alone. Every `\\r` is dropped, as the original's file
+    reader does, and so is a byte order mark at the start of the file.
+
+    Raises:
+        UserError: a line is not UTF-8.
+    """
+    with open_binary(path) as reader:
+        for number, line in enumerate(reader, start=1):
+            encoding = "utf-8-sig" if number == 1 else "utf-8"
+            try:
+                text = line.decode(encoding)
+            except UnicodeDecodeError as error:
+                raise UserError(
+                    f"{path}:{number}: not UTF-8: byte 0x"
+                    f"{line[error.start]:02x} at position {error.start + 1}"
+                    " of the line"
+                ) from None
+            yield number, text.rstrip("\n").replace("\r", "")
+
+
+def read_text(path: str) -> str:
+    return "\n".join(text for _, text in read_lines(path))
+
+
+@contextlib.contextmanager
+def replacing(path: str):
+    """Gives a temporary path; what was written there becomes `path` at the end.
+
+    If the block raises, `path` is left as it was and the temporary file is
+    removed. A reader sees the old file or the new one, never a half.
+    """
+    folder, name = os.path.split(path)
+    temporary = os.path.join(folder, f".{name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        move(temporary, path)
+    except BaseException:
+        with contextlib.suppress(Exception):
+            remove(temporary)
+        raise
+
+
+def move(source: str, target: str):
+    """Renames a file over `target`, its bytes on the disk before its name."""
+    if is_remote(target):
+        _gfile().rename(source, target, overwrite=True)
+        return
+    with open(source, "rb") as reader:
+        os.fsync(reader.fileno())
+    os.replace(source, target)
+
+
+def write_text(path: str, text: str):
+    """Writes a whole UTF-8 file, or leaves the old one in place."""
+    with replacing(path) as temporary:
+        data = text.encode("utf-8")
+        if is_remote(path):
+            with _gfile().GFile(temporary, "wb") as writer:
+                writer.write(data)
+        else:
+            with open(temporary, "wb") as writer:
+                writer.write(data)

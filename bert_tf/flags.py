@@ -1,0 +1,206 @@
+"""Each flag that programs share, defined once, and how programs start.
+
+Names, defaults and meanings are the original's; what it does not have stands
+under "Not in the original".
+"""
+
+import os
+import re
+import sys
+
+from absl import app, flags, logging
+
+from bert_tf import files
+from bert_tf.config import BertConfig
+from bert_tf.errors import UserError
+from bert_tf.tokenization import FullTokenizer, check_casing
+
+FLAGS = flags.FLAGS
+
+
+def define_model_flags():
+    flags.DEFINE_string(
+        "bert_config_file",
+        None,
+        "bert_config.json of the model: the shape of its network.",
+    )
+    flags.DEFINE_string(
+        "init_checkpoint",
+        None,
+        "Prefix of the checkpoint to start from, pretrained or fine-tuned, "
+        "such as uncased_L-12_H-768_A-12/bert_model.ckpt.",
+    )
+    flags.DEFINE_string(
+        "output_dir", None, "Folder for checkpoints and results."
+    )
+
+
+def define_text_flags(max_seq_length: int):
+    flags.DEFINE_string(
+        "vocab_file", None, "vocab.txt that the model was trained with."
+    )
+    flags.DEFINE_bool(
+        "do_lower_case",
+        True,
+        "Lower-case the text and drop accents: True for uncased models, "
+        "False for cased ones.",
+    )
+    flags.DEFINE_alias("do_lower", "do_lower_case")
+    flags.DEFINE_integer(
+        "max_seq_length",
+        max_seq_length,
+        "Longest sequence in WordPieces, [CLS] and [SEP] included. Longer "
+        "texts are truncated.",
+        lower_bound=1,
+    )
+
+
+def define_training_flags():
+    flags.DEFINE_integer(
+        "train_batch_size", 32, "Examples in a training step.", lower_bound=1
+    )
+    flags.DEFINE_float(
+        "learning_rate", 5e-5, "Initial rate of Adam.", lower_bound=0.0
+    )
+    flags.DEFINE_integer(
+        "save_checkpoints_steps",
+        1000,
+        "Steps between two checkpoints.",
+        lower_bound=1,
+    )
+    flags.DEFINE_integer(
+        "iterations_per_loop",
+        1000,
+        "Steps that run on the device without a return to Python, at most.",
+        lower_bound=1,
+    )
+    # Not in the original.
+    flags.DEFINE_integer(
+        "seed",
+        12345,
+        "Of the new weights, the order of examples and dropout.",
+        lower_bound=0,
+        upper_bound=2**31 - 1,
+    )
+
+
+def define_fine_tuning_flags():
+    flags.DEFINE_float(
+        "num_train_epochs",
+        3.0,
+        "How often training sees each example; may be a fraction.",
+        lower_bound=0.0,
+    )
+    flags.DEFINE_float(
+        "warmup_proportion",
+        0.1,
+        "Part of the steps in which the learning rate rises to its value.",
+        lower_bound=0.0,
+        upper_bound=1.0,
+    )
+
+
+def define_batch_size_flag(mode: str, examples: str):
+    flags.DEFINE_integer(
+        f"{mode}_batch_size",
+        8,
+        f"{examples} in a batch. Changes speed and memory, not results.",
+        lower_bound=1,
+    )
+
+
+def define_tpu_flags():
+    flags.DEFINE_bool("use_tpu", False, "Run on a TPU instead of CPU or GPU.")
+    flags.DEFINE_string("tpu_name", None, "Name or grpc:// address of the TPU.")
+    flags.DEFINE_string("tpu_zone", None, "Its zone in Google Cloud.")
+    flags.DEFINE_string("gcp_project", None, "Its project in Google Cloud.")
+    flags.DEFINE_string(
+        "master", None, "Address of the TPU where --tpu_name is not given."
+    )
+    flags.DEFINE_integer("num_tpu_cores", 8, "Cores of the TPU.", lower_bound=1)
+
+
+def require(*names: str):
+    """Raises UserError unless each of these flags was given a value."""
+    missing = [f"--{name}" for name in names if FLAGS[name].value is None]
+    if missing:
+        raise UserError(f"{', '.join(missing)} must be given")
+
+
+def require_existing(*names: str):
+    """Raises UserError unless each flag, if given, names what exists."""
+    for name in names:
+        path = FLAGS[name].value
+        if path is not None and not files.exists(path):
+            raise UserError(f"--{name}={path}: no such file or folder")
+
+
+def read_model_files():
+    """(BertConfig, FullTokenizer) of the flags, checked against each other.
+
+    Raises:
+        UserError: a file is missing or wrong, the vocabulary does not fit the
+            model, the casing contradicts the vocabulary, or sequences are
+            longer than the model's.
+    """
+    require_existing("bert_config_file", "vocab_file")
+    config = BertConfig.from_json_file(FLAGS.bert_config_file)
+    tokenizer = FullTokenizer(FLAGS.vocab_file, FLAGS.do_lower_case)
+    num_ids = max(tokenizer.vocab.values()) + 1
+    if num_ids > config.vocab_size:
+        raise UserError(
+            f"--vocab_file={FLAGS.vocab_file} has {num_ids} entries, more "
+            f"than the vocab_size={config.vocab_size} of "
+            f"{FLAGS.bert_config_file}"
+        )
+    check_casing(tokenizer.vocab, FLAGS.do_lower_case)
+    if FLAGS.max_seq_length > config.max_position_embeddings:
+        raise UserError(
+            f"--max_seq_length={FLAGS.max_seq_length} exceeds the "
+            f"max_position_embeddings={config.max_position_embeddings} of "
+            f"{FLAGS.bert_config_file}"
+        )
+    return config, tokenizer
+
+
+def values() -> dict:
+    """{name: value} of the program's own and the shared flags."""
+    modules = FLAGS.flags_by_module_dict()
+    own = [
+        module
+        for module in modules
+        if module.startswith("bert_tf") or module == sys.argv[0]
+    ]
+    return {flag.name: flag.value for m in own for flag in modules[m]}
+
+
+def _parse(argv):
+    try:
+        return FLAGS(argv)
+    except flags.Error as error:
+        _exit(re.sub(r"\s+", " ", str(error)))
+
+
+def _exit(message):
+    print(f"{os.path.basename(sys.argv[0])}: {message}", file=sys.stderr)
+    sys.exit(1)
+
+
+def run(main):
+    """Runs `main()` with parsed flags; a user's mistake ends in one line."""
+
+    def guarded(argv):
+        if len(argv) > 1:
+            _exit(f"{argv[1]}: not a flag (flags start with --)")
+        if FLAGS["verbosity"].using_default_value:
+            logging.set_verbosity(logging.INFO)
+        try:
+            main()
+        except UserError as error:
+            _exit(error)
+        except OSError as error:
+            if error.filename is None:
+                raise
+            _exit(f"{error.filename}: {error.strerror}")
+
+    app.run(guarded, flags_parser=_parse)

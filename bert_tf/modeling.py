@@ -1,0 +1,96 @@
+"""BertModel: token ids in, one vector per token and one per text out."""
+
+import keras
+from keras import ops
+
+from bert_tf.config import BertConfig
+from bert_tf.layers import Embeddings, Encoder, Pooler
+
+
+@keras.saving.register_keras_serializable(package="bert_tf")
+class BertModel(keras.Model):
+    """The BERT encoder (Devlin et al. 2018, https://arxiv.org/abs/1810.04805).
+
+    Every variable exists as soon as the model does, and its `path` is its name
+    in the original checkpoints.
+
+    Args:
+        config: a `BertConfig`.
+
+    Call arguments:
+        inputs: dict of int32 tensors [B, S]: `input_ids`, and optionally
+            `input_mask` (default: all ones) and `segment_ids` (all zeros); or
+            the tensor of `input_ids` alone.
+
+        training: bool, whether dropout drops.
+        seed: int32 [2] that dropout masks are drawn from, or None for the
+            state of Keras' generators.
+
+    Returns:
+        A dict:
+            sequence_output: float [B, S, D], the last layer.
+            pooled_output: float [B, D], `tanh(dense(first token))`.
+            embedding_output: float [B, S, D], input of the first layer.
+            all_encoder_layers: list of float [B, S, D], one for each layer.
+
+    Raises:
+        ValueError: S is known and exceeds `max_position_embeddings`.
+
+    Example:
+
+        model = BertModel(BertConfig(vocab_size=30522, type_vocab_size=2))
+        outputs = model({"input_ids": [[101, 7592, 102]]})
+    """
+
+    def __init__(self, config: BertConfig, **kwargs):
+        kwargs.setdefault("name", "bert")
+        super().__init__(**kwargs)
+        self.config = config
+        self.embeddings = Embeddings(config, name="embeddings")
+        self.encoder = Encoder(config, name="encoder")
+        self.pooler = Pooler(config, name="pooler")
+        self.build()
+
+    def build(self, input_shape=None):
+        hidden_shape = (None, None, self.config.hidden_size)
+        self.embeddings.build()
+        self.encoder.build(hidden_shape)
+        self.pooler.build(hidden_shape)
+
+    def call(self, inputs, training=None, seed=None):
+        if not isinstance(inputs, dict):
+            inputs = {"input_ids": inputs}
+        input_ids = ops.convert_to_tensor(inputs["input_ids"], "int32")
+        input_mask = inputs.get("input_mask", ops.ones_like(input_ids))
+        segment_ids = inputs.get("segment_ids", ops.zeros_like(input_ids))
+        self._check_length(input_ids.shape[1])
+
+        embedding_output = self.embeddings(
+            input_ids, segment_ids, training=training, seed=seed
+        )
+        all_encoder_layers = self.encoder(
+            embedding_output, input_mask, training=training, seed=seed
+        )
+        sequence_output = all_encoder_layers[-1]
+        return {
+            "sequence_output": sequence_output,
+            "pooled_output": self.pooler(sequence_output),
+            "embedding_output": embedding_output,
+            "all_encoder_layers": all_encoder_layers,
+        }
+
+    def _check_length(self, length):
+        limit = self.config.max_position_embeddings
+        if length is not None and length > limit:
+            raise ValueError(
+                "The sequence length must not exceed max_position_embeddings. "
+                f"Received: length={length}, max_position_embeddings={limit}"
+            )
+
+    def get_config(self):
+        return {**super().get_config(), "config": self.config.to_dict()}
+
+    @classmethod
+    def from_config(cls, config):
+        config = dict(config)
+        return cls(BertConfig.from_dict(config.pop("config")), **config)

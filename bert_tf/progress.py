@@ -1,0 +1,76 @@
+"""What a person sees of a running training: a bar, or lines in a log."""
+
+import sys
+import time
+
+import keras
+from absl import logging
+
+SECONDS_BETWEEN_LINES = 10.0
+
+
+def format_seconds(seconds: float) -> str:
+    """3 725 s -> "1:02:05"; 65 s -> "1:05"."""
+    minutes, seconds = divmod(int(seconds + 0.5), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}:{minutes:02d}:{seconds:02d}"
+    return f"{minutes}:{seconds:02d}"
+
+
+class Progress(keras.callbacks.Callback):
+    """Shows step, loss, learning rate, examples/s and the time left.
+
+    A bar that rewrites its line where `stream` is a terminal; elsewhere a log
+    line now and then, for files and pipes.
+
+    Args:
+        batch_size: examples in a step.
+        stream: where the bar goes; default: standard error.
+    """
+
+    def __init__(self, batch_size: int, stream=None):
+        super().__init__()
+        self.batch_size = batch_size
+        self.stream = stream or sys.stderr
+        self.is_terminal = self.stream.isatty()
+
+    def on_train_begin(self, logs=None):
+        self.start_step = self.params["start"]
+        self.last_line = time.monotonic()
+        # The first steps build the graph; they would spoil the forecast.
+        self.steps = self.seconds = 0
+
+    def on_train_batch_end(self, step, logs):
+        is_first = step - logs["steps"] == self.start_step
+        if not is_first:
+            self.steps += logs["steps"]
+            self.seconds += logs["seconds"]
+        text = self._describe(step, logs)
+        is_last = step == self.params["steps"]
+        if self.is_terminal:
+            end = "\n" if is_last else ""
+            self.stream.write(f"\r{self._bar(step)} {text}\033[K{end}")
+            self.stream.flush()
+            return
+        due = time.monotonic() - self.last_line > SECONDS_BETWEEN_LINES
+        if due or is_first or is_last:
+            logging.info(text)
+            self.last_line = time.monotonic()
+
+    def _describe(self, step, logs):
+        total = self.params["steps"]
+        # Without a second measurement the first is the best there is.
+        steps = self.steps or logs["steps"]
+        seconds = max(self.seconds or logs["seconds"], 1e-6)
+        left = (total - step) * seconds / steps
+        return (
+            f"step {step}/{total}  loss {logs['loss']:.4f}  "
+            f"lr {logs['learning_rate']:.2e}  "
+            f"{steps * self.batch_size / seconds:.1f} examples/s  "
+            f"{format_seconds(left)} left"
+        )
+
+    def _bar(self, step, width=20):
+        done = width * step // self.params["steps"]
+        return "[" + "=" * done + "." * (width - done) + "]"

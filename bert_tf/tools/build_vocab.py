@@ -1,0 +1,91 @@
+"""Learns a WordPiece vocabulary from text.
+
+    python -m bert_tf.tools.build_vocab --input_file='corpus/*.txt' \\
+        --output_file=vocab.txt --vocab_size=8000
+
+The words are those of our own tokenizer, so the pieces fit what it will be
+asked to cut. The learner is tensorflow-text's: it keeps the pieces that stand
+in the most words, and every frequent character, so that few words are [UNK].
+"""
+
+import collections
+
+import tensorflow as tf
+from absl import flags, logging
+from tensorflow_text.tools.wordpiece_vocab import (
+    wordpiece_tokenizer_learner_lib as learner,
+)
+
+from bert_tf import files
+from bert_tf import flags as shared_flags
+from bert_tf.errors import UserError
+from bert_tf.tokenization import BasicTokenizer
+
+FLAGS = flags.FLAGS
+MIN_COUNT = 2  # A piece that stands once in all the text helps no other word.
+
+flags.DEFINE_string(
+    "input_file", None, "Text files, patterns such as a/*.txt; commas between."
+)
+flags.DEFINE_string("output_file", None, "The vocabulary to write.")
+flags.DEFINE_integer(
+    "vocab_size",
+    30522,
+    "Entries at most, special ones included.",
+    lower_bound=10,
+)
+flags.DEFINE_bool(
+    "do_lower_case", True, "Lower-case the text and drop accents."
+)
+flags.DEFINE_integer(
+    "num_unused",
+    99,
+    "Entries [unusedN] kept free for words of your own.",
+    lower_bound=0,
+)
+
+
+def special_tokens(num_unused: int) -> list:
+    """In the order of the released vocabularies: [PAD] is 0."""
+    unused = [f"[unused{i}]" for i in range(num_unused)]
+    return ["[PAD]", *unused, "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+
+
+def count_words(paths: list, do_lower_case: bool) -> collections.Counter:
+    tokenizer = BasicTokenizer(do_lower_case)
+    counts = collections.Counter()
+    for path in paths:
+        for _, line in files.read_lines(path):
+            counts.update(tokenizer.tokenize(line))
+    return counts
+
+
+def main():
+    shared_flags.require("input_file", "output_file")
+    paths = []
+    for pattern in FLAGS.input_file.split(","):
+        found = sorted(tf.io.gfile.glob(pattern))
+        if not found:
+            raise UserError(f"--input_file: no file matches {pattern}")
+        paths += found
+    counts = count_words(paths, FLAGS.do_lower_case)
+    if not counts:
+        raise UserError(f"--input_file={FLAGS.input_file}: no words in there")
+    logging.info(
+        "%d words, %d different ones", sum(counts.values()), len(counts)
+    )
+    # Sorted, so that the order of the files cannot change the vocabulary.
+    vocab = learner.learn(
+        sorted(counts.items()),
+        FLAGS.vocab_size,
+        special_tokens(FLAGS.num_unused),
+        lower_thresh=MIN_COUNT,
+    )
+    files.write_text(
+        FLAGS.output_file, "".join(f"{token}\n" for token in vocab)
+    )
+    logging.info("%d entries written to %s", len(vocab), FLAGS.output_file)
+
+
+if __name__ == "__main__":
+    shared_flags.run(main)

@@ -1,0 +1,378 @@
+"""Fine-tunes BERT on labelled texts, evaluates it, and labels new texts.
+
+    python run_classifier.py --task_name=sms --do_train --do_eval \\
+        --do_predict --output_dir=/tmp/sms
+
+runs on the bundled data and model. With Google's files:
+
+    python run_classifier.py --task_name=mrpc --data_dir=glue/MRPC \\
+        --vocab_file=$BERT/vocab.txt \\
+        --bert_config_file=$BERT/bert_config.json \\
+        --init_checkpoint=$BERT/bert_model.ckpt --do_train --do_eval \\
+        --output_dir=/tmp/mrpc
+"""
+
+import functools
+import time
+
+import keras
+import numpy as np
+from absl import flags, logging
+
+from bert_tf import checkpoints, distribution, files, pretrained, training
+from bert_tf import flags as shared_flags
+from bert_tf.data import features
+from bert_tf.errors import UserError
+from bert_tf.optimization import AdamWeightDecay, WarmupLinearDecay
+from bert_tf.progress import Progress
+from bert_tf.run_folder import RunFolder
+from bert_tf.tasks import TASKS, get_task
+
+FLAGS = flags.FLAGS
+NUM_EXAMPLES_LOGGED = 5
+
+# The three modes: the flag, the set of the task's files, the original's names.
+MODES = {"train": "train", "eval": "dev", "predict": "test"}
+
+flags.DEFINE_string(
+    "data_dir", None, "Folder with the task's files, such as train.tsv."
+)
+flags.DEFINE_string(
+    "task_name", None, f"The task: {', '.join(TASKS)}; upper or lower case."
+)
+flags.DEFINE_bool("do_train", False, "Train on the task's train set.")
+flags.DEFINE_bool("do_eval", False, "Evaluate on its dev set.")
+flags.DEFINE_bool("do_predict", False, "Label its test set.")
+shared_flags.define_model_flags()
+shared_flags.define_text_flags(max_seq_length=128)
+shared_flags.define_training_flags()
+shared_flags.define_fine_tuning_flags()
+shared_flags.define_batch_size_flag("eval", "Examples")
+shared_flags.define_batch_size_flag("predict", "Examples")
+shared_flags.define_tpu_flags()
+
+
+def main():
+    # 1. What is asked for, what the model is, and how it reads text.
+    use_demo_if_nothing_is_given()
+    modes = [mode for mode in MODES if FLAGS[f"do_{mode}"].value]
+    if not modes:
+        raise UserError(
+            "At least one of --do_train, --do_eval, --do_predict must be given"
+        )
+    shared_flags.require(
+        "task_name", "data_dir", "vocab_file", "bert_config_file", "output_dir"
+    )
+    task = get_task(FLAGS.task_name)
+    config, tokenizer = shared_flags.read_model_files()
+
+    # 2. The examples: all files are read, and wrong ones refused, before
+    #    anything is written.
+    shared_flags.require_existing("data_dir")
+    examples = {mode: read_examples(task, mode) for mode in modes}
+    num_train_steps = count_train_steps(examples.get("train", []))
+
+    # 3. The model under the strategy, with its pretrained weights.
+    strategy = distribution.make_strategy(
+        FLAGS.use_tpu,
+        FLAGS.tpu_name,
+        FLAGS.tpu_zone,
+        FLAGS.gcp_project,
+        FLAGS.master,
+    )
+    keras.utils.set_random_seed(FLAGS.seed)
+    with strategy.scope():
+        model = task.build_model(config)
+    newest = checkpoints.CheckpointFolder(FLAGS.output_dir).latest()
+    load_weights(model, newest, training_follows="train" in modes)
+    run = RunFolder(FLAGS.output_dir, task.name, task.labels)
+    run.write_record(
+        shared_flags.values(),
+        num_examples={mode: len(list_) for mode, list_ in examples.items()},
+    )
+
+    # 4. Train, evaluate, predict.
+    read = functools.partial(make_dataset, run, task, tokenizer)
+    global_step = int(newest.rsplit("-", 1)[1]) if newest else 0
+    if "train" in modes:
+        global_step = train(
+            run, task, model, strategy, read, examples["train"], num_train_steps
+        )
+    if "eval" in modes:
+        evaluate(
+            run, task, model, strategy, read, examples["eval"], global_step
+        )
+    if "predict" in modes:
+        predict(run, task, model, strategy, read, examples["predict"])
+
+
+def use_demo_if_nothing_is_given():
+    """Without any file named, the demo task runs on the bundled ones."""
+    named = ("data_dir", "vocab_file", "bert_config_file")
+    if (
+        FLAGS.task_name is None
+        or FLAGS.task_name.lower() != pretrained.DEMO_TASK
+    ):
+        return
+    if any(FLAGS[name].value is not None for name in named):
+        return
+    for name, value in pretrained.DEMO_FLAGS.items():
+        FLAGS.set_default(name, value)  # Changes no flag that was given.
+    settings = " ".join(
+        f"--{name}={FLAGS[name].value}" for name in pretrained.DEMO_FLAGS
+    )
+    logging.info("Using the bundled data and model: %s", settings)
+
+
+def read_examples(task, mode):
+    read = getattr(task.processor, f"get_{MODES[mode]}_examples")
+    examples = read(FLAGS.data_dir)
+    batch_size = FLAGS[f"{mode}_batch_size"].value
+    # A TPU wants every batch full.
+    if FLAGS.use_tpu and mode != "train":
+        examples = features.pad_to_multiple(examples, batch_size)
+    return examples
+
+
+def count_train_steps(examples):
+    """The original's rule; the part of a batch that remains is dropped."""
+    if not examples:
+        return 0
+    steps = int(len(examples) / FLAGS.train_batch_size * FLAGS.num_train_epochs)
+    if steps < 1:
+        raise UserError(
+            f"--num_train_epochs={FLAGS.num_train_epochs} of {len(examples)} "
+            f"examples in batches of --train_batch_size="
+            f"{FLAGS.train_batch_size} is less than one step"
+        )
+    return steps
+
+
+def load_weights(model, newest, training_follows):
+    """Initial weights: the newest checkpoint of the run, or --init_checkpoint.
+
+    Before a training that resumes, `train` reads the run's checkpoint itself.
+    """
+    if newest and FLAGS.init_checkpoint:
+        logging.warning(
+            "--output_dir has %s: --init_checkpoint=%s is not used",
+            newest,
+            FLAGS.init_checkpoint,
+        )
+    prefix = newest or FLAGS.init_checkpoint
+    if not prefix:
+        if not training_follows:
+            raise UserError(
+                f"--output_dir={FLAGS.output_dir}: no checkpoint here to "
+                "evaluate or predict with; give --init_checkpoint or --do_train"
+            )
+        logging.warning(
+            "No --init_checkpoint: training starts from random weights"
+        )
+        return
+    if newest is None and not files.exists(prefix + ".index"):
+        # Which flag it was matters more than what the reader says.
+        try:
+            checkpoints.Checkpoint(prefix)
+        except UserError as error:
+            raise UserError(f"--init_checkpoint={error}") from None
+    report = checkpoints.load_weights(model, prefix)
+    log_variables(model, report)
+    if report.missing and not training_follows:
+        raise UserError(
+            f"{prefix}: has no {', '.join(report.missing)}: this checkpoint "
+            "was not fine-tuned for a task; give --do_train, or a "
+            "checkpoint of such a run"
+        )
+
+
+def log_variables(model, report):
+    """Shows what comes from the checkpoint: the rest is random."""
+    logging.info("**** Trainable Variables ****")
+    loaded = set(report.loaded)
+    in_order = sorted(
+        model.trainable_variables, key=lambda v: not v.path.startswith("bert/")
+    )
+    for variable in in_order:
+        mark = ", *INIT_FROM_CKPT*" if variable.path in loaded else ""
+        logging.info(
+            "  name = %s:0, shape = %s%s",
+            variable.path,
+            tuple(variable.shape),
+            mark,
+        )
+    extra_layers = [n for n in report.unexpected if n.startswith("bert/")]
+    if extra_layers:
+        logging.warning(
+            "The checkpoint holds %d encoder variables that this model does "
+            "not have, %s first: does --bert_config_file belong to it?",
+            len(extra_layers),
+            extra_layers[0],
+        )
+    elif report.unexpected:
+        logging.info(
+            "Not used from the checkpoint: %s", ", ".join(report.unexpected)
+        )
+
+
+def make_dataset(run, task, tokenizer, mode, examples):
+    """Writes the examples as `MODE.tf_record`, and reads it as batches."""
+    path = run.file(f"{mode}.tf_record")
+    specs = task.feature_specs(FLAGS.max_seq_length)
+    features.write_tf_records(
+        path, convert_examples(task, tokenizer, examples), specs
+    )
+    batch_size = FLAGS[f"{mode}_batch_size"].value
+    dataset = features.read_tf_records(
+        path,
+        specs,
+        batch_size,
+        training=mode == "train",
+        num_examples=len(examples),
+        seed=FLAGS.seed,
+        fixed_length=FLAGS.use_tpu,
+    )
+    logging.info("*** Features ***")
+    for spec in sorted(specs, key=lambda spec: spec.name):
+        shape = (batch_size, *spec.shape)
+        logging.info("  name = %s, shape = %s", spec.name, shape)
+    return dataset
+
+
+def convert_examples(task, tokenizer, examples):
+    num_truncated = 0
+    for index, example in enumerate(examples):
+        if index % 10000 == 0:
+            logging.info("Writing example %d of %d", index, len(examples))
+        converted, tokens, truncated = task.convert(
+            example, FLAGS.max_seq_length, tokenizer
+        )
+        num_truncated += truncated
+        if index < NUM_EXAMPLES_LOGGED and tokens:
+            log_example(example, converted, tokens)
+        yield converted
+    if num_truncated:
+        logging.info(
+            "%d of %d examples are longer than --max_seq_length=%d and were "
+            "truncated",
+            num_truncated,
+            len(examples),
+            FLAGS.max_seq_length,
+        )
+
+
+def log_example(example, converted, tokens):
+    logging.info("*** Example ***")
+    logging.info("guid: %s", example.guid)
+    logging.info("tokens: %s", " ".join(tokens))
+    for name in ("input_ids", "input_mask", "segment_ids"):
+        logging.info("%s: %s", name, " ".join(map(str, converted[name])))
+    (label_id,) = converted["label_ids"]
+    logging.info("label: %s (id = %d)", example.label, label_id)
+
+
+def train(run, task, model, strategy, read, examples, num_train_steps):
+    """Trains up to `num_train_steps`; returns the step it ends at."""
+    num_warmup_steps = int(num_train_steps * FLAGS.warmup_proportion)
+    schedule = WarmupLinearDecay(
+        FLAGS.learning_rate, num_train_steps, num_warmup_steps
+    )
+    with strategy.scope():
+        trainer = training.Trainer(
+            model,
+            AdamWeightDecay(schedule),
+            schedule,
+            task.loss_terms,
+            strategy,
+            seed=FLAGS.seed,
+        )
+    saver = checkpoints.CheckpointFolder(run.path)
+    newest = saver.latest()
+    step = trainer.restore(newest) if newest else 0
+    if step >= num_train_steps:
+        logging.info(
+            "Skipping training since max_steps has already saved: %s is at "
+            "step %d of %d",
+            newest,
+            step,
+            num_train_steps,
+        )
+        return step
+    if newest:
+        logging.info("Resuming from %s", newest)
+    dataset = read("train", examples)
+    logging.info("***** Running training *****")
+    logging.info("  Num examples = %d", len(examples))
+    logging.info("  Batch size = %d", FLAGS.train_batch_size)
+    logging.info("  Num steps = %d", num_train_steps)
+    start = time.perf_counter()
+    training.train(
+        trainer,
+        dataset,
+        num_train_steps,
+        save=saver.save,
+        save_checkpoints_steps=FLAGS.save_checkpoints_steps,
+        max_steps_per_loop=FLAGS.iterations_per_loop,
+        callbacks=[Progress(FLAGS.train_batch_size)],
+    )
+    run.write_record(
+        shared_flags.values(),
+        num_train_steps=num_train_steps,
+        train_seconds=time.perf_counter() - start,
+    )
+    return num_train_steps
+
+
+def log_num_examples(what, examples, batch_size):
+    padding = sum(isinstance(e, features.PaddingInputExample) for e in examples)
+    logging.info("***** Running %s", what)
+    logging.info(
+        "  Num examples = %d (%d actual, %d padding)",
+        len(examples),
+        len(examples) - padding,
+        padding,
+    )
+    logging.info("  Batch size = %d", batch_size)
+
+
+def evaluate(run, task, model, strategy, read, examples, global_step):
+    """Writes eval_results.txt; what the original does not report is logged."""
+    dataset = read("eval", examples)
+    log_num_examples("evaluation *****", examples, FLAGS.eval_batch_size)
+    start = time.perf_counter()
+    results, metrics = task.evaluate(training.predict(model, dataset, strategy))
+    results["global_step"] = global_step
+    run.write_eval_results(results)
+    run.write_record(
+        shared_flags.values(),
+        eval_seconds=time.perf_counter() - start,
+        eval_results={**results, **metrics},
+    )
+    logging.info("***** Eval results *****")
+    for key, value in sorted({**results, **metrics}.items()):
+        logging.info("  %s = %s", key, value)
+
+
+def predict(run, task, model, strategy, read, examples):
+    """Writes test_results.tsv as the original, and test_predictions.tsv."""
+    dataset = read("predict", examples)
+    log_num_examples("prediction*****", examples, FLAGS.predict_batch_size)
+    batches = training.predict(model, dataset, strategy)
+    results, predictions = [], ["id\tlabel\tscore\n"]
+    real = [e for e in examples if isinstance(e, features.InputExample)]
+    rows = zip(real, task.probabilities(batches), strict=True)
+    for example, probabilities in rows:
+        best = int(np.argmax(probabilities))
+        results.append("\t".join(map(str, probabilities)) + "\n")
+        predictions.append(
+            f"{example.guid}\t{task.labels[best]}\t{probabilities[best]}\n"
+        )
+    run.write("test_results.tsv", "".join(results))
+    run.write("test_predictions.tsv", "".join(predictions))
+    logging.info("***** Predict results *****")
+    logging.info("  %s", run.file("test_results.tsv"))
+    logging.info("  %s", run.file("test_predictions.tsv"))
+
+
+if __name__ == "__main__":
+    shared_flags.run(main)

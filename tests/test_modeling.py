@@ -1,0 +1,283 @@
+"""BertModel and BertClassifier against the original and against NumPy."""
+
+import functools
+
+import keras
+import numpy as np
+import numpy_bert
+import pytest
+import tensorflow as tf
+from conftest import GOLDEN, read_npz, shared
+
+from bert_tf import BertConfig, BertModel
+from bert_tf.checkpoints import Checkpoint, load_weights
+from bert_tf.heads import BertClassifier
+from bert_tf.layers import Dropout
+
+ODD = GOLDEN / "modeling" / "odd"
+# The row whose mask is all zeros: -10000 in float32 leaves fewer digits.
+LOOSE_ROW, TOLERANCE, LOOSE_TOLERANCE = -1, 5e-5, 2e-4
+
+TINY_CONFIG = BertConfig(
+    vocab_size=30,
+    hidden_size=8,
+    num_hidden_layers=2,
+    num_attention_heads=2,
+    intermediate_size=16,
+    max_position_embeddings=12,
+    type_vocab_size=2,
+)
+
+
+@functools.cache
+def golden(name):
+    """(folder, classifier with the golden weights, inputs) of one model."""
+    folder = ODD if name == "odd" else shared(f"golden/2_modeling/{name}")
+    config = BertConfig.from_json_file(str(folder / "bert_config.json"))
+    head = read_npz(folder / "head_classifier.npz")
+    model = BertClassifier(config, len(head["output_bias"]))
+    load_weights(model, str(folder / "bert_model.ckpt"))
+    for name in head:
+        getattr(model, name).assign(head[name])
+    inputs = read_npz(folder / "inputs.npz")
+    names = ("input_ids", "input_mask", "segment_ids")
+    return folder, model, {n: inputs[n] for n in names}
+
+
+@functools.cache
+def tiny_model():
+    keras.utils.set_random_seed(1)
+    return BertModel(TINY_CONFIG)
+
+
+def assert_close(ours, theirs, name):
+    ours = np.asarray(ours)
+    np.testing.assert_allclose(
+        ours[:LOOSE_ROW],
+        theirs[:LOOSE_ROW],
+        atol=TOLERANCE,
+        rtol=0,
+        err_msg=name,
+    )
+    np.testing.assert_allclose(
+        ours[LOOSE_ROW],
+        theirs[LOOSE_ROW],
+        atol=LOOSE_TOLERANCE,
+        rtol=0,
+        err_msg=name,
+    )
+
+
+def named_outputs(outputs):
+    layers = outputs["all_encoder_layers"]
+    return {
+        **{n: outputs[n] for n in outputs if n != "all_encoder_layers"},
+        **{f"layer_{i}": layer for i, layer in enumerate(layers)},
+    }
+
+
+@pytest.mark.parametrize("name", ["odd", "tiny"])
+def test_every_output_is_the_originals(name):
+    folder, model, inputs = golden(name)
+    expected = read_npz(folder / "outputs_pretrain.npz")
+    outputs = named_outputs(model.bert(inputs))
+    assert len(outputs) >= 3 + model.config.num_hidden_layers
+    for output in outputs:
+        assert_close(outputs[output], expected[output], output)
+    alone = model.bert({"input_ids": inputs["input_ids"]})["sequence_output"]
+    assert_close(
+        alone, expected["sequence_output_no_mask_no_types"], "ids alone"
+    )
+    expected = read_npz(folder / "outputs_classifier.npz")
+    logits = model(inputs)
+    assert_close(logits, expected["classifier_logits"], "logits")
+
+
+@pytest.mark.parametrize("hidden_act", ["gelu", "relu", "tanh", "linear"])
+def test_second_witness(hidden_act):
+    """An independent forward pass in NumPy, on random weights."""
+    keras.utils.set_random_seed(3)
+    config = BertConfig(**{**TINY_CONFIG.to_dict(), "hidden_act": hidden_act})
+    model = BertClassifier(config, 3)
+    rng = np.random.default_rng(0)
+    for variable in model.trainable_variables:
+        variable.assign(rng.normal(0, 0.3, variable.shape))
+    inputs = {
+        "input_ids": rng.integers(0, 30, (4, 9)).astype("int32"),
+        "input_mask": rng.integers(0, 2, (4, 9)).astype("int32"),
+        "segment_ids": rng.integers(0, 2, (4, 9)).astype("int32"),
+    }
+    inputs["input_mask"][:, 0] = 1
+    variables = {v.path: v.numpy() for v in model.trainable_variables}
+    expected = numpy_bert.bert(config.to_dict(), variables, **inputs)
+    outputs = named_outputs(model.bert(inputs))
+    for name, value in named_outputs(expected).items():
+        np.testing.assert_allclose(outputs[name], value, atol=2e-5)
+    np.testing.assert_allclose(
+        model(inputs),
+        numpy_bert.classify(variables, expected["pooled_output"]),
+        atol=2e-5,
+    )
+
+
+def random_inputs(batch=3, length=7):
+    ids = np.random.default_rng(2).integers(1, 30, (batch, length))
+    return ids.astype("int32")
+
+
+def test_padding_changes_nothing():
+    ids = random_inputs()
+    padded = np.pad(ids, ((0, 0), (0, 5)))
+    mask = (padded > 0).astype("int32")
+    short = tiny_model()({"input_ids": ids})
+    long = tiny_model()({"input_ids": padded, "input_mask": mask})
+    np.testing.assert_allclose(
+        short["sequence_output"],
+        long["sequence_output"][:, : ids.shape[1]],
+        atol=1e-6,
+    )
+    np.testing.assert_allclose(
+        short["pooled_output"], long["pooled_output"], atol=1e-6
+    )
+
+
+def test_no_gradient_reaches_a_masked_position():
+    """What stands behind the mask cannot change what stands before it."""
+    model, ids = tiny_model(), random_inputs()
+    mask = np.ones_like(ids)
+    mask[:, 5:] = 0
+    with tf.GradientTape() as tape:
+        embeddings = model.embeddings(ids, np.zeros_like(ids))
+        tape.watch(embeddings)
+        output = model.encoder(embeddings, mask)[-1][:, :5]
+        score = tf.reduce_sum(
+            output * tf.random.stateless_normal(output.shape, [1, 2])
+        )
+    gradient = tape.gradient(score, embeddings).numpy()
+    assert np.all(gradient[:, 5:] == 0.0)
+    assert np.all(np.abs(gradient[:, :5]).sum(axis=-1) > 0)
+
+
+def test_batch_mates_do_not_matter():
+    ids = random_inputs(batch=5)
+    order = [3, 0, 4, 1, 2]
+    np.testing.assert_allclose(
+        tiny_model()({"input_ids": ids[order]})["pooled_output"],
+        tiny_model()({"input_ids": ids})["pooled_output"].numpy()[order],
+        atol=1e-6,
+    )
+
+
+def test_fully_masked_row_stays_finite():
+    ids = random_inputs()
+    outputs = tiny_model()({"input_ids": ids, "input_mask": np.zeros_like(ids)})
+    assert np.isfinite(outputs["sequence_output"]).all()
+
+
+def test_segment_id_outside_the_table_adds_nothing():
+    ids = random_inputs()
+    with_none = tiny_model().embeddings(ids, np.full_like(ids, 7))
+    table = tiny_model().embeddings.token_type_embeddings
+    saved = table.numpy()
+    table.assign(np.zeros_like(saved))
+    without = tiny_model().embeddings(ids, np.zeros_like(ids))
+    table.assign(saved)
+    np.testing.assert_allclose(with_none, without, atol=1e-6)
+
+
+def test_too_long_a_sequence_is_refused():
+    with pytest.raises(ValueError, match="max_position_embeddings=12"):
+        tiny_model()({"input_ids": np.zeros((1, 13), "int32")})
+
+
+def test_graph_with_unknown_shapes_equals_eager():
+    ids = random_inputs()
+    model = tiny_model()
+    call = tf.function(
+        lambda ids: model(ids)["pooled_output"],
+        input_signature=[tf.TensorSpec([None, None], tf.int32)],
+    )
+    np.testing.assert_allclose(
+        call(ids), model(ids)["pooled_output"], atol=1e-6
+    )
+
+
+def test_dropout_is_a_function_of_seed_and_path():
+    one, other = Dropout(0.25, name="one"), Dropout(0.25, name="other")
+    for layer in (one, other):
+        layer.build((None,))
+    x, seed = np.ones(40_000, "float32"), tf.constant([1, 2])
+
+    def draw(layer, seed):
+        return layer(x, training=True, seed=seed).numpy()
+
+    mask = draw(one, seed)
+    assert np.array_equal(mask, draw(one, seed))
+    assert set(np.unique(mask)) == {0.0, np.float32(1 / 0.75)}
+    assert abs((mask == 0).mean() - 0.25) < 0.01
+    # Independent masks agree where both drop or both keep: 1 - 2 * 3/16.
+    for independent in (draw(other, seed), draw(one, tf.constant([1, 3]))):
+        agreement = ((mask == 0) == (independent == 0)).mean()
+        assert abs(agreement - 0.625) < 0.01
+    assert np.array_equal(one(x, training=False, seed=seed), x)
+    compiled = tf.function(lambda: one(x, training=True, seed=seed))
+    assert np.array_equal(compiled(), mask)
+
+
+def test_dropout_sits_where_the_originals_does():
+    """With every mask replaced by its mean, training mode is deterministic.
+
+    The golden run multiplied by the keep probability at each dropout, with
+    a rate for each kind of place, so that a missing or misplaced one shows.
+    """
+    from conftest import read_json
+
+    calls = dict(read_json(ODD / "dropout_probe_calls.json"))
+    folder, model, inputs = golden("odd")
+    expected = read_npz(folder / "outputs_dropout_probe.npz")
+    keep = {"Softmax": 0.5, "pooler": 0.9}
+
+    def scaled(self, x, training=None, seed=None):
+        if self.path.endswith("self/dropout"):
+            return x * keep["Softmax"]
+        return x * (keep["pooler"] if self.path == "dropout" else 0.75)
+
+    assert set(calls.values()) == {0.5, 0.75, 0.9}
+    original, Dropout.call = Dropout.call, scaled
+    try:
+        outputs = named_outputs(model.bert(inputs, training=True))
+        outputs["logits"] = model(inputs, training=True)
+    finally:
+        Dropout.call = original
+    compared = 0
+    for name in expected:
+        if name in outputs:
+            assert_close(outputs[name], expected[name], name)
+            compared += 1
+    assert compared >= 3, list(expected)
+
+
+def test_config_round_trip_of_the_classifier(tmp_path):
+    keras.utils.set_random_seed(5)
+    model = BertClassifier(TINY_CONFIG, 3, dropout_rate=0.2)
+    path = tmp_path / "model.keras"
+    model(random_inputs())
+    model.save(path)
+    loaded = keras.models.load_model(path)
+    assert loaded.get_config()["dropout_rate"] == 0.2
+    assert np.array_equal(loaded(random_inputs()), model(random_inputs()))
+
+
+def test_variable_names_are_the_originals():
+    folder, model, _ = golden("odd")
+    from conftest import read_json
+
+    names = read_json(folder / "variables_classifier.json")
+    expected = {name: tuple(shape) for name, shape in names}
+    actual = {v.path: tuple(v.shape) for v in model.trainable_variables}
+    assert actual == expected
+    checkpoint = Checkpoint(str(folder / "bert_model.ckpt"))
+    assert set(actual) - set(checkpoint.shapes) == {
+        "output_weights",
+        "output_bias",
+    }
