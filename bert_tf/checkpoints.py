@@ -21,6 +21,8 @@ from bert_tf import files
 from bert_tf.errors import UserError
 
 ENCODER_SCOPE = "bert/"
+# What TensorFlow's reader raises for damaged files, each kind its own.
+_READ_ERRORS = (tf.errors.OpError, ValueError, IndexError, RuntimeError)
 _TRAINING_STATE = re.compile(r"(/adam_[mv]|^global_step|^bert_tf/.*)$")
 
 
@@ -55,14 +57,14 @@ class Checkpoint:
             self._reader = tf.train.load_checkpoint(prefix)
             shapes = self._reader.get_variable_to_shape_map()
             self.shapes = {name: tuple(shapes[name]) for name in shapes}
-        except (tf.errors.OpError, ValueError, RuntimeError) as error:
+        except _READ_ERRORS as error:
             raise self._damaged(error) from None
 
     def read(self, name: str):
         """The value of one variable, a NumPy array."""
         try:
             return self._reader.get_tensor(name)
-        except (tf.errors.OpError, ValueError, RuntimeError) as error:
+        except _READ_ERRORS as error:
             raise self._damaged(error, name) from None
 
     def _damaged(self, error, name=None):
@@ -174,10 +176,7 @@ def write_checkpoint(prefix: str, tensors: dict):
         try:
             _save(os.path.join(scratch, base), tensors)
         except tf.errors.OpError as error:
-            reason = (error.message or "").split("\n")[0]
-            raise OSError(
-                None, f"the checkpoint could not be written: {reason}", prefix
-            ) from None
+            raise files.write_error(prefix, error) from None
         for name in sorted(os.listdir(scratch)):  # data-… before index
             files.move(os.path.join(scratch, name), os.path.join(folder, name))
 

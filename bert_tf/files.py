@@ -102,6 +102,12 @@ def move(source: str, target: str):
     os.replace(source, target)
 
 
+def write_error(path: str, error: Exception) -> OSError:
+    """TensorFlow's complaint about a write, as the OSError that it is."""
+    reason = (getattr(error, "message", None) or str(error)).split("\n")[0]
+    return OSError(None, f"could not be written: {reason}", path)
+
+
 def write_text(path: str, text: str):
     """Writes a whole UTF-8 file, or leaves the old one in place."""
     with replacing(path) as temporary:

@@ -8,14 +8,23 @@ import os
 import re
 import sys
 
+import tensorflow as tf
 from absl import app, flags, logging
 
 from bert_tf import files
 from bert_tf.config import BertConfig
+from bert_tf.data.features import MIN_SEQ_LENGTH
 from bert_tf.errors import UserError
 from bert_tf.tokenization import FullTokenizer, check_casing
 
 FLAGS = flags.FLAGS
+
+# What TensorFlow raises for a path or a file system that it cannot use.
+_PATH_ERRORS = (
+    tf.errors.NotFoundError,
+    tf.errors.PermissionDeniedError,
+    tf.errors.UnimplementedError,
+)
 
 
 def define_model_flags():
@@ -51,7 +60,7 @@ def define_text_flags(max_seq_length: int):
         max_seq_length,
         "Longest sequence in WordPieces, [CLS] and [SEP] included. Longer "
         "texts are truncated.",
-        lower_bound=1,
+        lower_bound=MIN_SEQ_LENGTH,
     )
 
 
@@ -202,5 +211,12 @@ def run(main):
             if error.filename is None:
                 raise
             _exit(f"{error.filename}: {error.strerror}")
+        except _PATH_ERRORS as error:
+            _exit(error.message.split("\n")[0])
+        except tf.errors.ResourceExhaustedError as error:
+            _exit(
+                "out of memory: lower the batch size or --max_seq_length "
+                f"({error.message.split(chr(10))[0]})"
+            )
 
     app.run(guarded, flags_parser=_parse)

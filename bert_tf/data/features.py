@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from bert_tf import files
 
+MIN_SEQ_LENGTH = 3  # [CLS], and [SEP] after each text of a pair.
 # Sequences of a batch are cut to its longest one, rounded up to a multiple of
 # this: few enough distinct lengths, and whole vector registers.
 LENGTH_MULTIPLE = 8
@@ -91,7 +92,15 @@ def pack_sequences(tokens_a: list, tokens_b: list, max_seq_length: int):
     Returns:
         (tokens, segment_ids, truncated), two lists of equal length, and
         whether tokens were cut off.
+
+    Raises:
+        ValueError: not even the special tokens fit.
     """
+    if max_seq_length < MIN_SEQ_LENGTH:
+        raise ValueError(
+            f"max_seq_length must be at least {MIN_SEQ_LENGTH}. "
+            f"Received: max_seq_length={max_seq_length}"
+        )
     tokens_a, tokens_b = list(tokens_a), list(tokens_b)
     num_special = 3 if tokens_b else 2
     room = max_seq_length - num_special
@@ -121,9 +130,12 @@ def write_tf_records(path: str, examples, specs: list):
         specs: a `FeatureSpec` for each feature to write.
     """
     with files.replacing(path) as temporary:
-        with tf.io.TFRecordWriter(temporary) as writer:
-            for example in examples:
-                writer.write(_serialize(example, specs))
+        try:
+            with tf.io.TFRecordWriter(temporary) as writer:
+                for example in examples:
+                    writer.write(_serialize(example, specs))
+        except tf.errors.OpError as error:
+            raise files.write_error(path, error) from None
 
 
 def _serialize(example, specs):

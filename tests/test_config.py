@@ -1,0 +1,72 @@
+"""BertConfig: released files load unchanged, wrong ones name their fault."""
+
+import json
+import logging
+
+import pytest
+from conftest import shared
+
+from bert_tf import BertConfig
+from bert_tf.errors import UserError
+
+
+def write(tmp_path, text):
+    path = tmp_path / "bert_config.json"
+    path.write_text(text)
+    return str(path)
+
+
+@pytest.mark.parametrize("name", ["uncased", "cased", "chinese"])
+def test_released_configs(name):
+    path = str(shared(f"data/vocab/{name}/bert_config.json"))
+    config = BertConfig.from_json_file(path)
+    assert config.hidden_size == 768 and config.type_vocab_size == 2
+
+
+def test_defaults_are_the_originals():
+    config = BertConfig(vocab_size=10)
+    assert (config.type_vocab_size, config.hidden_act) == (16, "gelu")
+
+
+def test_round_trip(tmp_path):
+    config = BertConfig(vocab_size=30, hidden_size=12, num_attention_heads=3)
+    path = write(tmp_path, json.dumps(config.to_dict()))
+    assert BertConfig.from_json_file(path) == config
+
+
+def test_unknown_keys_are_logged(tmp_path, caplog):
+    path = write(tmp_path, '{"vocab_size": 9, "directionality": "bidi"}')
+    with caplog.at_level(logging.INFO):
+        BertConfig.from_json_file(path)
+    assert "directionality" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("", r"bert_config.json:1: not JSON"),
+        ('{\n"vocab_size": 1,,}', r"bert_config.json:2: not JSON"),
+        ("[1]", "a JSON object"),
+        ("{}", r"bert_config.json: vocab_size is missing"),
+        ('{"vocab_size": "9"}', "vocab_size must be a positive whole number"),
+        ('{"vocab_size": 0}', "Received: 0"),
+        ('{"vocab_size": 9, "hidden_size": true}', "Received: True"),
+        (
+            '{"vocab_size": 9, "hidden_size": 10, "num_attention_heads": 3}',
+            "hidden_size=10, num_attention_heads=3",
+        ),
+        ('{"vocab_size": 9, "hidden_act": "swish"}', "one of gelu, relu"),
+        ('{"vocab_size": 9, "hidden_dropout_prob": 1}', "below 1"),
+    ],
+)
+def test_errors_name_file_and_fault(tmp_path, text, message):
+    with pytest.raises(UserError, match=message) as error:
+        BertConfig.from_json_file(write(tmp_path, text))
+    assert "\n" not in str(error.value)
+
+
+def test_invalid_utf8(tmp_path):
+    path = tmp_path / "bert_config.json"
+    path.write_bytes(b'{"vocab_size": \xff}')
+    with pytest.raises(UserError, match="bert_config.json:1: not UTF-8"):
+        BertConfig.from_json_file(str(path))

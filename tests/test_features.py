@@ -1,0 +1,242 @@
+"""Examples → features → TFRecords → batches, against the original's."""
+
+import collections
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import read_npz, shared
+
+from bert_tf import FullTokenizer
+from bert_tf.data import features, glue
+from bert_tf.errors import UserError
+from bert_tf.tasks import get_task
+
+# name in the golden file: (task, folder, length, vocabulary, lower case)
+GOLDEN_SETS = {
+    "mrpc": ("mrpc", "MRPC", 128, "data/vocab/uncased/vocab.txt", True),
+    "mrpc_len32": ("mrpc", "MRPC", 32, "data/vocab/uncased/vocab.txt", True),
+    "mrpc_cased": ("mrpc", "MRPC", 64, "data/vocab/cased/vocab.txt", False),
+    "cola": ("cola", "CoLA", 16, "data/vocab/uncased/vocab.txt", True),
+    "mnli": ("mnli", "MNLI", 64, "data/vocab/uncased/vocab.txt", True),
+    "xnli": ("xnli", "XNLI", 64, "data/vocab/chinese/vocab.txt", True),
+    "mnli_small_vocab": ("mnli", "MNLI", 64, "golden/vocab_small.txt", True),
+}
+
+
+@pytest.mark.parametrize("name", GOLDEN_SETS)
+def test_features_are_the_originals(name):
+    task_name, folder, length, vocab, do_lower_case = GOLDEN_SETS[name]
+    golden = read_npz(shared("golden/5_run_classifier/features_first50.npz"))
+    data_dir = str(shared(f"golden/5_run_classifier/data/{folder}"))
+    task = get_task(task_name)
+    tokenizer = FullTokenizer(str(shared(vocab)), do_lower_case)
+    compared = 0
+    for set_type in ("train", "dev", "test"):
+        if f"{name}/{set_type}/guid" not in golden:
+            continue
+        examples = getattr(task.processor, f"get_{set_type}_examples")(data_dir)
+        expected = {
+            key.rsplit("/", 1)[1]: value
+            for key, value in golden.items()
+            if key.startswith(f"{name}/{set_type}/")
+        }
+        assert len(examples) == expected["num_examples"]
+        guids = [example.guid for example in examples[:50]]
+        assert guids == [str(guid) for guid in expected["guid"]]
+        converted = [
+            task.convert(example, length, tokenizer)[0]
+            for example in examples[:50]
+        ]
+        for spec in task.feature_specs(length):
+            ours = np.array([c[spec.name] for c in converted])
+            theirs = expected[spec.name].reshape(ours.shape)
+            assert np.array_equal(ours, theirs), spec.name
+        compared += 1
+    assert compared >= 2
+
+
+@pytest.mark.parametrize(
+    "a, b, length, packed, segments",
+    [
+        ("abc", "", 5, "^abc.", "00000"),
+        ("abcd", "", 5, "^abc.", "00000"),
+        ("ab", "xy", 9, "^ab.xy.", "0000111"),
+        ("abcd", "xy", 8, "^abc.xy.", "00000111"),  # The longer one gives.
+        ("abc", "xyz", 8, "^abc.xy.", "00000111"),  # Equal: the second.
+        ("abc", "xyz", 3, "^.", "00"),
+    ],
+)
+def test_packing(a, b, length, packed, segments):
+    names = {"[CLS]": "^", "[SEP]": "."}
+    tokens, segment_ids, truncated = features.pack_sequences(
+        list(a), list(b), length
+    )
+    assert "".join(names.get(t, t) for t in tokens) == packed
+    assert "".join(map(str, segment_ids)) == segments
+    assert truncated == (len(a) + len(b) + (3 if b else 2) > length)
+
+
+def make_records(tmp_path, lengths, max_seq_length=24):
+    specs = glue.classification_specs(max_seq_length)
+    path = str(tmp_path / "train.tf_record")
+    features.write_tf_records(
+        path,
+        (
+            {
+                "input_ids": features.pad([i + 1] * length, max_seq_length),
+                "input_mask": features.pad([1] * length, max_seq_length),
+                "segment_ids": [0] * max_seq_length,
+                "label_ids": [i],
+                "is_real_example": [1],
+            }
+            for i, length in enumerate(lengths)
+        ),
+        specs,
+    )
+    return path, specs
+
+
+def test_records_are_the_originals(tmp_path):
+    """Any tf.train.Example reader finds the original's keys and types."""
+    path, _ = make_records(tmp_path, [3])
+    (record,) = tf.data.TFRecordDataset(path)
+    example = tf.train.Example.FromString(record.numpy())
+    values = {
+        name: list(feature.int64_list.value)
+        for name, feature in example.features.feature.items()
+    }
+    assert values == {
+        "input_ids": [1] * 3 + [0] * 21,
+        "input_mask": [1] * 3 + [0] * 21,
+        "segment_ids": [0] * 24,
+        "label_ids": [0],
+        "is_real_example": [1],
+    }
+
+
+def test_each_example_once_an_epoch(tmp_path):
+    path, specs = make_records(tmp_path, [5] * 40)
+    dataset = features.read_tf_records(
+        path, specs, 8, training=True, num_examples=40, seed=3
+    )
+    epochs = []
+    batches = dataset.take(15).as_numpy_iterator()
+    order = np.concatenate([batch["label_ids"] for batch in batches])
+    for epoch in range(3):
+        seen = order[40 * epoch : 40 * (epoch + 1)]
+        assert collections.Counter(seen) == collections.Counter(range(40))
+        epochs.append(tuple(seen))
+    assert len(set(epochs)) == 3
+    # What a resumed run does, in a new process: the same order once more.
+    dataset = features.read_tf_records(
+        path, specs, 8, training=True, num_examples=40, seed=3
+    )
+    batch = next(dataset.skip(5).as_numpy_iterator())
+    assert tuple(batch["label_ids"]) == epochs[1][:8]
+
+
+def test_evaluation_keeps_the_order_and_cuts_padding(tmp_path):
+    lengths = [3, 9, 2, 24, 1]
+    path, specs = make_records(tmp_path, lengths)
+    dataset = features.read_tf_records(path, specs, 2, training=False)
+    batches = list(dataset.as_numpy_iterator())
+    assert [b["input_ids"].shape for b in batches] == [
+        (2, 16),
+        (2, 24),
+        (1, 8),
+    ]
+    labels = np.concatenate([b["label_ids"] for b in batches])
+    assert list(labels) == [0, 1, 2, 3, 4]
+    assert [m.sum() for b in batches for m in b["input_mask"]] == lengths
+    fixed = features.read_tf_records(
+        path, specs, 2, training=False, fixed_length=True
+    )
+    assert {b["input_ids"].shape[1] for b in fixed} == {24}
+
+
+def test_padding_examples_fill_the_last_batch():
+    examples = features.pad_to_multiple(["a"] * 5, 4)
+    assert len(examples) == 8
+    converted, tokens, _ = glue.convert_single_example(
+        examples[-1], {}, 6, tokenizer=None
+    )
+    assert tokens == [] and converted["is_real_example"] == [0]
+    assert converted["input_ids"] == [0] * 6
+
+
+def write(tmp_path, name, text):
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True, parents=True)
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+
+
+def read(task, tmp_path, set_type="train"):
+    processor = get_task(task).processor
+    return getattr(processor, f"get_{set_type}_examples")(str(tmp_path))
+
+
+def test_quotes_are_characters_and_empty_second_texts_are_none(tmp_path):
+    write(tmp_path, "train.tsv", 'h\n1\t2\t3\t"a\tb "c"\n0\t2\t3\td\t\n\n\n')
+    first, second = read("mrpc", tmp_path)
+    assert (first.text_a, first.text_b, first.label) == ('"a', 'b "c"', "1")
+    vocab = {"[CLS]": 0, "[SEP]": 1, "d": 2, "[UNK]": 3}
+
+    class Tokenizer:
+        tokenize = staticmethod(str.split)
+
+        @staticmethod
+        def convert_tokens_to_ids(tokens):
+            return [vocab[t] for t in tokens]
+
+    converted, _, _ = glue.convert_single_example(
+        second, {"0": 0, "1": 1}, 6, Tokenizer
+    )
+    assert converted["input_ids"] == [0, 2, 1, 0, 0, 0]
+    assert converted["segment_ids"] == [0] * 6
+
+
+def test_sst2_and_xnli_columns(tmp_path):
+    write(tmp_path, "train.tsv", "sentence\tlabel\ngood film\t1\n")
+    write(tmp_path, "test.tsv", "index\tsentence\n0\ta film\n")
+    (example,) = read("sst-2", tmp_path)
+    assert (example.text_a, example.label) == ("good film", "1")
+    (example,) = read("SST-2", tmp_path, "test")
+    assert (example.text_a, example.label) == ("a film", None)
+    write(
+        tmp_path,
+        "xnli.test.tsv",
+        "header\nen\tneutral\t\t\t\t\ta\tb\nzh\tneutral\t\t\t\t\tc\td\n",
+    )
+    (example,) = read("xnli", tmp_path, "test")
+    assert (example.text_a, example.text_b) == ("c", "d")
+
+
+@pytest.mark.parametrize(
+    "task, content, message",
+    [
+        ("cola", "a\t1\t\tok\nb\t2\t\tno\n", "train.tsv:2: label '2' is not "),
+        ("cola", "src\tlabel\tx\ttext\n", "train.tsv:1: label 'label'.*header"),
+        ("cola", "a\t1\t\tok\nb\t1\n", r"train.tsv:2: 2 column\(s\), but the "),
+        ("cola", "a\t1\t\tok\n\nb\t1\t\tok\n", r"train.tsv:2: 1 column\(s\)"),
+        ("cola", "", "train.tsv: no examples"),
+        ("mrpc", "header\n", "train.tsv: no examples"),
+        ("cola", b"a\t1\t\tcaf\xe9\n", "train.tsv:1: not UTF-8: byte 0xe9"),
+        ("sms", "label\ttext\nspam\n", "the text is column 2"),
+    ],
+)
+def test_bad_files(tmp_path, task, content, message):
+    write(tmp_path, "train.tsv", content)
+    with pytest.raises(UserError, match=message) as error:
+        read(task, tmp_path)
+    assert "\n" not in str(error.value)
+
+
+def test_missing_file_names_the_flag(tmp_path):
+    with pytest.raises(UserError, match="--data_dir=.*dev.tsv does not exist"):
+        read("cola", tmp_path, "dev")
+
+
+def test_unknown_task_lists_the_known():
+    with pytest.raises(UserError, match="cola, mnli, mrpc, sms, sst-2, xnli"):
+        get_task("squad")

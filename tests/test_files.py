@@ -1,0 +1,41 @@
+"""Files are read as the original reads them, and written whole or not."""
+
+import os
+
+import pytest
+
+from bert_tf import files
+from bert_tf.errors import UserError
+
+
+def lines_of(tmp_path, data):
+    path = tmp_path / "text"
+    path.write_bytes(data)
+    return [text for _, text in files.read_lines(str(path))]
+
+
+def test_lines(tmp_path):
+    assert lines_of(tmp_path, b"a\nb") == ["a", "b"]
+    assert lines_of(tmp_path, b"a\r\nb\rc\n\n") == ["a", "bc", ""]
+    assert lines_of(tmp_path, b"\xef\xbb\xbfa\n\xef\xbb\xbfb") == [
+        "a",
+        "\ufeffb",
+    ]
+    assert lines_of(tmp_path, "a\u2028b\x0bc\n".encode()) == ["a\u2028b\x0bc"]
+    assert lines_of(tmp_path, b"") == []
+
+
+def test_invalid_utf8_names_the_place(tmp_path):
+    with pytest.raises(UserError, match="text:2: not UTF-8: byte 0xe9 at pos"):
+        lines_of(tmp_path, b"ok\ncaf\xe9\n")
+
+
+def test_a_failed_write_changes_nothing(tmp_path):
+    path = str(tmp_path / "results.txt")
+    files.write_text(path, "old")
+    with pytest.raises(RuntimeError), files.replacing(path) as temporary:
+        with open(temporary, "w") as writer:
+            writer.write("half of the n")
+        raise RuntimeError
+    assert files.read_text(path) == "old"
+    assert os.listdir(tmp_path) == ["results.txt"]

@@ -1,0 +1,74 @@
+"""Imports go down only: a module imports modules of lower rank."""
+
+import ast
+
+import pytest
+from conftest import ROOT
+
+RANKS = [
+    # Packages hold a docstring; the front door stands further down.
+    "errors data tools",
+    "files",
+    "config tokenization metrics losses optimization distribution",
+    "layers preprocessing checkpoints data.features",
+    "modeling pretrained data.*",
+    # The package's front door names what people import from it.
+    "__init__",
+    "heads",
+    "tasks training export report",
+    "flags progress run_folder",
+    "tools.*",
+    "run_*",
+]
+FILES = [*ROOT.glob("*.py"), *(ROOT / "bert_tf").rglob("*.py")]
+
+
+def rank(module: str) -> int:
+    for index, names in enumerate(RANKS):
+        if module in names.split():
+            return index
+    return rank("run_*" if module.startswith("run_") else _any_of(module))
+
+
+def _any_of(module):
+    package, dot, _ = module.partition(".")
+    return f"{package}.*" if dot else pytest.fail(f"{module} has no rank")
+
+
+def module_of(path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    parts = parts[1:] if parts[0] == "bert_tf" else parts
+    if parts[-1] == "__init__" and len(parts) > 1:
+        parts = parts[:-1]
+    return ".".join(parts)
+
+
+def imports_of(path):
+    """Modules of bert_tf that a file imports, by their names inside it."""
+    known = {module_of(f) for f in FILES}
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            names = [f"{base}.{alias.name}" for alias in node.names] + [base]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        else:
+            continue
+        for name in names:
+            inside = name.removeprefix("bert_tf").removeprefix(".")
+            if name.startswith("bert_tf") and inside in known:
+                yield inside
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_of)
+def test_imports_go_down_only(path):
+    module = module_of(path)
+    for imported in imports_of(path):
+        assert rank(imported) < rank(module), f"{module} imports {imported}"
+
+
+def test_flags_and_printing_stay_on_top():
+    for path in FILES:
+        if rank(module_of(path)) < rank("flags"):
+            text = path.read_text(encoding="utf-8")
+            assert "FLAGS." not in text and "print(" not in text, path
