@@ -19,7 +19,7 @@ import keras
 import numpy as np
 from absl import flags, logging
 
-from bert_tf import checkpoints, distribution, files, pretrained, training
+from bert_tf import checkpoints, distribution, pretrained, training
 from bert_tf import flags as shared_flags
 from bert_tf.data import features
 from bert_tf.errors import UserError
@@ -65,6 +65,7 @@ def main():
     )
     task = get_task(FLAGS.task_name)
     config, tokenizer = shared_flags.read_model_files()
+    run = RunFolder(FLAGS.output_dir, task.name, task.labels)
 
     # 2. The examples: all files are read, and wrong ones refused, before
     #    anything is written.
@@ -85,8 +86,7 @@ def main():
         model = task.build_model(config)
     newest = checkpoints.CheckpointFolder(FLAGS.output_dir).latest()
     load_weights(model, newest, training_follows="train" in modes)
-    run = RunFolder(FLAGS.output_dir, task.name, task.labels)
-    run.write_record(
+    run.open(
         shared_flags.values(),
         num_examples={mode: len(list_) for mode, list_ in examples.items()},
     )
@@ -170,13 +170,12 @@ def load_weights(model, newest, training_follows):
             "No --init_checkpoint: training starts from random weights"
         )
         return
-    if newest is None and not files.exists(prefix + ".index"):
-        # Which flag it was matters more than what the reader says.
-        try:
-            checkpoints.Checkpoint(prefix)
-        except UserError as error:
-            raise UserError(f"--init_checkpoint={error}") from None
-    report = checkpoints.load_weights(model, prefix)
+    try:
+        report = checkpoints.load_weights(model, prefix)
+    except UserError as error:
+        raise UserError(
+            f"--{'output_dir' if newest else 'init_checkpoint'}={error}"
+        ) from None
     log_variables(model, report)
     if report.missing and not training_follows:
         raise UserError(
@@ -190,10 +189,7 @@ def log_variables(model, report):
     """Shows what comes from the checkpoint: the rest is random."""
     logging.info("**** Trainable Variables ****")
     loaded = set(report.loaded)
-    in_order = sorted(
-        model.trainable_variables, key=lambda v: not v.path.startswith("bert/")
-    )
-    for variable in in_order:
+    for variable in checkpoints.encoder_first(model.trainable_variables):
         mark = ", *INIT_FROM_CKPT*" if variable.path in loaded else ""
         logging.info(
             "  name = %s:0, shape = %s%s",
@@ -365,7 +361,7 @@ def predict(run, task, model, strategy, read, examples):
         best = int(np.argmax(probabilities))
         results.append("\t".join(map(str, probabilities)) + "\n")
         predictions.append(
-            f"{example.guid}\t{task.labels[best]}\t{probabilities[best]}\n"
+            f"{example.guid}\t{task.labels[best]}\t{probabilities[best]!s}\n"
         )
     run.write("test_results.tsv", "".join(results))
     run.write("test_predictions.tsv", "".join(predictions))

@@ -87,6 +87,11 @@ def _why_not_found(prefix):
     return f"{prefix}: no such checkpoint ({prefix}.index does not exist)"
 
 
+def encoder_first(variables) -> list:
+    """The variables in the original's order: the encoder's, then a head's."""
+    return sorted(variables, key=lambda v: not v.path.startswith(ENCODER_SCOPE))
+
+
 def load_weights(model, prefix: str) -> LoadReport:
     """Reads every variable of a model that a checkpoint holds.
 
@@ -106,7 +111,7 @@ def load_weights(model, prefix: str) -> LoadReport:
             missing, or a shape differs (naming the first, and both shapes).
     """
     checkpoint = Checkpoint(prefix)
-    variables = {v.path: v for v in model.trainable_variables}
+    variables = {v.path: v for v in encoder_first(model.trainable_variables)}
     missing = [name for name in variables if name not in checkpoint.shapes]
     absent = [name for name in missing if name.startswith(ENCODER_SCOPE)]
     if absent:

@@ -21,23 +21,30 @@ from bert_tf.errors import UserError
 class RunFolder:
     """The folder of one run: one task, one model.
 
+    Making the object writes nothing; `open` does.
+
     Args:
-        path: the folder; made if it does not exist.
+        path: the folder; it need not exist.
         task_name: of the run.
         labels: of the task, or None for a task without labels.
 
     Raises:
         UserError: the folder holds a run of another task.
-        OSError: it cannot be made or written.
     """
 
     def __init__(self, path: str, task_name: str, labels: list | None = None):
         self.path = path
+        self.labels = labels
         self.record = {"task_name": task_name}
         self._check_is_ours(task_name, labels)
-        files.make_folder(path)
-        if labels is not None:
-            self.write("labels.txt", "".join(f"{label}\n" for label in labels))
+
+    def open(self, flag_values: dict, **more):
+        """Makes the folder, labels.txt and the first train.json."""
+        files.make_folder(self.path)
+        if self.labels is not None:
+            lines = "".join(f"{label}\n" for label in self.labels)
+            self.write("labels.txt", lines)
+        self.write_record(flag_values, **more)
 
     def file(self, name: str) -> str:
         return os.path.join(self.path, name)

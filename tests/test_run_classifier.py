@@ -1,0 +1,517 @@
+"""run_classifier.py as people use it: whole runs, and their mistakes.
+
+Most run `main()` in this process, which saves the import of TensorFlow; some
+run the program itself, with its exit status and what it prints.
+"""
+
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from absl import flags
+from absl.testing import flagsaver
+from conftest import ROOT, shared
+
+import run_classifier
+from bert_tf import checkpoints, pretrained
+from bert_tf.errors import UserError
+
+DEMO = pathlib.Path(pretrained.ASSETS)
+SMALL_CONFIG = {
+    "vocab_size": 5000,
+    "hidden_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+    "max_position_embeddings": 64,
+    "type_vocab_size": 2,
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def parsed_flags():
+    flags.FLAGS(["run_classifier.py"])
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder with a small sms data set and a small model's files."""
+    data = tmp_path / "data"
+    data.mkdir()
+    for name in ("train", "dev", "test"):
+        text = (DEMO / "sms" / f"{name}.tsv").read_text(encoding="utf-8")
+        rows = text.split("\n")[:42]
+        (data / f"{name}.tsv").write_text("\n".join(rows) + "\n", "utf-8")
+    shutil.copy(DEMO / "demo" / "vocab.txt", tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps(SMALL_CONFIG))
+    return tmp_path
+
+
+def arguments(folder, **changes):
+    values = {
+        "task_name": "sms",
+        "data_dir": str(folder / "data"),
+        "vocab_file": str(folder / "vocab.txt"),
+        "bert_config_file": str(folder / "config.json"),
+        "output_dir": str(folder / "out"),
+        "max_seq_length": 16,
+        "train_batch_size": 8,
+        "num_train_epochs": 2.0,
+        "learning_rate": 1e-3,
+        **changes,
+    }
+    return {name: v for name, v in values.items() if v is not None}
+
+
+def run(folder, **changes):
+    with flagsaver.flagsaver(**arguments(folder, **changes)):
+        run_classifier.main()
+
+
+def run_program(*args, limit=None, cwd=ROOT):
+    """Runs the program itself; returns the finished process."""
+
+    def set_limit():
+        if limit:
+            import resource
+
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    return subprocess.run(
+        [sys.executable, str(ROOT / "run_classifier.py"), *args],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        preexec_fn=set_limit,
+    )
+
+
+def as_flags(values):
+    return [f"--{name}={value}" for name, value in values.items()]
+
+
+def last_line(process):
+    return process.stderr.strip().split("\n")[-1]
+
+
+def results_of(path):
+    lines = path.read_text().splitlines()
+    assert lines == sorted(lines)
+    return dict(line.split(" = ") for line in lines)
+
+
+def test_train_evaluate_predict(folder):
+    run(folder, do_train=True, do_eval=True, do_predict=True)
+    out = folder / "out"
+    assert {path.name for path in out.iterdir()} == {
+        "checkpoint",
+        "eval.tf_record",
+        "eval_results.txt",
+        "labels.txt",
+        "model.ckpt-0.data-00000-of-00001",
+        "model.ckpt-0.index",
+        "model.ckpt-10.data-00000-of-00001",
+        "model.ckpt-10.index",
+        "predict.tf_record",
+        "test_predictions.tsv",
+        "test_results.tsv",
+        "train.json",
+        "train.tf_record",
+    }
+    results = results_of(out / "eval_results.txt")
+    assert list(results) == [
+        "eval_accuracy",
+        "eval_loss",
+        "global_step",
+        "loss",
+    ]
+    assert results["global_step"] == "10"
+    assert (out / "labels.txt").read_text() == "ham\nspam\n"
+
+    rows = (out / "test_results.tsv").read_text().splitlines()
+    probabilities = np.array([row.split("\t") for row in rows], "float64")
+    assert probabilities.shape == (41, 2)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)
+    header, *rows = (out / "test_predictions.tsv").read_text().splitlines()
+    assert header == "id\tlabel\tscore" and len(rows) == 41
+    for i, row in enumerate(rows):
+        guid, label, score = row.split("\t")
+        assert guid == f"test-{i + 1}"
+        assert float(score) == probabilities[i].max()
+        assert label == ["ham", "spam"][probabilities[i].argmax()]
+
+    record = json.loads((out / "train.json").read_text())
+    assert record["task_name"] == "sms"
+    assert record["num_examples"] == {"train": 41, "eval": 41, "predict": 41}
+    assert record["num_train_steps"] == 10 and record["train_seconds"] > 0
+    assert record["flags"]["learning_rate"] == 1e-3
+    assert record["versions"]["tensorflow"] == tf.__version__
+    assert set(record["eval_results"]) >= {"eval_accuracy", "f1"}
+
+    # The second command of the published guides: no training, new folder.
+    run(
+        folder,
+        do_predict=True,
+        output_dir=str(folder / "second"),
+        init_checkpoint=str(out / "model.ckpt-10"),
+    )
+    second = (folder / "second" / "test_results.tsv").read_text()
+    assert second == (out / "test_results.tsv").read_text()
+    # Batch size and order of batches change nothing.
+    run(folder, do_predict=True, predict_batch_size=3)
+    again = np.loadtxt(out / "test_results.tsv", delimiter="\t")
+    np.testing.assert_allclose(again, probabilities, atol=1e-6)
+
+
+def test_a_second_run_continues_or_has_nothing_to_do(folder, caplog):
+    caplog.set_level("INFO", logger="absl")
+    run(folder, do_train=True, save_checkpoints_steps=4)
+    out = folder / "out"
+    expected = checkpoints.Checkpoint(str(out / "model.ckpt-10"))
+
+    before = os.stat(out / "model.ckpt-10.index").st_mtime_ns
+    run(folder, do_train=True, do_eval=True, save_checkpoints_steps=4)
+    assert "Skipping training since max_steps has already saved" in caplog.text
+    assert os.stat(out / "model.ckpt-10.index").st_mtime_ns == before
+    assert results_of(out / "eval_results.txt")["global_step"] == "10"
+
+    # As after a crash: the run's files end at step 4.
+    values = {n: expected.read(n) for n in expected.shapes}
+    for path in out.glob("model.ckpt-[18]*"):
+        path.unlink()
+    (out / "checkpoint").write_text('model_checkpoint_path: "model.ckpt-4"\n')
+    run(folder, do_train=True, save_checkpoints_steps=4)
+    assert f"Resuming from {out}/model.ckpt-4" in caplog.text
+    again = checkpoints.Checkpoint(str(out / "model.ckpt-10"))
+    for name, value in values.items():
+        assert again.read(name).tobytes() == value.tobytes(), name
+
+
+def test_console_lines_that_people_search_for(folder, caplog):
+    caplog.set_level("INFO", logger="absl")
+    run(folder, do_train=True, do_eval=True, do_predict=True)
+    messages = [record.getMessage() for record in caplog.records]
+    for line in (
+        "***** Running training *****",
+        "  Num examples = 41",
+        "  Batch size = 8",
+        "  Num steps = 10",
+        "Writing example 0 of 41",
+        "*** Features ***",
+        "  name = input_ids, shape = (8, 16)",
+        "***** Running evaluation *****",
+        "  Num examples = 41 (41 actual, 0 padding)",
+        "***** Eval results *****",
+        "***** Running prediction*****",
+        "***** Predict results *****",
+    ):
+        assert line in messages, line
+    assert messages.count("*** Example ***") == 15
+    tokens = [m for m in messages if m.startswith("tokens: ")][0]
+    assert tokens.startswith("tokens: [CLS] ")
+    assert any("were truncated" in message for message in messages)
+
+    caplog.clear()
+    run(
+        folder,
+        do_train=True,
+        init_checkpoint=str(folder / "out" / "model.ckpt-10"),
+        output_dir=str(folder / "second"),
+    )
+    assert "**** Trainable Variables ****" in caplog.text
+    assert (
+        "name = bert/embeddings/word_embeddings:0, shape = (5000, 16), "
+        "*INIT_FROM_CKPT*" in caplog.text
+    )
+
+
+def test_fixed_evaluation_is_the_originals(tmp_path):
+    """Evaluation and prediction straight from a checkpoint of the original."""
+    golden = shared("golden")
+    expected = golden / "5_run_classifier" / "fixed_mnli_odd_classifier"
+    model = golden / "2_modeling" / "odd_classifier"
+    run(
+        tmp_path,
+        task_name="MNLI",
+        data_dir=str(golden / "5_run_classifier" / "data" / "MNLI"),
+        vocab_file=str(golden / "vocab_small.txt"),
+        bert_config_file=str(model / "bert_config.json"),
+        init_checkpoint=str(model / "model.ckpt-7"),
+        max_seq_length=128,
+        do_eval=True,
+        do_predict=True,
+    )
+    ours = results_of(tmp_path / "out" / "eval_results.txt")
+    theirs = results_of(expected / "eval_results.txt")
+    assert list(ours) == list(theirs)
+    for key in theirs:
+        np.testing.assert_allclose(
+            float(ours[key]), float(theirs[key]), rtol=1e-6
+        )
+    np.testing.assert_allclose(
+        np.loadtxt(tmp_path / "out" / "test_results.tsv"),
+        np.loadtxt(expected / "test_results.tsv"),
+        atol=1e-6,
+    )
+    sizes = dict(
+        line.split("\t")
+        for line in (expected / "listing.tsv").read_text().splitlines()
+    )
+    for name in ("eval.tf_record", "predict.tf_record"):
+        size = (tmp_path / "out" / name).stat().st_size
+        assert size == int(sizes[name])
+
+
+def write(folder, name, data):
+    path = folder / name
+    path.write_bytes(data if isinstance(data, bytes) else data.encode())
+    return path
+
+
+# What was done to the folder, the flags, and what the message must say.
+MISTAKES = {
+    "nothing to do": (None, {"do_eval": False}, "At least one of --do_train"),
+    "no output_dir": (None, {"output_dir": None}, "--output_dir must be given"),
+    "some files": (
+        None,
+        {"vocab_file": None},
+        "--vocab_file must be given",
+    ),
+    "no such folder": (None, {"data_dir": "/x/y"}, "--data_dir=/x/y: no such"),
+    "no such file": (
+        None,
+        {"vocab_file": "/x/v"},
+        "--vocab_file=/x/v: no such",
+    ),
+    "no such config": (
+        None,
+        {"bert_config_file": "/x/c"},
+        "--bert_config_file=/x/c: no such",
+    ),
+    "unknown task": (
+        None,
+        {"task_name": "nope"},
+        "--task_name=nope: unknown task; known are cola, mnli",
+    ),
+    "wrong label": (
+        ("data/dev.tsv", "label\ttext\nham\ta\neggs\tb\n"),
+        {},
+        "dev.tsv:3: label 'eggs' is not one of ham, spam",
+    ),
+    "few columns": (
+        ("data/dev.tsv", "label\ttext\nham\n"),
+        {},
+        "dev.tsv:2: 1 column(s), but the text is column 2",
+    ),
+    "not UTF-8": (
+        ("data/dev.tsv", b"label\ttext\nham\t\xe9\n"),
+        {},
+        "dev.tsv:2: not UTF-8",
+    ),
+    "empty file": (("data/dev.tsv", ""), {}, "dev.tsv: no examples"),
+    "too long": (
+        None,
+        {"max_seq_length": 65},
+        "--max_seq_length=65 exceeds the max_position_embeddings=64",
+    ),
+    "large vocabulary": (
+        ("config.json", json.dumps({**SMALL_CONFIG, "vocab_size": 50})),
+        {},
+        "entries, more than the vocab_size=50",
+    ),
+    "broken config": (("config.json", "{"), {}, "config.json:1: not JSON"),
+    "casing": (
+        None,
+        {"do_lower_case": False},
+        "--do_lower_case=False, but none of the vocabulary's",
+    ),
+    "no checkpoint at all": (None, {}, "no checkpoint here to evaluate"),
+    "no such checkpoint": (
+        None,
+        {"init_checkpoint": "/x/bert_model.ckpt"},
+        "--init_checkpoint=/x/bert_model.ckpt: no such checkpoint",
+    ),
+    "less than a step": (
+        None,
+        {"do_train": True, "num_train_epochs": 0.1},
+        "is less than one step",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_one_line_and_writes_nothing(folder, mistake):
+    change, flag_values, message = MISTAKES[mistake]
+    if change:
+        write(folder, *change)
+    with pytest.raises(UserError) as error:
+        run(folder, **{"do_eval": True, **flag_values})
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+    assert not (folder / "out").exists()
+
+
+def test_mistakes_about_checkpoints(folder):
+    run(folder, do_train=True)
+    prefix = str(folder / "out" / "model.ckpt-10")
+    other = {"output_dir": str(folder / "second"), "init_checkpoint": prefix}
+
+    def refuses(message, **changes):
+        with pytest.raises(UserError) as error:
+            run(folder, do_eval=True, **{**other, **changes})
+        assert message in str(error.value)
+        assert not (folder / "second").exists()
+
+    wide = {**SMALL_CONFIG, "hidden_size": 32}
+    write(folder, "wide.json", json.dumps(wide))
+    refuses(
+        "word_embeddings has shape [5000, 16], the model needs [5000, 32]",
+        bert_config_file=str(folder / "wide.json"),
+    )
+    deep = {**SMALL_CONFIG, "num_hidden_layers": 2}
+    write(folder, "deep.json", json.dumps(deep))
+    refuses(
+        "bert/encoder/layer_1/attention/self/query/kernel first",
+        bert_config_file=str(folder / "deep.json"),
+    )
+
+    # A pretrained encoder without a head cannot answer.
+    checkpoint = checkpoints.Checkpoint(prefix)
+    encoder = [n for n in checkpoint.shapes if n.startswith("bert/")]
+    pretrained_prefix = str(folder / "bert_model.ckpt")
+    checkpoints.write_checkpoint(
+        pretrained_prefix, {n: checkpoint.read(n) for n in encoder}
+    )
+    refuses(
+        "has no output_weights, output_bias",
+        init_checkpoint=pretrained_prefix,
+    )
+
+    # A cut file in the run's own folder.
+    data_file = folder / "out" / "model.ckpt-10.data-00000-of-00001"
+    os.truncate(data_file, 1000)
+    with pytest.raises(UserError, match="model.ckpt-10: the checkpoint is dam"):
+        run(folder, do_eval=True)
+
+    # Another task's folder.
+    golden_like = "a\t1\t\tfine\nb\t0\t\tnot\n"
+    for name in ("train", "dev"):
+        write(folder, f"data/{name}.tsv", golden_like)
+    with pytest.raises(UserError, match="holds a run of the task 'sms', not"):
+        run(folder, task_name="cola", do_train=True, train_batch_size=2)
+
+
+def test_program_ends_with_status_1_and_one_line():
+    done = run_program("--task_name=sms")
+    assert done.returncode == 1
+    assert last_line(done).startswith("run_classifier.py: At least one of --do")
+    done = run_program("--do_trian")
+    assert done.returncode == 1
+    assert "Unknown command line flag 'do_trian'" in last_line(done)
+    assert "Traceback" not in done.stderr
+
+
+def test_an_output_folder_that_cannot_be_made(folder):
+    write(folder, "file", "")
+    values = arguments(folder, output_dir=str(folder / "file" / "out"))
+    done = run_program("--do_train", *as_flags(values))
+    assert done.returncode == 1
+    assert last_line(done) == (
+        f"run_classifier.py: {folder}/file/out: Not a directory"
+    )
+    assert "Traceback" not in done.stderr
+
+
+def test_a_full_disk_leaves_the_run_usable(folder):
+    """A limit on file size stands for the full disk: the checkpoint of the
+    longer training does not fit, and that of the shorter one stays."""
+    run(folder, do_train=True)
+    out = folder / "out"
+    size = (out / "model.ckpt-10.data-00000-of-00001").stat().st_size
+    values = arguments(folder, num_train_epochs=4.0)
+    done = run_program("--do_train", *as_flags(values), limit=size // 2)
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    assert f"{out}/model.ckpt-20: could not be written" in last_line(done)
+    latest = checkpoints.CheckpointFolder(str(out)).latest()
+    assert latest == str(out / "model.ckpt-10")
+    run(folder, do_eval=True)
+
+
+def test_demo_needs_no_files(tmp_path):
+    """The README's first command, shortened."""
+    done = run_program(
+        "--task_name=sms",
+        "--do_train",
+        "--do_eval",
+        "--do_predict",
+        "--num_train_epochs=0.2",
+        f"--output_dir={tmp_path}",
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Using the bundled data and model: --data_dir=" in done.stderr
+    assert "--num_train_epochs=0.2" in done.stderr
+    assert results_of(tmp_path / "eval_results.txt")
+
+
+def test_demo_data_is_what_it_says():
+    """Distinct messages, no leak between the sets, no majority that wins."""
+    sets = {}
+    for name in ("train", "dev", "test"):
+        text = (DEMO / "sms" / f"{name}.tsv").read_text(encoding="utf-8")
+        header, *rows = text.rstrip("\n").split("\n")
+        assert header == "label\ttext"
+        sets[name] = [row.split("\t") for row in rows]
+        labels = [label for label, _ in sets[name]]
+        assert max(labels.count(x) for x in set(labels)) < 0.7 * len(labels)
+    texts = [text.lower() for rows in sets.values() for _, text in rows]
+    assert len(texts) == len(set(texts)) >= 800
+
+
+@pytest.mark.slow
+def test_demo_learns(tmp_path):
+    """The README's first command, whole."""
+    done = run_program(
+        "--task_name=sms",
+        "--do_train",
+        "--do_eval",
+        "--do_predict",
+        f"--output_dir={tmp_path}",
+    )
+    assert done.returncode == 0, done.stderr
+    results = results_of(tmp_path / "eval_results.txt")
+    assert float(results["eval_accuracy"]) >= 0.93
+
+
+@pytest.mark.slow
+def test_mrpc_layout_trains_on_real_data(tmp_path):
+    golden = shared("golden/5_run_classifier/data/MRPC")
+    model = shared("golden/2_modeling/tiny")
+    run(
+        tmp_path,
+        task_name="MRPC",
+        data_dir=str(golden),
+        vocab_file=str(shared("data/vocab/uncased/vocab.txt")),
+        bert_config_file=str(model / "bert_config.json"),
+        init_checkpoint=str(model / "bert_model.ckpt"),
+        max_seq_length=128,
+        train_batch_size=32,
+        do_train=True,
+        do_eval=True,
+        do_predict=True,
+    )
+    expected = shared("golden/5_run_classifier/e2e_mrpc_tiny")
+    theirs = results_of(expected / "eval_results.txt")
+    ours = results_of(tmp_path / "out" / "eval_results.txt")
+    assert list(ours) == list(theirs)
+    rows = (tmp_path / "out" / "test_results.tsv").read_text().splitlines()
+    assert len(rows) == 53
