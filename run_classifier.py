@@ -50,6 +50,7 @@ shared_flags.define_fine_tuning_flags()
 shared_flags.define_batch_size_flag("eval", "Examples")
 shared_flags.define_batch_size_flag("predict", "Examples")
 shared_flags.define_tpu_flags()
+flags.adopt_module_key_flags(shared_flags)
 
 
 def main():
@@ -80,6 +81,7 @@ def main():
         FLAGS.tpu_zone,
         FLAGS.gcp_project,
         FLAGS.master,
+        FLAGS.num_tpu_cores,
     )
     keras.utils.set_random_seed(FLAGS.seed)
     with strategy.scope():
@@ -311,8 +313,7 @@ def train(run, task, model, strategy, read, examples, num_train_steps):
         max_steps_per_loop=FLAGS.iterations_per_loop,
         callbacks=[Progress(FLAGS.train_batch_size)],
     )
-    run.write_record(
-        shared_flags.values(),
+    run.update_record(
         num_train_steps=num_train_steps,
         train_seconds=time.perf_counter() - start,
     )
@@ -339,8 +340,7 @@ def evaluate(run, task, model, strategy, read, examples, global_step):
     results, metrics = task.evaluate(training.predict(model, dataset, strategy))
     results["global_step"] = global_step
     run.write_eval_results(results)
-    run.write_record(
-        shared_flags.values(),
+    run.update_record(
         eval_seconds=time.perf_counter() - start,
         eval_results={**results, **metrics},
     )

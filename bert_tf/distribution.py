@@ -1,5 +1,7 @@
 """The tf.distribute strategy that a program's flags ask for."""
 
+import logging
+
 import tensorflow as tf
 
 from bert_tf.errors import UserError
@@ -11,6 +13,7 @@ def make_strategy(
     tpu_zone: str | None = None,
     gcp_project: str | None = None,
     master: str | None = None,
+    num_tpu_cores: int = 8,
 ) -> tf.distribute.Strategy:
     """One device, or all cores of a TPU.
 
@@ -19,6 +22,8 @@ def make_strategy(
         tpu_name: name or grpc:// address of the TPU; "local" on a TPU VM.
         tpu_zone, gcp_project: where that name is looked up.
         master: address of the TPU where it has no name.
+        num_tpu_cores: how many cores are expected. All that the TPU has are
+            used; another number is logged.
 
     Raises:
         UserError: the TPU cannot be reached.
@@ -33,10 +38,18 @@ def make_strategy(
         )
         tf.config.experimental_connect_to_cluster(resolver)
         tf.tpu.experimental.initialize_tpu_system(resolver)
-        return tf.distribute.TPUStrategy(resolver)
+        strategy = tf.distribute.TPUStrategy(resolver)
     except Exception as error:  # The resolver raises whatever its parts do.
         reason = str(error).strip().split("\n")[0]
         raise UserError(
             f"--use_tpu: the TPU {tpu_name or master or 'local'!r} cannot be "
             f"used: {reason or type(error).__name__}"
         ) from error
+    num_cores = strategy.num_replicas_in_sync
+    if num_cores != num_tpu_cores:
+        logging.warning(
+            "--num_tpu_cores=%d, but the TPU has %d cores; all are used",
+            num_tpu_cores,
+            num_cores,
+        )
+    return strategy

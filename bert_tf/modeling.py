@@ -39,7 +39,7 @@ class BertModel(keras.Model):
     Example:
 
         model = BertModel(BertConfig(vocab_size=30522, type_vocab_size=2))
-        outputs = model({"input_ids": [[101, 7592, 102]]})
+        outputs = model({"input_ids": np.array([[101, 7592, 102]])})
     """
 
     def __init__(self, config: BertConfig, **kwargs):

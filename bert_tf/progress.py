@@ -60,16 +60,17 @@ class Progress(keras.callbacks.Callback):
 
     def _describe(self, step, logs):
         total = self.params["steps"]
-        # Without a second measurement the first is the best there is.
-        steps = self.steps or logs["steps"]
-        seconds = max(self.seconds or logs["seconds"], 1e-6)
-        left = (total - step) * seconds / steps
-        return (
+        text = (
             f"step {step}/{total}  loss {logs['loss']:.4f}  "
-            f"lr {logs['learning_rate']:.2e}  "
-            f"{steps * self.batch_size / seconds:.1f} examples/s  "
-            f"{format_seconds(left)} left"
+            f"lr {logs['learning_rate']:.2e}"
         )
+        if self.steps:
+            seconds_per_step = max(self.seconds, 1e-6) / self.steps
+            text += (
+                f"  {self.batch_size / seconds_per_step:.1f} examples/s  "
+                f"{format_seconds((total - step) * seconds_per_step)} left"
+            )
+        return text
 
     def _bar(self, step, width=20):
         done = width * step // self.params["steps"]

@@ -35,16 +35,28 @@ class RunFolder:
     def __init__(self, path: str, task_name: str, labels: list | None = None):
         self.path = path
         self.labels = labels
-        self.record = {"task_name": task_name}
+        self.record = self._earlier_record()
         self._check_is_ours(task_name, labels)
+        self.record["task_name"] = task_name
 
-    def open(self, flag_values: dict, **more):
-        """Makes the folder, labels.txt and the first train.json."""
+    def open(self, flag_values: dict, num_examples: dict):
+        """Makes the folder, labels.txt and train.json.
+
+        A run that only evaluates or predicts leaves the flags of the training
+        that is recorded there.
+
+        Args:
+            flag_values: {flag: value} of this run.
+            num_examples: {mode: number}; a "train" among them is a training.
+        """
         files.make_folder(self.path)
         if self.labels is not None:
             lines = "".join(f"{label}\n" for label in self.labels)
             self.write("labels.txt", lines)
-        self.write_record(flag_values, **more)
+        if "train" in num_examples or "flags" not in self.record:
+            self.record.update(flags=flag_values, versions=_versions())
+        earlier = self.record.get("num_examples", {})
+        self.update_record(num_examples={**earlier, **num_examples})
 
     def file(self, name: str) -> str:
         return os.path.join(self.path, name)
@@ -56,14 +68,14 @@ class RunFolder:
         lines = [f"{key} = {value!s}\n" for key, value in results.items()]
         self.write("eval_results.txt", "".join(sorted(lines)))
 
-    def write_record(self, flag_values: dict, **more):
-        """Writes train.json; later calls add to what earlier ones told."""
-        self.record.update(flags=flag_values, versions=_versions(), **more)
+    def update_record(self, **values):
+        """Adds to train.json, or changes what it says."""
+        self.record.update(values)
         text = json.dumps(self.record, indent=2, default=_plain)
         self.write("train.json", text + "\n")
 
     def _check_is_ours(self, task_name, labels):
-        earlier = self._earlier_record().get("task_name")
+        earlier = self.record.get("task_name")
         if earlier not in (None, task_name):
             raise UserError(
                 f"--output_dir={self.path}: holds a run of the task "

@@ -246,12 +246,7 @@ def train(
         logs = {name: float(value) for name, value in logs.items()}
         seconds = time.perf_counter() - start
         step += count
-        if not np.isfinite(logs["loss"]):
-            raise TrainingDiverged(
-                f"the loss is {logs['loss']} at step {step} (learning rate "
-                f"{logs['learning_rate']:.3g}): lower --learning_rate, and "
-                "check that the vocabulary fits the checkpoint"
-            )
+        _check_finite(step, logs)
         callbacks.on_train_batch_end(
             step, {**logs, "seconds": seconds, "steps": count}
         )
@@ -260,6 +255,16 @@ def train(
         wanted = int(count * SECONDS_PER_LOOP / max(seconds, 1e-6))
         steps_per_loop = min(max(wanted, 1), max_steps_per_loop)
     callbacks.on_train_end()
+
+
+def _check_finite(step, logs):
+    for name in ("loss", "gradient_norm"):
+        if not np.isfinite(logs[name]):
+            raise TrainingDiverged(
+                f"the {name} is {logs[name]} at step {step} (learning rate "
+                f"{logs['learning_rate']:.3g}): lower --learning_rate, and "
+                "check that the vocabulary fits the checkpoint"
+            )
 
 
 def predict(model, dataset: tf.data.Dataset, strategy=None):

@@ -114,9 +114,7 @@ def test_restoring_needs_the_moments(tmp_path):
 
 def test_a_loss_that_is_no_number_stops_the_run(tmp_path):
     folder = checkpoints.CheckpointFolder(str(tmp_path))
-    with pytest.raises(
-        training.TrainingDiverged, match="the loss is (nan|inf)"
-    ):
+    with pytest.raises(training.TrainingDiverged, match="is (nan|inf) at step"):
         training.train(
             make_trainer(1e30), make_dataset(), NUM_STEPS, save=folder.save
         )

@@ -1,0 +1,75 @@
+"""What the README says is so: commands, flags, file tree, Python."""
+
+import re
+import shlex
+
+import pytest
+import tensorflow as tf
+from absl import flags
+from absl.testing import flagsaver
+from conftest import ROOT, shared
+
+import run_classifier  # noqa: F401  Its flags are what commands use.
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+
+
+def blocks(language):
+    return [text for name, text in FENCED.findall(README) if name == language]
+
+
+def commands():
+    for block in blocks("bash"):
+        for line in block.replace("\\\n", " ").split("\n"):
+            if "python run_" in line:
+                yield line[line.index("python run_") :]
+
+
+def test_it_opens_with_two_whole_commands():
+    first, second = [block.strip() for block in blocks("bash")[:2]]
+    install = "pip install -r requirements.txt && "
+    assert first == install + (
+        "python run_classifier.py --task_name=sms --do_train --do_eval "
+        "--do_predict --output_dir=/tmp/sms"
+    )
+    assert second == install + "python -m pytest"
+
+
+@pytest.mark.parametrize("command", list(commands()))
+def test_every_command_parses(command):
+    _, program, *arguments = shlex.split(command)
+    assert (ROOT / program).exists()
+    with flagsaver.flagsaver():
+        assert flags.FLAGS([program, *arguments]) == [program]
+
+
+def test_the_file_tree_is_whole():
+    (tree,) = [block for block in blocks("") if "run_classifier.py  " in block]
+    named, folders = set(), []
+    for line in tree.strip().split("\n"):
+        depth = (len(line) - len(line.lstrip())) // 4
+        name = line.split()[0]
+        folders[depth:] = [name]
+        named.add("".join(folders))
+    for path in named:
+        assert (ROOT / path).exists(), path
+    modules = {
+        str(path.relative_to(ROOT))
+        for path in [*ROOT.glob("*.py"), *(ROOT / "bert_tf").rglob("*.py")]
+        if path.name != "__init__.py"
+    }
+    assert modules <= named, modules - named
+
+
+def test_the_python_example_runs():
+    (example,) = [b for b in blocks("python") if "BertModel(config)" in b]
+    folder = shared("checkpoints/uncased_L-6_H-384_A-12_minilm")
+    example = example.replace("uncased_L-12_H-768_A-12", str(folder))
+    names = {}
+    exec(example, names)
+    shape = names["outputs"]["sequence_output"].shape
+    assert shape == tf.TensorShape([1, 6, 384])
+    assert names["report"].missing == []
