@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from bert_tf.config import BertConfig
-from bert_tf.layers import dropout
+from bert_tf.layers import Configured, dropout
 from bert_tf.modeling import BertModel
 
 # The original's classifier has these two whatever bert_config.json says.
@@ -16,7 +16,7 @@ CLASSIFIER_STDDEV = 0.02
 
 
 @keras.saving.register_keras_serializable(package="bert_tf")
-class BertClassifier(keras.Model):
+class BertClassifier(Configured, keras.Model):
     """A linear classifier on the pooled output: one label for each text.
 
         logits = dropout(pooled_output) output_weights^T + output_bias
@@ -74,12 +74,6 @@ class BertClassifier(keras.Model):
     def get_config(self):
         return {
             **super().get_config(),
-            "config": self.config.to_dict(),
             "num_labels": self.num_labels,
             "dropout_rate": self.dropout_rate,
         }
-
-    @classmethod
-    def from_config(cls, config):
-        config = dict(config)
-        return cls(BertConfig.from_dict(config.pop("config")), **config)

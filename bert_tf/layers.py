@@ -131,7 +131,19 @@ def layer_norm(name: str = "LayerNorm"):
     )
 
 
-class BertLayer(keras.layers.Layer):
+class Configured:
+    """What is made of a `BertConfig`, and so can be saved and made again."""
+
+    def get_config(self):
+        return {**super().get_config(), "config": self.config.to_dict()}
+
+    @classmethod
+    def from_config(cls, config):
+        config = dict(config)
+        return cls(BertConfig.from_dict(config.pop("config")), **config)
+
+
+class BertLayer(Configured, keras.layers.Layer):
     """A layer whose only constructor argument is the `BertConfig`.
 
     Every layer builds its children in `build`, the dropouts too: that fixes
@@ -142,14 +154,6 @@ class BertLayer(keras.layers.Layer):
     def __init__(self, config: BertConfig, **kwargs):
         super().__init__(**kwargs)
         self.config = config
-
-    def get_config(self):
-        return {**super().get_config(), "config": self.config.to_dict()}
-
-    @classmethod
-    def from_config(cls, config):
-        config = dict(config)
-        return cls(BertConfig.from_dict(config.pop("config")), **config)
 
 
 @register

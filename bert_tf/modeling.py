@@ -4,11 +4,11 @@ import keras
 from keras import ops
 
 from bert_tf.config import BertConfig
-from bert_tf.layers import Embeddings, Encoder, Pooler
+from bert_tf.layers import Configured, Embeddings, Encoder, Pooler
 
 
 @keras.saving.register_keras_serializable(package="bert_tf")
-class BertModel(keras.Model):
+class BertModel(Configured, keras.Model):
     """The BERT encoder (Devlin et al. 2018, https://arxiv.org/abs/1810.04805).
 
     Every variable exists as soon as the model does, and its `path` is its name
@@ -86,11 +86,3 @@ class BertModel(keras.Model):
                 "The sequence length must not exceed max_position_embeddings. "
                 f"Received: length={length}, max_position_embeddings={limit}"
             )
-
-    def get_config(self):
-        return {**super().get_config(), "config": self.config.to_dict()}
-
-    @classmethod
-    def from_config(cls, config):
-        config = dict(config)
-        return cls(BertConfig.from_dict(config.pop("config")), **config)

@@ -6,12 +6,24 @@ import pathlib
 import numpy as np
 import pytest
 
+from bert_tf import BertConfig
+
 TESTS = pathlib.Path(__file__).parent
 ROOT = TESTS.parent
 GOLDEN = TESTS / "golden"
 # Larger outputs of the original, real checkpoints and data sets, under their
 # own licences. A test that needs them is skipped where they are absent.
 SHARED = ROOT.parent / "shared"
+
+TINY_CONFIG = BertConfig(
+    vocab_size=20,
+    hidden_size=8,
+    num_hidden_layers=2,
+    num_attention_heads=2,
+    intermediate_size=16,
+    max_position_embeddings=12,
+    type_vocab_size=2,
+)
 
 
 def shared(path: str) -> pathlib.Path:

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import GOLDEN, ROOT, shared
+from conftest import GOLDEN, ROOT, TINY_CONFIG, shared
 
 from bert_tf import BertConfig, BertModel
 from bert_tf.checkpoints import (
@@ -24,15 +24,6 @@ from bert_tf.errors import UserError
 from bert_tf.heads import BertClassifier
 
 ODD = str(GOLDEN / "modeling" / "odd" / "bert_model.ckpt")
-CONFIG = BertConfig(
-    vocab_size=20,
-    hidden_size=8,
-    num_hidden_layers=2,
-    num_attention_heads=2,
-    intermediate_size=16,
-    max_position_embeddings=12,
-    type_vocab_size=2,
-)
 
 
 def odd_model(**changes):
@@ -45,7 +36,7 @@ def odd_model(**changes):
 @pytest.fixture(scope="module")
 def model():
     keras.utils.set_random_seed(1)
-    return BertModel(CONFIG)
+    return BertModel(TINY_CONFIG)
 
 
 def tensors_of(prefix):

@@ -7,7 +7,7 @@ import numpy as np
 import numpy_bert
 import pytest
 import tensorflow as tf
-from conftest import GOLDEN, read_npz, shared
+from conftest import GOLDEN, TINY_CONFIG, read_json, read_npz, shared
 
 from bert_tf import BertConfig, BertModel
 from bert_tf.checkpoints import Checkpoint, load_weights
@@ -17,16 +17,6 @@ from bert_tf.layers import Dropout
 ODD = GOLDEN / "modeling" / "odd"
 # The row whose mask is all zeros: -10000 in float32 leaves fewer digits.
 LOOSE_ROW, TOLERANCE, LOOSE_TOLERANCE = -1, 5e-5, 2e-4
-
-TINY_CONFIG = BertConfig(
-    vocab_size=30,
-    hidden_size=8,
-    num_hidden_layers=2,
-    num_attention_heads=2,
-    intermediate_size=16,
-    max_position_embeddings=12,
-    type_vocab_size=2,
-)
 
 
 @functools.cache
@@ -103,7 +93,7 @@ def test_second_witness(hidden_act):
     for variable in model.trainable_variables:
         variable.assign(rng.normal(0, 0.3, variable.shape))
     inputs = {
-        "input_ids": rng.integers(0, 30, (4, 9)).astype("int32"),
+        "input_ids": rng.integers(0, 20, (4, 9)).astype("int32"),
         "input_mask": rng.integers(0, 2, (4, 9)).astype("int32"),
         "segment_ids": rng.integers(0, 2, (4, 9)).astype("int32"),
     }
@@ -121,7 +111,7 @@ def test_second_witness(hidden_act):
 
 
 def random_inputs(batch=3, length=7):
-    ids = np.random.default_rng(2).integers(1, 30, (batch, length))
+    ids = np.random.default_rng(2).integers(1, 20, (batch, length))
     return ids.astype("int32")
 
 
@@ -230,8 +220,6 @@ def test_dropout_sits_where_the_originals_does():
     The golden run multiplied by the keep probability at each dropout, with
     a rate for each kind of place, so that a missing or misplaced one shows.
     """
-    from conftest import read_json
-
     calls = dict(read_json(ODD / "dropout_probe_calls.json"))
     folder, model, inputs = golden("odd")
     expected = read_npz(folder / "outputs_dropout_probe.npz")
@@ -270,8 +258,6 @@ def test_config_round_trip_of_the_classifier(tmp_path):
 
 def test_variable_names_are_the_originals():
     folder, model, _ = golden("odd")
-    from conftest import read_json
-
     names = read_json(folder / "variables_classifier.json")
     expected = {name: tuple(shape) for name, shape in names}
     actual = {v.path: tuple(v.shape) for v in model.trainable_variables}

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import GOLDEN, read_json, read_npz
+from conftest import GOLDEN, TINY_CONFIG, read_json, read_npz
 
 from bert_tf import BertConfig, training
 from bert_tf.heads import BertClassifier
@@ -140,14 +140,7 @@ def test_clip_factor_leaves_short_gradients_alone():
 
 def test_fit_uses_the_same_update():
     """`compile` and `fit` work with our optimizer, for notebooks."""
-    config = BertConfig(
-        vocab_size=20,
-        hidden_size=8,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=16,
-    )
-    model = BertClassifier(config, 2)
+    model = BertClassifier(TINY_CONFIG, 2)
     model.compile(
         AdamWeightDecay(1e-3),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),

@@ -6,21 +6,14 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import TINY_CONFIG
 
-from bert_tf import BertConfig, checkpoints, training
+from bert_tf import checkpoints, training
 from bert_tf.heads import BertClassifier
 from bert_tf.losses import CLASSIFIER_LOSS
 from bert_tf.optimization import AdamWeightDecay, WarmupLinearDecay
 from bert_tf.progress import Progress, format_seconds
 
-CONFIG = BertConfig(
-    vocab_size=20,
-    hidden_size=8,
-    num_hidden_layers=1,
-    num_attention_heads=2,
-    intermediate_size=16,
-    max_position_embeddings=12,
-)
 NUM_STEPS = 12
 
 
@@ -41,7 +34,7 @@ def make_trainer(learning_rate=1e-3):
     keras.utils.set_random_seed(7)
     schedule = WarmupLinearDecay(learning_rate, NUM_STEPS, 2)
     return training.Trainer(
-        BertClassifier(CONFIG, 2),
+        BertClassifier(TINY_CONFIG, 2),
         AdamWeightDecay(schedule),
         schedule,
         CLASSIFIER_LOSS,
