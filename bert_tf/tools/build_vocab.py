@@ -81,6 +81,8 @@ def main():
         special_tokens(FLAGS.num_unused),
         lower_thresh=MIN_COUNT,
     )
+    # The learner aims at the size and may miss it; the rarest come last.
+    vocab = vocab[: FLAGS.vocab_size]
     files.write_text(
         FLAGS.output_file, "".join(f"{token}\n" for token in vocab)
     )

@@ -1,0 +1,54 @@
+"""The vocabulary learner, and the bundled vocabulary it made."""
+
+import subprocess
+import sys
+
+from conftest import ROOT
+
+from bert_tf import FullTokenizer, pretrained
+
+
+def run_program(*args):
+    return subprocess.run(
+        [sys.executable, "-m", "bert_tf.tools.build_vocab", *args],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+
+
+def test_learned_vocabulary_spells_the_text(tmp_path):
+    text = "The Café sells cakes.\nCaking is fun, the cakes are fun!\n" * 5
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    path = tmp_path / "vocab.txt"
+    done = run_program(
+        f"--input_file={tmp_path}/*.txt",
+        f"--output_file={path}",
+        "--vocab_size=60",
+        "--num_unused=2",
+    )
+    assert done.returncode == 0, done.stderr
+    tokens = path.read_text(encoding="utf-8").split("\n")[:-1]
+    special = "[PAD] [unused0] [unused1] [UNK] [CLS] [SEP] [MASK]".split()
+    assert tokens[:7] == special and len(tokens) <= 60
+    assert len(set(tokens)) == len(tokens)
+    tokenizer = FullTokenizer(str(path))
+    pieces = tokenizer.tokenize(text)
+    assert "[UNK]" not in pieces and "cafe" in pieces
+
+    done = run_program(f"--input_file={tmp_path}/*.x", f"--output_file={path}")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "--input_file: no file matches" in done.stderr
+
+
+def test_the_bundled_vocabulary_spells_the_bundled_messages():
+    tokenizer = FullTokenizer(pretrained.DEMO_FLAGS["vocab_file"])
+    unknown = total = 0
+    for name in ("train", "dev", "test"):
+        path = f"{pretrained.DEMO_FLAGS['data_dir']}/{name}.tsv"
+        with open(path, encoding="utf-8") as reader:
+            pieces = tokenizer.tokenize(reader.read())
+        unknown += pieces.count("[UNK]")
+        total += len(pieces)
+    assert unknown < 0.001 * total
