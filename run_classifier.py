@@ -95,7 +95,7 @@ def main():
 
     # 4. Train, evaluate, predict.
     read = functools.partial(make_dataset, run, task, tokenizer)
-    global_step = int(newest.rsplit("-", 1)[1]) if newest else 0
+    global_step = checkpoints.Checkpoint(newest).global_step() if newest else 0
     if "train" in modes:
         global_step = train(
             run, task, model, strategy, read, examples["train"], num_train_steps

@@ -67,6 +67,12 @@ class Checkpoint:
         except _READ_ERRORS as error:
             raise self._damaged(error, name) from None
 
+    def global_step(self) -> int:
+        """The step of the training that wrote it; 0 if it does not say."""
+        if "global_step" not in self.shapes:
+            return 0
+        return int(self.read("global_step"))
+
     def _damaged(self, error, name=None):
         reason = str(getattr(error, "message", error)).split("\n")[0]
         which = f" at {name}" if name else ""
@@ -207,9 +213,25 @@ class CheckpointFolder:
         self.folder = folder
         self.max_to_keep = max_to_keep
 
-    def latest(self):
-        """Prefix of the newest checkpoint, or None."""
-        return tf.train.latest_checkpoint(self.folder)
+    def latest(self) -> str | None:
+        """Prefix of the newest checkpoint; None where there is none yet.
+
+        Raises:
+            UserError: the file `checkpoint` is damaged, or names a checkpoint
+                that is not there. To start anew would overwrite a run.
+        """
+        path = self._state_file()
+        if not files.exists(path):
+            return None
+        state = tf.train.get_checkpoint_state(self.folder)
+        if state is None or not state.model_checkpoint_path:
+            raise UserError(f"{path}: names no checkpoint; is it damaged?")
+        if not files.exists(state.model_checkpoint_path + ".index"):
+            raise UserError(
+                f"{path}: names {state.model_checkpoint_path}, which does not "
+                "exist; correct this file, or remove it to start anew"
+            )
+        return state.model_checkpoint_path
 
     def save(self, tensors: dict, step: int) -> str:
         """Writes `model.ckpt-step`, then names it in the file `checkpoint`."""
@@ -219,13 +241,16 @@ class CheckpointFolder:
         others = [name for name in self._listed() if name != base]
         kept = (others + [base])[-self.max_to_keep :]
         files.write_text(
-            os.path.join(self.folder, "checkpoint"),
+            self._state_file(),
             f'model_checkpoint_path: "{base}"\n'
             + "".join(f'all_model_checkpoint_paths: "{b}"\n' for b in kept),
         )
         for name in set(others) - set(kept):
             self._remove(name)
         return prefix
+
+    def _state_file(self):
+        return os.path.join(self.folder, "checkpoint")
 
     def _listed(self):
         state = tf.train.get_checkpoint_state(self.folder)

@@ -43,8 +43,8 @@ def remove(path: str):
         os.remove(path)
 
 
-def open_binary(path: str):
-    return _gfile().GFile(path, "rb") if is_remote(path) else open(path, "rb")
+def open_binary(path: str, mode: str = "rb"):
+    return _gfile().GFile(path, mode) if is_remote(path) else open(path, mode)
 
 
 def read_lines(path: str):
@@ -111,10 +111,5 @@ def write_error(path: str, error: Exception) -> OSError:
 def write_text(path: str, text: str):
     """Writes a whole UTF-8 file, or leaves the old one in place."""
     with replacing(path) as temporary:
-        data = text.encode("utf-8")
-        if is_remote(path):
-            with _gfile().GFile(temporary, "wb") as writer:
-                writer.write(data)
-        else:
-            with open(temporary, "wb") as writer:
-                writer.write(data)
+        with open_binary(temporary, "wb") as writer:
+            writer.write(text.encode("utf-8"))

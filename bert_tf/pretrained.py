@@ -19,5 +19,5 @@ DEMO_FLAGS = {
     "bert_config_file": os.path.join(ASSETS, "demo", "bert_config.json"),
     "max_seq_length": 64,
     "learning_rate": 5e-4,
-    "num_train_epochs": 12.0,
+    "num_train_epochs": 8.0,
 }

@@ -182,6 +182,19 @@ def test_folder_keeps_the_newest(tmp_path):
     }
 
 
+def test_a_lost_newest_checkpoint_is_an_error(tmp_path):
+    """To start anew in silence would overwrite what is left of a run."""
+    folder = CheckpointFolder(str(tmp_path))
+    prefix = folder.save({"global_step": tf.constant(7, tf.int64)}, 7)
+    assert Checkpoint(prefix).global_step() == 7
+    os.remove(f"{prefix}.index")
+    with pytest.raises(UserError, match="names .*ckpt-7, which does not"):
+        folder.latest()
+    (tmp_path / "checkpoint").write_text("junk")
+    with pytest.raises(UserError, match="checkpoint: names no checkpoint"):
+        folder.latest()
+
+
 FULL_DISK = """
 import resource, sys
 import tensorflow as tf
