@@ -278,7 +278,7 @@ def train(run, task, model, strategy, read, examples, num_train_steps):
     with strategy.scope():
         trainer = training.Trainer(
             model,
-            AdamWeightDecay(schedule),
+            AdamWeightDecay(),
             schedule,
             task.loss_terms,
             strategy,

@@ -4,6 +4,7 @@ Names, defaults and meanings are the original's; what it does not have stands
 under "Not in the original".
 """
 
+import math
 import os
 import re
 import sys
@@ -64,11 +65,19 @@ def define_text_flags(max_seq_length: int):
     )
 
 
+def define_float(name: str, default: float, description: str, **bounds):
+    """A float flag that does not take "nan" and "inf" for numbers."""
+    flags.DEFINE_float(name, default, description, **bounds)
+    flags.register_validator(
+        name, math.isfinite, message="must be a finite number"
+    )
+
+
 def define_training_flags():
     flags.DEFINE_integer(
         "train_batch_size", 32, "Examples in a training step.", lower_bound=1
     )
-    flags.DEFINE_float(
+    define_float(
         "learning_rate", 5e-5, "Initial rate of Adam.", lower_bound=0.0
     )
     flags.DEFINE_integer(
@@ -94,13 +103,13 @@ def define_training_flags():
 
 
 def define_fine_tuning_flags():
-    flags.DEFINE_float(
+    define_float(
         "num_train_epochs",
         3.0,
         "How often training sees each example; may be a fraction.",
         lower_bound=0.0,
     )
-    flags.DEFINE_float(
+    define_float(
         "warmup_proportion",
         0.1,
         "Part of the steps in which the learning rate rises to its value.",

@@ -54,7 +54,7 @@ class Trainer:
 
     Args:
         model: a Keras model, called as model(batch, training=, seed=).
-        optimizer: an `AdamWeightDecay`.
+        optimizer: an `AdamWeightDecay`; its own learning rate is for `fit`.
         schedule: function(step) -> learning rate.
         loss_terms: list of `losses.LossTerm`.
         strategy: a tf.distribute.Strategy; default: the current one.

@@ -68,9 +68,7 @@ def make_trainer(trainer_class):
         settings["num_train_steps"],
         settings["num_warmup_steps"],
     )
-    return trainer_class(
-        model, AdamWeightDecay(schedule), schedule, CLASSIFIER_LOSS
-    )
+    return trainer_class(model, AdamWeightDecay(), schedule, CLASSIFIER_LOSS)
 
 
 def golden_batches():

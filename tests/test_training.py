@@ -35,7 +35,7 @@ def make_trainer(learning_rate=1e-3):
     schedule = WarmupLinearDecay(learning_rate, NUM_STEPS, 2)
     return training.Trainer(
         BertClassifier(TINY_CONFIG, 2),
-        AdamWeightDecay(schedule),
+        AdamWeightDecay(),
         schedule,
         CLASSIFIER_LOSS,
         seed=3,
