@@ -18,6 +18,6 @@ DEMO_FLAGS = {
     "vocab_file": os.path.join(ASSETS, "demo", "vocab.txt"),
     "bert_config_file": os.path.join(ASSETS, "demo", "bert_config.json"),
     "max_seq_length": 64,
-    "learning_rate": 5e-4,
+    "learning_rate": 3e-4,
     "num_train_epochs": 8.0,
 }
