@@ -15,7 +15,6 @@ runs on the bundled data and model. With Google's files:
 import functools
 import time
 
-import keras
 import numpy as np
 from absl import flags, logging
 
@@ -31,6 +30,18 @@ from bert_tf.tasks import TASKS, get_task
 FLAGS = flags.FLAGS
 NUM_EXAMPLES_LOGGED = 5
 
+# What a resumed run should not change, if it is to end as it would have.
+TRAINING_FLAGS = (
+    "data_dir",
+    "do_lower_case",
+    "learning_rate",
+    "max_seq_length",
+    "num_train_epochs",
+    "seed",
+    "train_batch_size",
+    "vocab_file",
+    "warmup_proportion",
+)
 # The three modes: the flag, the set of the task's files, the original's names.
 MODES = {"train": "train", "eval": "dev", "predict": "test"}
 
@@ -70,7 +81,7 @@ def main():
 
     # 2. The examples: all files are read, and wrong ones refused, before
     #    anything is written.
-    shared_flags.require_existing("data_dir")
+    shared_flags.require_existing("data_dir", folder=True)
     examples = {mode: read_examples(task, mode) for mode in modes}
     num_train_steps = count_train_steps(examples.get("train", []))
 
@@ -83,15 +94,12 @@ def main():
         FLAGS.master,
         FLAGS.num_tpu_cores,
     )
-    keras.utils.set_random_seed(FLAGS.seed)
+    training.set_seed(FLAGS.seed)
     with strategy.scope():
         model = task.build_model(config)
     newest = checkpoints.CheckpointFolder(FLAGS.output_dir).latest()
     load_weights(model, newest, training_follows="train" in modes)
-    run.open(
-        shared_flags.values(),
-        num_examples={mode: len(list_) for mode, list_ in examples.items()},
-    )
+    run.open()
 
     # 4. Train, evaluate, predict.
     read = functools.partial(make_dataset, run, task, tokenizer)
@@ -127,8 +135,7 @@ def use_demo_if_nothing_is_given():
 
 
 def read_examples(task, mode):
-    read = getattr(task.processor, f"get_{MODES[mode]}_examples")
-    examples = read(FLAGS.data_dir)
+    examples = task.processor.get_examples(FLAGS.data_dir, MODES[mode])
     batch_size = FLAGS[f"{mode}_batch_size"].value
     # A TPU wants every batch full.
     if FLAGS.use_tpu and mode != "train":
@@ -147,6 +154,11 @@ def count_train_steps(examples):
             f"examples in batches of --train_batch_size="
             f"{FLAGS.train_batch_size} is less than one step"
         )
+    if steps > shared_flags.MAX_COUNT:
+        raise UserError(
+            f"--num_train_epochs={FLAGS.num_train_epochs} makes {steps:.3g} "
+            f"steps; {shared_flags.MAX_COUNT} are the most"
+        )
     return steps
 
 
@@ -161,6 +173,11 @@ def load_weights(model, newest, training_follows):
             newest,
             FLAGS.init_checkpoint,
         )
+    source = (
+        f"--output_dir={FLAGS.output_dir}"
+        if newest
+        else f"--init_checkpoint={FLAGS.init_checkpoint}"
+    )
     prefix = newest or FLAGS.init_checkpoint
     if not prefix:
         if not training_follows:
@@ -175,15 +192,13 @@ def load_weights(model, newest, training_follows):
     try:
         report = checkpoints.load_weights(model, prefix)
     except UserError as error:
-        raise UserError(
-            f"--{'output_dir' if newest else 'init_checkpoint'}={error}"
-        ) from None
+        raise UserError(f"{source}: {error}") from None
     log_variables(model, report)
     if report.missing and not training_follows:
         raise UserError(
-            f"{prefix}: has no {', '.join(report.missing)}: this checkpoint "
-            "was not fine-tuned for a task; give --do_train, or a "
-            "checkpoint of such a run"
+            f"{source}: {prefix} has no {', '.join(report.missing)}: it was "
+            "not fine-tuned for a task; give --do_train, or a checkpoint of "
+            "such a run"
         )
 
 
@@ -191,7 +206,7 @@ def log_variables(model, report):
     """Shows what comes from the checkpoint: the rest is random."""
     logging.info("**** Trainable Variables ****")
     loaded = set(report.loaded)
-    for variable in checkpoints.encoder_first(model.trainable_variables):
+    for variable in checkpoints.weights_of(model):
         mark = ", *INIT_FROM_CKPT*" if variable.path in loaded else ""
         logging.info(
             "  name = %s:0, shape = %s%s",
@@ -286,7 +301,7 @@ def train(run, task, model, strategy, read, examples, num_train_steps):
         )
     saver = checkpoints.CheckpointFolder(run.path)
     newest = saver.latest()
-    step = trainer.restore(newest) if newest else 0
+    step = resume(run, trainer, newest) if newest else 0
     if step >= num_train_steps:
         logging.info(
             "Skipping training since max_steps has already saved: %s is at "
@@ -296,13 +311,19 @@ def train(run, task, model, strategy, read, examples, num_train_steps):
             num_train_steps,
         )
         return step
-    if newest:
-        logging.info("Resuming from %s", newest)
     dataset = read("train", examples)
     logging.info("***** Running training *****")
     logging.info("  Num examples = %d", len(examples))
     logging.info("  Batch size = %d", FLAGS.train_batch_size)
     logging.info("  Num steps = %d", num_train_steps)
+    record = functools.partial(
+        run.record_mode,
+        "train",
+        shared_flags.values(),
+        num_examples=len(examples),
+        num_train_steps=num_train_steps,
+    )
+    record(seconds=None)  # Not done yet.
     start = time.perf_counter()
     training.train(
         trainer,
@@ -313,11 +334,29 @@ def train(run, task, model, strategy, read, examples, num_train_steps):
         max_steps_per_loop=FLAGS.iterations_per_loop,
         callbacks=[Progress(FLAGS.train_batch_size)],
     )
-    run.update_record(
-        num_train_steps=num_train_steps,
-        train_seconds=time.perf_counter() - start,
-    )
+    record(seconds=time.perf_counter() - start, resumed_at_step=step)
     return num_train_steps
+
+
+def resume(run, trainer, newest):
+    """Restores the newest checkpoint; names flags that were others before."""
+    try:
+        step = trainer.restore(newest)
+    except UserError as error:
+        raise UserError(
+            f"--output_dir={FLAGS.output_dir}: cannot resume: {error}"
+        ) from None
+    logging.info("Resuming from %s", newest)
+    before, now = run.earlier("train").get("flags", {}), shared_flags.values()
+    for name in TRAINING_FLAGS:
+        if name in before and before[name] != now[name]:
+            logging.warning(
+                "--%s was %s when this run began, and is %s now",
+                name,
+                before[name],
+                now[name],
+            )
+    return step
 
 
 def log_num_examples(what, examples, batch_size):
@@ -340,9 +379,12 @@ def evaluate(run, task, model, strategy, read, examples, global_step):
     results, metrics = task.evaluate(training.predict(model, dataset, strategy))
     results["global_step"] = global_step
     run.write_eval_results(results)
-    run.update_record(
-        eval_seconds=time.perf_counter() - start,
-        eval_results={**results, **metrics},
+    run.record_mode(
+        "eval",
+        shared_flags.values(),
+        num_examples=len(examples),
+        seconds=time.perf_counter() - start,
+        results={**results, **metrics},
     )
     logging.info("***** Eval results *****")
     for key, value in sorted({**results, **metrics}.items()):
@@ -353,6 +395,7 @@ def predict(run, task, model, strategy, read, examples):
     """Writes test_results.tsv as the original, and test_predictions.tsv."""
     dataset = read("predict", examples)
     log_num_examples("prediction*****", examples, FLAGS.predict_batch_size)
+    start = time.perf_counter()
     batches = training.predict(model, dataset, strategy)
     results, predictions = [], ["id\tlabel\tscore\n"]
     real = [e for e in examples if isinstance(e, features.InputExample)]
@@ -365,6 +408,12 @@ def predict(run, task, model, strategy, read, examples):
         )
     run.write("test_results.tsv", "".join(results))
     run.write("test_predictions.tsv", "".join(predictions))
+    run.record_mode(
+        "predict",
+        shared_flags.values(),
+        num_examples=len(results),
+        seconds=time.perf_counter() - start,
+    )
     logging.info("***** Predict results *****")
     logging.info("  %s", run.file("test_results.tsv"))
     logging.info("  %s", run.file("test_predictions.tsv"))

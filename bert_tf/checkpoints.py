@@ -45,11 +45,17 @@ class LoadReport:
 class Checkpoint:
     """A checkpoint opened for reading.
 
+    Args:
+        prefix: its path without `.index`, or a folder whose file
+            `checkpoint` names it.
+
     Raises:
         UserError: there is none at `prefix`, or its index is damaged.
     """
 
     def __init__(self, prefix: str):
+        if files.is_folder(prefix):
+            prefix = tf.train.latest_checkpoint(prefix) or prefix
         self.prefix = prefix
         if not files.exists(prefix + ".index"):
             raise UserError(_why_not_found(prefix))
@@ -93,9 +99,14 @@ def _why_not_found(prefix):
     return f"{prefix}: no such checkpoint ({prefix}.index does not exist)"
 
 
-def encoder_first(variables) -> list:
-    """The variables in the original's order: the encoder's, then a head's."""
-    return sorted(variables, key=lambda v: not v.path.startswith(ENCODER_SCOPE))
+def weights_of(model) -> list:
+    """A model's variables in the original's order: the encoder's, a head's.
+
+    Frozen ones too, but not the state of random generators.
+    """
+    return sorted(
+        model.weights, key=lambda v: not v.path.startswith(ENCODER_SCOPE)
+    )
 
 
 def load_weights(model, prefix: str) -> LoadReport:
@@ -117,16 +128,18 @@ def load_weights(model, prefix: str) -> LoadReport:
             missing, or a shape differs (naming the first, and both shapes).
     """
     checkpoint = Checkpoint(prefix)
-    variables = {v.path: v for v in encoder_first(model.trainable_variables)}
+    variables = {v.path: v for v in weights_of(model)}
+    loaded = [name for name in variables if name in checkpoint.shapes]
+    for name in loaded:  # Before what is missing: it tells more.
+        _check_shape(checkpoint, name, variables[name].shape)
     missing = [name for name in variables if name not in checkpoint.shapes]
     absent = [name for name in missing if name.startswith(ENCODER_SCOPE)]
-    if absent:
+    if absent or not loaded:
         raise UserError(
-            f"{prefix}: {len(absent)} of the encoder's variables are not in "
-            f"the checkpoint, {absent[0]} first; it holds "
-            f"{_some(sorted(checkpoint.shapes))}"
+            f"{prefix}: {len(absent or missing)} of the encoder's variables "
+            f"are not in the checkpoint, {(absent or missing)[0]} first; it "
+            f"holds {_some(sorted(checkpoint.shapes))}"
         )
-    loaded = [name for name in variables if name in checkpoint.shapes]
     values = read_matching(
         checkpoint, {name: variables[name].shape for name in loaded}
     )
@@ -149,13 +162,20 @@ def read_matching(checkpoint: Checkpoint, shapes: dict) -> dict:
     for name, shape in shapes.items():
         if name not in checkpoint.shapes:
             raise UserError(f"{checkpoint.prefix}: {name} is missing")
-        if tuple(shape) != checkpoint.shapes[name]:
-            raise UserError(
-                f"{checkpoint.prefix}: {name} has shape "
-                f"{list(checkpoint.shapes[name])}, the model needs "
-                f"{list(shape)}: checkpoint and model differ in size"
-            )
+        _check_shape(checkpoint, name, shape)
     return {name: checkpoint.read(name) for name in shapes}
+
+
+def _check_shape(checkpoint, name, shape):
+    found = checkpoint.shapes[name]
+    if tuple(shape) == found:
+        return
+    is_encoder = name.startswith(ENCODER_SCOPE)
+    why = "the models differ in size" if is_encoder else "another task's head"
+    raise UserError(
+        f"{checkpoint.prefix}: {name} has shape {list(found)}, the model "
+        f"needs {list(shape)}: {why}"
+    )
 
 
 def _some(names, most=3):
@@ -166,9 +186,7 @@ def _some(names, most=3):
 
 def save_checkpoint(model, prefix: str):
     """Writes a model's variables under the original's names."""
-    write_checkpoint(
-        prefix, {v.path: v.value for v in model.trainable_variables}
-    )
+    write_checkpoint(prefix, {v.path: v.value for v in weights_of(model)})
 
 
 def write_checkpoint(prefix: str, tensors: dict):
@@ -180,16 +198,18 @@ def write_checkpoint(prefix: str, tensors: dict):
     folder, base = os.path.split(prefix)
     folder = folder or "."
     files.make_folder(folder)
-    if files.is_remote(folder):
-        _save(prefix, tensors)
-        return
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as scratch:
-        try:
+    with files.naming(prefix, "could not be written"):
+        if files.is_remote(folder):
+            _save(prefix, tensors)  # Which names the index last, too.
+            return
+        with tempfile.TemporaryDirectory(
+            dir=folder, prefix=".saving-"
+        ) as scratch:
             _save(os.path.join(scratch, base), tensors)
-        except tf.errors.OpError as error:
-            raise files.write_error(prefix, error) from None
-        for name in sorted(os.listdir(scratch)):  # data-… before index
-            files.move(os.path.join(scratch, name), os.path.join(folder, name))
+            for name in sorted(os.listdir(scratch)):  # data-… before index
+                files.move(
+                    os.path.join(scratch, name), os.path.join(folder, name)
+                )
 
 
 def _save(prefix, tensors):

@@ -2,7 +2,8 @@
 
 import dataclasses
 import json
-import logging
+
+from absl import logging
 
 from bert_tf import files
 from bert_tf.errors import UserError
@@ -19,7 +20,11 @@ _SIZES = (
     "max_position_embeddings",
     "type_vocab_size",
 )
-_RATES = ("hidden_dropout_prob", "attention_probs_dropout_prob")
+_FRACTIONS = (
+    "hidden_dropout_prob",
+    "attention_probs_dropout_prob",
+    "initializer_range",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,14 +73,14 @@ class BertConfig:
         for name in _SIZES:
             value = getattr(self, name)
             # bool is an int in Python, but `true` is no size in JSON.
-            if type(value) is not int or value < 1:
+            if type(value) is not int or not 1 <= value < 2**31:
                 raise UserError(
-                    f"{name} must be a positive whole number. "
+                    f"{name} must be a positive whole number below 2^31. "
                     f"Received: {value!r}"
                 )
-        for name in _RATES:
+        for name in _FRACTIONS:
             value = getattr(self, name)
-            if not isinstance(value, (int, float)) or not 0 <= value < 1:
+            if type(value) not in (int, float) or not 0 <= value < 1:
                 raise UserError(
                     f"{name} must be at least 0 and below 1. "
                     f"Received: {value!r}"
@@ -115,6 +120,8 @@ class BertConfig:
             raise UserError(
                 f"{path}:{error.lineno}: not JSON: {error.msg}"
             ) from None
+        except RecursionError:
+            raise UserError(f"{path}: nested too deeply") from None
         except UserError as error:
             message = str(error)
             named = message if path in message else f"{path}: {message}"

@@ -1,8 +1,7 @@
 """The tf.distribute strategy that a program's flags ask for."""
 
-import logging
-
 import tensorflow as tf
+from absl import logging
 
 from bert_tf.errors import UserError
 

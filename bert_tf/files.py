@@ -21,19 +21,48 @@ def _gfile():
     return tf.io.gfile
 
 
+@contextlib.contextmanager
+def naming(path: str, action: str = "cannot be used"):
+    """Makes each file error of the block an OSError that names `path`.
+
+    Python names no file where a disk is full, and TensorFlow has errors of
+    its own for remote file systems.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        raise OSError(
+            error.errno, f"{action}: {error.strerror}", path
+        ) from None
+    except Exception as error:
+        if not type(error).__module__.startswith("tensorflow"):
+            raise
+        reason = (getattr(error, "message", None) or str(error)).split("\n")
+        raise OSError(None, f"{action}: {reason[0]}", path) from None
+
+
 def exists(path: str) -> bool:
-    return _gfile().exists(path) if is_remote(path) else os.path.exists(path)
+    if not is_remote(path):
+        return os.path.exists(path)
+    with naming(path):
+        return _gfile().exists(path)
 
 
 def is_folder(path: str) -> bool:
-    return _gfile().isdir(path) if is_remote(path) else os.path.isdir(path)
+    if not is_remote(path):
+        return os.path.isdir(path)
+    with naming(path):
+        return _gfile().isdir(path)
 
 
 def make_folder(path: str):
-    if is_remote(path):
-        _gfile().makedirs(path)
-    else:
+    if not is_remote(path):
         os.makedirs(path, exist_ok=True)
+        return
+    with naming(path):
+        _gfile().makedirs(path)
 
 
 def remove(path: str):
@@ -56,7 +85,7 @@ def read_lines(path: str):
     Raises:
         UserError: a line is not UTF-8.
     """
-    with open_binary(path) as reader:
+    with naming(path), open_binary(path) as reader:
         for number, line in enumerate(reader, start=1):
             encoding = "utf-8-sig" if number == 1 else "utf-8"
             try:
@@ -84,8 +113,9 @@ def replacing(path: str):
     folder, name = os.path.split(path)
     temporary = os.path.join(folder, f".{name}.{os.getpid()}.tmp")
     try:
-        yield temporary
-        move(temporary, path)
+        with naming(path, "could not be written"):
+            yield temporary
+            move(temporary, path)
     except BaseException:
         with contextlib.suppress(Exception):
             remove(temporary)
@@ -100,12 +130,6 @@ def move(source: str, target: str):
     with open(source, "rb") as reader:
         os.fsync(reader.fileno())
     os.replace(source, target)
-
-
-def write_error(path: str, error: Exception) -> OSError:
-    """TensorFlow's complaint about a write, as the OSError that it is."""
-    reason = (getattr(error, "message", None) or str(error)).split("\n")[0]
-    return OSError(None, f"could not be written: {reason}", path)
 
 
 def write_text(path: str, text: str):

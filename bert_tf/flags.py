@@ -19,6 +19,7 @@ from bert_tf.errors import UserError
 from bert_tf.tokenization import FullTokenizer, check_casing
 
 FLAGS = flags.FLAGS
+MAX_COUNT = 2**31 - 1
 
 # What TensorFlow raises for a path or a file system that it cannot use.
 _PATH_ERRORS = (
@@ -56,12 +57,23 @@ def define_text_flags(max_seq_length: int):
         "False for cased ones.",
     )
     flags.DEFINE_alias("do_lower", "do_lower_case")
-    flags.DEFINE_integer(
+    define_count(
         "max_seq_length",
         max_seq_length,
         "Longest sequence in WordPieces, [CLS] and [SEP] included. Longer "
         "texts are truncated.",
         lower_bound=MIN_SEQ_LENGTH,
+    )
+
+
+def define_count(name: str, default: int, description: str, lower_bound=1):
+    """A whole number that fits an int32, TensorFlow's own for sizes."""
+    flags.DEFINE_integer(
+        name,
+        default,
+        description,
+        lower_bound=lower_bound,
+        upper_bound=MAX_COUNT,
     )
 
 
@@ -74,31 +86,24 @@ def define_float(name: str, default: float, description: str, **bounds):
 
 
 def define_training_flags():
-    flags.DEFINE_integer(
-        "train_batch_size", 32, "Examples in a training step.", lower_bound=1
-    )
+    define_count("train_batch_size", 32, "Examples in a training step.")
     define_float(
         "learning_rate", 5e-5, "Initial rate of Adam.", lower_bound=0.0
     )
-    flags.DEFINE_integer(
-        "save_checkpoints_steps",
-        1000,
-        "Steps between two checkpoints.",
-        lower_bound=1,
+    define_count(
+        "save_checkpoints_steps", 1000, "Steps between two checkpoints."
     )
-    flags.DEFINE_integer(
+    define_count(
         "iterations_per_loop",
         1000,
         "Steps that run on the device without a return to Python, at most.",
-        lower_bound=1,
     )
     # Not in the original.
-    flags.DEFINE_integer(
+    define_count(
         "seed",
         12345,
         "Of the new weights, the order of examples and dropout.",
         lower_bound=0,
-        upper_bound=2**31 - 1,
     )
 
 
@@ -119,11 +124,10 @@ def define_fine_tuning_flags():
 
 
 def define_batch_size_flag(mode: str, examples: str):
-    flags.DEFINE_integer(
+    define_count(
         f"{mode}_batch_size",
         8,
-        f"{examples} in a batch. Changes speed and memory, not results.",
-        lower_bound=1,
+        f"{examples} in a batch: a matter of speed and memory.",
     )
 
 
@@ -135,7 +139,7 @@ def define_tpu_flags():
     flags.DEFINE_string(
         "master", None, "Address of the TPU where --tpu_name is not given."
     )
-    flags.DEFINE_integer("num_tpu_cores", 8, "Cores of the TPU.", lower_bound=1)
+    define_count("num_tpu_cores", 8, "Cores of the TPU.")
 
 
 def require(*names: str):
@@ -145,12 +149,17 @@ def require(*names: str):
         raise UserError(f"{', '.join(missing)} must be given")
 
 
-def require_existing(*names: str):
-    """Raises UserError unless each flag, if given, names what exists."""
+def require_existing(*names: str, folder: bool = False):
+    """Raises UserError unless each flag names an existing file, or folder."""
     for name in names:
         path = FLAGS[name].value
-        if path is not None and not files.exists(path):
+        if not files.exists(path):
             raise UserError(f"--{name}={path}: no such file or folder")
+        if files.is_folder(path) != folder:
+            wanted, found = ("file", "folder")[:: -1 if folder else 1]
+            raise UserError(
+                f"--{name}={path}: a {wanted} is needed, this is a {found}"
+            )
 
 
 def read_model_files():
@@ -164,7 +173,8 @@ def read_model_files():
     require_existing("bert_config_file", "vocab_file")
     config = BertConfig.from_json_file(FLAGS.bert_config_file)
     tokenizer = FullTokenizer(FLAGS.vocab_file, FLAGS.do_lower_case)
-    num_ids = max(tokenizer.vocab.values()) + 1
+    # Empty lines, which editors leave at the end, are nobody's token.
+    num_ids = 1 + max(index for t, index in tokenizer.vocab.items() if t)
     if num_ids > config.vocab_size:
         raise UserError(
             f"--vocab_file={FLAGS.vocab_file} has {num_ids} entries, more "
@@ -189,7 +199,9 @@ def values() -> dict:
         for module in modules
         if module.startswith("bert_tf") or module == sys.argv[0]
     ]
-    return {flag.name: flag.value for m in own for flag in modules[m]}
+    found = {flag.name: flag.value for m in own for flag in modules[m]}
+    found.pop("do_lower", None)  # Another name of do_lower_case.
+    return dict(sorted(found.items()))
 
 
 def _parse(argv):
@@ -216,6 +228,8 @@ def run(main):
             main()
         except UserError as error:
             _exit(error)
+        except KeyboardInterrupt:
+            _exit("interrupted")
         except OSError as error:
             if error.filename is None:
                 raise

@@ -61,8 +61,12 @@ class BertModel(Configured, keras.Model):
         if not isinstance(inputs, dict):
             inputs = {"input_ids": inputs}
         input_ids = ops.convert_to_tensor(inputs["input_ids"], "int32")
-        input_mask = inputs.get("input_mask", ops.ones_like(input_ids))
-        segment_ids = inputs.get("segment_ids", ops.zeros_like(input_ids))
+        input_mask = inputs.get("input_mask")
+        if input_mask is None:
+            input_mask = ops.ones_like(input_ids)
+        segment_ids = inputs.get("segment_ids")
+        if segment_ids is None:
+            segment_ids = ops.zeros_like(input_ids)
         self._check_length(input_ids.shape[1])
 
         embedding_output = self.embeddings(

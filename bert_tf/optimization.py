@@ -132,11 +132,6 @@ class AdamWeightDecay(keras.optimizers.Optimizer):
         }
 
 
-def global_norm(gradients):
-    """The Euclidean norm of all gradients as one vector."""
-    return ops.sqrt(sum(ops.sum(ops.square(g)) for g in gradients))
-
-
 def clip_factor(norm, clip_norm):
     """What gradients are multiplied by, so that their norm is `clip_norm` at
     most (Pascanu et al. 2012, https://arxiv.org/abs/1211.5063)."""

@@ -47,16 +47,19 @@ class Progress(keras.callbacks.Callback):
             self.steps += logs["steps"]
             self.seconds += logs["seconds"]
         text = self._describe(step, logs)
-        is_last = step == self.params["steps"]
         if self.is_terminal:
-            end = "\n" if is_last else ""
-            self.stream.write(f"\r{self._bar(step)} {text}\033[K{end}")
+            self.stream.write(f"\r{self._bar(step)} {text}\033[K")
             self.stream.flush()
             return
+        is_last = step == self.params["steps"]
         due = time.monotonic() - self.last_line > SECONDS_BETWEEN_LINES
         if due or is_first or is_last:
             logging.info(text)
             self.last_line = time.monotonic()
+
+    def on_train_end(self, logs=None):
+        if self.is_terminal:
+            self.stream.write("\n")  # What comes next starts a new line.
 
     def _describe(self, step, logs):
         total = self.params["steps"]

@@ -35,28 +35,19 @@ class RunFolder:
     def __init__(self, path: str, task_name: str, labels: list | None = None):
         self.path = path
         self.labels = labels
+        if files.exists(path) and not files.is_folder(path):
+            raise UserError(f"--output_dir={path}: this is a file")
         self.record = self._earlier_record()
         self._check_is_ours(task_name, labels)
         self.record["task_name"] = task_name
 
-    def open(self, flag_values: dict, num_examples: dict):
-        """Makes the folder, labels.txt and train.json.
-
-        A run that only evaluates or predicts leaves the flags of the training
-        that is recorded there.
-
-        Args:
-            flag_values: {flag: value} of this run.
-            num_examples: {mode: number}; a "train" among them is a training.
-        """
+    def open(self):
+        """Makes the folder, labels.txt and train.json."""
         files.make_folder(self.path)
         if self.labels is not None:
             lines = "".join(f"{label}\n" for label in self.labels)
             self.write("labels.txt", lines)
-        if "train" in num_examples or "flags" not in self.record:
-            self.record.update(flags=flag_values, versions=_versions())
-        earlier = self.record.get("num_examples", {})
-        self.update_record(num_examples={**earlier, **num_examples})
+        self._write_record()
 
     def file(self, name: str) -> str:
         return os.path.join(self.path, name)
@@ -68,9 +59,26 @@ class RunFolder:
         lines = [f"{key} = {value!s}\n" for key, value in results.items()]
         self.write("eval_results.txt", "".join(sorted(lines)))
 
-    def update_record(self, **values):
-        """Adds to train.json, or changes what it says."""
-        self.record.update(values)
+    def earlier(self, mode: str) -> dict:
+        """What train.json tells of the last "train", "eval" or "predict"."""
+        return self.record.get(mode, {})
+
+    def record_mode(self, mode: str, flag_values: dict, **values):
+        """Writes to train.json what was done last in a mode.
+
+        Args:
+            mode: "train", "eval" or "predict".
+            flag_values: {flag: value}, all of them.
+            **values: num_examples, seconds, results, …
+        """
+        self.record[mode] = {
+            **values,
+            "flags": flag_values,
+            "versions": _versions(),
+        }
+        self._write_record()
+
+    def _write_record(self):
         text = json.dumps(self.record, indent=2, default=_plain)
         self.write("train.json", text + "\n")
 
@@ -97,9 +105,17 @@ class RunFolder:
             return {}
         try:
             record = json.loads(files.read_text(path))
-            return record if isinstance(record, dict) else {}
-        except ValueError:  # Not ours, or damaged: the next write mends it.
-            return {}
+        except ValueError:
+            record = None
+        modes = ("train", "eval", "predict")
+        if not isinstance(record, dict) or not all(
+            isinstance(record.get(mode, {}), dict) for mode in modes
+        ):
+            raise UserError(
+                f"{path}: damaged; remove it if the run in --output_dir is "
+                "this task's"
+            )
+        return record
 
 
 def _versions():

@@ -61,9 +61,8 @@ class Task:
             if not real.any():
                 continue
             labels = batch["label_ids"][real]
-            example_losses = -np.log(
-                np.maximum(softmax(logits[real]), np.finfo(np.float64).tiny)
-            )[np.arange(len(labels)), labels]
+            log_probs = log_softmax(logits[real])
+            example_losses = -log_probs[np.arange(len(labels)), labels]
             all_losses.append(example_losses)
             batch_losses.append(example_losses.mean())
             label_ids.append(labels)
@@ -85,14 +84,15 @@ class Task:
         """Yields one float32 [C] for each real example, in order."""
         for logits, batch in batches:
             real = batch["is_real_example"] == 1
-            yield from softmax(logits[real]).astype(np.float32)
+            probabilities = np.exp(log_softmax(logits[real]))
+            yield from probabilities.astype(np.float32)
 
 
-def softmax(logits):
+def log_softmax(logits):
     """float [B, C] -> float64 [B, C]."""
     logits = logits.astype(np.float64)
-    exp = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return exp / exp.sum(axis=-1, keepdims=True)
+    logits = logits - logits.max(axis=-1, keepdims=True)
+    return logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
 
 
 TASKS = {

@@ -11,9 +11,6 @@ Two steps. `BasicTokenizer` turns text into words:
 vocabulary holds, from left to right:
 
     "John Johanson's house"  →  john johan ##son ' s house
-
-This module is the readable definition. `preprocessing.py` computes the same
-inside a TensorFlow graph.
 """
 
 import unicodedata
@@ -237,7 +234,9 @@ def check_casing(vocab, do_lower_case: bool):
             f"{len(vocab)} entries have capital letters (such as "
             f"{upper[0]!r}): this is a cased model, use --do_lower_case=False"
         )
-    if not do_lower_case and not upper and len(with_case) >= 100:
+    # A script without case, such as Chinese, may hold some Latin pieces.
+    has_case = len(with_case) > max(100, 0.1 * len(words))
+    if not do_lower_case and not upper and has_case:
         raise UserError(
             f"--do_lower_case=False, but none of the vocabulary's "
             f"{len(vocab)} entries has a capital letter: this is an uncased "

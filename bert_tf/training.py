@@ -21,11 +21,16 @@ import tensorflow as tf
 
 from bert_tf import checkpoints, layers
 from bert_tf.errors import UserError
-from bert_tf.optimization import clip_factor, global_norm
+from bert_tf.optimization import clip_factor
 
 CLIP_NORM = 1.0  # The original's.
 # How long the loop may stay inside TensorFlow before it reports, in seconds.
 SECONDS_PER_LOOP = 0.5
+
+
+def set_seed(seed: int):
+    """Seeds the initial weights of models made afterwards."""
+    keras.utils.set_random_seed(seed)
 
 
 class TrainingDiverged(UserError):
@@ -45,6 +50,26 @@ def _state(name, value, dtype=tf.int64):
         name=name,
         aggregation=tf.VariableAggregation.NONE,
     )
+
+
+def gradient_norm(gradients, squares):
+    """The norm of all gradients together, as the original counts it.
+
+    The gradient of a looked-up embedding comes as slices, one for each
+    occurrence of a word, and `tf.clip_by_global_norm`, which the original
+    calls, squares each slice by itself. The sum over a word's occurrences,
+    which is what the update uses, has another norm. In pretraining the output
+    layer shares the table, its gradient is dense, and both are the same.
+
+    Args:
+        gradients: dense tensors.
+        squares: {index in `gradients`: sum of the squares of its slices}.
+    """
+    total = [
+        squares[index] if index in squares else tf.reduce_sum(tf.square(g))
+        for index, g in enumerate(gradients)
+    ]
+    return tf.sqrt(tf.add_n(total))
 
 
 class Trainer:
@@ -91,11 +116,13 @@ class Trainer:
         denominators = context.all_reduce(
             "SUM", [term.denominator(batch) for term in self.loss_terms]
         )
-        loss, gradients = self.forward_backward(
+        loss, gradients, squares = self.forward_backward(
             batch, self._dropout_seed(step), denominators
         )
-        loss, *gradients = context.all_reduce("SUM", [loss, *gradients])
-        norm = self.gradient_norm(gradients)
+        loss, gradients, squares = context.all_reduce(
+            "SUM", (loss, gradients, squares)
+        )
+        norm = gradient_norm(gradients, squares)
         factor = clip_factor(norm, self.clip_norm)
         learning_rate = tf.cast(self.schedule(step), norm.dtype)
         for gradient, variable in zip(gradients, self.variables, strict=True):
@@ -110,7 +137,14 @@ class Trainer:
         }
 
     def forward_backward(self, batch, seed, denominators):
-        """This replica's share of the loss, and its gradients, all dense."""
+        """Forward and backward pass of this replica's part of the batch.
+
+        Returns:
+            (loss, gradients, squares): this part's share of the loss, its
+            gradients as dense tensors, and what `gradient_norm` needs to know
+            of those that came as slices: {index of the variable: the sum of
+            the squares of its slices}. All of them add over parts.
+        """
         with tf.GradientTape() as tape:
             outputs = self.model(batch, training=True, seed=seed)
             shares = [
@@ -125,16 +159,12 @@ class Trainer:
             [variable.value for variable in self.variables],
             unconnected_gradients="zero",
         )
-        return loss, [tf.convert_to_tensor(g) for g in gradients]
-
-    def gradient_norm(self, gradients):
-        """What is compared with `clip_norm`.
-
-        Unlike the original in fine-tuning, the gradient of a word that stands
-        in a batch several times is summed before it is squared. The original
-        squares each occurrence, which depends on how a batch is split.
-        """
-        return global_norm(gradients)
+        squares = {
+            index: tf.reduce_sum(tf.square(gradient.values))
+            for index, gradient in enumerate(gradients)
+            if isinstance(gradient, tf.IndexedSlices)
+        }
+        return loss, [tf.convert_to_tensor(g) for g in gradients], squares
 
     def _dropout_seed(self, step):
         seed = tf.constant([self.seed, 0], tf.int32)
@@ -166,11 +196,12 @@ class Trainer:
         }
 
     def tensors(self) -> dict:
-        """{name in a checkpoint: tensor} of all that training changes."""
+        """{name in a checkpoint: tensor} of the model and its training."""
         named = {"global_step": self.global_step}
+        for variable in checkpoints.weights_of(self.model):
+            named[variable.path] = variable.value
         moments = zip(self.optimizer.adam_m, self.optimizer.adam_v, strict=True)
         for variable, (m, v) in zip(self.variables, moments, strict=True):
-            named[variable.path] = variable.value
             named[f"{variable.path}/adam_m"] = m.value
             named[f"{variable.path}/adam_v"] = v.value
         return named
@@ -215,46 +246,50 @@ def train(
         save_checkpoints_steps: see above.
         max_steps_per_loop: so many steps at most are run inside TensorFlow
             before callbacks hear of them.
-        callbacks: Keras callbacks; `on_train_batch_end(step, logs)` is called
-            with loss, gradient_norm, learning_rate, and seconds and steps
-            since the last call. Their `params["steps"]` is the last step,
-            `params["start"]` the first.
+        callbacks: Keras callbacks, of which three methods are called:
+            `on_train_begin`, with `params["start"]` and `params["steps"]`
+            the first and last step; `on_train_batch_end(step, logs)` after
+            one or several steps, with loss, gradient_norm, learning_rate, and
+            the seconds and steps since the last call; and `on_train_end`.
 
     Raises:
         TrainingDiverged: the loss became NaN or infinite. What was saved
             before stays.
     """
     step = int(trainer.global_step.numpy())
-    distributed = trainer.strategy.experimental_distribute_dataset(
-        dataset.skip(step)
+    iterator = iter(
+        trainer.strategy.experimental_distribute_dataset(dataset.skip(step))
     )
-    iterator = iter(distributed)
     callbacks = keras.callbacks.CallbackList(
         list(callbacks), model=trainer.model, steps=num_train_steps, start=step
     )
     callbacks.on_train_begin()
-    if save and step == 0:
-        save(trainer.tensors(), step)  # Finds out early if it cannot.
-    steps_per_loop = 1
-    while step < num_train_steps:
-        next_save = (
-            step // save_checkpoints_steps + 1
-        ) * save_checkpoints_steps
-        count = min(steps_per_loop, next_save - step, num_train_steps - step)
-        start = time.perf_counter()
-        logs = trainer.train_steps(iterator, tf.constant(count))
-        logs = {name: float(value) for name, value in logs.items()}
-        seconds = time.perf_counter() - start
-        step += count
-        _check_finite(step, logs)
-        callbacks.on_train_batch_end(
-            step, {**logs, "seconds": seconds, "steps": count}
-        )
-        if save and (step == next_save or step == num_train_steps):
-            save(trainer.tensors(), step)
-        wanted = int(count * SECONDS_PER_LOOP / max(seconds, 1e-6))
-        steps_per_loop = min(max(wanted, 1), max_steps_per_loop)
-    callbacks.on_train_end()
+    try:
+        if save and step == 0:
+            save(trainer.tensors(), step)  # Finds out early if it cannot.
+        steps_per_loop = 1
+        while step < num_train_steps:
+            done = step % save_checkpoints_steps
+            to_next_save = save_checkpoints_steps - done
+            count = min(steps_per_loop, to_next_save, num_train_steps - step)
+            logs = _run_steps(trainer, iterator, count)
+            step += count
+            _check_finite(step, logs)
+            callbacks.on_train_batch_end(step, logs)
+            if save and (count == to_next_save or step == num_train_steps):
+                save(trainer.tensors(), step)
+            wanted = int(count * SECONDS_PER_LOOP / logs["seconds"])
+            steps_per_loop = min(max(wanted, 1), max_steps_per_loop)
+    finally:
+        callbacks.on_train_end()
+
+
+def _run_steps(trainer, iterator, count):
+    start = time.perf_counter()
+    logs = trainer.train_steps(iterator, tf.constant(count))
+    logs = {name: float(value) for name, value in logs.items()}
+    seconds = max(time.perf_counter() - start, 1e-6)
+    return {**logs, "seconds": seconds, "steps": count}
 
 
 def _check_finite(step, logs):

@@ -1,7 +1,6 @@
 """Checkpoints: round trips, strict reports, damage, faults while writing."""
 
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -117,6 +116,24 @@ def test_missing_extra_and_misshapen_are_named(model, tmp_path):
         load_weights(model, prefix)
 
 
+def test_a_frozen_or_renamed_model_never_loads_nothing(tmp_path):
+    frozen = BertClassifier(TINY_CONFIG, 2)
+    frozen.bert.trainable = False
+    prefix = str(tmp_path / "frozen.ckpt")
+    save_checkpoint(frozen, prefix)
+    assert len(Checkpoint(prefix).shapes) == len(frozen.weights) > 30
+    report = load_weights(frozen, prefix)
+    assert len(report.loaded) == len(frozen.weights)
+    with pytest.raises(UserError, match="my_bert/embeddings"):
+        load_weights(BertModel(TINY_CONFIG, name="my_bert"), prefix)
+
+
+def test_a_folder_names_its_newest_checkpoint(model, tmp_path):
+    folder = CheckpointFolder(str(tmp_path))
+    folder.save({v.path: v.value for v in model.weights}, 3)
+    assert load_weights(model, str(tmp_path)).missing == []
+
+
 def test_a_refused_checkpoint_changes_nothing(model, tmp_path):
     before = [v.numpy() for v in model.trainable_variables]
     tensors = {v.path: v.numpy() + 1 for v in model.trainable_variables}
@@ -220,7 +237,6 @@ def test_a_full_disk_leaves_the_previous_checkpoint(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert f"{tmp_path}/model.ckpt-2 could not be written" in done.stdout
-    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 2000
     latest = CheckpointFolder(str(tmp_path)).latest()
     assert latest.endswith("model.ckpt-1")
     assert not Checkpoint(latest).read("x").any()

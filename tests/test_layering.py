@@ -45,7 +45,7 @@ def module_of(path) -> str:
 
 def imports_of(path):
     """Modules of bert_tf that a file imports, by their names inside it."""
-    known = {module_of(f) for f in FILES}
+    known = {module_of(f) for f in FILES} - {"__init__"}
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom):
             base = node.module or ""
@@ -58,6 +58,12 @@ def imports_of(path):
             inside = name.removeprefix("bert_tf").removeprefix(".")
             if name.startswith("bert_tf") and inside in known:
                 yield inside
+        if getattr(node, "module", None) == "bert_tf" or names == ["bert_tf"]:
+            # `from bert_tf import BertModel`, by the front door.
+            if any(n.removeprefix("bert_tf.") not in known for n in names[:-1]):
+                yield "__init__"
+            elif names == ["bert_tf"]:
+                yield "__init__"
 
 
 @pytest.mark.parametrize("path", FILES, ids=module_of)

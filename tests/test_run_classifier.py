@@ -150,11 +150,12 @@ def test_train_evaluate_predict(folder):
 
     record = json.loads((out / "train.json").read_text())
     assert record["task_name"] == "sms"
-    assert record["num_examples"] == {"train": 41, "eval": 41, "predict": 41}
-    assert record["num_train_steps"] == 10 and record["train_seconds"] > 0
-    assert record["flags"]["learning_rate"] == 1e-3
-    assert record["versions"]["tensorflow"] == tf.__version__
-    assert set(record["eval_results"]) >= {"eval_accuracy", "f1"}
+    assert {record[m]["num_examples"] for m in run_classifier.MODES} == {41}
+    assert record["train"]["num_train_steps"] == 10
+    assert record["train"]["seconds"] > 0
+    assert record["train"]["flags"]["learning_rate"] == 1e-3
+    assert record["train"]["versions"]["tensorflow"] == tf.__version__
+    assert set(record["eval"]["results"]) >= {"eval_accuracy", "f1"}
 
     # The second command of the published guides: no training, new folder.
     run(
@@ -178,8 +179,11 @@ def test_a_second_run_continues_or_has_nothing_to_do(folder, caplog):
     expected = checkpoints.Checkpoint(str(out / "model.ckpt-10"))
 
     before = os.stat(out / "model.ckpt-10.index").st_mtime_ns
-    run(folder, do_train=True, do_eval=True, save_checkpoints_steps=4)
+    run(folder, do_train=True, do_eval=True, learning_rate=0.5)
     assert "Skipping training since max_steps has already saved" in caplog.text
+    assert "--learning_rate was 0.001 when this run began" in caplog.text
+    record = json.loads((out / "train.json").read_text())
+    assert record["train"]["flags"]["learning_rate"] == 1e-3
     assert os.stat(out / "model.ckpt-10.index").st_mtime_ns == before
     assert results_of(out / "eval_results.txt")["global_step"] == "10"
 
@@ -286,6 +290,21 @@ MISTAKES = {
         "--vocab_file must be given",
     ),
     "no such folder": (None, {"data_dir": "/x/y"}, "--data_dir=/x/y: no such"),
+    "file for folder": (
+        None,
+        {"data_dir": __file__},
+        "a folder is needed, this is a file",
+    ),
+    "folder for file": (
+        None,
+        {"vocab_file": "/"},
+        "--vocab_file=/: a file is needed, this is a folder",
+    ),
+    "endless": (
+        None,
+        {"do_train": True, "num_train_epochs": 1e300},
+        "steps; 2147483647 are the most",
+    ),
     "no such file": (
         None,
         {"vocab_file": "/x/v"},
@@ -337,7 +356,7 @@ MISTAKES = {
     "no such checkpoint": (
         None,
         {"init_checkpoint": "/x/bert_model.ckpt"},
-        "--init_checkpoint=/x/bert_model.ckpt: no such checkpoint",
+        "--init_checkpoint=/x/bert_model.ckpt: /x/bert_model.ckpt: no such",
     ),
     "less than a step": (
         None,
@@ -407,6 +426,12 @@ def test_mistakes_about_checkpoints(folder):
         write(folder, f"data/{name}.tsv", golden_like)
     with pytest.raises(UserError, match="holds a run of the task 'sms', not"):
         run(folder, task_name="cola", do_train=True, train_batch_size=2)
+    (folder / "out" / "train.json").unlink()
+    with pytest.raises(UserError, match="with the labels ham, spam, not 0, 1"):
+        run(folder, task_name="cola", do_train=True, train_batch_size=2)
+    write(folder, "out/train.json", "{")
+    with pytest.raises(UserError, match="out/train.json: damaged; remove it"):
+        run(folder, do_eval=True)
 
 
 def test_program_ends_with_status_1_and_one_line():
@@ -417,6 +442,21 @@ def test_program_ends_with_status_1_and_one_line():
     assert done.returncode == 1
     assert "Unknown command line flag 'do_trian'" in last_line(done)
     assert "Traceback" not in done.stderr
+
+
+def test_a_file_system_that_is_not_there(folder):
+    path = "nope://nowhere/config.json"
+    with pytest.raises(OSError, match="scheme 'nope' not implemented") as error:
+        run(folder, do_eval=True, bert_config_file=path)
+    assert error.value.filename == path
+
+
+def test_flag_values_that_are_no_numbers():
+    for flag in ("learning_rate=nan", "num_train_epochs=inf", "seed=1e9"):
+        done = run_program(f"--{flag}")
+        assert done.returncode == 1
+        name, value = flag.split("=")
+        assert last_line(done).startswith("run_classifier.py: flag --" + name)
 
 
 def test_an_output_folder_that_cannot_be_made(folder):
@@ -444,6 +484,15 @@ def test_a_full_disk_leaves_the_run_usable(folder):
     latest = checkpoints.CheckpointFolder(str(out)).latest()
     assert latest == str(out / "model.ckpt-10")
     run(folder, do_eval=True)
+
+    before = {path: path.read_bytes() for path in out.iterdir()}
+    done = run_program("--do_eval", *as_flags(arguments(folder)), limit=4)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert last_line(done) == (
+        f"run_classifier.py: {out}/labels.txt: could not be written: "
+        "File too large"
+    )
+    assert before == {path: path.read_bytes() for path in out.iterdir()}
 
 
 def test_demo_needs_no_files(tmp_path):
@@ -513,5 +562,7 @@ def test_mrpc_layout_trains_on_real_data(tmp_path):
     theirs = results_of(expected / "eval_results.txt")
     ours = results_of(tmp_path / "out" / "eval_results.txt")
     assert list(ours) == list(theirs)
+    for key, value in theirs.items():  # Another random start and order.
+        assert float(ours[key]) == pytest.approx(float(value), abs=0.1)
     rows = (tmp_path / "out" / "test_results.tsv").read_text().splitlines()
     assert len(rows) == 53

@@ -97,6 +97,19 @@ def test_training_lowers_the_loss():
     assert len(losses) == NUM_STEPS and losses[-1] < losses[0]
 
 
+def test_each_step_draws_its_own_dropout_mask():
+    trainer = make_trainer()
+    batch = next(iter(make_dataset()))
+    one = [tf.constant(8.0)]
+
+    def loss(step):
+        seed = trainer._dropout_seed(tf.constant(step, tf.int64))
+        return float(trainer.forward_backward(batch, seed, one)[0])
+
+    losses = [trainer.strategy.run(loss, args=(step,)) for step in (0, 1, 2, 1)]
+    assert len(set(losses)) == 3 and losses[1] == losses[3]
+
+
 def test_restoring_needs_the_moments(tmp_path):
     trainer = make_trainer()
     prefix = str(tmp_path / "weights.ckpt")

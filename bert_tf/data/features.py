@@ -130,12 +130,9 @@ def write_tf_records(path: str, examples, specs: list):
         specs: a `FeatureSpec` for each feature to write.
     """
     with files.replacing(path) as temporary:
-        try:
-            with tf.io.TFRecordWriter(temporary) as writer:
-                for example in examples:
-                    writer.write(_serialize(example, specs))
-        except tf.errors.OpError as error:
-            raise files.write_error(path, error) from None
+        with tf.io.TFRecordWriter(temporary) as writer:
+            for example in examples:
+                writer.write(_serialize(example, specs))
 
 
 def _serialize(example, specs):

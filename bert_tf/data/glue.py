@@ -34,16 +34,14 @@ class Row:
         self.path, self.number, self.columns = path, number, columns
 
     def __call__(self, column: int, what: str) -> str:
-        """Text of a column, counted from 0, or from the end if negative."""
-        try:
-            return self.columns[column]
-        except IndexError:
-            needed = column + 1 if column >= 0 else -column
+        """Text of a column, counted from 0; -1 is the last."""
+        if column >= len(self.columns):
             raise UserError(
                 f"{self.path}:{self.number}: {len(self.columns)} column(s), "
-                f"but {what} is column {needed} (columns are separated by "
+                f"but {what} is column {column + 1} (columns are separated by "
                 "tabs)"
-            ) from None
+            )
+        return self.columns[column]
 
 
 class DataProcessor:
@@ -63,13 +61,13 @@ class DataProcessor:
         return list(self.labels)
 
     def get_train_examples(self, data_dir: str) -> list:
-        return self._read(data_dir, "train")
+        return self.get_examples(data_dir, "train")
 
     def get_dev_examples(self, data_dir: str) -> list:
-        return self._read(data_dir, "dev")
+        return self.get_examples(data_dir, "dev")
 
     def get_test_examples(self, data_dir: str) -> list:
-        return self._read(data_dir, "test")
+        return self.get_examples(data_dir, "test")
 
     def path(self, data_dir: str, set_type: str) -> str:
         return os.path.join(data_dir, self.files[set_type])
@@ -81,7 +79,12 @@ class DataProcessor:
         """
         raise NotImplementedError
 
-    def _read(self, data_dir, set_type):
+    def get_examples(self, data_dir: str, set_type: str) -> list:
+        """The examples of the set "train", "dev" or "test".
+
+        Raises:
+            UserError: there is no such file, or a row of it is wrong.
+        """
         path = self.path(data_dir, set_type)
         if not files.exists(path):
             raise UserError(f"--data_dir={data_dir}: {path} does not exist")
