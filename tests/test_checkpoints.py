@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 from conftest import GOLDEN, ROOT, TINY_CONFIG, shared
 
-from bert_tf import BertConfig, BertModel
+from bert_tf import BertConfig, BertModel, losses, training
 from bert_tf.checkpoints import (
     Checkpoint,
     CheckpointFolder,
@@ -21,6 +21,7 @@ from bert_tf.checkpoints import (
 )
 from bert_tf.errors import UserError
 from bert_tf.heads import BertClassifier
+from bert_tf.optimization import AdamWeightDecay
 
 ODD = str(GOLDEN / "modeling" / "odd" / "bert_model.ckpt")
 
@@ -66,6 +67,30 @@ def test_original_to_keras_to_original(tmp_path):
         for name, _ in tf.train.list_variables(str(tmp_path / "again.ckpt"))
     ]
     assert "bert/encoder/layer_2/output/dense/kernel" in names
+
+
+def test_tensorflow_1_restores_what_training_writes(tmp_path):
+    """A graph of TensorFlow 1 with the original's variables, and its Saver."""
+    trainer = training.Trainer(
+        BertClassifier(TINY_CONFIG, 2),
+        AdamWeightDecay(),
+        lambda step: 1e-3,
+        losses.CLASSIFIER_LOSS,
+    )
+    prefix = str(tmp_path / "model.ckpt-0")
+    tensors = trainer.tensors()
+    write_checkpoint(prefix, tensors)
+    v1 = tf.compat.v1
+    with tf.Graph().as_default(), v1.Session() as session:
+        variables = {
+            name: v1.get_variable(name, t.shape, t.dtype, use_resource=False)
+            for name, t in tensors.items()
+        }
+        v1.train.Saver().restore(session, prefix)
+        restored = session.run(variables)
+    assert len(restored) == 1 + 3 * len(trainer.variables)
+    for name, value in restored.items():
+        assert np.array_equal(value, tensors[name].numpy()), name
 
 
 def test_real_checkpoint_round_trip(tmp_path):
