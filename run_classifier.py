@@ -179,12 +179,13 @@ def load_weights(model, newest, training_follows):
         else f"--init_checkpoint={FLAGS.init_checkpoint}"
     )
     prefix = newest or FLAGS.init_checkpoint
+    if not prefix and not training_follows:
+        raise UserError(
+            f"--output_dir={FLAGS.output_dir}: no checkpoint here to evaluate "
+            "or predict with; give --init_checkpoint or --do_train"
+        )
     if not prefix:
-        if not training_follows:
-            raise UserError(
-                f"--output_dir={FLAGS.output_dir}: no checkpoint here to "
-                "evaluate or predict with; give --init_checkpoint or --do_train"
-            )
+        log_variables(model, checkpoints.LoadReport([], [], []))
         logging.warning(
             "No --init_checkpoint: training starts from random weights"
         )

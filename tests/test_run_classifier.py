@@ -204,6 +204,8 @@ def test_console_lines_that_people_search_for(folder, caplog):
     run(folder, do_train=True, do_eval=True, do_predict=True)
     messages = [record.getMessage() for record in caplog.records]
     for line in (
+        "**** Trainable Variables ****",
+        "  name = output_bias:0, shape = (2,)",
         "***** Running training *****",
         "  Num examples = 41",
         "  Batch size = 8",
