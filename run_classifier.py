@@ -32,6 +32,7 @@ NUM_EXAMPLES_LOGGED = 5
 
 # What a resumed run should not change, if it is to end as it would have.
 TRAINING_FLAGS = (
+    "bert_config_file",
     "data_dir",
     "do_lower_case",
     "learning_rate",
@@ -39,10 +40,11 @@ TRAINING_FLAGS = (
     "num_train_epochs",
     "seed",
     "train_batch_size",
+    "use_tpu",
     "vocab_file",
     "warmup_proportion",
 )
-# The three modes: the flag, the set of the task's files, the original's names.
+# The modes, as in --do_train, and the set of the task's files that each reads.
 MODES = {"train": "train", "eval": "dev", "predict": "test"}
 
 flags.DEFINE_string(
@@ -58,8 +60,8 @@ shared_flags.define_model_flags()
 shared_flags.define_text_flags(max_seq_length=128)
 shared_flags.define_training_flags()
 shared_flags.define_fine_tuning_flags()
-shared_flags.define_batch_size_flag("eval", "Examples")
-shared_flags.define_batch_size_flag("predict", "Examples")
+shared_flags.define_batch_size_flag("eval")
+shared_flags.define_batch_size_flag("predict")
 shared_flags.define_tpu_flags()
 flags.adopt_module_key_flags(shared_flags)
 
@@ -144,10 +146,10 @@ def read_examples(task, mode):
 
 
 def count_train_steps(examples):
-    """The original's rule; the part of a batch that remains is dropped."""
+    """The original's rule: what is left for less than a step is dropped."""
     if not examples:
         return 0
-    steps = int(len(examples) / FLAGS.train_batch_size * FLAGS.num_train_epochs)
+    steps = len(examples) / FLAGS.train_batch_size * FLAGS.num_train_epochs
     if steps < 1:
         raise UserError(
             f"--num_train_epochs={FLAGS.num_train_epochs} of {len(examples)} "
@@ -159,13 +161,14 @@ def count_train_steps(examples):
             f"--num_train_epochs={FLAGS.num_train_epochs} makes {steps:.3g} "
             f"steps; {shared_flags.MAX_COUNT} are the most"
         )
-    return steps
+    return int(steps)
 
 
 def load_weights(model, newest, training_follows):
-    """Initial weights: the newest checkpoint of the run, or --init_checkpoint.
+    """Initial weights: --init_checkpoint, or the run's newest checkpoint.
 
-    Before a training that resumes, `train` reads the run's checkpoint itself.
+    A training that resumes reads the latter again, with the optimizer's state;
+    here it is read so that errors come before anything is written.
     """
     if newest and FLAGS.init_checkpoint:
         logging.warning(
@@ -352,7 +355,7 @@ def resume(run, trainer, newest):
     for name in TRAINING_FLAGS:
         if name in before and before[name] != now[name]:
             logging.warning(
-                "--%s was %s when this run began, and is %s now",
+                "--%s was %s before, and is %s now",
                 name,
                 before[name],
                 now[name],
@@ -361,6 +364,8 @@ def resume(run, trainer, newest):
 
 
 def log_num_examples(what, examples, batch_size):
+    # `what` ends in the original's asterisks, which people search for: it has
+    # a space before those of "evaluation *****", and none in "prediction*****".
     padding = sum(isinstance(e, features.PaddingInputExample) for e in examples)
     logging.info("***** Running %s", what)
     logging.info(

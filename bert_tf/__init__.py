@@ -2,8 +2,8 @@
 
 import os
 
-# Before TensorFlow is first imported: without these it greets every run with
-# a page of notes on its own build. A value set by the user stays.
+# Before TensorFlow and Keras are first imported. The level hides most of
+# TensorFlow's notes on its own build. A value set by the user stays.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 

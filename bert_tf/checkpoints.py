@@ -6,8 +6,7 @@ variable name. As every `variable.path` of our models *is* the original's name,
 loading and saving need no table of names. What training adds:
 
     <variable>/adam_m, <variable>/adam_v     the optimizer's moments
-    global_step                              int64, batches read so far
-    bert_tf/…                                what only this package reads
+    global_step                              int64, steps taken so far
 """
 
 import dataclasses
@@ -23,7 +22,7 @@ from bert_tf.errors import UserError
 ENCODER_SCOPE = "bert/"
 # What TensorFlow's reader raises for damaged files, each kind its own.
 _READ_ERRORS = (tf.errors.OpError, ValueError, IndexError, RuntimeError)
-_TRAINING_STATE = re.compile(r"(/adam_[mv]|^global_step|^bert_tf/.*)$")
+_TRAINING_STATE = re.compile(r"(/adam_[mv]|^global_step)$")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -190,10 +189,11 @@ def save_checkpoint(model, prefix: str):
 
 
 def write_checkpoint(prefix: str, tensors: dict):
-    """Writes {name: tensor} as one checkpoint, whole or not at all.
+    """Writes {name: tensor} as one new checkpoint, whole or not at all.
 
     The files are written in a temporary folder beside the target and renamed,
     the index last: without its index there is no checkpoint to be found.
+    Where the prefix exists already, its files are replaced one by one.
     """
     folder, base = os.path.split(prefix)
     folder = folder or "."

@@ -91,15 +91,25 @@ class BertConfig:
                 f"Received: hidden_size={self.hidden_size}, "
                 f"num_attention_heads={self.num_attention_heads}"
             )
-        if self.hidden_act not in ACTIVATION_NAMES:
+        if self.activation_name not in ACTIVATION_NAMES:
             raise UserError(
                 "hidden_act must be one of gelu, relu, tanh, linear. "
                 f"Received: {self.hidden_act!r}"
             )
 
+    @property
+    def activation_name(self) -> str | None:
+        """`hidden_act` in lower case, as the original compares it."""
+        act = self.hidden_act
+        return act.lower() if isinstance(act, str) else act
+
     @classmethod
     def from_dict(cls, values: dict) -> "BertConfig":
-        """Builds a config; keys that it does not know are logged, not kept."""
+        """Builds a config; keys that it does not know are logged, not kept.
+
+        Raises:
+            UserError: a value is wrong, or `vocab_size` is missing.
+        """
         fields = {field.name for field in dataclasses.fields(cls)}
         unused = sorted(set(values) - fields)
         if unused:
@@ -128,4 +138,5 @@ class BertConfig:
             raise UserError(named) from None
 
     def to_dict(self) -> dict:
+        """The content of a `bert_config.json`."""
         return dataclasses.asdict(self)

@@ -1,8 +1,8 @@
 """Files, local or remote (gs://…): read with errors that name them, written
 whole or not at all.
 
-TensorFlow is imported only for remote paths, so that configs, vocabularies
-and the Python tokenizer work without it.
+TensorFlow is imported only for remote paths: configs, vocabularies and the
+model itself also work where it is absent, under Keras' JAX backend.
 """
 
 import contextlib

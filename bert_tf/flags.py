@@ -46,17 +46,22 @@ def define_model_flags():
     )
 
 
-def define_text_flags(max_seq_length: int):
-    flags.DEFINE_string(
-        "vocab_file", None, "vocab.txt that the model was trained with."
-    )
+def define_casing_flag():
     flags.DEFINE_bool(
         "do_lower_case",
         True,
         "Lower-case the text and drop accents: True for uncased models, "
         "False for cased ones.",
     )
+    # Not a flag of the original, but its README writes --do_lower=False.
     flags.DEFINE_alias("do_lower", "do_lower_case")
+
+
+def define_text_flags(max_seq_length: int):
+    flags.DEFINE_string(
+        "vocab_file", None, "vocab.txt that the model was trained with."
+    )
+    define_casing_flag()
     define_count(
         "max_seq_length",
         max_seq_length,
@@ -88,7 +93,10 @@ def define_float(name: str, default: float, description: str, **bounds):
 def define_training_flags():
     define_count("train_batch_size", 32, "Examples in a training step.")
     define_float(
-        "learning_rate", 5e-5, "Initial rate of Adam.", lower_bound=0.0
+        "learning_rate",
+        5e-5,
+        "Learning rate that warm-up rises towards and that falls to 0.",
+        lower_bound=0.0,
     )
     define_count(
         "save_checkpoints_steps", 1000, "Steps between two checkpoints."
@@ -123,11 +131,11 @@ def define_fine_tuning_flags():
     )
 
 
-def define_batch_size_flag(mode: str, examples: str):
+def define_batch_size_flag(mode: str):
     define_count(
         f"{mode}_batch_size",
         8,
-        f"{examples} in a batch: a matter of speed and memory.",
+        "Examples in a batch: a matter of speed and memory.",
     )
 
 
@@ -156,7 +164,9 @@ def require_existing(*names: str, folder: bool = False):
         if not files.exists(path):
             raise UserError(f"--{name}={path}: no such file or folder")
         if files.is_folder(path) != folder:
-            wanted, found = ("file", "folder")[:: -1 if folder else 1]
+            wanted, found = "file", "folder"
+            if folder:
+                wanted, found = found, wanted
             raise UserError(
                 f"--{name}={path}: a {wanted} is needed, this is a {found}"
             )

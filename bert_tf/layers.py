@@ -215,7 +215,7 @@ class SelfAttention(BertLayer):
 
     Masking: positions with `input_mask` 0 receive no attention. The mask is
     *added* to the scores: a row whose mask is all zeros (a padding example)
-    attends to everything equally masked, and stays finite.
+    attends as if it had no mask, and stays finite.
 
     Call arguments:
         hidden_states: float [B, S, D].
@@ -314,7 +314,7 @@ class Intermediate(BertLayer):
         self.dense = dense(
             config.intermediate_size,
             config,
-            activation=ACTIVATIONS[config.hidden_act],
+            activation=ACTIVATIONS[config.activation_name],
         )
 
     def build(self, input_shape):

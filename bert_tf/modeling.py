@@ -21,7 +21,6 @@ class BertModel(Configured, keras.Model):
         inputs: dict of int32 tensors [B, S]: `input_ids`, and optionally
             `input_mask` (default: all ones) and `segment_ids` (all zeros); or
             the tensor of `input_ids` alone.
-
         training: bool, whether dropout drops.
         seed: int32 [2] that dropout masks are drawn from, or None for the
             state of Keras' generators.

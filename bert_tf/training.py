@@ -8,8 +8,8 @@ In each replica:
     all-reduce (sum)             gradients of the whole loss, everywhere equal
     norm, clip, update           each replica updates its own copies alike
 
-Nothing before the reduction looks at a gradient's value, and nothing after it
-needs another replica. Keras' own `fit` clips before the reduction and draws
+What comes before the reduction adds over replicas, and what comes after it
+needs no other replica. Keras' own `fit` clips before the reduction and draws
 the same dropout mask on every replica.
 """
 

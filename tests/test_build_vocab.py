@@ -37,9 +37,42 @@ def test_learned_vocabulary_spells_the_text(tmp_path):
     pieces = tokenizer.tokenize(text)
     assert "[UNK]" not in pieces and "cafe" in pieces
 
+    before = path.read_bytes()
+    done = run_program(
+        f"--input_file={tmp_path}/*.txt",
+        f"--output_file={path}",
+        "--vocab_size=50",
+    )
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "leaves no room beside the 104 special entries" in done.stderr
+    assert path.read_bytes() == before
+
     done = run_program(f"--input_file={tmp_path}/*.x", f"--output_file={path}")
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert "--input_file: no file matches" in done.stderr
+
+
+CUT = """
+from bert_tf.errors import UserError
+from bert_tf.tools.build_vocab import cut_to_size
+vocab = ["[PAD]", "[UNK]", "a", "b", "the", "##ing", "##a", "cat", "##b"]
+print(*cut_to_size(vocab, 7, ["[PAD]", "[UNK]"]))
+try:
+    cut_to_size(vocab, 5, ["[PAD]", "[UNK]"])
+except UserError as error:
+    print(error)
+"""
+
+
+def test_cutting_keeps_characters_and_special_tokens():
+    """In a process of its own, as each program defines its flags."""
+    done = subprocess.run(
+        [sys.executable, "-c", CUT], capture_output=True, text=True, cwd=ROOT
+    )
+    assert done.stdout.splitlines() == [
+        "[PAD] [UNK] a b the ##a ##b",
+        "--vocab_size=5: the characters of the text alone need 6 entries",
+    ], done.stderr
 
 
 def test_the_bundled_vocabulary_spells_the_bundled_messages():

@@ -28,6 +28,11 @@ def test_defaults_are_the_originals():
     assert (config.type_vocab_size, config.hidden_act) == (16, "gelu")
 
 
+def test_activation_in_any_case():
+    config = BertConfig(vocab_size=10, hidden_act="GELU")
+    assert config.activation_name == "gelu"
+
+
 def test_round_trip(tmp_path):
     config = BertConfig(vocab_size=30, hidden_size=12, num_attention_heads=3)
     path = write(tmp_path, json.dumps(config.to_dict()))

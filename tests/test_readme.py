@@ -1,5 +1,6 @@
 """What the README says is so: commands, flags, file tree, Python."""
 
+import csv
 import re
 import shlex
 
@@ -10,6 +11,7 @@ from absl.testing import flagsaver
 from conftest import ROOT, shared
 
 import run_classifier  # noqa: F401  Its flags are what commands use.
+from bert_tf.tasks import get_task
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -62,6 +64,27 @@ def test_the_file_tree_is_whole():
         if path.name != "__init__.py"
     }
     assert modules <= named, modules - named
+
+
+def test_the_reviews_example_writes_what_cola_reads(tmp_path, monkeypatch):
+    (example,) = [b for b in blocks("python") if "reviews.csv" in b]
+    with open(tmp_path / "reviews.csv", "w", newline="") as writer:
+        rows = csv.writer(writer)
+        rows.writerow(["text", "stars"])
+        for i in range(5003):
+            rows.writerow([f'He said "great",\nfilm {i}\tindeed', i % 5 + 1])
+    monkeypatch.chdir(tmp_path)
+    exec(example, {})
+    processor = get_task("cola").processor
+    sizes = {}
+    for name in ("train", "dev", "test"):
+        examples = processor.get_examples("data", name)
+        sizes[name] = len(examples)
+        assert examples[0].text_a.startswith('He said "great", film ')
+        assert {e.label for e in examples} <= {"0", "1", None}
+    assert sizes == {"train": 4000, "dev": 1000, "test": 3}
+    # The step that the second command names: one epoch in batches of 32.
+    assert "bert_output/model.ckpt-125" in README and 4000 // 32 == 125
 
 
 def test_the_python_example_runs():

@@ -1,1 +1,1 @@
-"""Programs beside the three at the top: python -m bert_tf.tools.NAME."""
+"""Programs beside those at the top: python -m bert_tf.tools.NAME."""

@@ -5,7 +5,7 @@
 
 The words are those of our own tokenizer, so the pieces fit what it will be
 asked to cut. The learner is tensorflow-text's: it keeps the pieces that stand
-in the most words, and every frequent character, so that few words are [UNK].
+in the most words, and the frequent characters, so that few words are [UNK].
 """
 
 import collections
@@ -34,15 +34,16 @@ flags.DEFINE_integer(
     "Entries at most, special ones included.",
     lower_bound=10,
 )
-flags.DEFINE_bool(
-    "do_lower_case", True, "Lower-case the text and drop accents."
-)
+shared_flags.define_casing_flag()
 flags.DEFINE_integer(
     "num_unused",
     99,
     "Entries [unusedN] kept free for words of your own.",
     lower_bound=0,
 )
+
+
+flags.adopt_module_key_flags(shared_flags)
 
 
 def special_tokens(num_unused: int) -> list:
@@ -60,6 +61,27 @@ def count_words(paths: list, do_lower_case: bool) -> collections.Counter:
     return counts
 
 
+def cut_to_size(vocab: list, size: int, special: list) -> list:
+    """Drops the rarest pieces, which come last; the learner may miss a size.
+
+    Single characters stay, with and without `##`: they spell every word.
+    """
+    excess = len(vocab) - size
+    kept = []
+    for token in reversed(vocab):
+        is_character = len(token.removeprefix("##")) == 1
+        if excess > 0 and not is_character and token not in special:
+            excess -= 1
+        else:
+            kept.append(token)
+    if excess > 0:
+        raise UserError(
+            f"--vocab_size={size}: the characters of the text alone need "
+            f"{len(kept)} entries"
+        )
+    return kept[::-1]
+
+
 def main():
     shared_flags.require("input_file", "output_file")
     paths = []
@@ -71,6 +93,12 @@ def main():
     counts = count_words(paths, FLAGS.do_lower_case)
     if not counts:
         raise UserError(f"--input_file={FLAGS.input_file}: no words in there")
+    special = special_tokens(FLAGS.num_unused)
+    if FLAGS.vocab_size <= len(special):
+        raise UserError(
+            f"--vocab_size={FLAGS.vocab_size} leaves no room beside the "
+            f"{len(special)} special entries (--num_unused={FLAGS.num_unused})"
+        )
     logging.info(
         "%d words, %d different ones", sum(counts.values()), len(counts)
     )
@@ -78,11 +106,10 @@ def main():
     vocab = learner.learn(
         sorted(counts.items()),
         FLAGS.vocab_size,
-        special_tokens(FLAGS.num_unused),
+        special,
         lower_thresh=MIN_COUNT,
     )
-    # The learner aims at the size and may miss it; the rarest come last.
-    vocab = vocab[: FLAGS.vocab_size]
+    vocab = cut_to_size(vocab, FLAGS.vocab_size, special)
     files.write_text(
         FLAGS.output_file, "".join(f"{token}\n" for token in vocab)
     )
