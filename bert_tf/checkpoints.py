@@ -79,10 +79,10 @@ class Checkpoint:
         return int(self.read("global_step"))
 
     def _damaged(self, error, name=None):
-        reason = str(getattr(error, "message", error)).split("\n")[0]
         which = f" at {name}" if name else ""
         return UserError(
-            f"{self.prefix}: the checkpoint is damaged{which}: {reason}"
+            f"{self.prefix}: the checkpoint is damaged{which}: "
+            f"{files.reason(error)}"
         )
 
 
@@ -133,15 +133,15 @@ def load_weights(model, prefix: str) -> LoadReport:
         _check_shape(checkpoint, name, variables[name].shape)
     missing = [name for name in variables if name not in checkpoint.shapes]
     absent = [name for name in missing if name.startswith(ENCODER_SCOPE)]
-    if absent or not loaded:
+    if not loaded:  # An encoder under another name, for one.
+        absent = missing
+    if absent:
         raise UserError(
-            f"{prefix}: {len(absent or missing)} of the encoder's variables "
-            f"are not in the checkpoint, {(absent or missing)[0]} first; it "
-            f"holds {_some(sorted(checkpoint.shapes))}"
+            f"{prefix}: {len(absent)} of the encoder's variables are not in "
+            f"the checkpoint, {absent[0]} first; it holds "
+            f"{_some(sorted(checkpoint.shapes))}"
         )
-    values = read_matching(
-        checkpoint, {name: variables[name].shape for name in loaded}
-    )
+    values = {name: checkpoint.read(name) for name in loaded}
     for name, value in values.items():
         variables[name].assign(value)
     unexpected = sorted(

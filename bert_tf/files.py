@@ -21,6 +21,11 @@ def _gfile():
     return tf.io.gfile
 
 
+def reason(error: Exception) -> str:
+    """The first line of an error's message, TensorFlow's errors included."""
+    return (getattr(error, "message", None) or str(error)).split("\n")[0]
+
+
 @contextlib.contextmanager
 def naming(path: str, action: str = "cannot be used"):
     """Makes each file error of the block an OSError that names `path`.
@@ -39,8 +44,7 @@ def naming(path: str, action: str = "cannot be used"):
     except Exception as error:
         if not type(error).__module__.startswith("tensorflow"):
             raise
-        reason = (getattr(error, "message", None) or str(error)).split("\n")
-        raise OSError(None, f"{action}: {reason[0]}", path) from None
+        raise OSError(None, f"{action}: {reason(error)}", path) from None
 
 
 def exists(path: str) -> bool:

@@ -58,11 +58,11 @@ def imports_of(path):
             inside = name.removeprefix("bert_tf").removeprefix(".")
             if name.startswith("bert_tf") and inside in known:
                 yield inside
-        if getattr(node, "module", None) == "bert_tf" or names == ["bert_tf"]:
-            # `from bert_tf import BertModel`, by the front door.
-            if any(n.removeprefix("bert_tf.") not in known for n in names[:-1]):
-                yield "__init__"
-            elif names == ["bert_tf"]:
+        if "bert_tf" in names:
+            # `import bert_tf`, or `from bert_tf import BertModel`, which is no
+            # module: both go through the front door.
+            others = [n.removeprefix("bert_tf.") for n in names[:-1]]
+            if not others or not known.issuperset(others):
                 yield "__init__"
 
 
