@@ -12,4 +12,13 @@ from bert_tf.modeling import BertModel  # noqa: E402
 from bert_tf.tokenization import FullTokenizer  # noqa: E402
 
 __version__ = "0.1.0"
-__all__ = ["BertConfig", "BertModel", "FullTokenizer"]
+__all__ = ["BertConfig", "BertModel", "BertPreprocessor", "FullTokenizer"]
+
+
+def __getattr__(name):
+    # Only when asked for: the model also runs where TensorFlow is absent.
+    if name == "BertPreprocessor":
+        from bert_tf.preprocessing import BertPreprocessor
+
+        return BertPreprocessor
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

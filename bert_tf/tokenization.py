@@ -11,6 +11,9 @@ Two steps. `BasicTokenizer` turns text into words:
 vocabulary holds, from left to right:
 
     "John Johanson's house"  →  john johan ##son ' s house
+
+This is the readable definition. `preprocessing.py` does the same inside a
+TensorFlow graph, and `normalization.py` builds its tables from the rules here.
 """
 
 import unicodedata
@@ -68,7 +71,8 @@ class _CharacterTable(dict):
         return self[codepoint]
 
 
-def _clean(char):
+def clean(char: str) -> str:
+    """What stands for one character of raw text: itself, a space, nothing."""
     if char in "\0\ufffd" or is_control(char):
         return ""
     if is_whitespace(char):
@@ -76,17 +80,26 @@ def _clean(char):
     return f" {char} " if is_cjk(char) else char
 
 
-def _strip_accent(char):
+def strip_accent(char: str) -> str:
     return "" if unicodedata.category(char) == "Mn" else char
 
 
-def _isolate_punctuation(char):
+def isolate_punctuation(char: str) -> str:
     return f" {char} " if is_punctuation(char) else char
 
 
-CLEAN = _CharacterTable(_clean)
-STRIP_ACCENTS = _CharacterTable(_strip_accent)
-ISOLATE_PUNCTUATION = _CharacterTable(_isolate_punctuation)
+CLEAN = _CharacterTable(clean)
+STRIP_ACCENTS = _CharacterTable(strip_accent)
+ISOLATE_PUNCTUATION = _CharacterTable(isolate_punctuation)
+
+
+def lower(word: str) -> str:
+    """Lower case without accents.
+
+    Decomposition parts é into e and an accent, and Hangul into jamo.
+    """
+    decomposed = unicodedata.normalize("NFD", word.lower())
+    return decomposed.translate(STRIP_ACCENTS)
 
 
 def convert_to_unicode(text) -> str:
@@ -124,14 +137,8 @@ class BasicTokenizer:
         words = convert_to_unicode(text).translate(CLEAN).split()
         if self.do_lower_case:
             # Word by word, because a final sigma depends on its neighbours.
-            words = [self._lower(word) for word in words]
+            words = [lower(word) for word in words]
         return " ".join(words).translate(ISOLATE_PUNCTUATION).split()
-
-    @staticmethod
-    def _lower(word):
-        # Decomposition parts é into e and an accent, and Hangul into jamo.
-        decomposed = unicodedata.normalize("NFD", word.lower())
-        return decomposed.translate(STRIP_ACCENTS)
 
 
 class WordpieceTokenizer:

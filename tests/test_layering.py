@@ -10,7 +10,8 @@ RANKS = [
     "errors data tools",
     "files",
     "config tokenization metrics losses optimization distribution",
-    "layers checkpoints data.features",
+    "layers normalization checkpoints data.features",
+    "preprocessing",
     "modeling pretrained data.*",
     # The package's front door names what people import from it.
     "__init__",

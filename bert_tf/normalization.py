@@ -1,0 +1,344 @@
+"""The tokenizer's rules for characters, as tables for the graph.
+
+tensorflow-text's C++ op `FastBertNormalize` replaces each character of a text
+by what a table holds for it. Its own table is not the original's: thousands
+of characters come out differently. Here the table is made from the rules in
+`tokenization.py`, character by character, so the op does what
+`BasicTokenizer` does:
+
+    É → e        U+0301 → nothing        TAB → space        한 → ᄒ ᅡ ᆫ
+
+The words are split by a second op, `FastWordpieceTokenize`, at white space,
+punctuation and Chinese characters as ICU knows them. A few characters are
+punctuation for ICU and not for Python, whose Unicode tables are older. Such a
+character is replaced by an alias, a code point that never stands for a
+character, in texts and in vocabularies alike.
+
+What a character becomes can depend on its neighbours in two rare cases, the
+final sigma and the order of marks; `Normalization` names the characters that
+are concerned, and `preprocessing.py` looks after them.
+
+A table depends on the Unicode version of Python and on tensorflow-text, not
+on the vocabulary. It takes a second to build; those for the usual versions
+are kept in `assets/normalization`, where `tools/build_normalization.py` puts
+them.
+"""
+
+import dataclasses
+import importlib.metadata
+import os
+import unicodedata
+
+import flatbuffers
+import numpy as np
+import tensorflow as tf
+import tensorflow_text as tf_text
+
+from bert_tf import tokenization
+
+ASSETS = os.path.join(os.path.dirname(__file__), "assets", "normalization")
+SURROGATES = range(0xD800, 0xE000)  # No characters: UTF-8 has no form for them.
+CODE_POINTS = [o for o in range(0x110000) if o not in SURROGATES]
+
+# Unicode guarantees that these 66 code points never become characters.
+NONCHARACTERS = [
+    *range(0xFDD0, 0xFDF0),
+    *(plane << 16 | low for plane in range(17) for low in (0xFFFE, 0xFFFF)),
+]
+# The first are aliases. One stands for those that a text contains, and as no
+# vocabulary may have any, its word is unknown. One is in no normalized text.
+*ALIASES, UNKNOWN_CHAR, NEVER = NONCHARACTERS
+
+
+@dataclasses.dataclass(frozen=True)
+class Normalization:
+    """The rules of one casing, as arrays.
+
+    Ranges are rows of [first, last] code point, in rising order.
+
+    Attributes:
+        model: uint8 [n], the table in the format of `FastBertNormalize`.
+        aliases: int32 [n, 2], rows of character and alias.
+        dropped: int32 [n, 2], ranges of the characters that are removed
+            before anything else happens.
+        cased: int32 [n, 2], ranges of the letters with case, which make a
+            sigma behind them final, unless another one follows.
+        ignored: int32 [n, 2], ranges of what may stand between a sigma and
+            such a letter.
+        reordered: int32 [n], marks which survive the removal of accents, and
+            which canonical ordering may move; and what decomposes into them.
+        combining: int32 [n, 3], rows of mark, its canonical combining class,
+            and whether it is an accent, which will be removed (1 or 0).
+
+    Only `model`, `aliases` and `dropped` have entries where text is not
+    lower-cased.
+    """
+
+    model: np.ndarray
+    aliases: np.ndarray
+    dropped: np.ndarray
+    cased: np.ndarray
+    ignored: np.ndarray
+    reordered: np.ndarray
+    combining: np.ndarray
+
+    @property
+    def alias_of(self) -> dict:
+        """{character: alias}, as `str.translate` wants it."""
+        return dict(self.aliases.tolist())
+
+
+def versions() -> dict:
+    """What a table depends on beside its casing."""
+    return {
+        "unicode": unicodedata.unidata_version,
+        "tensorflow_text": importlib.metadata.version("tensorflow-text"),
+    }
+
+
+def asset_path(do_lower_case: bool) -> str:
+    casing = "uncased" if do_lower_case else "cased"
+    name = f"{casing}_unicode_{unicodedata.unidata_version}.npz"
+    return os.path.join(ASSETS, name)
+
+
+def load(do_lower_case: bool) -> Normalization:
+    """The table for these versions, from the assets or built now."""
+    path = asset_path(do_lower_case)
+    if os.path.exists(path):
+        with np.load(path) as arrays:
+            arrays = dict(arrays)
+        made_with = arrays.pop("tensorflow_text")
+        if made_with == versions()["tensorflow_text"]:
+            return Normalization(**arrays)
+    return build(do_lower_case)
+
+
+def save(normalization: Normalization, path: str):
+    np.savez_compressed(
+        path,
+        tensorflow_text=versions()["tensorflow_text"],
+        **dataclasses.asdict(normalization),
+    )
+
+
+def build(do_lower_case: bool) -> Normalization:
+    splits = _split_by_icu()
+    ruled = _with_a_rule()
+    images = {o: _image(chr(o), do_lower_case) for o in ruled}
+    images |= {o: chr(o) for o in CODE_POINTS if splits[o] and o not in ruled}
+    images = {o: _join_to_icu(image, splits) for o, image in images.items()}
+    ordinary = {ord(c) for image in images.values() for c in image if c != " "}
+    punctuation = {o for o in ordinary if is_isolated(chr(o))}
+    aliased = sorted(o for o in ordinary - punctuation if splits[o])
+    aliases = dict(zip(aliased, ALIASES, strict=False))
+    if len(aliases) < len(aliased):
+        raise RuntimeError(
+            f"{len(aliased)} characters need an alias; there are {len(ALIASES)}"
+        )
+    images = {o: image.translate(aliases) for o, image in images.items()}
+    images |= {o: chr(UNKNOWN_CHAR) for o in NONCHARACTERS}
+    dropped = [o for o in ruled if not tokenization.clean(chr(o))]
+    cased, ignored, reordered, combining = [], [], [], []
+    if do_lower_case:
+        cased, ignored = _sigma_context(ruled, set(dropped))
+        reordered, combining = _reordered_marks(ruled)
+    return Normalization(
+        model=_normalizer_model(images),
+        aliases=np.array(list(aliases.items()), np.int32).reshape(-1, 2),
+        dropped=_ranges(dropped),
+        cased=_ranges(cased),
+        ignored=_ranges(ignored),
+        reordered=np.array(reordered, np.int32),
+        combining=np.array(combining, np.int32).reshape(-1, 3),
+    )
+
+
+def _with_a_rule() -> dict:
+    """The code points, as keys, that some rule may concern: one in four.
+
+    The others have no category and no case, and are nothing but themselves.
+    """
+    return {
+        code_point: None
+        for code_point in CODE_POINTS
+        if unicodedata.category(chr(code_point)) not in ("Cn", "Co")
+        or tokenization.is_cjk(chr(code_point))
+    }
+
+
+def _image(char: str, do_lower_case: bool) -> str:
+    """What `BasicTokenizer` makes of one character, spaces where it splits."""
+    image = tokenization.clean(char)
+    if do_lower_case:
+        image = tokenization.lower(image)
+    image = "".join(map(tokenization.isolate_punctuation, image))
+    return " " if image.isspace() else image
+
+
+def is_isolated(char: str) -> bool:
+    """Whether the character is a word of its own wherever it stands."""
+    return tokenization.is_punctuation(char) or tokenization.is_cjk(char)
+
+
+def _join_to_icu(image: str, splits) -> str:
+    """Leaves out the spaces around characters that ICU splits by itself.
+
+    Spaces would change nothing; without them a text stays short.
+    """
+    words = image.split(" ")
+    if all(len(w) <= 1 and all(splits[ord(c)] for c in w) for w in words):
+        return "".join(words) or image
+    return image
+
+
+def _split_by_icu() -> np.ndarray:
+    """bool [0x110000]: where `FastWordpieceTokenize` splits a word."""
+    tokenizer = tf_text.FastWordpieceTokenizer(
+        ["[UNK]", "a", "##a"], token_out_type=tf.int32
+    )
+    inner = np.array(CODE_POINTS[1:], np.int32)  # Without NUL.
+    words = np.stack([np.full_like(inner, ord("a")), inner, inner], axis=1)
+    words[:, 2] = ord("a")
+    pieces = tokenizer.tokenize(tf.strings.unicode_encode(words, "UTF-8"))
+    splits = np.zeros(0x110000, bool)
+    # "a!a" has three words, "a a" has two; "aéa" is one unknown word.
+    splits[inner] = pieces.row_lengths().numpy() > 1
+    splits[ord("a")] = False  # "aaa" is one word of three pieces.
+    return splits
+
+
+def _sigma_context(ruled, dropped: set):
+    """(cased, ignored) of `Normalization`, by asking Python's `str.lower`.
+
+    A sigma at the end of a word is ς, else σ. Whether it is at the end is
+    decided by the next character with case, looking through some others.
+    """
+    sigma, final = "\u03a3", "\u03c2"
+    cased, ignored = [], []
+    for code_point in ruled:
+        char = chr(code_point)
+        if code_point in dropped:
+            ignored.append(code_point)  # It is gone when Python lowers.
+        elif (char + sigma).lower().endswith(final):
+            cased.append(code_point)
+        elif ("A" + char + sigma).lower().endswith(final):
+            ignored.append(code_point)
+    return cased, ignored
+
+
+def _reordered_marks(ruled):
+    """(reordered, combining) of `Normalization`.
+
+    Canonical ordering sorts marks that follow each other by their combining
+    class. Nearly all of them are accents, removed afterwards; of those that
+    stay, only marks of different classes can change places, and the most
+    frequent class, the viramas' 9, is met by another one in no real text.
+    """
+    reordered, combining = [], []
+    for code_point in ruled:
+        char = chr(code_point)
+        combining_class = unicodedata.combining(char)
+        is_accent = not tokenization.strip_accent(char)
+        if combining_class or is_accent:
+            combining.append([code_point, combining_class, is_accent])
+        if tokenization.clean(char) and any(
+            unicodedata.combining(c) not in (0, VIRAMA)
+            for c in tokenization.lower(char)
+        ):
+            reordered.append(code_point)
+    return reordered, combining
+
+
+VIRAMA = 9  # A canonical combining class.
+
+
+def _ranges(code_points: list) -> np.ndarray:
+    rows = []
+    for code_point in code_points:
+        if rows and rows[-1][1] == code_point - 1:
+            rows[-1][1] = code_point
+        else:
+            rows.append([code_point, code_point])
+    return np.array(rows, np.int32).reshape(-1, 2)
+
+
+# ---------------------------------------------------------------------------
+# The model of FastBertNormalize: a flatbuffer (tensorflow-text's
+# fast_bert_normalizer_model.fbs) with a trie over the UTF-8 bytes of each
+# character that changes, and a pool of strings that the trie's values name.
+
+CHANGED = 1 << 30  # Flag of a value: the character is replaced.
+LENGTH_BITS = 6  # A value is CHANGED | place in the pool << 6 | length.
+
+
+def _normalizer_model(images: dict) -> np.ndarray:
+    """uint8 [n]: the model that replaces code points by {code point: text}."""
+    pool, places, values = bytearray(), {}, {}
+    for code_point, image in images.items():
+        if image == chr(code_point):
+            continue
+        text = image.encode("utf-8")
+        if text not in places:
+            places[text] = len(pool)
+            pool += text
+        place = places[text] << LENGTH_BITS if text else 0
+        values[code_point] = CHANGED | place | len(text)
+    value_of_nul = values.pop(0)
+    trie = _trie({chr(o).encode("utf-8"): v for o, v in values.items()})
+
+    builder = flatbuffers.Builder(1 << 20)
+    trie_vector = builder.CreateNumpyVector(trie)
+    pool_vector = builder.CreateNumpyVector(np.frombuffer(pool, np.uint8))
+    builder.StartObject(4)
+    builder.PrependBoolSlot(0, False, False)  # Lower-cases: read by nobody.
+    builder.PrependUOffsetTRelativeSlot(1, trie_vector, 0)
+    builder.PrependInt32Slot(2, value_of_nul, 0)
+    builder.PrependUOffsetTRelativeSlot(3, pool_vector, 0)
+    builder.Finish(builder.EndObject())
+    return np.frombuffer(bytes(builder.Output()), np.uint8)
+
+
+def _trie(values: dict) -> np.ndarray:
+    """uint32 [n]: {bytes of one character: value} as a darts-clone trie.
+
+    In a double array a node's child for a byte stands at `base ^ byte`. The
+    array is filled without a search for gaps: every inner node gets a block
+    of 64 units of its own, as many as there are continuation bytes (0x80 to
+    0xBF); the root gets 256.
+
+    A unit holds its byte in bits 0 to 7, in bit 8 whether a value belongs to
+    it, and from bit 10 on `its own place ^ base`, where for a leaf `base` is
+    the place of its value. A value has bit 31 set.
+    """
+    nodes = {b"": 0}  # Prefix of a character: its place.
+    units = [0] * 512
+    for key in values:
+        for length in range(1, len(key) + 1):
+            prefix = key[:length]
+            if prefix in nodes:
+                continue
+            parent, byte = nodes[prefix[:-1]], prefix[-1]
+            base = parent ^ (units[parent] >> 10)
+            if base == parent:  # Its first child.
+                base = 256
+                if parent:
+                    base = len(units) ^ 0x80
+                    units += [0] * 64
+                units[parent] |= (parent ^ base) << 10
+            nodes[prefix] = base ^ byte
+            units[base ^ byte] = byte
+    value_places = {}
+    for key, value in values.items():
+        if value not in value_places:
+            value_places[value] = len(units)
+            units.append(1 << 31 | value)
+        place = nodes[key]
+        units[place] |= 1 << 8 | (place ^ value_places[value]) << 10
+    units += [0] * (-len(units) % 256)  # `base ^ byte` stays inside.
+    return np.array(units, np.uint32)
+
+
+def regex_class(ranges) -> str:
+    """An RE2 character class of [first, last] rows."""
+    return "".join(rf"\x{{{a:X}}}-\x{{{b:X}}}" for a, b in ranges)

@@ -1,0 +1,24 @@
+"""Builds the tables of the graph's tokenizer for this Python and ICU.
+
+    python -m bert_tf.tools.build_normalization
+
+writes them into `assets/normalization`, so that no program has to build them
+when it starts. Needed once for each Unicode version (Python 3.11, 3.12 and
+3.13 have three) and after each update of tensorflow-text.
+"""
+
+from absl import logging
+
+from bert_tf import flags as shared_flags
+from bert_tf import normalization
+
+
+def main():
+    for do_lower_case in (True, False):
+        path = normalization.asset_path(do_lower_case)
+        normalization.save(normalization.build(do_lower_case), path)
+        logging.info("%s written", path)
+
+
+if __name__ == "__main__":
+    shared_flags.run(main)

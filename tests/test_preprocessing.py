@@ -1,0 +1,484 @@
+"""The tokenizer in the graph against FullTokenizer: no difference anywhere."""
+
+import collections
+import dataclasses
+import gzip
+import json
+import os
+import subprocess
+import sys
+import unicodedata
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import shared
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from bert_tf import (
+    BertPreprocessor,
+    FullTokenizer,
+    normalization,
+    tokenization,
+)
+from bert_tf.data import features
+from bert_tf.errors import UserError
+from bert_tf.preprocessing import truncated_lengths
+from bert_tf.tokenization import WordpieceTokenizer
+
+CASINGS = pytest.mark.parametrize("do_lower_case", [True, False])
+
+# Every kind of character that some rule treats apart.
+SPECIAL = (
+    "aAbZ09 \t\n,.'[]#$"
+    "éÉñŁß中文국ｱ한"
+    "ΣσςΑαİıſK"
+    "\u0301\u0308\u0345\u00ad\u200b\u200d\ufe0f\ufffd\0\x01\x7f\x85\u2028\u3000"
+    "\u302e\u302f\U0001d15e\U0001d160\U0001d165\U0001d16d\U00016ff0\u1b44\u0591"
+    "\u037e\u2260\u2e52\U00011b00\ufdd0\uffff\U0010ffff\U0001f469😀"
+)
+TEXTS = st.one_of(st.text(), st.text(st.sampled_from(SPECIAL), max_size=30))
+
+
+# Chinese characters and Hangul are many and all alike.
+SPELLED = [
+    chr(o)
+    for o in normalization.CODE_POINTS
+    if unicodedata.category(chr(o)) not in ("Cc", "Cn", "Co")
+    and (chr(o) in SPECIAL or not 0x3400 <= o < 0xD800 and o < 0x20000)
+    and not chr(o).isspace()
+]
+
+
+@pytest.fixture(scope="module")
+def every_character(tmp_path_factory):
+    """A vocabulary that spells the words, so that [UNK] hides nothing."""
+    tokens = [token for c in SPELLED for token in (c, "##" + c)]
+    return write_vocab(tmp_path_factory.mktemp("vocab"), tokens)
+
+
+@pytest.fixture(scope="module")
+def pairs(every_character):
+    """{do_lower_case: (FullTokenizer, BertPreprocessor)}."""
+    return {
+        lower: (
+            FullTokenizer(every_character, lower),
+            BertPreprocessor(every_character, lower),
+        )
+        for lower in (True, False)
+    }
+
+
+def ids_of(tokenizer, text):
+    return tokenizer.convert_tokens_to_ids(tokenizer.tokenize(text))
+
+
+def assert_same(tokenizer, preprocess, texts):
+    expected = [ids_of(tokenizer, text) for text in texts]
+    assert preprocess.tokenize(texts).to_list() == expected
+    ids, _, _ = preprocess.tokenize_with_offsets(texts)
+    assert ids.to_list() == expected
+
+
+# -- The same tokens. --------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["tokens", "tokens_other_vocabs"])
+def test_golden_tokens(name):
+    path = shared(f"golden/1_tokenization/{name}.jsonl.gz")
+    rows = collections.defaultdict(list)
+    with gzip.open(path, "rt", encoding="utf-8") as lines:
+        for line in lines:
+            golden = json.loads(line)
+            rows[golden["vocab"], golden["do_lower_case"]].append(golden)
+    for (vocab, do_lower_case), goldens in rows.items():
+        vocab_file = str(shared(f"data/vocab/{vocab}/vocab.txt"))
+        preprocess = BertPreprocessor(vocab_file, do_lower_case)
+        texts = [golden["text"] for golden in goldens]
+        expected = [golden["ids"] for golden in goldens]
+        assert preprocess.tokenize(texts).to_list() == expected
+        ids, _, _ = preprocess.tokenize_with_offsets(texts)
+        assert ids.to_list() == expected
+    assert sum(map(len, rows.values())) > 1900
+
+
+def test_golden_bytes():
+    edge = json.loads(shared("golden/1_tokenization/edge.json").read_text())
+    vocab_file = str(shared("data/vocab/uncased/vocab.txt"))
+    tokenizer = FullTokenizer(vocab_file)
+    edge = [golden for golden in edge if "bytes_hex" in golden]
+    texts = [bytes.fromhex(golden["bytes_hex"]) for golden in edge]
+    expected = [tokenizer.convert_tokens_to_ids(g["tokens"]) for g in edge]
+    assert BertPreprocessor(vocab_file).tokenize(texts).to_list() == expected
+    assert len(texts) >= 3
+
+
+class QuickWordpieces(WordpieceTokenizer):
+    """Does not try words with a character that no piece has: a sweep has
+    millions of them, and pieces spell a word to the letter."""
+
+    def __init__(self, vocab):
+        super().__init__(vocab)
+        self.chars = set("".join(vocab))
+
+    def ids(self, words):
+        unknown = [self.vocab[self.unk_token]]
+        for word in words:
+            if self.chars.issuperset(word):
+                yield from map(self.vocab.get, self.tokenize_word(word))
+            else:
+                yield from unknown
+
+
+@CASINGS
+def test_every_code_point(do_lower_case):
+    """Alone, between letters, doubled, at the end and the start of a word."""
+    names = ["uncased", "cased", "multi_cased", "chinese"]
+    files = [str(shared(f"data/vocab/{name}/vocab.txt")) for name in names]
+    basic = FullTokenizer(files[0], do_lower_case).basic_tokenizer
+    ours = [BertPreprocessor(path, do_lower_case) for path in files]
+    theirs = [QuickWordpieces(FullTokenizer(path).vocab) for path in files]
+    chunk = 1 << 16
+    num_code_points = 0
+    for first in range(0, len(normalization.CODE_POINTS), chunk):
+        chars = map(chr, normalization.CODE_POINTS[first : first + chunk])
+        texts = [f"{c} a{c}b {c}{c} a{c} {c}A" for c in chars]
+        num_code_points += len(texts)
+        # White space keeps the texts apart: all of them are one long text.
+        words = basic.tokenize(" ".join(texts))
+        texts = tf.constant(texts)
+        for preprocess, wordpieces in zip(ours, theirs, strict=True):
+            ids = preprocess.tokenize(texts).values.numpy()
+            expected = np.fromiter(wordpieces.ids(words), np.int32)
+            if not np.array_equal(ids, expected):
+                report_difference(preprocess, wordpieces, basic, texts)
+    assert num_code_points == 0x110000 - 2048
+
+
+def report_difference(preprocess, wordpieces, basic, texts):
+    for text in texts.numpy():
+        expected = list(wordpieces.ids(basic.tokenize(text)))
+        assert preprocess.tokenize([text]).to_list() == [expected], text
+
+
+@CASINGS
+def test_every_code_point_spelled_out(do_lower_case, pairs):
+    """No [UNK] can hide a difference where the vocabulary has it all."""
+    tokenizer, preprocess = pairs[do_lower_case]
+    wordpieces = QuickWordpieces(tokenizer.vocab)
+    basic = tokenizer.basic_tokenizer
+    texts = [f"{c} a{c}b Σ{c} {c}Σ" for c in SPELLED]
+    words = basic.tokenize(" ".join(texts))
+    ids = preprocess.tokenize(texts).values.numpy()
+    expected = np.fromiter(wordpieces.ids(words), np.int32)
+    if not np.array_equal(ids, expected):
+        report_difference(preprocess, wordpieces, basic, tf.constant(texts))
+    assert len(SPELLED) > 40000
+
+
+@settings(max_examples=300)
+@given(st.lists(TEXTS, min_size=1, max_size=8))
+@example(["\U0001d160\u0301\U00016ff0\0\u302e", "a\u302e\ufe0f\U00016ff0"])
+@example(["ΑΣ\u00ad", "ΑΣ'Α", "ΣΣΣ Σ", "Α\u0301Σ.", "1Σ", "ΑΣ\u2028Α"])
+def test_any_text(pairs, texts):
+    for tokenizer, preprocess in pairs.values():
+        assert_same(tokenizer, preprocess, texts)
+
+
+@settings(max_examples=200)
+@given(
+    st.lists(
+        st.one_of(
+            st.binary(max_size=12),
+            st.lists(
+                st.sampled_from(
+                    [b"a", b"\xc3", b"\xa9", b"\xe0", b"\x80", b"\xed", b"\xa0"]
+                    + [b"\xf4", b"\x90", b"\xff", b" ", b"\xce\xa3", b"\xf0"]
+                ),
+                max_size=10,
+            ).map(b"".join),
+        ),
+        min_size=1,
+        max_size=8,
+    )
+)
+@example([b"\xed\xa0\x80a\xe0\x80\x80", b"ok\xc3", b"\xf4\x90\x80\x80", b""])
+def test_any_bytes(pairs, texts):
+    for tokenizer, preprocess in pairs.values():
+        assert_same(tokenizer, preprocess, texts)
+
+
+def write_vocab(folder, tokens):
+    path = folder / "vocab.txt"
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *tokens]
+    text = "".join(f"{token}\n" for token in tokens)
+    path.write_text(text, encoding="utf-8", newline="")
+    return str(path)
+
+
+LETTERS = "aAbé中.,# \u2e52한"
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.text(st.sampled_from(LETTERS), max_size=4), max_size=12),
+    st.lists(st.text(st.sampled_from(LETTERS)), min_size=1, max_size=4),
+    st.booleans(),
+)
+@example(
+    ["a", "", "##a", "a", "a,b", "##,", "##", "###", " a"], ["aaa,b"], True
+)
+def test_any_vocabulary(tmp_path_factory, tokens, texts, do_lower_case):
+    """Twice the same token, empty ones, and some that no text can reach."""
+    path = write_vocab(tmp_path_factory.mktemp("vocab"), tokens)
+    assert_same(
+        FullTokenizer(path, do_lower_case),
+        BertPreprocessor(path, do_lower_case),
+        texts,
+    )
+
+
+@CASINGS
+def test_a_word_of_201_characters_is_unknown(do_lower_case, pairs):
+    """Characters count, of however many bytes."""
+    tokenizer, preprocess = pairs[do_lower_case]
+    for char in "aж한𝛼":
+        long, too_long = char * 200, char * 201
+        if do_lower_case and char == "한":  # Three jamo each.
+            long, too_long = char * 66, char * 67
+        texts = [f"x {long} y", too_long, f"{long}, {too_long} {long}z"]
+        assert_same(tokenizer, preprocess, texts)
+        num_pieces = preprocess.tokenize(texts).row_lengths().numpy()
+        assert num_pieces[0] >= 200 and num_pieces[1] == 1
+
+
+def test_an_alias_in_the_vocabulary_is_refused(tmp_path):
+    path = write_vocab(tmp_path, ["a", "\ufdd0"])
+    with pytest.raises(UserError, match="vocab.txt:6: '\\\\ufdd0' has a code "):
+        BertPreprocessor(path)
+
+
+# -- Offsets. ----------------------------------------------------------------
+
+
+def expected_spans(tokenizer, text):
+    """Bytes of each piece, from the characters that its word is made of."""
+    ends = np.cumsum([0] + [len(char.encode()) for char in text])
+    owners = []  # For each character of the words, its place in the text.
+    for place, char in enumerate(text):
+        for word in tokenizer.basic_tokenizer.tokenize(char):
+            owners += [place] * len(word)
+    spans, first = [], 0
+    for word in tokenizer.basic_tokenizer.tokenize(text):
+        for piece in tokenizer.wordpiece_tokenizer.tokenize_word(word):
+            length = len(piece.removeprefix("##"))
+            length = len(word) if piece == "[UNK]" else length
+            last = with_accents(tokenizer, text, owners[first + length - 1])
+            spans.append((ends[owners[first]], ends[last + 1]))
+            first += length
+    return spans
+
+
+def with_accents(tokenizer, text, last):
+    """Place of the last accent of the character at `last`, or `last`."""
+    for place in range(last + 1, len(text)):
+        if tokenizer.basic_tokenizer.tokenize(f"a{text[place]}b") != ["ab"]:
+            break
+        is_accent = bool(tokenization.clean(text[place]).strip())
+        last = place if is_accent else last
+    return last
+
+
+@settings(max_examples=300)
+@given(st.lists(TEXTS, min_size=1, max_size=6))
+@example(["cafe\u0301 ok", "\u200bhe\u200bllo\u200b x", "e\u200b\u0301\0"])
+@example(["👩\u200d🚀!", "한국", "ΑΣ\u00ad", "a\ufffd\U0001d160\U00016ff0b"])
+def test_offsets_of_any_text(pairs, texts):
+    for tokenizer, preprocess in pairs.values():
+        _, starts, limits = preprocess.tokenize_with_offsets(texts)
+        found = [
+            list(zip(*spans, strict=True))
+            for spans in zip(starts.to_list(), limits.to_list(), strict=True)
+        ]
+        expected = [expected_spans(tokenizer, text) for text in texts]
+        assert found == expected, ascii(texts)
+
+
+def test_offsets_beside_bytes_that_are_not_utf8(pairs):
+    raw = b"\xffab\xff\xfec\xc3 d\xe4\xb8"
+    _, preprocess = pairs[True]
+    _, starts, limits = preprocess.tokenize_with_offsets([raw])
+    spans = zip(starts[0].numpy(), limits[0].numpy(), strict=True)
+    assert [raw[a:b] for a, b in spans] == [b"a", b"b", b"c", b"d"]
+
+
+def test_offsets_of_unknown_and_long_words(tmp_path):
+    path = write_vocab(tmp_path, ["a", "é", "##é"])
+    preprocess = BertPreprocessor(path, do_lower_case=False)
+    text = f"a xyz, {'é' * 150} {'é' * 201}"
+    ids, starts, limits = preprocess.tokenize_with_offsets([text])
+    raw = text.encode()
+    spans = zip(starts[0].numpy(), limits[0].numpy(), strict=True)
+    spans = [raw[a:b].decode() for a, b in spans]
+    assert spans == ["a", "xyz", ",", *["é"] * 150, "é" * 201]
+    assert ids[0].numpy().tolist() == [4, 1, 1, 5, *[6] * 149, 1]
+
+
+# -- Packing and back. -------------------------------------------------------
+
+
+@given(st.integers(0, 40), st.integers(0, 40), st.integers(3, 40))
+def test_truncated_lengths_are_those_of_the_loop(num_a, num_b, max_seq_length):
+    a, b = list(range(num_a)), list(range(num_b))
+    features.truncate_seq_pair(a, b, max_seq_length - (3 if b else 2))
+    a = a[: max_seq_length - 2]
+    lengths = truncated_lengths(
+        tf.constant([num_a], tf.int64),
+        tf.constant([num_b], tf.int64),
+        max_seq_length,
+    )
+    assert [int(length[0]) for length in lengths] == [len(a), len(b)]
+
+
+ROWS = [
+    ("a b c a b c a b c", "b b b"),
+    ("a", "b c b c b c b c b c"),
+    ("a b a b a b a b a b", "c c c c c c c c c c"),
+    ("", ""),
+    ("", "c"),
+    ("a b", " \0 "),
+    ("a b a b a b a b a b a b a b a b", ""),
+]
+
+
+@pytest.mark.parametrize("max_seq_length", [3, 4, 5, 12, 13, 40])
+def test_sequences_are_packed_as_in_python(tmp_path, max_seq_length):
+    path = write_vocab(tmp_path, ["a", "b", "c"])
+    tokenizer = FullTokenizer(path)
+    preprocess = BertPreprocessor(path, max_seq_length=max_seq_length)
+    batch = preprocess(*zip(*ROWS, strict=True))
+    for i, row in enumerate(ROWS):
+        tokens, segment_ids, _ = features.pack_sequences(
+            *map(tokenizer.tokenize, row), max_seq_length
+        )
+        ids = tokenizer.convert_tokens_to_ids(tokens)
+        expected = {
+            "input_ids": ids,
+            "input_mask": [1] * len(ids),
+            "segment_ids": segment_ids,
+        }
+        for name, values in expected.items():
+            assert batch[name].dtype == tf.int32
+            assert batch[name][i].numpy().tolist() == features.pad(
+                values, max_seq_length
+            )
+
+
+def test_length_is_static_or_that_of_the_longest(tmp_path):
+    path = write_vocab(tmp_path, ["a"])
+    fixed = BertPreprocessor(path, max_seq_length=20)
+    spec = tf.TensorSpec([None], tf.string)
+    traced = tf.function(fixed).get_concrete_function(spec, spec)
+    assert traced.structured_outputs["input_ids"].shape[1] == 20
+    cut = BertPreprocessor(path, max_seq_length=20, length_multiple=8)
+    for num_words, length in ((1, 8), (6, 8), (7, 16), (18, 20), (99, 20)):
+        batch = cut(["a", "a " * num_words])
+        assert batch["input_mask"].shape == (2, length)
+        number = min(num_words + 2, 20)
+        assert batch["input_mask"].numpy().sum(axis=1).tolist() == [3, number]
+    assert cut(tf.constant([], tf.string))["input_ids"].shape == (0, 8)
+    with pytest.raises(ValueError, match="at least 3"):
+        BertPreprocessor(path, max_seq_length=2)
+    with pytest.raises(ValueError, match=r"shape \[B\]"):
+        fixed.tokenize("a text, not a list")
+
+
+@given(st.lists(TEXTS, min_size=1, max_size=5))
+def test_detokenized_words_are_the_words(pairs, texts):
+    tokenizer, preprocess = pairs[True]
+    words = [tokenizer.basic_tokenizer.tokenize(text) for text in texts]
+    cut = tokenizer.wordpiece_tokenizer.tokenize_word
+    expected = [
+        " ".join("[UNK]" if cut(word) == ["[UNK]"] else word for word in row)
+        for row in words
+    ]
+    found = preprocess.detokenize(preprocess.tokenize(texts)).numpy()
+    assert [text.decode() for text in found] == expected
+
+
+def test_detokenize_leaves_out_special_tokens(tmp_path):
+    path = write_vocab(tmp_path, ["un", "##able", "[MASK]"])
+    preprocess = BertPreprocessor(path, max_seq_length=9)
+    packed = preprocess(["unable x"], ["un"])["input_ids"]
+    assert preprocess.detokenize(packed).numpy() == [b"unable [UNK] un"]
+    assert preprocess.detokenize([[5], [6]]).numpy().tolist() == [
+        b"able", b"[MASK]",
+    ]  # fmt: skip
+
+
+# -- The tables, and the exported function. ----------------------------------
+
+
+@CASINGS
+def test_the_shipped_table_is_the_one_built_here(do_lower_case):
+    path = normalization.asset_path(do_lower_case)
+    assert os.path.exists(path), "python -m bert_tf.tools.build_normalization"
+    built = normalization.build(do_lower_case)
+    shipped = normalization.load(do_lower_case)
+    for field in dataclasses.fields(built):
+        ours = getattr(built, field.name)
+        assert np.array_equal(getattr(shipped, field.name), ours), field.name
+
+
+def test_another_tensorflow_text_has_its_own_table(tmp_path, monkeypatch):
+    table = normalization.load(False)
+    path = str(tmp_path / "table.npz")
+    monkeypatch.setattr(normalization, "asset_path", lambda lower: path)
+    monkeypatch.setattr(
+        normalization, "versions", lambda: {"tensorflow_text": "older"}
+    )
+    normalization.save(table, path)
+    monkeypatch.setattr(normalization, "build", lambda lower: "built")
+    assert len(normalization.load(False).model) == len(table.model)
+    monkeypatch.setattr(
+        normalization, "versions", lambda: {"tensorflow_text": "newer"}
+    )
+    assert normalization.load(False) == "built"
+
+
+SERVE = """
+import sys
+import tensorflow as tf
+import tensorflow_text
+model = tf.saved_model.load(sys.argv[1])
+outputs = model.signatures["serving_default"](tf.constant(["Héllo ΣΑΣ \xff!"]))
+print(outputs["input_ids"].numpy()[0, :8].tolist())
+assert not any(name.startswith("bert_tf") for name in sys.modules)
+"""
+
+
+def test_saved_model_needs_tensorflow_and_tensorflow_text_alone(tmp_path):
+    vocab_file = str(shared("data/vocab/uncased/vocab.txt"))
+    preprocess = BertPreprocessor(vocab_file, max_seq_length=16)
+    module = tf.Module()
+    module.preprocess = preprocess
+    signature = tf.function(
+        lambda text: preprocess(text),
+        input_signature=[tf.TensorSpec([None], tf.string, name="text")],
+    )
+    folder = tmp_path / "saved"
+    tf.saved_model.save(
+        module, str(folder), signatures=signature.get_concrete_function()
+    )
+    size = sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
+    assert size < 3e6
+    done = subprocess.run(
+        [sys.executable, "-c", SERVE, str(folder)],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    expected = preprocess(["Héllo ΣΑΣ \xff!"])["input_ids"][0, :8]
+    assert json.loads(done.stdout) == expected.numpy().tolist()
