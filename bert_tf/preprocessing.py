@@ -14,6 +14,7 @@ The op that normalizes reads the table of `normalization.py`; the op that
 splits and cuts is tensorflow-text's `FastWordpieceTokenize`.
 """
 
+import typing
 import unicodedata
 
 import numpy as np
@@ -30,8 +31,6 @@ from bert_tf.tokenization import MAX_CHARS_PER_WORD, UNKNOWN, FullTokenizer
 
 MIN_SEQ_LENGTH = 3  # [CLS], and [SEP] after each text of a pair.
 MAX_BYTES_PER_CHAR = 4  # In UTF-8.
-# Columns of a table of pieces: id, first byte in the text, byte after the last.
-ID, START, LIMIT = range(3)
 
 
 class BertPreprocessor(tf.Module):
@@ -111,8 +110,7 @@ class BertPreprocessor(tf.Module):
         """WordPiece ids, int32 [B, (pieces)], without special tokens."""
         text = self._context.resolve(_as_texts(text))
         pieces = self._wordpieces(self._normalizer.normalize(text))
-        ids = tf.cast(pieces.values[:, ID], tf.int32)
-        return pieces.with_values(ids)
+        return pieces.ragged(tf.cast(pieces.ids, tf.int32))
 
     def tokenize_with_offsets(self, text):
         """WordPieces and where in the raw text they come from.
@@ -124,19 +122,22 @@ class BertPreprocessor(tf.Module):
             several pieces, as a Hangul syllable can, each has all its bytes.
         """
         raw = _as_texts(text)
-        resolved, resolved_origins = self._context.resolve_with_origins(raw)
-        normalized, origins = self._normalizer.normalize_with_offsets(resolved)
+        text, text_origins = self._context.resolve_with_origins(raw)
+        normalized, origins = self._normalizer.normalize_with_offsets(text)
         pieces = self._wordpieces(normalized)
-        rows = pieces.value_rowids()
-        starts = _at(origins, rows, pieces.values[:, START])
-        limits = _end_of_origin(origins, rows, pieces.values[:, LIMIT])
-        starts = _at(resolved_origins, rows, starts)
-        limits = _end_of_origin(resolved_origins, rows, limits)
-        limits = self._trim(raw, rows, starts, limits)
+        starts, limits = _origins_of(pieces, origins)
+        starts, limits = tf.cond(
+            self._context.is_plain(raw),
+            lambda: (starts, limits),
+            lambda: _origins_of(
+                pieces._replace(starts=starts, limits=limits), text_origins
+            ),
+        )
+        limits = self._trim(raw, pieces._replace(starts=starts, limits=limits))
         return (
-            pieces.with_values(tf.cast(pieces.values[:, ID], tf.int32)),
-            pieces.with_values(starts),
-            pieces.with_values(limits),
+            pieces.ragged(tf.cast(pieces.ids, tf.int32)),
+            pieces.ragged(starts),
+            pieces.ragged(limits),
         )
 
     def detokenize(self, ids) -> tf.Tensor:
@@ -207,14 +208,14 @@ class BertPreprocessor(tf.Module):
         rounded = -(-longest // self.length_multiple) * self.length_multiple
         return tf.minimum(rounded, self.max_seq_length)
 
-    def _wordpieces(self, normalized) -> tf.RaggedTensor:
-        """Splits and cuts; int64 [B, (pieces), 3]: ID, START, LIMIT."""
+    def _wordpieces(self, normalized) -> "_Pieces":
+        """Splits texts into words, and cuts them."""
         pieces = _run_wordpiece(normalized, self._wordpiece_model)
         # The op's limit of 200 is one of bytes. A word that it gave up may
         # have fewer characters.
-        table = pieces.values
-        is_long = (table[:, ID] == self._unk_id) & (
-            table[:, LIMIT] - table[:, START] > MAX_CHARS_PER_WORD
+        num_bytes = pieces.limits - pieces.starts
+        is_long = (num_bytes > MAX_CHARS_PER_WORD) & (
+            pieces.ids == self._unk_id
         )
         return tf.cond(
             tf.reduce_any(is_long),
@@ -222,59 +223,63 @@ class BertPreprocessor(tf.Module):
             lambda: pieces,
         )
 
-    def _cut_long_words(self, normalized, pieces, is_long):
+    def _cut_long_words(self, normalized, pieces, is_long) -> "_Pieces":
         """Cuts words of more bytes, but not more characters, than 200."""
-        table, rows = pieces.values, pieces.value_rowids()
-        words = tf.strings.substr(
-            tf.boolean_mask(tf.gather(normalized, rows), is_long),
-            tf.boolean_mask(table[:, START], is_long),
-            tf.boolean_mask(table[:, LIMIT] - table[:, START], is_long),
-        )
+        table = pieces.table()  # [B, (pieces), 3]
+        where = tf.where(is_long)[:, 0]
+        _, starts, limits = tf.unstack(tf.gather(table.values, where), axis=1)
+        text = tf.gather(normalized, tf.gather(table.value_rowids(), where))
+        words = tf.strings.substr(text, starts, limits - starts)
         num_chars = tf.strings.length(words, unit="UTF8_CHAR")
-        is_short = num_chars <= MAX_CHARS_PER_WORD
-        where = tf.boolean_mask(tf.where(is_long)[:, 0], is_short)
+        where, starts, words = (
+            tf.boolean_mask(x, num_chars <= MAX_CHARS_PER_WORD)
+            for x in (where, starts, words)
+        )
         model = tf.tensor_scatter_nd_update(
             self._wordpiece_model, *self._raised_limit
         )
-        cut = _run_wordpiece(tf.boolean_mask(words, is_short), model)
+        cut = _run_wordpiece(words, model).table()
         # Their places are counted from the word's start.
-        shift = tf.gather(table[:, START], tf.gather(where, cut.value_rowids()))
-        shift = shift[:, tf.newaxis] * tf.constant([0, 1, 1], tf.int64)
-        cut = cut.with_values(cut.values + shift)
+        shift = tf.gather(starts, cut.value_rowids())[:, tf.newaxis]
+        cut = cut.with_values(cut.values + shift * [[0, 1, 1]])
 
         # Each of the old pieces is replaced by one or by several.
-        one_each = tf.RaggedTensor.from_tensor(table[:, tf.newaxis])
-        num_old = tf.size(rows, tf.int64)
+        one_each = tf.RaggedTensor.from_tensor(table.values[:, tf.newaxis])
+        num_old = tf.size(pieces.ids, tf.int64)
         chosen = tf.tensor_scatter_nd_update(
             tf.range(num_old),
             where[:, tf.newaxis],
             num_old + tf.range(tf.size(where, tf.int64)),
         )
         new = tf.gather(tf.concat([one_each, cut], axis=0), chosen)
-        return tf.RaggedTensor.from_row_splits(
-            new.values,
-            tf.gather(new.row_splits, pieces.row_splits),
-            validate=False,
-        )
+        row_splits = tf.gather(new.row_splits, pieces.row_splits)
+        return _Pieces(*tf.unstack(new.values, axis=1), row_splits)
 
-    def _trim(self, raw, rows, starts, limits):
-        """Takes what was removed behind a piece out of its span again.
+    def _trim(self, raw, pieces: "_Pieces"):
+        """The limits without what was removed behind a piece.
 
         Accents, which are normalized away, stay.
         """
-
-        def trim():
-            text = _mark_invalid_bytes(raw)
-            spans = tf.strings.substr(
-                tf.gather(text, rows), starts, limits - starts
-            )
-            spans = tf.strings.regex_replace(spans, f"[{self._dropped}]+$", "")
-            return starts + tf.cast(tf.strings.length(spans), tf.int64)
-
         nothing_dropped = tf.strings.regex_full_match(
             raw, rf"[^{self._dropped}\x{{D800}}-\x{{DFFF}}]*"
         )
-        return tf.cond(tf.reduce_all(nothing_dropped), lambda: limits, trim)
+
+        def trim():
+            rows = pieces.rows()
+            where = tf.where(~tf.gather(nothing_dropped, rows))
+            starts, limits, rows = (
+                tf.gather_nd(x, where)
+                for x in (pieces.starts, pieces.limits, rows)
+            )
+            text = tf.gather(_mark_invalid_bytes(raw), rows)
+            spans = tf.strings.substr(text, starts, limits - starts)
+            spans = tf.strings.regex_replace(spans, f"[{self._dropped}]+$", "")
+            limits = starts + tf.cast(tf.strings.length(spans), tf.int64)
+            return tf.tensor_scatter_nd_update(pieces.limits, where, limits)
+
+        return tf.cond(
+            tf.reduce_all(nothing_dropped), lambda: pieces.limits, trim
+        )
 
 
 def truncated_lengths(num_a, num_b, max_seq_length: int):
@@ -325,18 +330,18 @@ class _Bytes:
 
     def resolve(self, text):
         return tf.cond(
-            self._is_plain(text), lambda: text, lambda: self._resolve(text)[0]
+            self.is_plain(text), lambda: text, lambda: self._resolve(text)[0]
         )
 
     def resolve_with_origins(self, text):
-        """(text, origins), see `_identity` for the latter."""
+        """(text, origins); no origins where the text is plain."""
         return tf.cond(
-            self._is_plain(text),
-            lambda: (text, _identity(text)),
+            self.is_plain(text),
+            lambda: (text, _identity(text[:0])),
             lambda: self._resolve(text),
         )
 
-    def _is_plain(self, text):
+    def is_plain(self, text):
         return tf.reduce_all(tf.strings.regex_full_match(text, self.plain))
 
     def _resolve(self, text):
@@ -478,29 +483,28 @@ def _identity(text) -> tf.RaggedTensor:
     return tf.ragged.range(lengths + 1)
 
 
-def _at(origins, rows, places):
-    """int64 [N]: the origin of the byte at `place` of text number `row`."""
-    return tf.gather(
-        origins.values, tf.gather(origins.row_starts(), rows) + places
-    )
+def _origins_of(pieces: "_Pieces", origins: tf.RaggedTensor):
+    """(starts, limits) of the pieces in the earlier form of the text."""
+    rows = pieces.rows()
+    row_starts = tf.gather(origins.row_starts(), rows)
+    starts = tf.gather(origins.values, row_starts + pieces.starts)
+    last = tf.gather(origins.values, row_starts + pieces.limits - 1)
+    # The origin of the last byte ends where the next one begins.
+    limits = tf.gather(origins.values, row_starts + pieces.limits)
 
-
-def _end_of_origin(origins, rows, limits):
-    """Where the origin of the byte before each limit ends.
-
-    It ends where the next one begins. The byte at the limit may come from the
-    same character; then the next one is further on.
-    """
-    last, end = _at(origins, rows, limits - 1), _at(origins, rows, limits)
-
-    def next_origin():
-        # Origins rise in a row; with the row's number in front, everywhere.
+    def look_further():
+        # The byte at the limit comes from the same character: find the next
+        # one that does not. Origins rise in a row; with the row's number in
+        # front, everywhere.
         shift = tf.constant(1 << 32, tf.int64)
         keys = origins.value_rowids() * shift + origins.values
         place = tf.searchsorted(keys, rows * shift + last, side="right")
         return tf.gather(origins.values, place)
 
-    return tf.cond(tf.reduce_any(end == last), next_origin, lambda: end)
+    limits = tf.cond(
+        tf.reduce_any(limits == last), look_further, lambda: limits
+    )
+    return starts, limits
 
 
 # ---------------------------------------------------------------------------
@@ -517,15 +521,39 @@ def _as_texts(text) -> tf.Tensor:
     return text
 
 
-def _run_wordpiece(text, model) -> tf.RaggedTensor:
-    """int64 [B, (pieces), 3]: ID, START, LIMIT."""
+class _Pieces(typing.NamedTuple):
+    """WordPieces of texts: int64 [N] each, and where each text's begin.
+
+    `starts` and `limits` are bytes in the text that was cut.
+    """
+
+    ids: tf.Tensor
+    starts: tf.Tensor
+    limits: tf.Tensor
+    row_splits: tf.Tensor
+
+    def ragged(self, values) -> tf.RaggedTensor:
+        """[N] -> [B, (pieces)]."""
+        return tf.RaggedTensor.from_row_splits(
+            values, self.row_splits, validate=False
+        )
+
+    def rows(self) -> tf.Tensor:
+        """int64 [N]: the text of each."""
+        return self.ragged(self.ids).value_rowids()
+
+    def table(self) -> tf.RaggedTensor:
+        """int64 [B, (pieces), 3]: id, start, limit."""
+        columns = [self.ids, self.starts, self.limits]
+        return self.ragged(tf.stack(columns, axis=1))
+
+
+def _run_wordpiece(text, model) -> _Pieces:
     tokenizer = tf_text.FastWordpieceTokenizer(
         model_buffer=model, token_out_type=tf.int64
     )
     ids, starts, limits = tokenizer.tokenize_with_offsets(text)
-    return ids.with_values(
-        tf.stack([ids.values, starts.values, limits.values], axis=1)
-    )
+    return _Pieces(ids.values, starts.values, limits.values, ids.row_splits)
 
 
 def _wordpiece_model(names: list, max_bytes_per_word: int) -> np.ndarray:
