@@ -13,22 +13,25 @@ runs on the bundled data and model. With Google's files:
 """
 
 import functools
+import itertools
 import time
 
 import numpy as np
 from absl import flags, logging
 
-from bert_tf import checkpoints, distribution, pretrained, training
+from bert_tf import checkpoints, distribution, files, pretrained, training
 from bert_tf import flags as shared_flags
-from bert_tf.data import features
+from bert_tf.data import features, glue, pipeline
 from bert_tf.errors import UserError
 from bert_tf.optimization import AdamWeightDecay, WarmupLinearDecay
+from bert_tf.preprocessing import BertPreprocessor
 from bert_tf.progress import Progress
 from bert_tf.run_folder import RunFolder
 from bert_tf.tasks import TASKS, get_task
 
 FLAGS = flags.FLAGS
 NUM_EXAMPLES_LOGGED = 5
+NUM_EXAMPLES_MEASURED = 10_000  # To tell how many are truncated.
 
 # What a resumed run should not change, if it is to end as it would have.
 TRAINING_FLAGS = (
@@ -81,10 +84,13 @@ def main():
     config, tokenizer = shared_flags.read_model_files()
     run = RunFolder(FLAGS.output_dir, task.name, task.labels)
 
-    # 2. The examples: all files are read, and wrong ones refused, before
+    # 2. The examples: the files are looked at, and wrong ones refused, before
     #    anything is written.
     shared_flags.require_existing("data_dir", folder=True)
-    examples = {mode: read_examples(task, mode) for mode in modes}
+    examples = {
+        mode: glue.Examples(task.processor, FLAGS.data_dir, MODES[mode])
+        for mode in modes
+    }
     num_train_steps = count_train_steps(examples.get("train", []))
 
     # 3. The model under the strategy, with its pretrained weights.
@@ -104,7 +110,10 @@ def main():
     run.open()
 
     # 4. Train, evaluate, predict.
-    read = functools.partial(make_dataset, run, task, tokenizer)
+    preprocess = BertPreprocessor(
+        FLAGS.vocab_file, FLAGS.do_lower_case, FLAGS.max_seq_length
+    )
+    read = functools.partial(make_dataset, run, task, tokenizer, preprocess)
     global_step = checkpoints.Checkpoint(newest).global_step() if newest else 0
     if "train" in modes:
         global_step = train(
@@ -134,15 +143,6 @@ def use_demo_if_nothing_is_given():
         f"--{name}={FLAGS[name].value}" for name in pretrained.DEMO_FLAGS
     )
     logging.info("Using the bundled data and model: %s", settings)
-
-
-def read_examples(task, mode):
-    examples = task.processor.get_examples(FLAGS.data_dir, MODES[mode])
-    batch_size = FLAGS[f"{mode}_batch_size"].value
-    # A TPU wants every batch full.
-    if FLAGS.use_tpu and mode != "train":
-        examples = features.pad_to_multiple(examples, batch_size)
-    return examples
 
 
 def count_train_steps(examples):
@@ -232,49 +232,86 @@ def log_variables(model, report):
         )
 
 
-def make_dataset(run, task, tokenizer, mode, examples):
-    """Writes the examples as `MODE.tf_record`, and reads it as batches."""
-    path = run.file(f"{mode}.tf_record")
+def make_dataset(
+    run, task, tokenizer, preprocess, mode, examples, first_step=0
+):
+    """The examples of a mode as batches of features, read while it runs."""
     specs = task.feature_specs(FLAGS.max_seq_length)
-    features.write_tf_records(
-        path, convert_examples(task, tokenizer, examples), specs
-    )
     batch_size = FLAGS[f"{mode}_batch_size"].value
-    dataset = features.read_tf_records(
-        path,
-        specs,
-        batch_size,
-        training=mode == "train",
-        num_examples=len(examples),
-        seed=FLAGS.seed,
-        fixed_length=FLAGS.use_tpu,
-    )
+    log_examples(task, tokenizer, preprocess, examples)
+    if FLAGS.write_tf_records:
+        path = run.file(f"{mode}.tf_record")
+        write_tf_records(path, task, tokenizer, mode, examples, specs)
+        rows = features.record_rows(path)
+        to_features = functools.partial(features.features_of_rows, specs=specs)
+    else:
+        rows = task.rows(examples)
+        to_features = functools.partial(
+            task.features_of_rows, preprocess=preprocess
+        )
     logging.info("*** Features ***")
     for spec in sorted(specs, key=lambda spec: spec.name):
         shape = (batch_size, *spec.shape)
         logging.info("  name = %s, shape = %s", spec.name, shape)
-    return dataset
+    fixed_length = FLAGS.use_tpu or FLAGS.pad_to_max_length
+    if mode != "train":
+        return pipeline.evaluation_batches(
+            rows,
+            batch_size,
+            to_features,
+            fixed_length=fixed_length,
+            fill_last_batch=FLAGS.use_tpu,
+        )
+    return pipeline.training_batches(
+        rows,
+        len(examples),
+        batch_size,
+        to_features,
+        seed=FLAGS.seed,
+        first_step=first_step,
+        fixed_length=fixed_length,
+    )
 
 
-def convert_examples(task, tokenizer, examples):
-    num_truncated = 0
-    for index, example in enumerate(examples):
-        if index % 10000 == 0:
-            logging.info("Writing example %d of %d", index, len(examples))
-        converted, tokens, truncated = task.convert(
+def write_tf_records(path, task, tokenizer, mode, examples, specs):
+    """Writes the file that the original makes before each mode."""
+    padding = [features.PaddingInputExample()] * num_padding(mode, examples)
+
+    def convert():
+        for index, example in enumerate(itertools.chain(examples, padding)):
+            if index % 10000 == 0:
+                logging.info("Writing example %d of %d", index, len(examples))
+            yield task.convert(example, FLAGS.max_seq_length, tokenizer)[0]
+
+    features.write_tf_records(path, convert(), specs)
+
+
+def num_padding(mode, examples):
+    """A TPU wants every batch full; training drops what is left over."""
+    if not FLAGS.use_tpu or mode == "train":
+        return 0
+    return -len(examples) % FLAGS[f"{mode}_batch_size"].value
+
+
+def log_examples(task, tokenizer, preprocess, examples):
+    """Shows the first examples, and tells how many are truncated."""
+    first = list(itertools.islice(examples, NUM_EXAMPLES_MEASURED))
+    for example in first[:NUM_EXAMPLES_LOGGED]:
+        converted, tokens, _ = task.convert(
             example, FLAGS.max_seq_length, tokenizer
         )
-        num_truncated += truncated
-        if index < NUM_EXAMPLES_LOGGED and tokens:
-            log_example(example, converted, tokens)
-        yield converted
+        log_example(example, converted, tokens)
+    lengths = task.sequence_lengths(first, preprocess)
+    num_truncated = int(np.sum(lengths > FLAGS.max_seq_length))
     if num_truncated:
         logging.info(
-            "%d of %d examples are longer than --max_seq_length=%d and were "
-            "truncated",
+            "%d of the %s%d examples are longer than --max_seq_length=%d and "
+            "are truncated (the longest has %d tokens)",
             num_truncated,
-            len(examples),
+            "first " if len(first) < len(examples) else "",
+            len(first),
             FLAGS.max_seq_length,
+            np.max(lengths),
         )
 
 
@@ -315,7 +352,7 @@ def train(run, task, model, strategy, read, examples, num_train_steps):
             num_train_steps,
         )
         return step
-    dataset = read("train", examples)
+    dataset = read("train", examples, first_step=step)
     logging.info("***** Running training *****")
     logging.info("  Num examples = %d", len(examples))
     logging.info("  Batch size = %d", FLAGS.train_batch_size)
@@ -363,26 +400,27 @@ def resume(run, trainer, newest):
     return step
 
 
-def log_num_examples(what, examples, batch_size):
+def log_num_examples(what, mode, examples):
     # `what` ends in the original's asterisks, which people search for: it has
     # a space before those of "evaluation *****", and none in "prediction*****".
-    padding = sum(isinstance(e, features.PaddingInputExample) for e in examples)
+    padding = num_padding(mode, examples)
     logging.info("***** Running %s", what)
     logging.info(
         "  Num examples = %d (%d actual, %d padding)",
+        len(examples) + padding,
         len(examples),
-        len(examples) - padding,
         padding,
     )
-    logging.info("  Batch size = %d", batch_size)
+    logging.info("  Batch size = %d", FLAGS[f"{mode}_batch_size"].value)
 
 
 def evaluate(run, task, model, strategy, read, examples, global_step):
     """Writes eval_results.txt; what the original does not report is logged."""
     dataset = read("eval", examples)
-    log_num_examples("evaluation *****", examples, FLAGS.eval_batch_size)
+    log_num_examples("evaluation *****", "eval", examples)
     start = time.perf_counter()
-    results, metrics = task.evaluate(training.predict(model, dataset, strategy))
+    rows = pipeline.in_file_order(training.predict(model, dataset, strategy))
+    results, metrics = task.evaluate(rows, FLAGS.eval_batch_size)
     results["global_step"] = global_step
     run.write_eval_results(results)
     run.record_mode(
@@ -400,24 +438,26 @@ def evaluate(run, task, model, strategy, read, examples, global_step):
 def predict(run, task, model, strategy, read, examples):
     """Writes test_results.tsv as the original, and test_predictions.tsv."""
     dataset = read("predict", examples)
-    log_num_examples("prediction*****", examples, FLAGS.predict_batch_size)
+    log_num_examples("prediction*****", "predict", examples)
     start = time.perf_counter()
-    batches = training.predict(model, dataset, strategy)
-    results, predictions = [], ["id\tlabel\tscore\n"]
-    real = [e for e in examples if isinstance(e, features.InputExample)]
-    rows = zip(real, task.probabilities(batches), strict=True)
-    for example, probabilities in rows:
-        best = int(np.argmax(probabilities))
-        results.append("\t".join(map(str, probabilities)) + "\n")
-        predictions.append(
-            f"{example.guid}\t{task.labels[best]}\t{probabilities[best]!s}\n"
-        )
-    run.write("test_results.tsv", "".join(results))
-    run.write("test_predictions.tsv", "".join(predictions))
+    rows = pipeline.in_file_order(training.predict(model, dataset, strategy))
+    pairs = zip(examples, task.probabilities(rows), strict=True)
+    with (
+        files.writing_text(run.file("test_results.tsv")) as results,
+        files.writing_text(run.file("test_predictions.tsv")) as predictions,
+    ):
+        predictions.write("id\tlabel\tscore\n")
+        for example, probabilities in pairs:
+            best = int(np.argmax(probabilities))
+            results.write("\t".join(map(str, probabilities)) + "\n")
+            predictions.write(
+                f"{example.guid}\t{task.labels[best]}\t"
+                f"{probabilities[best]!s}\n"
+            )
     run.record_mode(
         "predict",
         shared_flags.values(),
-        num_examples=len(results),
+        num_examples=len(examples),
         seconds=time.perf_counter() - start,
     )
     logging.info("***** Predict results *****")

@@ -69,6 +69,19 @@ def define_text_flags(max_seq_length: int):
         "texts are truncated.",
         lower_bound=MIN_SEQ_LENGTH,
     )
+    # Not in the original, where it is always so.
+    flags.DEFINE_bool(
+        "pad_to_max_length",
+        False,
+        "Pad every sequence to --max_seq_length, instead of each batch to its "
+        "longest. Always done with --use_tpu.",
+    )
+    flags.DEFINE_bool(
+        "write_tf_records",
+        False,
+        "First convert the examples to the original's train.tf_record, "
+        "eval.tf_record and predict.tf_record in --output_dir, and read those.",
+    )
 
 
 def define_count(name: str, default: int, description: str, lower_bound=1):

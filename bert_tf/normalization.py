@@ -16,7 +16,7 @@ character, in texts and in vocabularies alike.
 
 What a character becomes can depend on its neighbours in two rare cases, the
 final sigma and the order of marks; `Normalization` names the characters that
-are concerned, and `preprocessing.py` looks after them.
+are concerned, and `text_context.py` looks after them.
 
 A table depends on the Unicode version of Python and on tensorflow-text, not
 on the vocabulary. It takes a second to build; those for the usual versions

@@ -10,12 +10,11 @@ that training and serving cannot differ.
       split, WordPiece  hello [ mask ] !       → ids
       truncate, pack    [CLS] hello [ mask ] ! [SEP]
 
-The op that normalizes reads the table of `normalization.py`; the op that
-splits and cuts is tensorflow-text's `FastWordpieceTokenize`.
+`text_context.py` does the first, the table of `normalization.py` the second;
+the op that splits and cuts is tensorflow-text's `FastWordpieceTokenize`.
 """
 
 import typing
-import unicodedata
 
 import numpy as np
 import tensorflow as tf
@@ -27,13 +26,20 @@ from tensorflow_text.core.pybinds import (
 from bert_tf import normalization
 from bert_tf.errors import UserError
 from bert_tf.normalization import regex_class
+from bert_tf.text_context import (
+    REMOVED,
+    BytesContext,
+    LowerCaseContext,
+    mark_invalid_bytes,
+)
 from bert_tf.tokenization import MAX_CHARS_PER_WORD, UNKNOWN, FullTokenizer
 
 MIN_SEQ_LENGTH = 3  # [CLS], and [SEP] after each text of a pair.
 MAX_BYTES_PER_CHAR = 4  # In UTF-8.
+TEXTS = tf.TensorSpec([None], tf.string)
 
 
-class BertPreprocessor(tf.Module):
+class BertPreprocessor:
     """Texts or pairs of texts → `input_ids`, `input_mask`, `segment_ids`.
 
         preprocess = BertPreprocessor("vocab.txt", max_seq_length=8)
@@ -67,7 +73,6 @@ class BertPreprocessor(tf.Module):
         *,
         length_multiple: int | None = None,
     ):
-        super().__init__()
         if max_seq_length < MIN_SEQ_LENGTH:
             raise ValueError(
                 f"max_seq_length must be at least {MIN_SEQ_LENGTH}. "
@@ -79,7 +84,9 @@ class BertPreprocessor(tf.Module):
         self._cls_id, self._sep_id = vocab["[CLS]"], vocab["[SEP]"]
         self._unk_id = vocab[UNKNOWN]
         tables = normalization.load(do_lower_case)
-        self._context = _Context(tables) if do_lower_case else _Bytes()
+        self._context = BytesContext()
+        if do_lower_case:
+            self._context = LowerCaseContext(tables)
         self._dropped = regex_class(tables.dropped)
         self._normalizer = tf_text.FastBertNormalizer(
             model_buffer=tf.constant(tables.model)
@@ -102,13 +109,15 @@ class BertPreprocessor(tf.Module):
         Returns:
             {"input_ids", "input_mask", "segment_ids": int32 [B, S]}.
         """
-        pieces = self.tokenize(text)
-        pair = None if text_pair is None else self.tokenize(text_pair)
-        return self.pack(pieces, pair)
+        return self.pack(*self._tokenize_both(text, text_pair))
 
     def tokenize(self, text) -> tf.RaggedTensor:
         """WordPiece ids, int32 [B, (pieces)], without special tokens."""
-        text = self._context.resolve(_as_texts(text))
+        return self._tokenize(_as_texts(text))
+
+    @tf.function(input_signature=[TEXTS])
+    def _tokenize(self, text):
+        text = self._context.resolve(text)
         pieces = self._wordpieces(self._normalizer.normalize(text))
         return pieces.ragged(tf.cast(pieces.ids, tf.int32))
 
@@ -121,17 +130,20 @@ class BertPreprocessor(tf.Module):
             piece was made of, its accents included. Where one character makes
             several pieces, as a Hangul syllable can, each has all its bytes.
         """
-        raw = _as_texts(text)
+        return self._tokenize_with_offsets(_as_texts(text))
+
+    @tf.function(input_signature=[TEXTS])
+    def _tokenize_with_offsets(self, raw):
         text, text_origins = self._context.resolve_with_origins(raw)
         normalized, origins = self._normalizer.normalize_with_offsets(text)
         pieces = self._wordpieces(normalized)
         starts, limits = _origins_of(pieces, origins)
         starts, limits = tf.cond(
-            self._context.is_plain(raw),
-            lambda: (starts, limits),
+            text_origins.nrows() > 0,
             lambda: _origins_of(
                 pieces._replace(starts=starts, limits=limits), text_origins
             ),
+            lambda: (starts, limits),
         )
         limits = self._trim(raw, pieces._replace(starts=starts, limits=limits))
         return (
@@ -156,6 +168,23 @@ class BertPreprocessor(tf.Module):
         joined = tf.strings.reduce_join(tokens, axis=-1, separator=" ")
         return tf.strings.regex_replace(joined, "(^| )##", "")
 
+    def sequence_lengths(self, text, text_pair=None) -> tf.Tensor:
+        """int64 [B]: tokens of each sequence if nothing were cut off."""
+        pieces, pair = self._tokenize_both(text, text_pair)
+        num_pair = 0 if pair is None else pair.row_lengths()
+        special = tf.where(num_pair > 0, 3, 2)
+        return pieces.row_lengths() + num_pair + tf.cast(special, tf.int64)
+
+    def _tokenize_both(self, text, text_pair):
+        """(pieces, pair) in one go; `pair` is None where `text_pair` is."""
+        text = _as_texts(text)
+        if text_pair is None:
+            return self._tokenize(text), None
+        both = tf.concat([text, _as_texts(text_pair)], axis=0)
+        pieces = self._tokenize(both)
+        num_texts = tf.size(text)
+        return pieces[:num_texts], pieces[num_texts:]
+
     def pack(self, pieces, pair=None) -> dict:
         """Truncates, joins and pads ids: `__call__` after `tokenize`.
 
@@ -165,7 +194,9 @@ class BertPreprocessor(tf.Module):
         """
         if pair is None:
             pair = tf.RaggedTensor.from_row_lengths(
-                tf.zeros([0], tf.int32), tf.zeros_like(pieces.row_lengths())
+                tf.zeros([0], tf.int32),
+                tf.zeros_like(pieces.row_lengths()),
+                validate=False,
             )
         num_a, num_b = truncated_lengths(
             pieces.row_lengths(), pair.row_lengths(), self.max_seq_length
@@ -271,7 +302,7 @@ class BertPreprocessor(tf.Module):
                 tf.gather_nd(x, where)
                 for x in (pieces.starts, pieces.limits, rows)
             )
-            text = tf.gather(_mark_invalid_bytes(raw), rows)
+            text = tf.gather(mark_invalid_bytes(raw), rows)
             spans = tf.strings.substr(text, starts, limits - starts)
             spans = tf.strings.regex_replace(spans, f"[{self._dropped}]+$", "")
             limits = starts + tf.cast(tf.strings.length(spans), tf.int64)
@@ -301,188 +332,6 @@ def truncated_lengths(num_a, num_b, max_seq_length: int):
     return kept_a, tf.minimum(num_b, room - kept_a)
 
 
-# ---------------------------------------------------------------------------
-# Context: what a character becomes because of its neighbours.
-
-NOT_UTF8_MARK = "\x01"  # A control character, which normalization removes.
-# The class without surrogates makes RE2 strict: `.` takes some invalid bytes.
-VALID_CHAR = r"[^\x{D800}-\x{DFFF}]"
-
-
-def _mark_invalid_bytes(text):
-    r"""Each becomes one byte that is removed later: places stay.
-
-    `\C` is any byte; the one behind the valid characters is not. At the
-    end there is none, hence the mark that is appended and cut off.
-    """
-    marked = tf.strings.regex_replace(
-        text + NOT_UTF8_MARK, rf"({VALID_CHAR}*)\C", rf"\1{NOT_UTF8_MARK}"
-    )
-    lengths = tf.strings.length(text)
-    return tf.strings.substr(marked, tf.zeros_like(lengths), lengths)
-
-
-class _Bytes:
-    """Takes out bytes that are not UTF-8."""
-
-    # A text that this matches is right as it is.
-    plain = f"{VALID_CHAR}*"
-
-    def resolve(self, text):
-        return tf.cond(
-            self.is_plain(text), lambda: text, lambda: self._resolve(text)[0]
-        )
-
-    def resolve_with_origins(self, text):
-        """(text, origins); no origins where the text is plain."""
-        return tf.cond(
-            self.is_plain(text),
-            lambda: (text, _identity(text[:0])),
-            lambda: self._resolve(text),
-        )
-
-    def is_plain(self, text):
-        return tf.reduce_all(tf.strings.regex_full_match(text, self.plain))
-
-    def _resolve(self, text):
-        text = _mark_invalid_bytes(text)
-        return text, _identity(text)
-
-
-class _Context(_Bytes):
-    """The same, and what lower-casing does according to the neighbours."""
-
-    def __init__(self, tables: normalization.Normalization):
-        cased = f"[{regex_class(tables.cased)}]"
-        ignored = f"[{regex_class(tables.ignored)}]*"
-        marks = _class_of(tables.reordered)
-        self.plain = rf"[^Σ\x{{D800}}-\x{{DFFF}}{marks}]*"
-        self._marks_absent = rf"[^{marks}]*"
-        # Σ, σ and ς have two bytes each: places stay.
-        self._sigmas = (
-            # Before a letter; twice, because matches do not overlap.
-            (f"Σ({ignored}{cased})", r"σ\1"),
-            (f"Σ({ignored}{cased})", r"σ\1"),
-            # Before none, and behind a letter.
-            (f"({cased}{ignored})Σ", r"\1ς"),
-        )
-        self._dropped = tables.dropped
-        self._combining = tables.combining
-        self._decompositions = _decompositions(tables.reordered)
-
-    def _resolve(self, text):
-        text = _mark_invalid_bytes(text)
-        for pattern, rewrite in self._sigmas:
-            text = tf.strings.regex_replace(text, pattern, rewrite)
-        in_order = tf.strings.regex_full_match(text, self._marks_absent)
-        return tf.cond(
-            tf.reduce_all(in_order),
-            lambda: (text, _identity(text)),
-            lambda: self._reorder(text),
-        )
-
-    def _reorder(self, text):
-        """Unicode's canonical ordering, of marks that are no accents.
-
-        Marks in a row, which are characters of a combining class above 0, are
-        sorted by it.
-        """
-        chars, starts = tf.strings.unicode_decode_with_offsets(text, "UTF-8")
-        is_dropped = chars.with_values(_is_in(self._dropped, chars.values))
-        chars = tf.ragged.boolean_mask(chars, ~is_dropped)
-        starts = tf.ragged.boolean_mask(starts, ~is_dropped)
-        rows, starts = chars.value_rowids(), starts.values
-        parts = self._decompose(chars.values)
-        source = parts.value_rowids()
-        rows, starts = tf.gather(rows, source), tf.gather(starts, source)
-
-        code_points = parts.values
-        classes = _look_up(self._combining[:, [0, 1]], code_points, default=0)
-        is_first = tf.concat([[True], rows[1:] != rows[:-1]], axis=0)
-        run = tf.cumsum(tf.cast((classes == 0) | is_first, tf.int64))
-        key = run * 256 + tf.cast(classes, tf.int64)
-        # Accents have done what they do to others, and would be removed next.
-        accents = _look_up(self._combining[:, [0, 2]], code_points, default=0)
-        code_points, rows, starts, key = (
-            tf.boolean_mask(x, accents == 0)
-            for x in (code_points, rows, starts, key)
-        )
-        code_points = tf.gather(code_points, tf.argsort(key, stable=True))
-
-        num_rows = chars.nrows()
-        reordered = tf.strings.unicode_encode(
-            tf.RaggedTensor.from_value_rowids(
-                code_points, rows, nrows=num_rows
-            ),
-            "UTF-8",
-        )
-        # The places are those of the unsorted characters, which rise.
-        num_bytes = 1 + sum(
-            tf.cast(code_points >= first, tf.int64)
-            for first in (0x80, 0x800, 0x10000)
-        )
-        origins = tf.RaggedTensor.from_value_rowids(
-            tf.repeat(tf.cast(starts, tf.int64), num_bytes),
-            tf.repeat(rows, num_bytes),
-            nrows=num_rows,
-        )
-        ends = tf.cast(tf.strings.length(text), tf.int64)
-        return reordered, tf.concat([origins, ends[:, tf.newaxis]], axis=1)
-
-    def _decompose(self, code_points) -> tf.RaggedTensor:
-        """int32 [N] -> [N, (parts)], of the characters that need it."""
-        keys = np.array(list(self._decompositions), np.int32)
-        parts = tf.ragged.constant(
-            list(self._decompositions.values()),
-            tf.int32,
-            row_splits_dtype="int64",
-        )
-        index = np.stack([keys, np.arange(len(keys))], axis=1)
-        found = _look_up(index, code_points, default=-1)
-        one_each = tf.RaggedTensor.from_tensor(code_points[:, tf.newaxis])
-        place = tf.where(found < 0, tf.range(tf.size(code_points)), found)
-        place += tf.where(found < 0, len(keys), 0)
-        return tf.gather(tf.concat([parts, one_each], axis=0), place)
-
-
-def _class_of(code_points) -> str:
-    return regex_class((o, o) for o in code_points)
-
-
-def _decompositions(code_points) -> dict:
-    return {
-        int(o): [ord(c) for c in unicodedata.normalize("NFD", chr(o))]
-        for o in code_points
-        if unicodedata.decomposition(chr(o))
-    }
-
-
-def _is_in(ranges, code_points):
-    """bool [N]: whether each stands in one of the rising ranges."""
-    bounds = tf.constant((ranges + [0, 1]).reshape(-1), tf.int32)
-    place = tf.searchsorted(bounds, code_points, side="right")
-    return place % 2 == 1
-
-
-def _look_up(table, keys, default: int):
-    """int32 [N]: what stands beside each key in the sorted rows of `table`."""
-    place = tf.searchsorted(tf.constant(table[:, 0], tf.int32), keys)
-    row = tf.gather(
-        tf.constant(table, tf.int32), tf.minimum(place, len(table) - 1)
-    )
-    return tf.where(row[:, 0] == keys, row[:, 1], default)
-
-
-# ---------------------------------------------------------------------------
-# Origins: int64 [B, (bytes + 1)], for each byte of a text, and for its end,
-# the byte of an earlier form of the text that it came from.
-
-
-def _identity(text) -> tf.RaggedTensor:
-    lengths = tf.cast(tf.strings.length(text), tf.int64)
-    return tf.ragged.range(lengths + 1)
-
-
 def _origins_of(pieces: "_Pieces", origins: tf.RaggedTensor):
     """(starts, limits) of the pieces in the earlier form of the text."""
     rows = pieces.rows()
@@ -498,8 +347,11 @@ def _origins_of(pieces: "_Pieces", origins: tf.RaggedTensor):
         # front, everywhere.
         shift = tf.constant(1 << 32, tf.int64)
         keys = origins.value_rowids() * shift + origins.values
-        place = tf.searchsorted(keys, rows * shift + last, side="right")
-        return tf.gather(origins.values, place)
+        where = tf.where(limits == last)
+        key = tf.gather_nd(rows * shift + last, where)
+        place = tf.searchsorted(keys, key, side="right")
+        further = tf.gather(origins.values, place)
+        return tf.tensor_scatter_nd_update(limits, where, further)
 
     limits = tf.cond(
         tf.reduce_any(limits == last), look_further, lambda: limits
@@ -604,7 +456,7 @@ def _names_for_builder(vocab: dict, tables, vocab_file: str) -> list:
             and (len(token) == 1 or not _is_split(token.removeprefix("##")))
         )
         name = token.translate(tables.alias_of)
-        names.append(name if reachable else f"{NOT_UTF8_MARK}{index}")
+        names.append(name if reachable else f"{REMOVED}{index}")
     # The builder wants a word among them. This one, too, is in no text.
     return [*names, chr(normalization.NEVER)]
 

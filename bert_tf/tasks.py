@@ -43,36 +43,44 @@ class Task:
             example, label_ids, max_seq_length, tokenizer
         )
 
+    def rows(self, examples):
+        """A dataset of the examples; `features_of_rows` reads its batches."""
+        label_ids = {label: i for i, label in enumerate(self.labels)}
+        return glue.text_rows(examples, label_ids)
+
+    features_of_rows = staticmethod(glue.features_of_rows)
+    sequence_lengths = staticmethod(glue.sequence_lengths)
+
     def build_model(self, config: BertConfig) -> BertClassifier:
         return BertClassifier(config, len(self.labels))
 
-    def evaluate(self, batches):
-        """Scores the (logits, batch) pairs that `training.predict` yields.
+    def evaluate(self, rows, batch_size: int):
+        """Scores (logits, features) of each example, in the file's order.
+
+        Args:
+            rows: float [C] and a dict for each, of `pipeline.in_file_order`.
+            batch_size: of the original's batches, see below.
 
         Returns:
             (results, metrics). `results` has the original's keys, each a
             float32: eval_accuracy and eval_loss over examples, and loss, the
-            mean of the batches' mean losses, which differs from eval_loss
-            where the last batch is short. `metrics` has this task's own.
+            mean of the mean losses of batches in the file's order, which
+            differs from eval_loss where the last batch is short. `metrics`
+            has this task's own.
         """
-        all_losses, batch_losses, label_ids, predictions = [], [], [], []
-        for logits, batch in batches:
-            real = batch["is_real_example"] == 1
-            if not real.any():
-                continue
-            labels = batch["label_ids"][real]
-            log_probs = log_softmax(logits[real])
-            example_losses = -log_probs[np.arange(len(labels)), labels]
-            all_losses.append(example_losses)
-            batch_losses.append(example_losses.mean())
-            label_ids.append(labels)
-            predictions.append(logits[real].argmax(axis=-1))
-        label_ids = np.concatenate(label_ids)
-        predictions = np.concatenate(predictions)
+        logits, label_ids = [], []
+        for row_logits, row in rows:
+            logits.append(row_logits)
+            label_ids.append(row["label_ids"])
+        logits, label_ids = np.stack(logits), np.array(label_ids)
+        log_probs = log_softmax(logits)
+        losses = -log_probs[np.arange(len(label_ids)), label_ids]
+        predictions = logits.argmax(axis=-1)
+        batches = np.split(losses, range(batch_size, len(losses), batch_size))
         results = {
             "eval_accuracy": metrics.accuracy(label_ids, predictions),
-            "eval_loss": np.concatenate(all_losses).mean(),
-            "loss": np.mean(batch_losses),
+            "eval_loss": losses.mean(),
+            "loss": np.mean([batch.mean() for batch in batches]),
         }
         extra = {
             name: metric(label_ids, predictions)
@@ -80,16 +88,14 @@ class Task:
         }
         return {k: np.float32(v) for k, v in results.items()}, extra
 
-    def probabilities(self, batches):
-        """Yields one float32 [C] for each real example, in order."""
-        for logits, batch in batches:
-            real = batch["is_real_example"] == 1
-            probabilities = np.exp(log_softmax(logits[real]))
-            yield from probabilities.astype(np.float32)
+    def probabilities(self, rows):
+        """Yields one float32 [C] for each (logits, features), in order."""
+        for logits, _ in rows:
+            yield np.exp(log_softmax(logits)).astype(np.float32)
 
 
 def log_softmax(logits):
-    """float [B, C] -> float64 [B, C]."""
+    """float [..., C] -> float64 [..., C]."""
     logits = logits.astype(np.float64)
     logits = logits - logits.max(axis=-1, keepdims=True)
     return logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))

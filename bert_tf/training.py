@@ -13,6 +13,8 @@ needs no other replica. Keras' own `fit` clips before the reduction and draws
 the same dropout mask on every replica.
 """
 
+import contextlib
+import re
 import time
 
 import keras
@@ -234,12 +236,11 @@ def train(
 ):
     """Trains from the trainer's step on until `num_train_steps`.
 
-    The batches before the trainer's step are skipped, so a resumed run reads
-    those that it would have read.
-
     Args:
         trainer: a `Trainer`, fresh or restored.
         dataset: global batches without end, the same ones in every process.
+            The first is that of the trainer's next step: a resumed run goes
+            on with those that it would have read.
         num_train_steps: the step at which training ends.
         save: function(tensors, step), or None. Called at step 0, every
             `save_checkpoints_steps` steps, and at the end.
@@ -257,9 +258,7 @@ def train(
             before stays.
     """
     step = int(trainer.global_step.numpy())
-    iterator = iter(
-        trainer.strategy.experimental_distribute_dataset(dataset.skip(step))
-    )
+    iterator = iter(trainer.strategy.experimental_distribute_dataset(dataset))
     callbacks = keras.callbacks.CallbackList(
         list(callbacks), model=trainer.model, steps=num_train_steps, start=step
     )
@@ -284,9 +283,26 @@ def train(
         callbacks.on_train_end()
 
 
+@contextlib.contextmanager
+def user_errors():
+    """Raises a UserError of the input pipeline as itself.
+
+    Files are read while training runs, by Python inside TensorFlow, which
+    makes an error of its own of any exception.
+    """
+    try:
+        yield
+    except tf.errors.OpError as error:
+        found = re.search(r"\bUserError: (.*)", error.message)
+        if found is None:
+            raise
+        raise UserError(found[1]) from None
+
+
 def _run_steps(trainer, iterator, count):
     start = time.perf_counter()
-    logs = trainer.train_steps(iterator, tf.constant(count))
+    with user_errors():
+        logs = trainer.train_steps(iterator, tf.constant(count))
     logs = {name: float(value) for name, value in logs.items()}
     seconds = max(time.perf_counter() - start, 1e-6)
     return {**logs, "seconds": seconds, "steps": count}
@@ -321,8 +337,9 @@ def predict(model, dataset: tf.data.Dataset, strategy=None):
             lambda value: strategy.gather(value, axis=0), (outputs, batch)
         )
 
-    for batch in strategy.experimental_distribute_dataset(dataset):
-        outputs, batch = predict_step(batch)
-        yield tf.nest.map_structure(
-            lambda value: value.numpy(), (outputs, batch)
-        )
+    with user_errors():
+        for batch in strategy.experimental_distribute_dataset(dataset):
+            outputs, batch = predict_step(batch)
+            yield tf.nest.map_structure(
+                lambda value: value.numpy(), (outputs, batch)
+            )

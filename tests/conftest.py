@@ -3,10 +3,15 @@
 import json
 import pathlib
 
+import hypothesis
 import numpy as np
 import pytest
 
 from bert_tf import BertConfig
+
+# The first example of a property traces graphs: seconds, then milliseconds.
+hypothesis.settings.register_profile("without deadline", deadline=None)
+hypothesis.settings.load_profile("without deadline")
 
 TESTS = pathlib.Path(__file__).parent
 ROOT = TESTS.parent

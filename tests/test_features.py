@@ -1,13 +1,11 @@
 """Examples → features → TFRecords → batches, against the original's."""
 
-import collections
-
 import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import read_npz, shared
 
-from bert_tf import FullTokenizer
+from bert_tf import BertPreprocessor, FullTokenizer, files
 from bert_tf.data import features, glue
 from bert_tf.errors import UserError
 from bert_tf.tasks import get_task
@@ -52,6 +50,13 @@ def test_features_are_the_originals(name):
             ours = np.array([c[spec.name] for c in converted])
             theirs = expected[spec.name].reshape(ours.shape)
             assert np.array_equal(ours, theirs), spec.name
+        # The graph makes the same.
+        preprocess = BertPreprocessor(str(shared(vocab)), do_lower_case, length)
+        (rows,) = task.rows(examples[:50]).batch(50)
+        in_graph = task.features_of_rows(rows, preprocess)
+        for spec in task.feature_specs(length):
+            theirs = expected[spec.name].reshape(in_graph[spec.name].shape)
+            assert np.array_equal(in_graph[spec.name], theirs), spec.name
         compared += 1
     assert compared >= 2
 
@@ -77,91 +82,36 @@ def test_packing(a, b, length, packed, segments):
     assert truncated == (len(a) + len(b) + (3 if b else 2) > length)
 
 
-def make_records(tmp_path, lengths, max_seq_length=24):
-    specs = glue.classification_specs(max_seq_length)
-    path = str(tmp_path / "train.tf_record")
-    features.write_tf_records(
-        path,
-        (
-            {
-                "input_ids": features.pad([i + 1] * length, max_seq_length),
-                "input_mask": features.pad([1] * length, max_seq_length),
-                "segment_ids": [0] * max_seq_length,
-                "label_ids": [i],
-                "is_real_example": [1],
-            }
-            for i, length in enumerate(lengths)
-        ),
-        specs,
-    )
-    return path, specs
-
-
 def test_records_are_the_originals(tmp_path):
     """Any tf.train.Example reader finds the original's keys and types."""
-    path, _ = make_records(tmp_path, [3])
-    (record,) = tf.data.TFRecordDataset(path)
-    example = tf.train.Example.FromString(record.numpy())
-    values = {
-        name: list(feature.int64_list.value)
-        for name, feature in example.features.feature.items()
-    }
-    assert values == {
-        "input_ids": [1] * 3 + [0] * 21,
-        "input_mask": [1] * 3 + [0] * 21,
+    specs = glue.classification_specs(24)
+    path = str(tmp_path / "train.tf_record")
+    example = {
+        "input_ids": features.pad([7] * 3, 24),
+        "input_mask": features.pad([1] * 3, 24),
         "segment_ids": [0] * 24,
-        "label_ids": [0],
+        "label_ids": [5],
         "is_real_example": [1],
     }
+    features.write_tf_records(path, [example, example], specs)
+    record, _ = tf.data.TFRecordDataset(path)
+    values = {
+        name: list(feature.int64_list.value)
+        for name, feature in tf.train.Example.FromString(
+            record.numpy()
+        ).features.feature.items()
+    }
+    assert values == example
+    (rows,) = features.record_rows(path).batch(2)
+    batch = features.features_of_rows(rows, specs)
+    assert {value.dtype for value in batch.values()} == {tf.int32}
+    assert batch["input_ids"].numpy().tolist() == [example["input_ids"]] * 2
+    assert batch["label_ids"].numpy().tolist() == [5, 5]
 
 
-def test_each_example_once_an_epoch(tmp_path):
-    path, specs = make_records(tmp_path, [5] * 44)
-    dataset = features.read_tf_records(
-        path, specs, 8, training=True, num_examples=44, seed=3
-    )
-    epochs = []
-    batches = list(dataset.take(17).as_numpy_iterator())
-    # Every batch is full, those across the end of an epoch too.
-    assert {batch["label_ids"].shape for batch in batches} == {(8,)}
-    order = np.concatenate([batch["label_ids"] for batch in batches])
-    for epoch in range(3):
-        seen = order[44 * epoch : 44 * (epoch + 1)]
-        assert collections.Counter(seen) == collections.Counter(range(44))
-        epochs.append(tuple(seen))
-    assert len(set(epochs)) == 3
-    # What a resumed run does, in a new process: the same order once more.
-    dataset = features.read_tf_records(
-        path, specs, 8, training=True, num_examples=44, seed=3
-    )
-    batch = next(dataset.skip(11).as_numpy_iterator())
-    assert tuple(batch["label_ids"]) == epochs[2][:8]
-
-
-def test_evaluation_keeps_the_order_and_cuts_padding(tmp_path):
-    lengths = [3, 9, 2, 24, 1]
-    path, specs = make_records(tmp_path, lengths)
-    dataset = features.read_tf_records(path, specs, 2, training=False)
-    batches = list(dataset.as_numpy_iterator())
-    assert [b["input_ids"].shape for b in batches] == [
-        (2, 16),
-        (2, 24),
-        (1, 8),
-    ]
-    labels = np.concatenate([b["label_ids"] for b in batches])
-    assert list(labels) == [0, 1, 2, 3, 4]
-    assert [m.sum() for b in batches for m in b["input_mask"]] == lengths
-    fixed = features.read_tf_records(
-        path, specs, 2, training=False, fixed_length=True
-    )
-    assert {b["input_ids"].shape[1] for b in fixed} == {24}
-
-
-def test_padding_examples_fill_the_last_batch():
-    examples = features.pad_to_multiple(["a"] * 5, 4)
-    assert len(examples) == 8
+def test_a_padding_example_is_all_zeros():
     converted, tokens, _ = glue.convert_single_example(
-        examples[-1], {}, 6, tokenizer=None
+        features.PaddingInputExample(), {}, 6, tokenizer=None
     )
     assert tokens == [] and converted["is_real_example"] == [0]
     assert converted["input_ids"] == [0] * 6
@@ -241,3 +191,41 @@ def test_missing_file_names_the_flag(tmp_path):
 def test_unknown_task_lists_the_known():
     with pytest.raises(UserError, match="cola, mnli, mrpc, sms, sst-2, xnli"):
         get_task("squad")
+
+
+@pytest.mark.parametrize(
+    "content, number",
+    [
+        ("label\ttext\n" + "ham\ta\n" * 7, 7),
+        ("label\ttext\r\n" + "ham\ta\r\n" * 7 + "\r\n\n\n", 7),
+        ("label\ttext\n" + "ham\ta\n" * 6 + "ham\tb", 7),
+    ],
+)
+@pytest.mark.parametrize("num_checked", [1, 7, 100])
+def test_rows_are_counted(tmp_path, monkeypatch, content, number, num_checked):
+    write(tmp_path, "train.tsv", content)
+    monkeypatch.setattr(glue, "NUM_CHECKED", num_checked)
+    processor = get_task("sms").processor
+    examples = glue.Examples(processor, str(tmp_path), "train")
+    assert len(examples) == len(list(examples)) == number
+    assert list(examples) == list(examples)
+
+
+def test_lines_are_counted_across_blocks(tmp_path):
+    path = tmp_path / "lines"
+    for size in (1 << 22) - 1, 1 << 22, (1 << 22) + 1:
+        path.write_bytes(b"x" * size + b"\n\n" + b"y\n" * 3 + b"\n" * 5)
+        assert files.count_lines(str(path)) == 5
+    path.write_bytes(b"\n\n")
+    assert files.count_lines(str(path)) == 0
+
+
+def test_a_part_of_the_rows_is_counted_one_by_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(glue, "NUM_CHECKED", 2)
+    rows = (
+        "header\n"
+        + "en\tneutral\t\t\t\t\ta\tb\nzh\tneutral\t\t\t\t\tc\td\n" * 4
+    )
+    write(tmp_path, "xnli.dev.tsv", rows)
+    processor = get_task("xnli").processor
+    assert len(glue.Examples(processor, str(tmp_path), "dev")) == 4

@@ -10,7 +10,8 @@ RANKS = [
     "errors data tools",
     "files",
     "config tokenization metrics losses optimization distribution",
-    "layers normalization checkpoints data.features",
+    "layers normalization checkpoints data.features data.pipeline",
+    "text_context",
     "preprocessing",
     "modeling pretrained data.*",
     # The package's front door names what people import from it.

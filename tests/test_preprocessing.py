@@ -220,7 +220,7 @@ def write_vocab(folder, tokens):
 LETTERS = "aAbé中.,# \u2e52한"
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.lists(st.text(st.sampled_from(LETTERS), max_size=4), max_size=12),
     st.lists(st.text(st.sampled_from(LETTERS)), min_size=1, max_size=4),
@@ -232,11 +232,13 @@ LETTERS = "aAbé中.,# \u2e52한"
 def test_any_vocabulary(tmp_path_factory, tokens, texts, do_lower_case):
     """Twice the same token, empty ones, and some that no text can reach."""
     path = write_vocab(tmp_path_factory.mktemp("vocab"), tokens)
-    assert_same(
-        FullTokenizer(path, do_lower_case),
-        BertPreprocessor(path, do_lower_case),
-        texts,
-    )
+    tokenizer = FullTokenizer(path, do_lower_case)
+    preprocess = BertPreprocessor(path, do_lower_case)
+    tf.config.run_functions_eagerly(True)  # A new graph a vocabulary is slow.
+    try:
+        assert_same(tokenizer, preprocess, texts)
+    finally:
+        tf.config.run_functions_eagerly(False)
 
 
 @CASINGS
@@ -461,15 +463,15 @@ assert not any(name.startswith("bert_tf") for name in sys.modules)
 def test_saved_model_needs_tensorflow_and_tensorflow_text_alone(tmp_path):
     vocab_file = str(shared("data/vocab/uncased/vocab.txt"))
     preprocess = BertPreprocessor(vocab_file, max_seq_length=16)
-    module = tf.Module()
-    module.preprocess = preprocess
     signature = tf.function(
         lambda text: preprocess(text),
         input_signature=[tf.TensorSpec([None], tf.string, name="text")],
     )
     folder = tmp_path / "saved"
     tf.saved_model.save(
-        module, str(folder), signatures=signature.get_concrete_function()
+        tf.Module(),
+        str(folder),
+        signatures=signature.get_concrete_function(),
     )
     size = sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
     assert size < 3e6

@@ -113,18 +113,15 @@ def test_train_evaluate_predict(folder):
     out = folder / "out"
     assert {path.name for path in out.iterdir()} == {
         "checkpoint",
-        "eval.tf_record",
         "eval_results.txt",
         "labels.txt",
         "model.ckpt-0.data-00000-of-00001",
         "model.ckpt-0.index",
         "model.ckpt-10.data-00000-of-00001",
         "model.ckpt-10.index",
-        "predict.tf_record",
         "test_predictions.tsv",
         "test_results.tsv",
         "train.json",
-        "train.tf_record",
     }
     results = results_of(out / "eval_results.txt")
     assert list(results) == [
@@ -210,7 +207,6 @@ def test_console_lines_that_people_search_for(folder, caplog):
         "  Num examples = 41",
         "  Batch size = 8",
         "  Num steps = 10",
-        "Writing example 0 of 41",
         "*** Features ***",
         "  name = input_ids, shape = (8, 16)",
         "***** Running evaluation *****",
@@ -223,7 +219,7 @@ def test_console_lines_that_people_search_for(folder, caplog):
     assert messages.count("*** Example ***") == 15
     tokens = [m for m in messages if m.startswith("tokens: ")][0]
     assert tokens.startswith("tokens: [CLS] ")
-    assert any("were truncated" in message for message in messages)
+    assert any("are truncated (the" in message for message in messages)
 
     caplog.clear()
     run(
@@ -239,7 +235,8 @@ def test_console_lines_that_people_search_for(folder, caplog):
     )
 
 
-def test_fixed_evaluation_is_the_originals(tmp_path):
+@pytest.mark.parametrize("write_tf_records", [False, True])
+def test_fixed_evaluation_is_the_originals(tmp_path, write_tf_records):
     """Evaluation and prediction straight from a checkpoint of the original."""
     golden = shared("golden")
     expected = golden / "5_run_classifier" / "fixed_mnli_odd_classifier"
@@ -254,6 +251,7 @@ def test_fixed_evaluation_is_the_originals(tmp_path):
         max_seq_length=128,
         do_eval=True,
         do_predict=True,
+        write_tf_records=write_tf_records,
     )
     ours = results_of(tmp_path / "out" / "eval_results.txt")
     theirs = results_of(expected / "eval_results.txt")
@@ -267,6 +265,10 @@ def test_fixed_evaluation_is_the_originals(tmp_path):
         np.loadtxt(expected / "test_results.tsv"),
         atol=1e-6,
     )
+    records = list((tmp_path / "out").glob("*.tf_record"))
+    assert len(records) == 2 * write_tf_records
+    if not write_tf_records:
+        return
     sizes = dict(
         line.split("\t")
         for line in (expected / "listing.tsv").read_text().splitlines()
@@ -568,3 +570,40 @@ def test_mrpc_layout_trains_on_real_data(tmp_path):
         assert float(ours[key]) == pytest.approx(float(value), abs=0.1)
     rows = (tmp_path / "out" / "test_results.tsv").read_text().splitlines()
     assert len(rows) == 53
+
+
+def test_records_and_padding_change_no_result(folder):
+    """Neither the way through files nor the length of sequences matters."""
+    run(folder, do_train=True, do_eval=True, do_predict=True)
+    for name, settings in {
+        "padded": {"pad_to_max_length": True},
+        "records": {"write_tf_records": True},
+    }.items():
+        run(
+            folder,
+            do_eval=True,
+            do_predict=True,
+            init_checkpoint=str(folder / "out" / "model.ckpt-10"),
+            output_dir=str(folder / name),
+            **settings,
+        )
+        for file in ("test_results.tsv", "eval_results.txt"):
+            ours = (folder / name / file).read_text().split()
+            theirs = (folder / "out" / file).read_text().split()
+            for a, b in zip(ours, theirs, strict=True):
+                if "." in a:
+                    assert float(a) == pytest.approx(float(b), abs=1e-6)
+    # Training from records: the examples in the same order.
+    run(
+        folder,
+        do_train=True,
+        write_tf_records=True,
+        output_dir=str(folder / "again"),
+    )
+    ours = checkpoints.Checkpoint(str(folder / "again" / "model.ckpt-10"))
+    theirs = checkpoints.Checkpoint(str(folder / "out" / "model.ckpt-10"))
+    for name in theirs.shapes:
+        np.testing.assert_allclose(
+            ours.read(name), theirs.read(name), atol=1e-6
+        )
+    assert (folder / "again" / "train.tf_record").exists()

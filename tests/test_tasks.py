@@ -7,20 +7,17 @@ from bert_tf import metrics
 from bert_tf.tasks import TASKS, get_task
 
 
-def batch(labels, real=None):
-    labels = np.array(labels)
-    real = np.ones_like(labels) if real is None else np.array(real)
-    return {"label_ids": labels, "is_real_example": real}
+def rows(logits, labels):
+    for row, label in zip(np.array(logits), labels, strict=True):
+        yield row, {"label_ids": np.int32(label)}
 
 
 def test_evaluation_weighs_examples_and_batches_apart():
     """eval_loss is the mean over examples, loss that over batches."""
-    certain, wrong = np.array([[50.0, 0.0]]), np.array([[0.0, 2.0]])
-    batches = [
-        (np.repeat(certain, 3, axis=0), batch([0, 0, 0])),
-        (wrong, batch([0])),
-    ]
-    results, extra = get_task("mrpc").evaluate(batches)
+    certain, wrong = [50.0, 0.0], [0.0, 2.0]
+    results, extra = get_task("mrpc").evaluate(
+        rows([certain, certain, certain, wrong], [0, 0, 0, 0]), batch_size=3
+    )
     one = np.log1p(np.exp(2.0))  # -log softmax of the wrong answer
     assert results["eval_accuracy"] == np.float32(0.75)
     np.testing.assert_allclose(results["eval_loss"], one / 4, rtol=1e-6)
@@ -28,24 +25,15 @@ def test_evaluation_weighs_examples_and_batches_apart():
     assert extra == {"f1": 0.0}
 
 
-def test_padding_examples_count_nowhere():
-    logits = np.array([[0.0, 9.0], [9.0, 0.0]])
-    plain = get_task("cola").evaluate([(logits[:1], batch([1]))])
-    padded = get_task("cola").evaluate(
-        [(logits, batch([1, 1], [1, 0])), (logits, batch([0, 0], [0, 0]))]
-    )
-    assert plain == padded
-    rows = list(
-        get_task("cola").probabilities([(logits, batch([1, 1], [0, 1]))])
-    )
-    assert len(rows) == 1 and rows[0].dtype == np.float32
-    assert rows[0].argmax() == 0 and abs(rows[0].sum() - 1) < 1e-6
+def test_probabilities():
+    found = list(get_task("cola").probabilities(rows([[0.0, 9.0]], [1])))
+    assert len(found) == 1 and found[0].dtype == np.float32
+    assert found[0].argmax() == 1 and abs(found[0].sum() - 1) < 1e-6
 
 
 def test_extreme_logits_stay_finite():
-    results, _ = get_task("sst-2").evaluate(
-        [(np.array([[1e4, -1e4]], "float32"), batch([1]))]
-    )
+    logits = np.array([[1e4, -1e4]], "float32")
+    results, _ = get_task("sst-2").evaluate(rows(logits, [1]), batch_size=8)
     assert np.isfinite(results["eval_loss"])
 
 

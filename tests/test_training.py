@@ -9,6 +9,7 @@ import tensorflow as tf
 from conftest import TINY_CONFIG
 
 from bert_tf import checkpoints, training
+from bert_tf.errors import UserError
 from bert_tf.heads import BertClassifier
 from bert_tf.losses import CLASSIFIER_LOSS
 from bert_tf.optimization import AdamWeightDecay, WarmupLinearDecay
@@ -75,7 +76,7 @@ def test_a_resumed_run_ends_bit_for_bit_where_it_would_have(tmp_path):
 
     resumed = make_trainer()
     assert resumed.restore(str(tmp_path / "model.ckpt-5")) == 5
-    training.train(resumed, make_dataset(), NUM_STEPS)
+    training.train(resumed, make_dataset().skip(5), NUM_STEPS)
     for name, value in values_of(resumed).items():
         assert value.tobytes() == expected[name].tobytes(), name
 
@@ -172,3 +173,19 @@ def test_plain_lines_elsewhere(caplog):
     assert stream.getvalue() == ""
     lines = [r.message for r in caplog.records if "step " in r.message]
     assert lines[0].startswith("step 1/4") and lines[-1].startswith("step 4/4")
+
+
+def test_a_mistake_in_a_file_is_found_while_it_is_read():
+    """Python runs inside tf.data, which wraps what it raises."""
+
+    def examples():
+        yield from make_dataset().take(3).as_numpy_iterator()
+        raise UserError("train.tsv:25: label 'eggs' is not one of 0, 1")
+
+    dataset = tf.data.Dataset.from_generator(
+        examples, output_signature=make_dataset().element_spec
+    )
+    with pytest.raises(UserError, match="^train.tsv:25: label 'eggs' is not"):
+        training.train(make_trainer(), dataset, NUM_STEPS)
+    with pytest.raises(UserError, match="^train.tsv:25: label 'eggs' is not"):
+        list(training.predict(make_trainer().model, dataset))

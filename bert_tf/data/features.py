@@ -19,11 +19,6 @@ import tensorflow as tf
 from bert_tf import files
 
 MIN_SEQ_LENGTH = 3  # [CLS], and [SEP] after each text of a pair.
-# Sequences of a batch are cut to its longest one, rounded up to a multiple of
-# this: few enough distinct lengths, and whole vector registers.
-LENGTH_MULTIPLE = 8
-# Training examples beyond this are shuffled within a moving window.
-SHUFFLE_BUFFER = 100_000
 
 
 @dataclasses.dataclass
@@ -172,66 +167,15 @@ def parse_examples(serialized, specs: list) -> dict:
     }
 
 
-def read_tf_records(
-    path: str,
-    specs: list,
-    batch_size: int,
-    *,
-    training: bool,
-    num_examples: int = SHUFFLE_BUFFER,
-    seed: int = 0,
-    fixed_length: bool = False,
-) -> tf.data.Dataset:
-    """Batches of the examples in a TFRecord file.
-
-    For training the examples are shuffled, each one once in every epoch, and
-    repeated without end; every batch is full. Otherwise they come once, in
-    the order of the file, and the last batch may be short.
-
-    Unlike the original, whose shuffle buffer of 100 hardly mixes a file that
-    is sorted by label, up to `SHUFFLE_BUFFER` examples are mixed.
-
-    Args:
-        path: of the file.
-        specs: the features to read.
-        batch_size: examples in a batch, over all replicas.
-        training: see above.
-        num_examples: in the file, if known; bounds the shuffle buffer.
-        seed: of the order; the same seed gives the same order.
-        fixed_length: leave sequences at their full length (TPU). Otherwise
-            each batch is cut to its longest sequence, which changes no
-            result and saves most of the time on short texts.
-    """
-    dataset = tf.data.TFRecordDataset(path)
-    if training:
-        dataset = dataset.shuffle(
-            max(1, min(num_examples, SHUFFLE_BUFFER)), seed=seed
-        ).repeat()
-    dataset = dataset.batch(batch_size, drop_remainder=training)
-    dataset = dataset.map(
-        lambda serialized: parse_examples(serialized, specs),
-        num_parallel_calls=tf.data.AUTOTUNE,
-    )
-    if not fixed_length:
-        names = [s.name for s in specs if _is_sequence(s, specs)]
-        dataset = dataset.map(lambda batch: _cut_to_longest(batch, names))
-    return dataset.prefetch(tf.data.AUTOTUNE)
+def record_rows(path: str) -> tf.data.Dataset:
+    """The records of a file; `features_of_rows` makes features of them."""
+    records = tf.data.TFRecordDataset(path)
+    return records.map(lambda record: {"record": record})
 
 
-def _is_sequence(spec, specs):
-    (mask_shape,) = [s.shape for s in specs if s.name == "input_mask"]
-    return spec.shape[:1] == mask_shape
-
-
-def _cut_to_longest(batch, names):
-    longest = tf.reduce_max(tf.reduce_sum(batch["input_mask"], axis=1))
-    rounded = -(-longest // LENGTH_MULTIPLE) * LENGTH_MULTIPLE
-    # A batch of padding examples alone would be cut to nothing.
-    rounded = tf.maximum(rounded, LENGTH_MULTIPLE)
-    return {
-        name: value[:, :rounded] if name in names else value
-        for name, value in batch.items()
-    }
+def features_of_rows(rows: dict, specs: list) -> dict:
+    """{"record": tf.string [B]} -> {name: [B, …]}, as `parse_examples`."""
+    return parse_examples(rows["record"], specs)
 
 
 def pad_to_multiple(examples: list, batch_size: int) -> list:

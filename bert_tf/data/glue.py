@@ -4,12 +4,18 @@ Each `DataProcessor` names the files of one task and the columns of its rows.
 Files are tab-separated without any quoting: a `"` is a character like others.
 """
 
+import functools
+import itertools
 import os
 
+import tensorflow as tf
+
 from bert_tf import files
-from bert_tf.data import features
+from bert_tf.data import features, pipeline
 from bert_tf.data.features import InputExample, PaddingInputExample
 from bert_tf.errors import UserError
+
+NUM_CHECKED = 100_000  # Rows of a file that are checked before anything else.
 
 
 def read_tsv(path: str):
@@ -51,11 +57,13 @@ class DataProcessor:
         labels: every label, in the order of the model's outputs.
         files: {"train" | "dev" | "test": path in the data folder}.
         headers: the sets whose file starts with a header row.
+        partial: the sets of which not every row is an example.
     """
 
     labels: list
     files = {"train": "train.tsv", "dev": "dev.tsv", "test": "test.tsv"}
     headers = ("train", "dev", "test")
+    partial = ()
 
     def get_labels(self) -> list:
         return list(self.labels)
@@ -85,10 +93,10 @@ class DataProcessor:
         Raises:
             UserError: there is no such file, or a row of it is wrong.
         """
-        path = self.path(data_dir, set_type)
-        if not files.exists(path):
-            raise UserError(f"--data_dir={data_dir}: {path} does not exist")
-        examples = []
+        return list(Examples(self, data_dir, set_type))
+
+    def read_examples(self, path: str, set_type: str):
+        """Yields the examples of a file as it is read."""
         for index, (number, columns) in enumerate(read_tsv(path)):
             if index == 0 and set_type in self.headers:
                 continue
@@ -96,10 +104,7 @@ class DataProcessor:
             example = self.create_example(row, set_type, index)
             if example is not None:
                 self._check_label(example, row)
-                examples.append(example)
-        if not examples:
-            raise UserError(f"{path}: no examples in this file")
-        return examples
+                yield example
 
     def _check_label(self, example, row):
         if example.label is None or example.label in self.labels:
@@ -111,6 +116,47 @@ class DataProcessor:
             f"{row.path}:{row.number}: label {example.label!r} is not one of "
             f"{', '.join(self.labels)}{hint}"
         )
+
+
+class Examples:
+    """The examples of one set, read from its file whenever they are iterated.
+
+    Making the object reads the first `NUM_CHECKED` rows, so that mistakes are
+    found at once; in a larger file the other rows are counted, which takes
+    little time, and checked when their turn comes.
+
+    Args:
+        processor: of the task.
+        data_dir: its folder.
+        set_type: "train", "dev" or "test".
+
+    Raises:
+        UserError: there is no such file, or a row of it is wrong. Iterating
+            raises it too.
+    """
+
+    def __init__(self, processor: DataProcessor, data_dir: str, set_type: str):
+        self._read = functools.partial(
+            processor.read_examples,
+            processor.path(data_dir, set_type),
+            set_type,
+        )
+        path = processor.path(data_dir, set_type)
+        if not files.exists(path):
+            raise UserError(f"--data_dir={data_dir}: {path} does not exist")
+        limit = None if set_type in processor.partial else NUM_CHECKED
+        self._number = sum(1 for _ in itertools.islice(self._read(), limit))
+        if self._number == limit:
+            has_header = set_type in processor.headers
+            self._number = files.count_lines(path) - has_header
+        if not self._number:
+            raise UserError(f"{path}: no examples in this file")
+
+    def __len__(self):
+        return self._number
+
+    def __iter__(self):
+        return self._read()
 
 
 class ColaProcessor(DataProcessor):
@@ -184,6 +230,7 @@ class XnliProcessor(DataProcessor):
 
     labels = ["contradiction", "entailment", "neutral"]
     language = "zh"
+    partial = ("dev", "test")  # They hold all languages.
     files = {
         "train": os.path.join("multinli", f"multinli.train.{language}.tsv"),
         "dev": "xnli.dev.tsv",
@@ -287,3 +334,47 @@ def convert_single_example(
         "is_real_example": [1],
     }
     return converted, tokens, truncated
+
+
+def text_rows(examples, label_ids: dict) -> tf.data.Dataset:
+    """The examples as scalars, texts not tokenized yet.
+
+    `features_of_rows` makes the features of `classification_specs` from them.
+    """
+
+    def encode(example):
+        label = example.label
+        return {
+            "text_a": example.text_a.encode(),
+            "text_b": (example.text_b or "").encode(),
+            "label_ids": 0 if label is None else label_ids[label],
+            "is_real_example": 1,
+        }
+
+    return pipeline.from_examples(
+        examples,
+        encode,
+        {
+            "text_a": tf.string,
+            "text_b": tf.string,
+            "label_ids": tf.int32,
+            "is_real_example": tf.int32,
+        },
+    )
+
+
+def features_of_rows(rows: dict, preprocess) -> dict:
+    """{name: [N]} of `text_rows` -> features, {name: [N, …]}, in the graph."""
+    return {
+        **preprocess(rows["text_a"], rows["text_b"]),
+        "label_ids": rows["label_ids"],
+        "is_real_example": rows["is_real_example"],
+    }
+
+
+def sequence_lengths(examples: list, preprocess):
+    """int64 [N]: tokens of each example's sequence if nothing were cut off."""
+    return preprocess.sequence_lengths(
+        [example.text_a for example in examples],
+        [example.text_b or "" for example in examples],
+    ).numpy()

@@ -1,0 +1,235 @@
+"""The way of examples to the device: shuffled, grouped by length, batched.
+
+    examples     one dict of scalars each: texts, labels, a record
+      cache      in memory, where the shuffle buffer holds them all anyway
+      shuffle    each epoch in its own order
+      window     some thousand examples at once: made into numbers, and for
+                 short batches sorted by length
+      batch      cut to its longest sequence
+
+An example becomes numbers only behind the shuffle buffer, which therefore
+holds texts, the smallest form of them. Nothing waits for a pass over all the
+examples, and memory is bounded by the buffer.
+"""
+
+import itertools
+
+import numpy as np
+import tensorflow as tf
+
+# Up to so many examples are mixed, and held in memory.
+SHUFFLE_BUFFER = 100_000
+# Examples that are converted, and grouped by length, together.
+WINDOW = 2048
+# Sequences of a batch are cut to its longest one, rounded up to a multiple of
+# this: few enough distinct lengths, and whole vector registers.
+LENGTH_MULTIPLE = 8
+BLOCK = 1024  # Examples that come from Python at once.
+
+
+def from_examples(examples, encode, signature: dict) -> tf.data.Dataset:
+    """A dataset of Python examples, converted as they are needed.
+
+    Args:
+        examples: an iterable that can be iterated more than once.
+        encode: function(example) -> {name: bytes or number}.
+        signature: {name: tf.DType}.
+    """
+
+    def blocks():
+        iterator = iter(examples)
+        while block := [*map(encode, itertools.islice(iterator, BLOCK))]:
+            yield {
+                name: np.array(
+                    [row[name] for row in block],
+                    object if dtype == tf.string else dtype.as_numpy_dtype,
+                )
+                for name, dtype in signature.items()
+            }
+
+    return tf.data.Dataset.from_generator(
+        blocks,
+        output_signature={
+            name: tf.TensorSpec([None], dtype)
+            for name, dtype in signature.items()
+        },
+    ).unbatch()
+
+
+def training_batches(
+    examples: tf.data.Dataset,
+    num_examples: int,
+    batch_size: int,
+    to_features,
+    *,
+    seed: int = 0,
+    first_step: int = 0,
+    fixed_length: bool = False,
+) -> tf.data.Dataset:
+    """Full batches without end; every epoch has each example once.
+
+    Unlike the original, whose shuffle buffer of 100 hardly mixes a file that
+    is sorted by label, up to `SHUFFLE_BUFFER` examples are mixed.
+
+    Batches of like lengths need little padding. Within a window of shuffled
+    examples they are sorted by length, and the batches then are put into a
+    random order. The order depends on `seed` alone.
+
+    Args:
+        examples: a dataset of dicts of scalars, in the order of the file.
+        num_examples: how many there are.
+        batch_size: examples in a batch, over all replicas.
+        to_features: function({name: [N]}) -> {name: [N, …]}, with
+            `input_mask` among them.
+        seed: see above.
+        first_step: how many batches to leave out at the start, for a training
+            that resumes; they are not made.
+        fixed_length: leave sequences at the length that `to_features` gives
+            them, for devices that compile for one. Batches then are random.
+    """
+    batches_in_window = max(1, WINDOW // batch_size)
+    window = batch_size * batches_in_window
+    first_window, left_out = divmod(first_step, batches_in_window)
+    first_epoch, place = divmod(first_window * window, num_examples)
+    if num_examples <= SHUFFLE_BUFFER:
+        examples = examples.cache()
+
+    def shuffled(epoch):
+        return examples.shuffle(
+            min(num_examples, SHUFFLE_BUFFER),
+            seed=seed + epoch,
+            reshuffle_each_iteration=False,
+        )
+
+    def convert(index, rows):
+        features = to_features(rows)
+        if fixed_length:
+            return features
+        places = index * window + tf.range(window, dtype=tf.int64)
+        order = _order_by_length(
+            _lengths(features),
+            places // num_examples,
+            batch_size,
+            [seed, index],
+        )
+        return {name: tf.gather(x, order) for name, x in features.items()}
+
+    epochs = tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max)
+    windows = epochs.flat_map(shuffled).skip(place)
+    windows = windows.batch(window, drop_remainder=True).enumerate(first_window)
+    windows = windows.map(convert, num_parallel_calls=tf.data.AUTOTUNE)
+    batches = _batches_of(windows, batch_size, drop_remainder=True)
+    batches = batches.skip(left_out)
+    if not fixed_length:
+        batches = batches.map(_cut_to_longest)
+    return batches.prefetch(tf.data.AUTOTUNE)
+
+
+def evaluation_batches(
+    examples: tf.data.Dataset,
+    batch_size: int,
+    to_features,
+    *,
+    fixed_length: bool = False,
+    fill_last_batch: bool = False,
+) -> tf.data.Dataset:
+    """Every example once, with its `example_index`, to be put in order again.
+
+    Args:
+        examples, batch_size, to_features, fixed_length: as for training.
+        fill_last_batch: fill up the last batch with rows of zeros, for devices
+            that compile for one size. Their `is_real_example` is 0.
+    """
+    window = batch_size * max(1, WINDOW // batch_size)
+
+    def convert(index, rows):
+        features = {**to_features(rows), "example_index": index}
+        if fixed_length:
+            return features
+        order = tf.argsort(_lengths(features), stable=True)
+        return {name: tf.gather(x, order) for name, x in features.items()}
+
+    windows = examples.enumerate().batch(window)
+    windows = windows.map(convert, num_parallel_calls=tf.data.AUTOTUNE)
+    batches = _batches_of(windows, batch_size, drop_remainder=False)
+    if not fixed_length:
+        batches = batches.map(_cut_to_longest)
+    if fill_last_batch:
+        batches = batches.map(lambda batch: _fill_up(batch, batch_size))
+    return batches.prefetch(tf.data.AUTOTUNE)
+
+
+def in_file_order(batches):
+    """Undoes the grouping of `evaluation_batches`.
+
+    Args:
+        batches: iterable of (outputs, batch), arrays or dicts of arrays of
+            the same first dimension, as `training.predict` yields them.
+
+    Yields:
+        (output, features) of each real example, without that dimension.
+    """
+    waiting, turn = {}, 0
+    for outputs, batch in batches:
+        for row in np.flatnonzero(batch["is_real_example"]):
+            index = int(batch["example_index"][row])
+            waiting[index] = tf.nest.map_structure(
+                lambda values, row=row: values[row], (outputs, batch)
+            )
+        while turn in waiting:
+            yield waiting.pop(turn)
+            turn += 1
+
+
+def _lengths(features):
+    return tf.reduce_sum(features["input_mask"], axis=1)
+
+
+def _order_by_length(lengths, epochs, batch_size, seed):
+    """int32 [N]: an order of examples whose batches have like lengths.
+
+    Epochs stay one after the other: a window may hold the end of one and the
+    start of the next.
+    """
+    epochs = tf.cast(epochs - epochs[0], tf.int32)
+    longest = tf.reduce_max(lengths)
+    by_length = tf.argsort(epochs * (longest + 1) + lengths, stable=True)
+    batches = tf.reshape(by_length, [-1, batch_size])
+    first = tf.gather(epochs, batches[:, 0])
+    last = tf.gather(epochs, batches[:, -1])
+    # A batch across two epochs stays between those of either.
+    turn = tf.cast(first + last, tf.float32)
+    chance = tf.random.stateless_uniform(tf.shape(turn), seed=seed)
+    return tf.reshape(tf.gather(batches, tf.argsort(turn + chance)), [-1])
+
+
+def _batches_of(windows, batch_size, drop_remainder):
+    return windows.flat_map(
+        lambda window: tf.data.Dataset.from_tensor_slices(window).batch(
+            batch_size, drop_remainder
+        )
+    )
+
+
+def _cut_to_longest(batch):
+    """Cuts all that is as long as the sequences to the longest of them."""
+    longest = tf.reduce_max(_lengths(batch))
+    rounded = -(-longest // LENGTH_MULTIPLE) * LENGTH_MULTIPLE
+    # A batch of padding examples alone would be cut to nothing.
+    rounded = tf.maximum(rounded, LENGTH_MULTIPLE)
+    full = batch["input_mask"].shape[1:2]
+    return {
+        name: value[:, :rounded] if value.shape[1:2] == full else value
+        for name, value in batch.items()
+    }
+
+
+def _fill_up(batch, batch_size):
+    missing = batch_size - tf.shape(batch["input_mask"])[0]
+
+    def fill(values):
+        paddings = [[0, missing]] + [[0, 0]] * (len(values.shape) - 1)
+        filled = tf.pad(values, paddings)
+        return tf.ensure_shape(filled, [batch_size, *values.shape[1:]])
+
+    return {name: fill(values) for name, values in batch.items()}
