@@ -96,3 +96,18 @@ def test_the_python_example_runs():
     shape = names["outputs"]["sequence_output"].shape
     assert shape == tf.TensorShape([1, 6, 384])
     assert names["report"].missing == []
+
+
+def test_the_preprocessing_example_runs():
+    (example,) = [b for b in blocks("python") if "BertPreprocessor(" in b]
+    folder = shared("checkpoints/uncased_L-6_H-384_A-12_minilm")
+    example = example.replace("uncased_L-12_H-768_A-12", str(folder))
+    lines = example.strip().split("\n")
+    lines[-2:] = [f"found = {lines[-2]}", f"words = {lines[-1]}"]
+    names = {}
+    exec("\n".join(lines), names)
+    assert names["found"] == "Caf\u00e9"
+    assert names["words"].numpy().tolist() == [b"cafe zoe"]
+    assert names["batch"]["segment_ids"].shape == (2, 16)
+    (first, _) = names["dataset"].unbatch()
+    assert first["input_ids"].shape == (16,)
