@@ -12,6 +12,7 @@ loading and saving need no table of names. What training adds:
 import dataclasses
 import os
 import re
+import shutil
 import tempfile
 
 import tensorflow as tf
@@ -20,9 +21,14 @@ from bert_tf import files
 from bert_tf.errors import UserError
 
 ENCODER_SCOPE = "bert/"
+SCRATCH_PREFIX = ".saving-"  # Of folders in which checkpoints are written.
 # What TensorFlow's reader raises for damaged files, each kind its own.
 _READ_ERRORS = (tf.errors.OpError, ValueError, IndexError, RuntimeError)
 _TRAINING_STATE = re.compile(r"(/adam_[mv]|^global_step)$")
+
+
+class DamagedCheckpoint(UserError):
+    """Its files are there, and cannot be read."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +86,7 @@ class Checkpoint:
 
     def _damaged(self, error, name=None):
         which = f" at {name}" if name else ""
-        return UserError(
+        return DamagedCheckpoint(
             f"{self.prefix}: the checkpoint is damaged{which}: "
             f"{files.reason(error)}"
         )
@@ -203,9 +209,11 @@ def write_checkpoint(prefix: str, tensors: dict):
             _save(prefix, tensors)  # Which names the index last, too.
             return
         with tempfile.TemporaryDirectory(
-            dir=folder, prefix=".saving-"
+            dir=folder, prefix=SCRATCH_PREFIX
         ) as scratch:
             _save(os.path.join(scratch, base), tensors)
+            if files.exists(prefix + ".index"):
+                files.remove(prefix + ".index")
             for name in sorted(os.listdir(scratch)):  # data-… before index
                 files.move(
                     os.path.join(scratch, name), os.path.join(folder, name)
@@ -237,12 +245,20 @@ class CheckpointFolder:
         """Prefix of the newest checkpoint; None where there is none yet.
 
         Raises:
+            UserError: see `newest_first`.
+        """
+        return next(iter(self.newest_first()), None)
+
+    def newest_first(self) -> list:
+        """Prefixes of the checkpoints, the newest first.
+
+        Raises:
             UserError: the file `checkpoint` is damaged, or names a checkpoint
                 that is not there. To start anew would overwrite a run.
         """
         path = self._state_file()
         if not files.exists(path):
-            return None
+            return []
         state = tf.train.get_checkpoint_state(self.folder)
         if state is None or not state.model_checkpoint_path:
             raise UserError(f"{path}: names no checkpoint; is it damaged?")
@@ -251,7 +267,21 @@ class CheckpointFolder:
                 f"{path}: names {state.model_checkpoint_path}, which does not "
                 "exist; correct this file, or remove it to start anew"
             )
-        return state.model_checkpoint_path
+        older = [
+            prefix
+            for prefix in reversed(state.all_model_checkpoint_paths)
+            if prefix != state.model_checkpoint_path
+            and files.exists(prefix + ".index")
+        ]
+        return [state.model_checkpoint_path, *older]
+
+    def clean(self):
+        """Removes what a save that was killed left behind."""
+        if files.is_remote(self.folder) or not files.exists(self.folder):
+            return
+        for name in os.listdir(self.folder):
+            if name.startswith(SCRATCH_PREFIX):
+                shutil.rmtree(os.path.join(self.folder, name))
 
     def save(self, tensors: dict, step: int) -> str:
         """Writes `model.ckpt-step`, then names it in the file `checkpoint`."""

@@ -144,13 +144,19 @@ def replacing(path: str):
 
 
 def move(source: str, target: str):
-    """Renames a file over `target`, its bytes on the disk before its name."""
+    """Renames a file over `target`, its bytes on the disk before its name,
+    and the name on the disk before this returns."""
     if is_remote(target):
         _gfile().rename(source, target, overwrite=True)
         return
     with open(source, "rb") as reader:
         os.fsync(reader.fileno())
     os.replace(source, target)
+    folder = os.open(os.path.dirname(target) or ".", os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 @contextlib.contextmanager

@@ -27,7 +27,7 @@ class Task:
     processor: glue.DataProcessor
     metrics: dict[str, Callable] = dataclasses.field(default_factory=dict)
 
-    loss_terms = losses.CLASSIFIER_LOSS
+    loss_terms = staticmethod(losses.classifier_loss)
 
     @property
     def labels(self) -> list:
@@ -51,8 +51,8 @@ class Task:
     features_of_rows = staticmethod(glue.features_of_rows)
     sequence_lengths = staticmethod(glue.sequence_lengths)
 
-    def build_model(self, config: BertConfig) -> BertClassifier:
-        return BertClassifier(config, len(self.labels))
+    def build_model(self, config: BertConfig, dropout_rate: float):
+        return BertClassifier(config, len(self.labels), dropout_rate)
 
     def evaluate(self, rows, batch_size: int):
         """Scores (logits, features) of each example, in the file's order.
@@ -86,6 +86,7 @@ class Task:
             name: metric(label_ids, predictions)
             for name, metric in self.metrics.items()
         }
+        extra["num_labels_predicted"] = len(np.unique(predictions))
         return {k: np.float32(v) for k, v in results.items()}, extra
 
     def probabilities(self, rows):

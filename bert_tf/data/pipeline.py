@@ -68,6 +68,9 @@ def training_batches(
 ) -> tf.data.Dataset:
     """Full batches without end; every epoch has each example once.
 
+    Each example has its place in the file, `example_index`, among its
+    features.
+
     Unlike the original, whose shuffle buffer of 100 hardly mixes a file that
     is sorted by label, up to `SHUFFLE_BUFFER` examples are mixed.
 
@@ -91,6 +94,7 @@ def training_batches(
     window = batch_size * batches_in_window
     first_window, left_out = divmod(first_step, batches_in_window)
     first_epoch, place = divmod(first_window * window, num_examples)
+    examples = examples.enumerate()
     if num_examples <= SHUFFLE_BUFFER:
         examples = examples.cache()
 
@@ -102,7 +106,7 @@ def training_batches(
         )
 
     def convert(index, rows):
-        features = to_features(rows)
+        features = _features(*rows, to_features)
         if fixed_length:
             return features
         places = index * window + tf.range(window, dtype=tf.int64)
@@ -143,7 +147,7 @@ def evaluation_batches(
     window = batch_size * max(1, WINDOW // batch_size)
 
     def convert(index, rows):
-        features = {**to_features(rows), "example_index": index}
+        features = _features(index, rows, to_features)
         if fixed_length:
             return features
         order = tf.argsort(_lengths(features), stable=True)
@@ -179,6 +183,10 @@ def in_file_order(batches):
         while turn in waiting:
             yield waiting.pop(turn)
             turn += 1
+
+
+def _features(index, rows, to_features):
+    return {**to_features(rows), "example_index": index}
 
 
 def _lengths(features):
