@@ -270,6 +270,7 @@ def make_dataset(
         seed=FLAGS.seed,
         first_step=first_step,
         fixed_length=fixed_length,
+        group_by_length=FLAGS.group_by_length,
     )
 
 
