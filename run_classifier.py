@@ -148,7 +148,16 @@ def run_once() -> dict:
     preprocess = BertPreprocessor(
         FLAGS.vocab_file, FLAGS.do_lower_case, FLAGS.max_seq_length
     )
-    job = Job(run, task, tokenizer, preprocess, model, strategy, examples)
+    job = Job(
+        run,
+        task,
+        tokenizer,
+        preprocess,
+        model,
+        strategy,
+        training.Predictor(model, strategy),
+        examples,
+    )
     global_step = checkpoints.Checkpoint(newest).global_step() if newest else 0
     results = {}
     if "train" in modes:
@@ -209,6 +218,7 @@ class Job:
     preprocess: BertPreprocessor
     model: keras.Model
     strategy: tf.distribute.Strategy
+    predictor: training.Predictor
     examples: dict
 
 
@@ -287,6 +297,7 @@ def training_batches(job):
             seed=FLAGS.seed,
             first_step=first_step,
             fixed_length=is_fixed_length(),
+            group_by_length=FLAGS.group_by_length,
         )
 
     return batches
@@ -452,8 +463,7 @@ def class_weights(task, examples):
 
 def score(job, dataset):
     """(results, metrics) of the model as it is, see `Task.evaluate`."""
-    outputs = training.predict(job.model, dataset, job.strategy)
-    rows = pipeline.in_file_order(outputs)
+    rows = pipeline.in_file_order(job.predictor(dataset))
     return job.task.evaluate(rows, FLAGS.eval_batch_size)
 
 
@@ -483,11 +493,9 @@ def predict(job):
     dataset = evaluation_batches(job, "predict")
     log_num_examples("prediction*****", job, "predict")
     start = time.perf_counter()
-    outputs = training.predict(job.model, dataset, job.strategy)
+    rows = pipeline.in_file_order(job.predictor(dataset))
     pairs = zip(
-        job.examples["predict"],
-        job.task.probabilities(pipeline.in_file_order(outputs)),
-        strict=True,
+        job.examples["predict"], job.task.probabilities(rows), strict=True
     )
     names = ("test_results.tsv", "test_predictions.tsv")
     with contextlib.ExitStack() as stack:

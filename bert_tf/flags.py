@@ -80,6 +80,12 @@ def define_text_flags(max_seq_length: int):
         "longest. Always done with --use_tpu.",
     )
     flags.DEFINE_bool(
+        "group_by_length",
+        False,
+        "Train on batches of examples of like length: faster, as little is "
+        "padding. Not where length tells something about the label.",
+    )
+    flags.DEFINE_bool(
         "write_tf_records",
         False,
         "First convert the examples to the original's train.tf_record, "

@@ -505,29 +505,40 @@ def user_errors():
         raise UserError(found[1]) from None
 
 
-def predict(model, dataset: tf.data.Dataset, strategy=None):
-    """Yields (outputs, batch) of NumPy arrays for each batch, in order.
+class Predictor:
+    """Runs a model over batches, on all replicas.
+
+    Its graph is made once, for any number of data sets.
 
     Args:
         model: a Keras model.
-        dataset: batches, dicts of tensors, all of the same size if there are
-            several replicas.
         strategy: as for `Trainer`.
     """
-    strategy = strategy or tf.distribute.get_strategy()
+
+    def __init__(self, model, strategy=None):
+        self.model = model
+        self.strategy = strategy or tf.distribute.get_strategy()
 
     @tf.function(reduce_retracing=True)
-    def predict_step(batch):
-        outputs = strategy.run(
-            lambda part: model(part, training=False), args=(batch,)
+    def predict_step(self, batch):
+        outputs = self.strategy.run(
+            lambda part: self.model(part, training=False), args=(batch,)
         )
         return tf.nest.map_structure(
-            lambda value: strategy.gather(value, axis=0), (outputs, batch)
+            lambda value: self.strategy.gather(value, axis=0),
+            (outputs, batch),
         )
 
-    with user_errors():
-        for batch in distribution.distribute(strategy, dataset):
-            outputs, batch = predict_step(batch)
-            yield tf.nest.map_structure(
-                lambda value: value.numpy(), (outputs, batch)
-            )
+    def __call__(self, dataset: tf.data.Dataset):
+        """Yields (outputs, batch) of NumPy arrays for each batch, in order.
+
+        Args:
+            dataset: batches, dicts of tensors; all of the same size if there
+                are several replicas.
+        """
+        with user_errors():
+            for batch in distribution.distribute(self.strategy, dataset):
+                outputs, batch = self.predict_step(batch)
+                yield tf.nest.map_structure(
+                    lambda value: value.numpy(), (outputs, batch)
+                )

@@ -49,15 +49,15 @@ def small_window(monkeypatch):
     monkeypatch.setattr(pipeline, "WINDOW", 10 * BATCH_SIZE)
 
 
-@pytest.mark.parametrize("fixed_length", [False, True])
+@pytest.mark.parametrize("group_by_length", [False, True])
 @pytest.mark.parametrize("shuffle_buffer", [100, 1000])
 @pytest.mark.parametrize("window", [BATCH_SIZE, 80, 2048])
 def test_each_example_once_an_epoch(
-    monkeypatch, window, shuffle_buffer, fixed_length
+    monkeypatch, window, shuffle_buffer, group_by_length
 ):
     monkeypatch.setattr(pipeline, "WINDOW", window)
     monkeypatch.setattr(pipeline, "SHUFFLE_BUFFER", shuffle_buffer)
-    batches = take(training_batches(fixed_length=fixed_length), 120)
+    batches = take(training_batches(group_by_length=group_by_length), 120)
     # 300 is no multiple of 8: every batch is full all the same.
     assert {len(batch["label_ids"]) for batch in batches} == {BATCH_SIZE}
     order = numbers(batches)
@@ -70,10 +70,14 @@ def test_each_example_once_an_epoch(
     assert len(set(epochs)) == 3
 
 
+@pytest.mark.parametrize("group_by_length", [False, True])
 @pytest.mark.parametrize("first_step", [1, 9, 10, 37, 38, 75, 113])
-def test_a_resumed_run_sees_what_it_would_have(small_window, first_step):
-    expected = take(training_batches(seed=3), first_step + 5)[first_step:]
-    resumed = take(training_batches(seed=3, first_step=first_step), 5)
+def test_a_resumed_run_sees_what_it_would_have(
+    small_window, first_step, group_by_length
+):
+    settings = {"seed": 3, "group_by_length": group_by_length}
+    expected = take(training_batches(**settings), first_step + 5)[first_step:]
+    resumed = take(training_batches(**settings, first_step=first_step), 5)
     for ours, theirs in zip(resumed, expected, strict=True):
         for name, value in theirs.items():
             assert np.array_equal(ours[name], value)
@@ -87,7 +91,7 @@ def test_the_seed_makes_the_order(small_window):
 
 
 def test_batches_have_like_lengths_in_random_order():
-    batches = take(training_batches(), 37)
+    batches = take(training_batches(group_by_length=True), 37)
     for batch in batches:
         longest = batch["input_mask"].sum(axis=1).max()
         width = batch["input_ids"].shape[1]
@@ -96,7 +100,10 @@ def test_batches_have_like_lengths_in_random_order():
     places = sum(batch["input_mask"].size for batch in batches)
     fixed = take(training_batches(fixed_length=True), 37)
     assert {batch["input_ids"].shape for batch in fixed} == {(8, MAX_LENGTH)}
-    assert tokens / places > 0.8 > 0.6 > LENGTHS.mean() / MAX_LENGTH
+    drawn = take(training_batches(), 37)
+    drawn_places = sum(batch["input_mask"].size for batch in drawn)
+    assert tokens / places > 0.8 > 0.6 > tokens / drawn_places
+    assert np.mean([b["input_mask"].size < 8 * MAX_LENGTH for b in drawn]) > 0
     widths = [batch["input_ids"].shape[1] for batch in batches]
     rises = sum(a < b for a, b in itertools.pairwise(widths))
     assert 8 < rises < 28  # Neither rising nor falling.
@@ -107,7 +114,8 @@ def test_every_example_is_as_likely_early(small_window):
     places = np.zeros(NUM_EXAMPLES)
     num_seeds = 40
     for seed in range(num_seeds):
-        order = numbers(take(training_batches(seed=seed), 38))[:NUM_EXAMPLES]
+        batches = training_batches(seed=seed, group_by_length=True)
+        order = numbers(take(batches, 38))[:NUM_EXAMPLES]
         places[order] += np.arange(NUM_EXAMPLES) / num_seeds
     middle = (NUM_EXAMPLES - 1) / 2
     # A mean of 40 places between 0 and 299 has a deviation of 13.7.

@@ -3,8 +3,8 @@
     examples     one dict of scalars each: texts, labels, a record
       cache      in memory, where the shuffle buffer holds them all anyway
       shuffle    each epoch in its own order
-      window     some thousand examples at once: made into numbers, and for
-                 short batches sorted by length
+      window     some thousand examples at once: made into numbers, and if
+                 wanted sorted by length, so that batches are short
       batch      cut to its longest sequence
 
 An example becomes numbers only behind the shuffle buffer, which therefore
@@ -65,6 +65,7 @@ def training_batches(
     seed: int = 0,
     first_step: int = 0,
     fixed_length: bool = False,
+    group_by_length: bool = False,
 ) -> tf.data.Dataset:
     """Full batches without end; every epoch has each example once.
 
@@ -74,9 +75,7 @@ def training_batches(
     Unlike the original, whose shuffle buffer of 100 hardly mixes a file that
     is sorted by label, up to `SHUFFLE_BUFFER` examples are mixed.
 
-    Batches of like lengths need little padding. Within a window of shuffled
-    examples they are sorted by length, and the batches then are put into a
-    random order. The order depends on `seed` alone.
+    The order depends on `seed` alone.
 
     Args:
         examples: a dataset of dicts of scalars, in the order of the file.
@@ -88,7 +87,12 @@ def training_batches(
         first_step: how many batches to leave out at the start, for a training
             that resumes; they are not made.
         fixed_length: leave sequences at the length that `to_features` gives
-            them, for devices that compile for one. Batches then are random.
+            them, for devices that compile for one.
+        group_by_length: make batches of examples of like length, which need
+            little padding: within a window of shuffled examples these are
+            sorted, and the batches then put into a random order. Where length
+            tells something about the label, a batch then tends to have one
+            label, which can spoil a training with a high learning rate.
     """
     batches_in_window = max(1, WINDOW // batch_size)
     window = batch_size * batches_in_window
@@ -107,7 +111,7 @@ def training_batches(
 
     def convert(index, rows):
         features = _features(*rows, to_features)
-        if fixed_length:
+        if not group_by_length:
             return features
         places = index * window + tf.range(window, dtype=tf.int64)
         order = _order_by_length(

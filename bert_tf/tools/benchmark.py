@@ -220,7 +220,8 @@ def benchmark_input():
     )
     # Their start counts apart, not here.
     kept = {
-        "from memory, by length": iter(batches()),
+        "from memory": iter(batches()),
+        "from memory, by length": iter(batches(group_by_length=True)),
         "from memory, full length": iter(batches(fixed_length=True)),
         "from the file": iter(
             pipeline.evaluation_batches(
@@ -234,7 +235,7 @@ def benchmark_input():
         f"{os.cpu_count()} cores."
     )
     print_first_batch(number, rows, to_features)
-    print_padding(kept["from memory, by length"], number)
+    print_padding(kept, number)
     num_batches = max(1, number // FLAGS.batch_size)
     contestants = {
         name: functools.partial(take, iterator, num_batches)
@@ -273,18 +274,15 @@ def print_first_batch(number, rows, to_features):
     )
 
 
-def print_padding(batches, number):
-    tokens, grouped = 0, 0
-    for batch in itertools.islice(batches, number // FLAGS.batch_size):
-        tokens += int(tf.reduce_sum(batch["input_mask"]))
-        grouped += int(tf.size(batch["input_mask"]))
-    fixed = number // FLAGS.batch_size * FLAGS.batch_size
-    fixed *= FLAGS.max_seq_length
-    print(
-        f"\nOf the places in a batch, {tokens / max(1, grouped):.1%} hold "
-        f"tokens; with every sequence padded to --max_seq_length, "
-        f"{tokens / max(1, fixed):.1%}."
-    )
+def print_padding(kept, number):
+    print("\nOf the places in an epoch's batches of training hold tokens:")
+    for name in [name for name in kept if name.startswith("from memory")]:
+        tokens, places = 0, 0
+        batches = itertools.islice(kept[name], number // FLAGS.batch_size)
+        for batch in batches:
+            tokens += int(tf.reduce_sum(batch["input_mask"]))
+            places += int(tf.size(batch["input_mask"]))
+        print(f"    {name}: {tokens / max(1, places):.1%}")
 
 
 def through_records(task, examples):
