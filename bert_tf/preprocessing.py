@@ -36,6 +36,7 @@ from bert_tf.tokenization import MAX_CHARS_PER_WORD, UNKNOWN, FullTokenizer
 
 MIN_SEQ_LENGTH = 3  # [CLS], and [SEP] after each text of a pair.
 MAX_BYTES_PER_CHAR = 4  # In UTF-8.
+MAX_BYTES_PER_TOKEN = 256  # Of tensorflow-text's models.
 TEXTS = tf.TensorSpec([None], tf.string)
 
 
@@ -80,7 +81,8 @@ class BertPreprocessor:
             )
         self.max_seq_length = max_seq_length
         self.length_multiple = length_multiple
-        vocab = FullTokenizer(vocab_file, do_lower_case).vocab
+        tokenizer = FullTokenizer(vocab_file, do_lower_case)
+        vocab = tokenizer.vocab
         self._cls_id, self._sep_id = vocab["[CLS]"], vocab["[SEP]"]
         self._unk_id = vocab[UNKNOWN]
         tables = normalization.load(do_lower_case)
@@ -91,7 +93,7 @@ class BertPreprocessor:
         self._normalizer = tf_text.FastBertNormalizer(
             model_buffer=tf.constant(tables.model)
         )
-        names = _names_for_builder(vocab, tables, vocab_file)
+        names = _names_for_builder(tokenizer, tables, vocab_file)
         self._wordpiece_model = tf.constant(
             _wordpiece_model(names, MAX_CHARS_PER_WORD)
         )
@@ -180,9 +182,14 @@ class BertPreprocessor:
         text = _as_texts(text)
         if text_pair is None:
             return self._tokenize(text), None
-        both = tf.concat([text, _as_texts(text_pair)], axis=0)
-        pieces = self._tokenize(both)
+        text_pair = _as_texts(text_pair)
         num_texts = tf.size(text)
+        tf.debugging.assert_equal(
+            num_texts,
+            tf.size(text_pair),
+            "text and text_pair must have the same number of rows",
+        )
+        pieces = self._tokenize(tf.concat([text, text_pair], axis=0))
         return pieces[:num_texts], pieces[num_texts:]
 
     def pack(self, pieces, pair=None) -> dict:
@@ -432,7 +439,7 @@ def _tokens_by_id(vocab: dict) -> list:
     return tokens
 
 
-def _names_for_builder(vocab: dict, tables, vocab_file: str) -> list:
+def _names_for_builder(tokenizer, tables, vocab_file: str) -> list:
     """The vocabulary as the model's builder wants it: no token twice.
 
     An id gets a name that no text contains where its token is none, because
@@ -440,26 +447,28 @@ def _names_for_builder(vocab: dict, tables, vocab_file: str) -> list:
     can hold its token: the builder understands some of those otherwise.
     """
     nobodys = set(map(chr, normalization.NONCHARACTERS))
-    dropped = {
-        chr(o) for first, last in tables.dropped for o in range(first, last + 1)
-    }
+    words_of = tokenizer.basic_tokenizer.tokenize
     names = []
-    for index, token in enumerate(_tokens_by_id(vocab)):
+    for index, token in enumerate(_tokens_by_id(tokenizer.vocab)):
         if nobodys.intersection(token):
             raise UserError(
                 f"{vocab_file}:{index + 1}: {token!r} has a code point that "
                 "Unicode reserves for programs' own use; here it is used"
             )
+        piece = token.removeprefix("##")
         reachable = token == UNKNOWN or (
-            len(token.split()) == 1
-            and not dropped.intersection(token)
-            and (len(token) == 1 or not _is_split(token.removeprefix("##")))
+            words_of(piece) == [piece]
+            and len(piece) <= MAX_CHARS_PER_WORD
+            # "!" is always a word of its own, so nothing continues with it.
+            and (token == piece or not normalization.is_isolated(piece[0]))
         )
+        if reachable and len(piece.encode("utf-8")) > MAX_BYTES_PER_TOKEN:
+            raise UserError(
+                f"{vocab_file}:{index + 1}: {token[:20]!r}… has "
+                f"{len(piece.encode('utf-8'))} bytes; tensorflow-text takes "
+                f"tokens of {MAX_BYTES_PER_TOKEN} bytes at most"
+            )
         name = token.translate(tables.alias_of)
         names.append(name if reachable else f"{REMOVED}{index}")
     # The builder wants a word among them. This one, too, is in no text.
     return [*names, chr(normalization.NEVER)]
-
-
-def _is_split(token):
-    return any(map(normalization.is_isolated, token))

@@ -261,6 +261,16 @@ def test_an_alias_in_the_vocabulary_is_refused(tmp_path):
         BertPreprocessor(path)
 
 
+def test_long_tokens(tmp_path):
+    """One that no word can hold does no harm; one too long for the op does."""
+    path = write_vocab(tmp_path, ["a", "##a", "a" * 200, "a" * 300])
+    preprocess = BertPreprocessor(path)
+    assert_same(FullTokenizer(path), preprocess, ["a" * n for n in (199, 200)])
+    path = write_vocab(tmp_path, ["é" * 130])
+    with pytest.raises(UserError, match="vocab.txt:5: .* has 260 bytes; "):
+        BertPreprocessor(path, do_lower_case=False)
+
+
 # -- Offsets. ----------------------------------------------------------------
 
 
@@ -392,6 +402,8 @@ def test_length_is_static_or_that_of_the_longest(tmp_path):
     assert cut(tf.constant([], tf.string))["input_ids"].shape == (0, 8)
     with pytest.raises(ValueError, match="at least 3"):
         BertPreprocessor(path, max_seq_length=2)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="same number"):
+        fixed(["a"], ["a", "a"])
     with pytest.raises(ValueError, match=r"shape \[B\]"):
         fixed.tokenize("a text, not a list")
 
