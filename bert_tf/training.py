@@ -67,6 +67,27 @@ def _state(name, value, dtype=tf.int64):
     )
 
 
+def gradient_norm(gradients, squares, sliced):
+    """The norm of all gradients together, as the original counts it.
+
+    The gradient of a looked-up embedding comes as slices, one for each
+    occurrence of a word, and `tf.clip_by_global_norm`, which the original
+    calls, squares each slice by itself. The sum over a word's occurrences,
+    which is what the update uses, has another norm. In pretraining the output
+    layer shares the table, its gradient is dense, and both are the same.
+
+    Args:
+        gradients: dense tensors.
+        squares: [number of gradients], the sum of the squares of the slices.
+        sliced: indices of the gradients that came as slices.
+    """
+    total = [
+        squares[index] if index in sliced else tf.reduce_sum(tf.square(g))
+        for index, g in enumerate(gradients)
+    ]
+    return tf.sqrt(tf.add_n(total))
+
+
 class LossScale:
     """The factor that keeps float16 gradients from vanishing.
 
@@ -167,7 +188,8 @@ class Trainer:
 
         # From here on every replica computes the same numbers.
         gradients = [gradient / scale for gradient in gradients]
-        norm = self._gradient_norm(gradients, squares / tf.square(scale))
+        squares = squares / tf.square(scale)
+        norm = gradient_norm(gradients, squares, self._sliced)
         learning_rate = tf.cast(self.schedule(step), norm.dtype)
         factor = clip_factor(norm, self.clip_norm)
 
@@ -227,7 +249,7 @@ class Trainer:
         Returns:
             [loss, squares, *gradients]: the part's share of the loss; for
             each variable whose gradient comes as slices the sum of their
-            squares, and 0 for the others (see `_gradient_norm`); and the
+            squares, and 0 for the others (see `gradient_norm`); and the
             gradients, dense. All of them add over parts. Gradients are
             multiplied by `scale`.
         """
@@ -259,24 +281,6 @@ class Trainer:
             for index, gradient in enumerate(gradients)
         ]
         return [loss, tf.stack(squares), *map(tf.convert_to_tensor, gradients)]
-
-    def _gradient_norm(self, gradients, squares):
-        """The norm of all gradients together, as the original counts it.
-
-        The gradient of a looked-up embedding comes as slices, one for each
-        occurrence of a word, and `tf.clip_by_global_norm`, which the original
-        calls, squares each slice by itself. The sum over a word's
-        occurrences, which is what the update uses, has another norm. In
-        pretraining the output layer shares the table, its gradient is dense,
-        and both are the same.
-        """
-        total = [
-            squares[index]
-            if index in self._sliced
-            else tf.reduce_sum(tf.square(gradient))
-            for index, gradient in enumerate(gradients)
-        ]
-        return tf.sqrt(tf.add_n(total))
 
     def _dropout_seed(self, step):
         seed = tf.constant([self.seed, 0], tf.int32)

@@ -108,9 +108,9 @@ def test_clip_factor_leaves_short_gradients_alone():
 
 def test_norm_counts_slices_as_the_original():
     gradients = [tf.constant([3.0, 0.0]), tf.constant([4.0])]
-    assert float(training.gradient_norm(gradients, {})) == 5.0
-    squares = {0: tf.constant(9.0 + 11.0)}
-    assert float(training.gradient_norm(gradients, squares)) == 6.0
+    squares = tf.constant([9.0 + 11.0, 0.0])
+    assert float(training.gradient_norm(gradients, squares, ())) == 5.0
+    assert float(training.gradient_norm(gradients, squares, {0})) == 6.0
 
 
 def test_fit_makes_the_same_update():
