@@ -130,6 +130,15 @@ def is_chief(strategy) -> bool:
     )
 
 
+def num_processes(strategy) -> int:
+    """How many processes train together."""
+    resolver = strategy.cluster_resolver
+    if resolver is None or not resolver.task_type:
+        return 1
+    jobs = resolver.cluster_spec().as_dict()
+    return sum(len(jobs.get(job, ())) for job in ("chief", "worker"))
+
+
 def check_divisible(strategy, flag: str, batch_size: int, num_parts: int = 1):
     """Raises UserError unless a global batch parts evenly.
 

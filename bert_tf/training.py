@@ -30,6 +30,9 @@ from bert_tf.optimization import clip_factor
 CLIP_NORM = 1.0  # The original's.
 # How long the loop may stay inside TensorFlow before it reports, in seconds.
 SECONDS_PER_LOOP = 0.5
+# Several processes must agree on the number of steps without talking: their
+# reductions find each other by the iteration of the loop, and wait for ever.
+STEPS_PER_LOOP_OF_SEVERAL = 10
 # Keras' policy of each --precision: what layers compute in. Variables,
 # moments, losses and gradients are float32 in all of them.
 POLICIES = {
@@ -466,6 +469,8 @@ def train(
                 saved = f", saved at step {saved_step}" if save else ""
                 raise Interrupted(f"stopped by {stop.received}{saved}")
             wanted = int(logs["steps"] * SECONDS_PER_LOOP / logs["seconds"])
+            if distribution.num_processes(trainer.strategy) > 1:
+                wanted = STEPS_PER_LOOP_OF_SEVERAL
             wanted = min(max(wanted, 1), max_steps_per_loop)
     return step
 
