@@ -24,6 +24,7 @@ from tensorflow_text.core.pybinds import (
 )
 
 from bert_tf import normalization
+from bert_tf.data.features import MIN_SEQ_LENGTH
 from bert_tf.errors import UserError
 from bert_tf.normalization import regex_class
 from bert_tf.text_context import (
@@ -34,7 +35,6 @@ from bert_tf.text_context import (
 )
 from bert_tf.tokenization import MAX_CHARS_PER_WORD, UNKNOWN, FullTokenizer
 
-MIN_SEQ_LENGTH = 3  # [CLS], and [SEP] after each text of a pair.
 MAX_BYTES_PER_CHAR = 4  # In UTF-8.
 MAX_BYTES_PER_TOKEN = 256  # Of tensorflow-text's models.
 TEXTS = tf.TensorSpec([None], tf.string)
