@@ -18,6 +18,7 @@ import dataclasses
 import functools
 import itertools
 import json
+import math
 import os
 import time
 
@@ -99,15 +100,6 @@ flags.adopt_module_key_flags(shared_flags)
 
 def main():
     use_demo_if_nothing_is_given()
-    if FLAGS.num_seeds == 1:
-        run_once()
-    else:
-        run_seeds()
-
-
-def run_once() -> dict:
-    """One run of the modes that the flags ask for; returns its results."""
-    # 1. What is asked for, what the model is, and how it reads text.
     modes = [mode for mode in MODES if FLAGS[f"do_{mode}"].value]
     if not modes:
         raise UserError(
@@ -116,9 +108,19 @@ def run_once() -> dict:
     shared_flags.require(
         "task_name", "data_dir", "vocab_file", "bert_config_file", "output_dir"
     )
+    strategy = engine.set_up()
+    if FLAGS.num_seeds == 1:
+        run_once(modes, strategy)
+    else:
+        run_seeds(modes, strategy)
+
+
+def run_once(modes, strategy) -> dict:
+    """One run of the modes that are asked for; returns its results."""
+    # 1. What the model is, and how it reads text.
     task = get_task(FLAGS.task_name)
     config, tokenizer = shared_flags.read_model_files()
-    strategy = engine.set_up()
+    training.set_seed(FLAGS.seed)
     run = RunFolder(
         FLAGS.output_dir,
         task.name,
@@ -130,6 +132,7 @@ def run_once() -> dict:
     #    anything is written.
     shared_flags.require_existing("data_dir", folder=True)
     sets = set(modes) | ({"eval"} if FLAGS.eval_steps else set())
+    engine.check_evaluation_flags(task.metric_names)
     examples = {
         mode: glue.Examples(task.processor, FLAGS.data_dir, MODES[mode])
         for mode in sets
@@ -137,11 +140,13 @@ def run_once() -> dict:
     num_train_steps = count_train_steps(examples.get("train", []))
 
     # 3. The model under the strategy, with its pretrained weights.
+    existing = engine.existing_checkpoints()
     with strategy.scope():
         model = task.build_model(config, FLAGS.classifier_dropout)
     engine.prepare(model)
-    newest = engine.existing_checkpoint()
-    engine.load_weights(model, newest, training_follows="train" in modes)
+    existing = engine.load_weights(
+        model, existing, training_follows="train" in modes
+    )
     run.open()
 
     # 4. Train, evaluate, predict.
@@ -158,12 +163,13 @@ def run_once() -> dict:
         training.Predictor(model, strategy),
         examples,
     )
-    global_step = checkpoints.Checkpoint(newest).global_step() if newest else 0
+    global_step = 0
+    if existing:
+        global_step = checkpoints.Checkpoint(existing[0]).global_step()
     results = {}
     if "train" in modes:
-        global_step = train(job, config, num_train_steps)
-    if FLAGS.eval_steps:
-        global_step = engine.load_best(model, run) or global_step
+        global_step = train(job, config, existing, num_train_steps)
+    global_step = engine.load_best(model, run) or global_step
     if "eval" in modes:
         results = evaluate(job, global_step)
     if "predict" in modes:
@@ -171,15 +177,14 @@ def run_once() -> dict:
     return results
 
 
-def run_seeds():
+def run_seeds(modes, strategy):
     """Runs with several seeds; tells how much the results vary.
 
     Fine-tuning a large model on few examples sometimes collapses: it answers
     the same for all examples. Such runs are counted.
     """
     first_seed, folder = FLAGS.seed, FLAGS.output_dir
-    shared_flags.require("output_dir")
-    if not FLAGS.do_eval:
+    if "eval" not in modes:
         raise UserError(f"--num_seeds={FLAGS.num_seeds} needs --do_eval")
     by_seed = {}
     try:
@@ -187,7 +192,7 @@ def run_seeds():
             logging.info("***** Seed %d *****", seed)
             FLAGS.seed = seed
             FLAGS.output_dir = os.path.join(folder, f"seed-{seed}")
-            by_seed[seed] = run_once()
+            by_seed[seed] = run_once(modes, strategy)
             keras.backend.clear_session()
     finally:
         FLAGS.seed, FLAGS.output_dir = first_seed, folder
@@ -388,7 +393,7 @@ def log_num_examples(what, job, mode):
     logging.info("  Batch size = %d", FLAGS[f"{mode}_batch_size"].value)
 
 
-def train(job, config, num_train_steps):
+def train(job, config, existing, num_train_steps):
     """Trains up to `num_train_steps`; returns the step it ends at."""
     examples = job.examples["train"]
     weights = class_weights(job.task, examples)
@@ -415,6 +420,7 @@ def train(job, config, num_train_steps):
     return engine.train(
         job.run,
         trainer,
+        existing,
         batches,
         num_train_steps,
         evaluate_dev,
@@ -446,7 +452,8 @@ def class_weights(task, examples):
             weights = [float(part) for part in text.split(",")]
         except ValueError:
             weights = []
-        if len(weights) != len(task.labels) or min(weights) < 0:
+        usable = all(map(math.isfinite, weights)) and max(weights, default=0)
+        if len(weights) != len(task.labels) or min(weights) < 0 or not usable:
             raise UserError(
                 f"--class_weights={text}: give `balanced`, or a number for "
                 f"each of the labels {', '.join(task.labels)}"

@@ -16,6 +16,7 @@ import shutil
 import tempfile
 
 import tensorflow as tf
+from absl import logging
 
 from bert_tf import files
 from bert_tf.errors import UserError
@@ -158,6 +159,33 @@ def load_weights(model, prefix: str) -> LoadReport:
     return LoadReport(loaded, missing, unexpected)
 
 
+def read_newest(prefixes: list, read) -> list:
+    """Calls `read(prefix)` on the newest checkpoint that can be read.
+
+    A damaged one is named in a warning, and the one before it is tried.
+
+    Args:
+        prefixes: of checkpoints, the newest first.
+        read: function(prefix).
+
+    Returns:
+        The prefix that was read, and those behind it.
+
+    Raises:
+        UserError: of `read`, for the last one.
+    """
+    for index, prefix in enumerate(prefixes):
+        try:
+            read(prefix)
+        except DamagedCheckpoint as error:
+            if prefix == prefixes[-1]:
+                raise
+            logging.warning("%s; trying the one before", error)
+        else:
+            return prefixes[index:]
+    return []
+
+
 def read_matching(checkpoint: Checkpoint, shapes: dict) -> dict:
     """Reads the variables of `shapes`, {name: shape}, and all or none.
 
@@ -250,11 +278,11 @@ class CheckpointFolder:
         return next(iter(self.newest_first()), None)
 
     def newest_first(self) -> list:
-        """Prefixes of the checkpoints, the newest first.
+        """Prefixes of the checkpoints that are there, the newest first.
 
         Raises:
-            UserError: the file `checkpoint` is damaged, or names a checkpoint
-                that is not there. To start anew would overwrite a run.
+            UserError: the file `checkpoint` is damaged, or none that it names
+                is there. To start anew would overwrite a run.
         """
         path = self._state_file()
         if not files.exists(path):
@@ -262,18 +290,21 @@ class CheckpointFolder:
         state = tf.train.get_checkpoint_state(self.folder)
         if state is None or not state.model_checkpoint_path:
             raise UserError(f"{path}: names no checkpoint; is it damaged?")
-        if not files.exists(state.model_checkpoint_path + ".index"):
-            raise UserError(
-                f"{path}: names {state.model_checkpoint_path}, which does not "
-                "exist; correct this file, or remove it to start anew"
-            )
-        older = [
+        newest = state.model_checkpoint_path
+        listed = [newest, *reversed(state.all_model_checkpoint_paths)]
+        found = [
             prefix
-            for prefix in reversed(state.all_model_checkpoint_paths)
-            if prefix != state.model_checkpoint_path
-            and files.exists(prefix + ".index")
+            for prefix in dict.fromkeys(listed)
+            if files.exists(prefix + ".index")
         ]
-        return [state.model_checkpoint_path, *older]
+        if not found:
+            raise UserError(
+                f"{path}: names {newest}, which does not exist; correct this "
+                "file, or remove it to start anew"
+            )
+        if newest not in found:
+            logging.warning("%s: names %s, which does not exist", path, newest)
+        return found
 
     def clean(self):
         """Removes what a save that was killed left behind."""

@@ -139,6 +139,13 @@ def num_processes(strategy) -> int:
     return sum(len(jobs.get(job, ())) for job in ("chief", "worker"))
 
 
+def wait_for_all(strategy):
+    """Returns when all processes have come here."""
+    if num_processes(strategy) > 1:
+        one_each = strategy.run(lambda: tf.constant(1.0))
+        strategy.reduce("SUM", one_each, axis=None)
+
+
 def check_divisible(strategy, flag: str, batch_size: int, num_parts: int = 1):
     """Raises UserError unless a global batch parts evenly.
 

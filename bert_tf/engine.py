@@ -4,8 +4,6 @@ The programs differ in examples, heads and losses. Devices, precision, the
 optimizer, checkpoints and what a person sees are the same, and here.
 """
 
-import functools
-import math
 import os
 import shlex
 import sys
@@ -50,7 +48,7 @@ TRAINING_FLAGS = (
 
 
 def set_up() -> tf.distribute.Strategy:
-    """Devices, precision and seed; before TensorFlow does anything else.
+    """Devices and precision; before TensorFlow does anything else.
 
     Raises:
         UserError: a device is not there, or a batch size does not divide.
@@ -75,72 +73,92 @@ def set_up() -> tf.distribute.Strategy:
     keras.config.set_dtype_policy(training.POLICIES[FLAGS.precision])
     if FLAGS.deterministic:
         tf.config.experimental.enable_op_determinism()
-    training.set_seed(FLAGS.seed)
     if strategy.num_replicas_in_sync > 1:
         logging.info("%d replicas", strategy.num_replicas_in_sync)
     return strategy
 
 
-def existing_checkpoint() -> str | None:
-    """The newest checkpoint of --output_dir, as far as --resume allows it.
+def existing_checkpoints() -> list:
+    """The checkpoints of --output_dir, the newest first.
+
+    Look for them before the model is made: processes that train together wait
+    for each other there, so that none sees what another one writes later.
 
     Raises:
-        UserError: there is one and --resume=never, or none and --resume=must.
+        UserError: there are some and --resume=never, or none and
+            --resume=must.
     """
-    newest = checkpoints.CheckpointFolder(FLAGS.output_dir).latest()
-    if newest and FLAGS.resume == "never":
+    found = checkpoints.CheckpointFolder(FLAGS.output_dir).newest_first()
+    if found and FLAGS.resume == "never":
         raise UserError(
             f"--resume=never, but --output_dir={FLAGS.output_dir} has "
-            f"{os.path.basename(newest)}: name another folder"
+            f"{os.path.basename(found[0])}: name another folder"
         )
-    if not newest and FLAGS.resume == "must":
+    if not found and FLAGS.resume == "must":
         raise UserError(
             f"--resume=must, but --output_dir={FLAGS.output_dir} has no "
             "checkpoint"
         )
-    return newest
+    return found
 
 
-def load_weights(model, newest, training_follows):
+def load_weights(model, existing, training_follows) -> list:
     """Initial weights: --init_checkpoint, or the run's newest checkpoint.
 
     A training that resumes reads the latter again, with the optimizer's state;
     here it is read so that errors come before anything is written.
+
+    Args:
+        model: whose variables are read.
+        existing: of `existing_checkpoints`.
+        training_follows: whether random weights will do.
+
+    Returns:
+        What is left of `existing`, without those that cannot be read.
     """
-    if newest and FLAGS.init_checkpoint:
+    if existing and FLAGS.init_checkpoint:
         logging.warning(
             "--output_dir has %s: --init_checkpoint=%s is not used",
-            newest,
+            existing[0],
             FLAGS.init_checkpoint,
         )
     source = (
         f"--output_dir={FLAGS.output_dir}"
-        if newest
+        if existing
         else f"--init_checkpoint={FLAGS.init_checkpoint}"
     )
-    prefix = newest or FLAGS.init_checkpoint
-    if not prefix and not training_follows:
+    prefixes = existing or [p for p in (FLAGS.init_checkpoint,) if p]
+    if not prefixes and not training_follows:
         raise UserError(
             f"--output_dir={FLAGS.output_dir}: no checkpoint here to evaluate "
             "or predict with; give --init_checkpoint or --do_train"
         )
-    if not prefix:
+    if not prefixes:
         log_variables(model, checkpoints.LoadReport([], [], []))
         logging.warning(
             "No --init_checkpoint: training starts from random weights"
         )
-        return
+        return []
+    reports = []
     try:
-        report = checkpoints.load_weights(model, prefix)
+        readable = checkpoints.read_newest(
+            # An older one is a place to train from, not a result.
+            prefixes if training_follows else prefixes[:1],
+            lambda prefix: reports.append(
+                checkpoints.load_weights(model, prefix)
+            ),
+        )
     except UserError as error:
         raise UserError(f"{source}: {error}") from None
+    (report,) = reports
     log_variables(model, report)
     if report.missing and not training_follows:
         raise UserError(
-            f"{source}: {prefix} has no {', '.join(report.missing)}: it was "
-            "not fine-tuned for a task; give --do_train, or a checkpoint of "
-            "such a run"
+            f"{source}: {readable[0]} has no {', '.join(report.missing)}: it "
+            "was not fine-tuned for a task; give --do_train, or a checkpoint "
+            "of such a run"
         )
+    return readable if existing else []
 
 
 def log_variables(model, report):
@@ -236,39 +254,101 @@ def make_trainer(model, strategy, loss_terms, num_train_steps, config):
         )
 
 
-class BestCheckpoint:
-    """Keeps the weights of the best evaluation in --output_dir/best."""
+def is_better(value: float, other: float, metric: str) -> bool:
+    """Of a loss the lower one is, of any other metric the higher."""
+    return value < other if metric.endswith("loss") else value > other
 
-    def __init__(self, model, metric: str, folder: str, best=None):
-        self.model = model
+
+class DevScores(keras.callbacks.Callback):
+    """Follows --metric_for_best over the evaluations while training.
+
+    It keeps the weights of the best one in --output_dir/best, and ends
+    training when there was no better one for --early_stopping_patience.
+
+    Args:
+        history: list of {"step": …, metric: …}, one for each evaluation so
+            far, which a run that resumes brings along.
+        metric: --metric_for_best.
+        patience: --early_stopping_patience; 0 for ever.
+        folder: of the best checkpoint.
+        record: function(history), called after each evaluation.
+        writes: whether this process writes files.
+    """
+
+    def __init__(self, history, metric, patience, folder, record, writes):
+        super().__init__()
+        self.history = list(history)
         self.metric = metric
-        self.sign = -1 if metric.endswith("loss") else 1
+        self.patience = patience
         self.saver = checkpoints.CheckpointFolder(folder, max_to_keep=1)
-        self.best = -math.inf if best is None else self.sign * best
+        self.record = record
+        self.writes = writes
 
-    def update(self, step: int, metrics: dict) -> bool:
-        """Saves the weights if they are the best so far."""
-        if self.metric not in metrics:
-            raise UserError(
-                f"--metric_for_best={self.metric}: the evaluation reports "
-                f"{', '.join(sorted(metrics))}"
-            )
-        value = self.sign * metrics[self.metric]
-        if not value > self.best:
+    def best(self) -> dict | None:
+        """The first of the best evaluations."""
+        best = None
+        for scores in self.history:
+            if best is None or is_better(
+                scores[self.metric], best[self.metric], self.metric
+            ):
+                best = scores
+        return best
+
+    def is_exhausted(self) -> bool:
+        if not self.patience or not self.history:
             return False
-        self.best = value
-        weights = {v.path: v.value for v in checkpoints.weights_of(self.model)}
-        weights["global_step"] = tf.constant(step, tf.int64)
-        self.saver.save(weights, step)
-        return True
+        since = len(self.history) - 1 - self.history.index(self.best())
+        return since >= self.patience
+
+    def on_epoch_end(self, step, logs):
+        shown = ", ".join(f"{k} = {v:.4g}" for k, v in sorted(logs.items()))
+        logging.info("step %d: %s", step, shown)
+        numbers = {name: float(value) for name, value in logs.items()}
+        self.history.append({"step": step, **numbers})
+        if self.writes and self.best() is self.history[-1]:
+            weights = checkpoints.weights_of(self.model)
+            tensors = {v.path: v.value for v in weights}
+            tensors["global_step"] = tf.constant(step, tf.int64)
+            self.saver.save(tensors, step)
+        self.record(self.history)
+        if self.is_exhausted():
+            self.model.stop_training = True
+
+    def describe(self) -> str:
+        best = self.best()
+        return (
+            f"{self.metric} was no better than {best[self.metric]:.4g}, of "
+            f"step {best['step']}, in {self.patience} evaluations"
+        )
 
 
-def train(run, trainer, batches, num_train_steps, evaluate=None, **record):
+def check_evaluation_flags(metric_names):
+    """Raises UserError for an unknown --metric_for_best, and the like.
+
+    Args:
+        metric_names: what evaluations report.
+    """
+    if FLAGS.metric_for_best not in metric_names:
+        raise UserError(
+            f"--metric_for_best={FLAGS.metric_for_best}: the evaluation "
+            f"reports {', '.join(sorted(metric_names))}"
+        )
+    if FLAGS.early_stopping_patience and not FLAGS.eval_steps:
+        raise UserError(
+            f"--early_stopping_patience={FLAGS.early_stopping_patience} needs "
+            "--eval_steps: how often to evaluate"
+        )
+
+
+def train(
+    run, trainer, existing, batches, num_train_steps, evaluate=None, **record
+):
     """Trains as the flags say; returns the step it ends at.
 
     Args:
         run: the `RunFolder`.
         trainer: of `make_trainer`.
+        existing: the run's checkpoints, of `load_weights`.
         batches: function(first step) -> dataset.
         num_train_steps: see `training.train`.
         evaluate: function() -> {name: number}, of --eval_steps.
@@ -278,48 +358,53 @@ def train(run, trainer, batches, num_train_steps, evaluate=None, **record):
     saver = checkpoints.CheckpointFolder(run.path, FLAGS.keep_checkpoints)
     if is_chief:
         saver.clean()
-    step = resume(run, trainer, saver)
+    step = resume(trainer, existing)
+    if existing:
+        name_changed_flags(run)
     if step >= num_train_steps:
         logging.info(
             "Skipping training since max_steps has already saved: %s is at "
             "step %d of %d",
-            saver.latest(),
+            existing[0],
             step,
             num_train_steps,
         )
         return step
-    record_train = functools.partial(
-        run.record_mode,
-        "train",
-        shared_flags.values(),
-        num_train_steps=num_train_steps,
-        **record,
-    )
-    best_before = run.earlier("train").get("best") if step else None
-    record_train(seconds=None, best=best_before)  # Not done yet.
-    best = BestCheckpoint(
-        trainer.model,
+
+    def record_train(evaluations, seconds=None):  # None: not done yet.
+        run.record_mode(
+            "train",
+            shared_flags.values(),
+            num_train_steps=num_train_steps,
+            seconds=seconds,
+            resumed_at_step=step,
+            evaluations=evaluations,
+            **record,
+        )
+
+    earlier = run.earlier("train").get("evaluations", [])
+    dev_scores = DevScores(
+        [scores for scores in earlier if scores["step"] <= step],
         FLAGS.metric_for_best,
+        FLAGS.early_stopping_patience,
         run.file("best"),
-        best_before and best_before["value"],
+        record_train,
+        writes=is_chief,
     )
-
-    def evaluate_and_keep(step):
-        nonlocal best_before
-        metrics = evaluate()
-        shown = ", ".join(f"{k} = {v:.4g}" for k, v in sorted(metrics.items()))
-        logging.info("step %d: %s", step, shown)
-        if is_chief and best.update(step, metrics):
-            value = float(metrics[FLAGS.metric_for_best])
-            best_before = {"step": step, "value": value}
-            record_train(seconds=None, best=best_before)
-        return metrics
-
+    if dev_scores.is_exhausted():
+        logging.info(
+            "Skipping training, which was stopped early at step %d of %d: %s",
+            step,
+            num_train_steps,
+            dev_scores.describe(),
+        )
+        return step
+    record_train(dev_scores.history)
     callbacks = [Progress(FLAGS.train_batch_size)]
     if is_chief:
         callbacks.append(TensorBoard(run.path, FLAGS.train_batch_size))
-    if FLAGS.early_stopping_patience:
-        callbacks.append(early_stopping())
+    if FLAGS.eval_steps:
+        callbacks.append(dev_scores)
     start = time.perf_counter()
     try:
         end = training.train(
@@ -328,7 +413,7 @@ def train(run, trainer, batches, num_train_steps, evaluate=None, **record):
             num_train_steps,
             save=saver.save if is_chief else None,
             save_checkpoints_steps=FLAGS.save_checkpoints_steps,
-            evaluate=evaluate_and_keep if FLAGS.eval_steps else None,
+            evaluate=evaluate if FLAGS.eval_steps else None,
             eval_steps=FLAGS.eval_steps,
             max_steps_per_loop=FLAGS.iterations_per_loop,
             callbacks=callbacks,
@@ -336,52 +421,33 @@ def train(run, trainer, batches, num_train_steps, evaluate=None, **record):
     except training.Interrupted as error:
         command = shlex.join([os.path.basename(sys.executable), *sys.argv])
         raise training.Interrupted(f"{error}; go on with: {command}") from None
+    distribution.wait_for_all(trainer.strategy)  # Files are there for all.
     if end < num_train_steps:
         logging.info(
-            "Stopped at step %d: %s was no better for %d evaluations",
+            "Stopped early at step %d of %d: %s",
             end,
-            FLAGS.metric_for_best,
-            FLAGS.early_stopping_patience,
+            num_train_steps,
+            dev_scores.describe(),
         )
-    record_train(
-        seconds=time.perf_counter() - start,
-        resumed_at_step=step,
-        best=best_before,
-    )
+    record_train(dev_scores.history, time.perf_counter() - start)
     return end
 
 
-def early_stopping():
-    return keras.callbacks.EarlyStopping(
-        FLAGS.metric_for_best,
-        patience=FLAGS.early_stopping_patience,
-        mode="min" if FLAGS.metric_for_best.endswith("loss") else "max",
-    )
-
-
-def resume(run, trainer, saver) -> int:
+def resume(trainer, existing) -> int:
     """Restores the newest checkpoint that can be read; returns its step."""
-    step, damaged = 0, []
-    for prefix in saver.newest_first():
-        try:
-            step = trainer.restore(prefix)
-        except checkpoints.DamagedCheckpoint as error:
-            logging.warning("%s; trying the one before", error)
-            damaged.append(error)
-            continue
-        except UserError as error:
-            raise UserError(
-                f"--output_dir={FLAGS.output_dir}: cannot resume: {error}"
-            ) from None
-        logging.info("Resuming from %s", prefix)
-        name_changed_flags(run)
-        return step
-    if damaged:
-        raise UserError(f"--output_dir={FLAGS.output_dir}: {damaged[0]}")
-    return step
+    try:
+        readable = checkpoints.read_newest(existing, trainer.restore)
+    except UserError as error:
+        raise UserError(
+            f"--output_dir={FLAGS.output_dir}: cannot resume: {error}"
+        ) from None
+    if readable:
+        logging.info("Resuming from %s", readable[0])
+    return trainer.restored_step or 0
 
 
 def name_changed_flags(run):
+    """Warns of flags that a run had otherwise before it was stopped."""
     before, now = run.earlier("train").get("flags", {}), shared_flags.values()
     for name in TRAINING_FLAGS:
         if name in before and before[name] != now.get(name):

@@ -94,30 +94,31 @@ class TensorBoard(keras.callbacks.Callback):
     def __init__(self, folder: str, batch_size: int):
         super().__init__()
         self.batch_size = batch_size
-        self.training = tf.summary.create_file_writer(folder)
-        self.evaluation = tf.summary.create_file_writer(
-            os.path.join(folder, "eval")
-        )
+        self.folder = folder
+        self.writers = {}
 
     def on_train_batch_end(self, step, logs):
         names = ("loss", "learning_rate", "gradient_norm")
         scalars = {name: logs[name] for name in names}
         examples = self.batch_size * logs["steps"]
         scalars["examples_per_second"] = examples / logs["seconds"]
-        self._write(self.training, step, scalars)
+        self._write("", step, scalars)
 
     def on_epoch_end(self, step, logs):
-        self._write(self.evaluation, step, logs)
+        self._write("eval", step, logs)
 
     def on_train_end(self, logs=None):
-        self.training.close()
-        self.evaluation.close()
+        for writer in self.writers.values():
+            writer.close()
 
-    @staticmethod
-    def _write(writer, step, scalars):
+    def _write(self, subfolder, step, scalars):
+        if subfolder not in self.writers:
+            self.writers[subfolder] = tf.summary.create_file_writer(
+                os.path.join(self.folder, subfolder)
+            )
         # As tf.summary.scalar does, which needs TensorBoard to be installed.
         metadata = tf.compat.v1.SummaryMetadata()
         metadata.plugin_data.plugin_name = "scalars"
-        with writer.as_default():
+        with self.writers[subfolder].as_default():
             for name, value in scalars.items():
                 tf.summary.write(name, np.float32(value), step, metadata)

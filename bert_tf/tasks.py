@@ -11,6 +11,9 @@ from bert_tf.data import glue
 from bert_tf.errors import UserError
 from bert_tf.heads import BertClassifier
 
+# What every task reports, the keys of the original's eval_results.txt.
+RESULTS = ("eval_accuracy", "eval_loss", "loss")
+
 
 @dataclasses.dataclass(frozen=True)
 class Task:
@@ -32,6 +35,11 @@ class Task:
     @property
     def labels(self) -> list:
         return self.processor.get_labels()
+
+    @property
+    def metric_names(self) -> set:
+        """What `evaluate` reports."""
+        return {*RESULTS, *self.metrics, "num_labels_predicted"}
 
     def feature_specs(self, max_seq_length: int) -> list:
         return glue.classification_specs(max_seq_length)

@@ -168,14 +168,20 @@ class Trainer:
         self.loss_scale = loss_scale
         optimizer.build(self.variables)
         self.global_step = _state("global_step", 0)
+        self.restored_step = None  # Of the checkpoint that was restored.
         self._sliced = frozenset()  # See `forward_backward`.
         if jit_compile:
             self.forward_backward = tf.function(
                 self.forward_backward, jit_compile=True
             )
 
-    def replica_step(self, batch):
-        """One step in one replica; returns the metrics of the global batch."""
+    def replica_step(self, batch, wish):
+        """One step in one replica; returns the metrics of the global batch.
+
+        Args:
+            batch: this replica's share of it.
+            wish: float scalar, not 0 where this process was asked to stop.
+        """
         context = tf.distribute.get_replica_context()
         step = tf.identity(self.global_step)
         denominators = context.all_reduce(
@@ -187,7 +193,9 @@ class Trainer:
         sums = self._sum_over_micro_batches(
             batch, self._dropout_seed(step), denominators, scale
         )
-        loss, squares, *gradients = context.all_reduce("SUM", sums)
+        wishes, loss, squares, *gradients = context.all_reduce(
+            "SUM", [tf.identity(wish), *sums]
+        )
 
         # From here on every replica computes the same numbers.
         gradients = [gradient / scale for gradient in gradients]
@@ -216,6 +224,7 @@ class Trainer:
             "loss": loss,
             "gradient_norm": norm,
             "learning_rate": learning_rate,
+            "wishes": wishes,
         }
 
     def _sum_over_micro_batches(self, batch, seed, denominators, scale):
@@ -259,7 +268,10 @@ class Trainer:
         with tf.GradientTape() as tape:
             outputs = self.model(batch, training=True, seed=seed)
             shares = [
-                term.numerator(outputs, batch) / denominator
+                # Where nothing in the batch counts, so does the batch.
+                tf.math.divide_no_nan(
+                    term.numerator(outputs, batch), denominator
+                )
                 for term, denominator in zip(
                     self.loss_terms, denominators, strict=True
                 )
@@ -290,20 +302,26 @@ class Trainer:
         return layers.fold_in(layers.fold_in(seed, step), _replica_id())
 
     @tf.function(reduce_retracing=True)
-    def train_steps(self, iterator, num_steps):
+    def train_steps(self, iterator, num_steps, wish):
         """Runs `num_steps` (int32 tensor) steps without leaving TensorFlow.
 
         It stops early behind a step whose loss or gradient is no number.
 
+        Args:
+            iterator: of the distributed batches.
+            num_steps: see above.
+            wish: see `replica_step`.
+
         Returns:
             Each a scalar: `steps`, how many it were; `loss`, their mean loss;
-            `gradient_norm` and `learning_rate` of the last.
+            `gradient_norm` and `learning_rate` of the last; `is_good`, false
+            after such a step; `wishes`, the sum of all `wish`.
         """
         steps, is_good = tf.constant(0), tf.constant(True)
-        total = norm = rate = tf.zeros([], keras.config.floatx())
+        total = norm = rate = wishes = tf.zeros([], keras.config.floatx())
         while steps < num_steps and is_good:
             metrics = self.strategy.run(
-                self.replica_step, args=(next(iterator),)
+                self.replica_step, args=(next(iterator), wish)
             )
             # Alike on all replicas: any one will do.
             metrics = {
@@ -312,6 +330,7 @@ class Trainer:
             }
             steps += 1
             norm, rate = metrics["gradient_norm"], metrics["learning_rate"]
+            wishes = metrics["wishes"]
             is_good = tf.math.is_finite(norm)
             if self.loss_scale:  # It has left the step out, unless at the end.
                 is_good = is_good or self.loss_scale.factor > 1.0
@@ -326,6 +345,7 @@ class Trainer:
             "gradient_norm": norm,
             "learning_rate": rate,
             "is_good": is_good,
+            "wishes": wishes,
         }
 
     def tensors(self) -> dict:
@@ -355,7 +375,8 @@ class Trainer:
         )
         for name, value in values.items():
             tensors[name].assign(value)
-        return int(self.global_step.numpy())
+        self.restored_step = int(self.global_step.numpy())
+        return self.restored_step
 
 
 class StopRequest:
@@ -406,11 +427,11 @@ def train(
         batches: function(first step) -> dataset of global batches without
             end, the same ones in every process.
         num_train_steps: the step at which training ends.
-        save: function(tensors, step), or None. Called at step 0, every
-            `save_checkpoints_steps` steps, at the end, and when a signal asks
-            to stop.
+        save: function(tensors, step), or None. Called before the first step
+            unless the trainer was restored, every `save_checkpoints_steps`
+            steps, at the end, and when a signal asks to stop.
         save_checkpoints_steps: see above.
-        evaluate: function(step) -> {name: number}, or None. Called every
+        evaluate: function() -> {name: number}, or None. Called every
             `eval_steps` steps and at the end.
         eval_steps: see above; 0 for the end alone.
         max_steps_per_loop: so many steps at most are run inside TensorFlow
@@ -440,11 +461,12 @@ def train(
         list(callbacks), model=model, steps=num_train_steps, start=step
     )
     callbacks.on_train_begin()
-    saved_step = None
+    saved_step = trainer.restored_step
+    num_processes = distribution.num_processes(trainer.strategy)
     with contextlib.ExitStack() as stack:
         stack.callback(callbacks.on_train_end)
         stop = stack.enter_context(StopRequest())
-        if save and step == 0:
+        if save and saved_step is None:
             save(trainer.tensors(), step)  # Finds out early if it cannot.
             saved_step = step
         wanted = 1
@@ -453,32 +475,39 @@ def train(
             for interval in (save_checkpoints_steps, eval_steps):
                 if interval:
                     to_next.append(interval - step % interval)
-            logs = _run_steps(trainer, iterator, min(wanted, *to_next))
+            count = min(wanted, *to_next)
+            logs = _run_steps(trainer, iterator, count, stop.received)
             step += logs["steps"]
             if not logs.pop("is_good"):
                 raise _diverged(step, logs, batches)
+            # All processes stop together, or some would wait for the others.
+            wished = logs.pop("wishes") > 0 or (
+                num_processes == 1 and stop.received
+            )
             callbacks.on_train_batch_end(step, logs)
             is_last = step == num_train_steps
             if evaluate and (is_last or eval_steps and step % eval_steps == 0):
-                callbacks.on_epoch_end(step, evaluate(step))
-            ends = is_last or stop.received or model.stop_training
+                callbacks.on_epoch_end(step, evaluate())
+            ends = is_last or wished or model.stop_training
             if save and (ends or step % save_checkpoints_steps == 0):
                 save(trainer.tensors(), step)
                 saved_step = step
-            if stop.received and not is_last:
+            if wished and not is_last:
+                why = stop.received or "a signal to another process"
                 saved = f", saved at step {saved_step}" if save else ""
-                raise Interrupted(f"stopped by {stop.received}{saved}")
+                raise Interrupted(f"stopped by {why}{saved}")
             wanted = int(logs["steps"] * SECONDS_PER_LOOP / logs["seconds"])
-            if distribution.num_processes(trainer.strategy) > 1:
+            if num_processes > 1:
                 wanted = STEPS_PER_LOOP_OF_SEVERAL
             wanted = min(max(wanted, 1), max_steps_per_loop)
     return step
 
 
-def _run_steps(trainer, iterator, count):
+def _run_steps(trainer, iterator, count, is_asked_to_stop):
     start = time.perf_counter()
-    with user_errors():
-        logs = trainer.train_steps(iterator, tf.constant(count))
+    wish = tf.constant(float(bool(is_asked_to_stop)), keras.config.floatx())
+    with user_errors(), lost_processes(trainer.strategy):
+        logs = trainer.train_steps(iterator, tf.constant(count), wish)
     logs = {name: value.numpy().item() for name, value in logs.items()}
     return {**logs, "seconds": max(time.perf_counter() - start, 1e-6)}
 
@@ -512,6 +541,25 @@ def user_errors():
         if found is None:
             raise
         raise UserError(found[1]) from None
+
+
+@contextlib.contextmanager
+def lost_processes(strategy):
+    """Says in a UserError that a process which trains along has ended."""
+    try:
+        yield
+    except (
+        tf.errors.UnavailableError,
+        tf.errors.AbortedError,
+        tf.errors.CancelledError,
+        tf.errors.DeadlineExceededError,
+    ) as error:
+        if distribution.num_processes(strategy) == 1:
+            raise
+        raise UserError(
+            "another process of TF_CONFIG has ended: start all of them again, "
+            "and training goes on from the last checkpoint"
+        ) from error
 
 
 class Predictor:
