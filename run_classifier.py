@@ -138,6 +138,7 @@ def run_once(modes, strategy) -> dict:
         for mode in sets
     }
     num_train_steps = count_train_steps(examples.get("train", []))
+    weights = class_weights(task, examples.get("train", []))
 
     # 3. The model under the strategy, with its pretrained weights.
     existing = engine.existing_checkpoints()
@@ -168,7 +169,7 @@ def run_once(modes, strategy) -> dict:
         global_step = checkpoints.Checkpoint(existing[0]).global_step()
     results = {}
     if "train" in modes:
-        global_step = train(job, config, existing, num_train_steps)
+        global_step = train(job, config, existing, num_train_steps, weights)
     global_step = engine.load_best(model, run) or global_step
     if "eval" in modes:
         results = evaluate(job, global_step)
@@ -209,8 +210,9 @@ def run_seeds(modes, strategy):
         len(collapsed),
         f": seed {', '.join(map(str, collapsed))}" if collapsed else "",
     )
-    path = os.path.join(folder, "seeds.json")
-    files.write_text(path, json.dumps(summary, indent=2) + "\n")
+    if distribution.is_chief(strategy):
+        path = os.path.join(folder, "seeds.json")
+        files.write_text(path, json.dumps(summary, indent=2) + "\n")
 
 
 @dataclasses.dataclass
@@ -393,10 +395,9 @@ def log_num_examples(what, job, mode):
     logging.info("  Batch size = %d", FLAGS[f"{mode}_batch_size"].value)
 
 
-def train(job, config, existing, num_train_steps):
+def train(job, config, existing, num_train_steps, weights):
     """Trains up to `num_train_steps`; returns the step it ends at."""
     examples = job.examples["train"]
-    weights = class_weights(job.task, examples)
     trainer = engine.make_trainer(
         job.model,
         job.strategy,
@@ -429,13 +430,13 @@ def train(job, config, existing, num_train_steps):
 
 
 def class_weights(task, examples):
-    """A weight for each label, of --class_weights; None without it.
+    """A weight for each label, of --class_weights; None where not needed.
 
     Raises:
         UserError: it is not understood.
     """
     text = FLAGS.class_weights
-    if not text:
+    if not text or not examples:
         return None
     if text == "balanced":
         counts = collections.Counter(example.label for example in examples)
