@@ -175,7 +175,7 @@ class Trainer:
                 self.forward_backward, jit_compile=True
             )
 
-    def replica_step(self, batch, wish):
+    def replica_step(self, batch, wish=0.0):
         """One step in one replica; returns the metrics of the global batch.
 
         Args:

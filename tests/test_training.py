@@ -115,6 +115,57 @@ def test_each_step_draws_its_own_dropout_mask():
     assert len(set(losses)) == 3 and losses[1] == losses[3]
 
 
+def test_the_whole_step_compiles_for_one_device():
+    """What a TPU needs: static shapes, no strings, no way back to Python.
+
+    XLA on the CPU stands for it.
+    """
+    trainer = make_trainer()
+    batch = {
+        name: tf.ensure_shape(value, value.shape)
+        for name, value in next(iter(make_dataset())).items()
+    }
+    plain = tf.function(trainer.replica_step)
+    compiled = tf.function(trainer.replica_step, jit_compile=True)
+    before = values_of(trainer)
+    losses = []
+    for step in (plain, compiled):
+        for name, tensor in trainer.tensors().items():
+            tensor.assign(before[name])
+        losses.append(
+            [
+                float(trainer.strategy.run(step, args=(batch,))["loss"])
+                for _ in range(5)
+            ]
+        )
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
+    assert losses[0][-1] < losses[0][0]
+
+    graph = plain.get_concrete_function(batch).graph
+    functions = graph.as_graph_def().library.function
+    nodes = [*graph.as_graph_def().node]
+    nodes += [node for function in functions for node in function.node_def]
+    kinds = {node.op for node in nodes}
+    assert not any("PyFunc" in kind or "String" in kind for kind in kinds)
+    types = {attr.type for node in nodes for attr in node.attr.values()}
+    assert tf.string.as_datatype_enum not in types
+    assert tf.variant.as_datatype_enum not in types
+
+
+def test_a_batch_that_counts_nothing_changes_no_weight_but_by_decay():
+    """All its labels may have the class weight 0: no NaN comes of it."""
+    trainer = make_trainer()
+    batch = dict(next(iter(make_dataset())))
+    batch["is_real_example"] = tf.zeros(8, tf.int32)
+    metrics = trainer.strategy.run(
+        tf.function(trainer.replica_step), args=(batch,)
+    )
+    assert float(metrics["loss"]) == float(metrics["gradient_norm"]) == 0
+    assert all(
+        np.isfinite(value).all() for value in values_of(trainer).values()
+    )
+
+
 def test_restoring_needs_the_moments(tmp_path):
     trainer = make_trainer()
     prefix = str(tmp_path / "weights.ckpt")
