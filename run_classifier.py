@@ -108,7 +108,7 @@ def main():
     shared_flags.require(
         "task_name", "data_dir", "vocab_file", "bert_config_file", "output_dir"
     )
-    strategy = engine.set_up()
+    strategy = engine.set_up(sets_needed(modes))
     if FLAGS.num_seeds == 1:
         run_once(modes, strategy)
     else:
@@ -131,11 +131,10 @@ def run_once(modes, strategy) -> dict:
     # 2. The examples: the files are looked at, and wrong ones refused, before
     #    anything is written.
     shared_flags.require_existing("data_dir", folder=True)
-    sets = set(modes) | ({"eval"} if FLAGS.eval_steps else set())
     engine.check_evaluation_flags(task.metric_names)
     examples = {
         mode: glue.Examples(task.processor, FLAGS.data_dir, MODES[mode])
-        for mode in sets
+        for mode in sets_needed(modes)
     }
     num_train_steps = count_train_steps(examples.get("train", []))
     weights = class_weights(task, examples.get("train", []))
@@ -176,6 +175,11 @@ def run_once(modes, strategy) -> dict:
     if "predict" in modes:
         predict(job)
     return results
+
+
+def sets_needed(modes) -> set:
+    """The modes whose examples are read, one of them by another mode."""
+    return {*modes, "eval"} if FLAGS.eval_steps else {*modes}
 
 
 def run_seeds(modes, strategy):

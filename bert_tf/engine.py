@@ -47,8 +47,11 @@ TRAINING_FLAGS = (
 )
 
 
-def set_up() -> tf.distribute.Strategy:
+def set_up(modes) -> tf.distribute.Strategy:
     """Devices and precision; before TensorFlow does anything else.
+
+    Args:
+        modes: such as "train" and "eval", whose batch sizes must divide.
 
     Raises:
         UserError: a device is not there, or a batch size does not divide.
@@ -61,15 +64,12 @@ def set_up() -> tf.distribute.Strategy:
         gcp_project=FLAGS.gcp_project,
         num_tpu_cores=FLAGS.num_tpu_cores,
     )
-    distribution.check_divisible(
-        strategy,
-        "train_batch_size",
-        FLAGS.train_batch_size,
-        FLAGS.gradient_accumulation_steps,
-    )
-    for flag in ("eval_batch_size", "predict_batch_size"):
-        if flag in FLAGS:
-            distribution.check_divisible(strategy, flag, FLAGS[flag].value)
+    for mode in modes:
+        flag = f"{mode}_batch_size"
+        num_parts = FLAGS.gradient_accumulation_steps if mode == "train" else 1
+        distribution.check_divisible(
+            strategy, flag, FLAGS[flag].value, num_parts
+        )
     keras.config.set_dtype_policy(training.POLICIES[FLAGS.precision])
     if FLAGS.deterministic:
         tf.config.experimental.enable_op_determinism()

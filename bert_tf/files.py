@@ -8,6 +8,7 @@ model itself also work where it is absent, under Keras' JAX backend.
 import codecs
 import contextlib
 import os
+import re
 
 from bert_tf.errors import UserError
 
@@ -23,8 +24,9 @@ def _gfile():
 
 
 def reason(error: Exception) -> str:
-    """The first line of an error's message, TensorFlow's errors included."""
-    return (getattr(error, "message", None) or str(error)).split("\n")[0]
+    """The first line of an error's message, without TensorFlow's additions."""
+    text = (getattr(error, "message", None) or str(error)).split("\n")[0]
+    return re.sub(r"^\{\{.*?\}\} | \[Op:\w+\]$", "", text)
 
 
 @contextlib.contextmanager

@@ -9,6 +9,8 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
+from bert_tf import files
+
 SECONDS_BETWEEN_LINES = 10.0
 
 
@@ -112,13 +114,13 @@ class TensorBoard(keras.callbacks.Callback):
             writer.close()
 
     def _write(self, subfolder, step, scalars):
+        path = os.path.join(self.folder, subfolder)
         if subfolder not in self.writers:
-            self.writers[subfolder] = tf.summary.create_file_writer(
-                os.path.join(self.folder, subfolder)
-            )
+            self.writers[subfolder] = tf.summary.create_file_writer(path)
         # As tf.summary.scalar does, which needs TensorBoard to be installed.
         metadata = tf.compat.v1.SummaryMetadata()
         metadata.plugin_data.plugin_name = "scalars"
-        with self.writers[subfolder].as_default():
+        writer = self.writers[subfolder]
+        with files.naming(path, "cannot be written"), writer.as_default():
             for name, value in scalars.items():
                 tf.summary.write(name, np.float32(value), step, metadata)

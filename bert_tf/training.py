@@ -70,6 +70,10 @@ def _state(name, value, dtype=tf.int64):
     )
 
 
+def sum_of_squares(x):
+    return 2.0 * tf.nn.l2_loss(x)  # Without a tensor of all the squares.
+
+
 def gradient_norm(gradients, squares, sliced):
     """The norm of all gradients together, as the original counts it.
 
@@ -85,7 +89,7 @@ def gradient_norm(gradients, squares, sliced):
         sliced: indices of the gradients that came as slices.
     """
     total = [
-        squares[index] if index in sliced else tf.reduce_sum(tf.square(g))
+        squares[index] if index in sliced else sum_of_squares(g)
         for index, g in enumerate(gradients)
     ]
     return tf.sqrt(tf.add_n(total))
@@ -198,19 +202,12 @@ class Trainer:
         )
 
         # From here on every replica computes the same numbers.
-        gradients = [gradient / scale for gradient in gradients]
-        squares = squares / tf.square(scale)
-        norm = gradient_norm(gradients, squares, self._sliced)
+        norm = gradient_norm(gradients, squares, self._sliced) / scale
         learning_rate = tf.cast(self.schedule(step), norm.dtype)
-        factor = clip_factor(norm, self.clip_norm)
+        factor = clip_factor(norm, self.clip_norm) / scale
 
         def update():
-            for gradient, variable, rate_factor in zip(
-                gradients, self.variables, self.rate_factors, strict=True
-            ):
-                self.optimizer.update_step(
-                    gradient * factor, variable, learning_rate * rate_factor
-                )
+            self._update(gradients, factor, learning_rate)
 
         if self.loss_scale:
             is_good = tf.math.is_finite(norm)
@@ -226,6 +223,22 @@ class Trainer:
             "learning_rate": learning_rate,
             "wishes": wishes,
         }
+
+    def _update(self, gradients, factor, learning_rate):
+        """Moves the variables, one after the other.
+
+        All at once, as TensorFlow would, intermediate results would take the
+        memory of several more models.
+        """
+        done = []
+        for gradient, variable, rate_factor in zip(
+            gradients, self.variables, self.rate_factors, strict=True
+        ):
+            with tf.control_dependencies(done):
+                self.optimizer.update_step(
+                    gradient * factor, variable, learning_rate * rate_factor
+                )
+                done = [tf.identity(variable.value)]
 
     def _sum_over_micro_batches(self, batch, seed, denominators, scale):
         """[loss, squares, *gradients] of this replica's share of the batch."""
@@ -290,7 +303,7 @@ class Trainer:
             if isinstance(gradient, tf.IndexedSlices)
         )
         squares = [
-            tf.reduce_sum(tf.square(gradient.values))
+            sum_of_squares(gradient.values)
             if index in self._sliced
             else tf.zeros([], loss.dtype)
             for index, gradient in enumerate(gradients)

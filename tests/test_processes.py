@@ -201,13 +201,27 @@ def one_process(cluster_run):
     return out
 
 
+def test_two_devices_train_as_one(cluster_run, one_process):
+    """By the default strategy, as two GPUs would."""
+    folder, flags = cluster_run
+    out = folder / "devices"
+    flags = [*flags, "--cpu_replicas=2", f"--output_dir={out}"]
+    process = Process(folder / "devices.log", flags)
+    assert process.wait() == 0, process.log.read_text()
+    assert "2 replicas" in process.log.read_text()
+    assert_same_results(out, one_process)
+
+
 @pytest.mark.parametrize("parts", [1, 2])
 def test_two_workers_train_as_one_process(cluster_run, one_process, parts):
     folder, flags = cluster_run
     accumulation = f"--gradient_accumulation_steps={parts}"
     workers = start_workers(folder, f"two-{parts}", [*flags, accumulation])
     wait_for_all(workers)
-    out = folder / f"two-{parts}"
+    assert_same_results(folder / f"two-{parts}", one_process)
+
+
+def assert_same_results(out, one_process):
     expected = values_of(one_process / "model.ckpt-114")
     assert_close(values_of(out / "model.ckpt-114"), expected, 1e-6)
     # 391 examples in batches of 8 over 2 workers: the last one is uneven.
