@@ -308,6 +308,7 @@ def training_batches(job):
             seed=FLAGS.seed,
             first_step=first_step,
             fixed_length=is_fixed_length(),
+            length_multiple=engine.length_multiple(),
             group_by_length=FLAGS.group_by_length,
         )
 

@@ -232,7 +232,9 @@ def write_checkpoint(prefix: str, tensors: dict):
     folder, base = os.path.split(prefix)
     folder = folder or "."
     files.make_folder(folder)
-    with files.naming(prefix, "could not be written"):
+    with files.naming(
+        prefix, "could not be written", os.path.join(folder, SCRATCH_PREFIX)
+    ):
         if files.is_remote(folder):
             _save(prefix, tensors)  # Which names the index last, too.
             return

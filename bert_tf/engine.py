@@ -15,11 +15,14 @@ from absl import flags, logging
 
 from bert_tf import checkpoints, distribution, training
 from bert_tf import flags as shared_flags
+from bert_tf.data import pipeline
 from bert_tf.errors import UserError
 from bert_tf.optimization import OPTIMIZERS, WarmupLinearDecay, layer_rates
 from bert_tf.progress import Progress, TensorBoard
 
 FLAGS = flags.FLAGS
+
+XLA_LENGTH_MULTIPLE = 64
 
 # What a resumed run should not change, if it is to end as it would have.
 TRAINING_FLAGS = (
@@ -76,6 +79,11 @@ def set_up(modes) -> tf.distribute.Strategy:
     if strategy.num_replicas_in_sync > 1:
         logging.info("%d replicas", strategy.num_replicas_in_sync)
     return strategy
+
+
+def length_multiple() -> int:
+    """Of the lengths of training's batches: XLA compiles for each anew."""
+    return XLA_LENGTH_MULTIPLE if FLAGS.xla else pipeline.LENGTH_MULTIPLE
 
 
 def existing_checkpoints() -> list:

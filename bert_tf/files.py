@@ -30,16 +30,18 @@ def reason(error: Exception) -> str:
 
 
 @contextlib.contextmanager
-def naming(path: str, action: str = "cannot be used"):
+def naming(path: str, action: str = "cannot be used", scratch: str = ""):
     """Makes each file error of the block an OSError that names `path`.
 
-    Python names no file where a disk is full, and TensorFlow has errors of
-    its own for remote file systems.
+    Python names no file where a disk is full, TensorFlow has errors of its
+    own for remote file systems, and nobody knows the names of scratch files:
+    those that start with `scratch`.
     """
     try:
         yield
     except OSError as error:
-        if error.filename is not None:
+        name = error.filename
+        if name is not None and not (scratch and str(name).startswith(scratch)):
             raise
         raise OSError(
             error.errno, f"{action}: {error.strerror}", path
@@ -136,7 +138,7 @@ def replacing(path: str):
     folder, name = os.path.split(path)
     temporary = os.path.join(folder, f".{name}.{os.getpid()}.tmp")
     try:
-        with naming(path, "could not be written"):
+        with naming(path, "could not be written", scratch=temporary):
             yield temporary
             move(temporary, path)
     except BaseException:

@@ -1,6 +1,7 @@
 """Training in processes that are killed, and in several that work together."""
 
 import contextlib
+import ctypes
 import json
 import os
 import random
@@ -34,7 +35,7 @@ NUM_KILLS = 20
 class Process:
     """run_classifier.py in the background; what it prints goes to a file."""
 
-    def __init__(self, log, flags, environment=None):
+    def __init__(self, log, flags, environment=None, preexec_fn=None):
         self.log = log
         with open(log, "w") as file:
             self.process = subprocess.Popen(
@@ -42,6 +43,7 @@ class Process:
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **(environment or {})},
+                preexec_fn=preexec_fn,
             )
 
     def wait_for(self, text):
@@ -130,6 +132,33 @@ def test_a_signal_ends_with_the_command_that_resumes(tmp_path, number):
     saved = checkpoints.CheckpointFolder(str(folder / "out")).latest()
     assert message.endswith(f"step {saved.split('-')[-1]}")
     assert shlex.split(command)[2:] == flags
+
+
+def test_a_folder_that_cannot_be_written(tmp_path):
+    folder = make_folder(tmp_path)
+    run(folder, do_train=True)
+    out = folder / "out"
+    before = (out / "checkpoint").read_text()
+    flags = as_flags(arguments(folder, do_train=True, num_train_epochs=4.0))
+    out.chmod(0o500)
+    try:
+        process = Process(folder / "log", flags, preexec_fn=lose_privileges)
+        assert process.wait() == 1
+    finally:
+        out.chmod(0o700)
+    text = process.log.read_text()
+    last = text.strip().split("\n")[-1]
+    assert "Traceback" not in text
+    assert last.startswith(f"run_classifier.py: {out}/")
+    assert last.endswith("could not be written: Permission denied")
+    assert (out / "checkpoint").read_text() == before
+    run(folder, do_eval=True)
+
+
+def lose_privileges():
+    """An administrator may write anywhere: not the process started next."""
+    set_bounding, may_override_permissions = 24, 1
+    ctypes.CDLL(None).prctl(set_bounding, may_override_permissions, 0, 0, 0)
 
 
 def free_ports(number):

@@ -65,6 +65,7 @@ def training_batches(
     seed: int = 0,
     first_step: int = 0,
     fixed_length: bool = False,
+    length_multiple: int = LENGTH_MULTIPLE,
     group_by_length: bool = False,
 ) -> tf.data.Dataset:
     """Full batches without end; every epoch has each example once.
@@ -88,6 +89,8 @@ def training_batches(
             that resumes; they are not made.
         fixed_length: leave sequences at the length that `to_features` gives
             them, for devices that compile for one.
+        length_multiple: the length of a batch is a multiple of this. XLA
+            compiles anew for each length.
         group_by_length: make batches of examples of like length, which need
             little padding: within a window of shuffled examples these are
             sorted, and the batches then put into a random order. Where length
@@ -129,7 +132,7 @@ def training_batches(
     batches = _batches_of(windows, batch_size, drop_remainder=True)
     batches = batches.skip(left_out)
     if not fixed_length:
-        batches = batches.map(_cut_to_longest)
+        batches = batches.map(lambda b: _cut_to_longest(b, length_multiple))
     return batches.prefetch(tf.data.AUTOTUNE)
 
 
@@ -223,12 +226,12 @@ def _batches_of(windows, batch_size, drop_remainder):
     )
 
 
-def _cut_to_longest(batch):
+def _cut_to_longest(batch, multiple=LENGTH_MULTIPLE):
     """Cuts all that is as long as the sequences to the longest of them."""
     longest = tf.reduce_max(_lengths(batch))
-    rounded = -(-longest // LENGTH_MULTIPLE) * LENGTH_MULTIPLE
+    rounded = -(-longest // multiple) * multiple
     # A batch of padding examples alone would be cut to nothing.
-    rounded = tf.maximum(rounded, LENGTH_MULTIPLE)
+    rounded = tf.maximum(rounded, multiple)
     full = batch["input_mask"].shape[1:2]
     return {
         name: value[:, :rounded] if value.shape[1:2] == full else value
