@@ -366,9 +366,9 @@ def train(
     saver = checkpoints.CheckpointFolder(run.path, FLAGS.keep_checkpoints)
     if is_chief:
         saver.clean()
-    step = resume(trainer, existing)
     if existing:
         name_changed_flags(run)
+    step = resume(trainer, existing)
     if step >= num_train_steps:
         logging.info(
             "Skipping training since max_steps has already saved: %s is at "
