@@ -18,7 +18,6 @@ import dataclasses
 import functools
 import itertools
 import json
-import math
 import os
 import time
 
@@ -177,9 +176,10 @@ def run_once(modes, strategy) -> dict:
     return results
 
 
-def sets_needed(modes) -> set:
-    """The modes whose examples are read, one of them by another mode."""
-    return {*modes, "eval"} if FLAGS.eval_steps else {*modes}
+def sets_needed(modes) -> list:
+    """The modes whose examples are read: training may evaluate, too."""
+    evaluates = "train" in modes and FLAGS.eval_steps
+    return [m for m in MODES if m in modes or m == "eval" and evaluates]
 
 
 def run_seeds(modes, strategy):
@@ -189,6 +189,12 @@ def run_seeds(modes, strategy):
     the same for all examples. Such runs are counted.
     """
     first_seed, folder = FLAGS.seed, FLAGS.output_dir
+    resume = FLAGS.resume
+    if first_seed + FLAGS.num_seeds - 1 > shared_flags.MAX_COUNT:
+        raise UserError(
+            f"--num_seeds={FLAGS.num_seeds} from --seed={first_seed} on: "
+            f"{shared_flags.MAX_COUNT} is the last"
+        )
     if "eval" not in modes:
         raise UserError(f"--num_seeds={FLAGS.num_seeds} needs --do_eval")
     by_seed = {}
@@ -198,9 +204,12 @@ def run_seeds(modes, strategy):
             FLAGS.seed = seed
             FLAGS.output_dir = os.path.join(folder, f"seed-{seed}")
             by_seed[seed] = run_once(modes, strategy)
+            if FLAGS.resume == "must":  # The first seed had to be there.
+                FLAGS.resume = "auto"
             keras.backend.clear_session()
     finally:
         FLAGS.seed, FLAGS.output_dir = first_seed, folder
+        FLAGS.resume = resume
     collapsed = [s for s, r in by_seed.items() if r["num_labels_predicted"] < 2]
     summary = {"seeds": list(by_seed), "collapsed": collapsed}
     logging.info("***** %d seeds *****", len(by_seed))
@@ -291,8 +300,8 @@ def read_rows(job, mode):
     )
 
 
-def is_fixed_length():
-    return FLAGS.use_tpu or FLAGS.pad_to_max_length
+def is_fixed_length(job):
+    return distribution.is_tpu(job.strategy) or FLAGS.pad_to_max_length
 
 
 def training_batches(job):
@@ -307,7 +316,7 @@ def training_batches(job):
             to_features,
             seed=FLAGS.seed,
             first_step=first_step,
-            fixed_length=is_fixed_length(),
+            fixed_length=is_fixed_length(job),
             length_multiple=engine.length_multiple(),
             group_by_length=FLAGS.group_by_length,
         )
@@ -321,14 +330,15 @@ def evaluation_batches(job, mode):
         rows,
         FLAGS[f"{mode}_batch_size"].value,
         to_features,
-        fixed_length=is_fixed_length(),
+        fixed_length=is_fixed_length(job),
         fill_last_batch=needs_full_batches(job),
     )
 
 
 def needs_full_batches(job):
     """A TPU wants every batch full, and so do several replicas."""
-    return FLAGS.use_tpu or job.strategy.num_replicas_in_sync > 1
+    strategy = job.strategy
+    return distribution.is_tpu(strategy) or strategy.num_replicas_in_sync > 1
 
 
 def write_tf_records(path, job, mode, specs):
@@ -458,7 +468,9 @@ def class_weights(task, examples):
             weights = [float(part) for part in text.split(",")]
         except ValueError:
             weights = []
-        usable = all(map(math.isfinite, weights)) and max(weights, default=0)
+        with np.errstate(over="ignore"):
+            numbers = np.array(weights, np.float32)  # What they are used as.
+        usable = np.isfinite(numbers).all() and numbers.any()
         if len(weights) != len(task.labels) or min(weights) < 0 or not usable:
             raise UserError(
                 f"--class_weights={text}: give `balanced`, or a number for "

@@ -259,6 +259,11 @@ def _save(prefix, tensors):
     )
 
 
+def _step_of(prefix) -> int:
+    step = prefix.rpartition("-")[2]
+    return int(step) if step.isascii() and step.isdigit() else -1
+
+
 class CheckpointFolder:
     """The checkpoints `model.ckpt-N` of one run, N being the step.
 
@@ -282,46 +287,50 @@ class CheckpointFolder:
     def newest_first(self) -> list:
         """Prefixes of the checkpoints that are there, the newest first.
 
+        The file `checkpoint` says which is the newest. Where it is lost or
+        damaged, or names what is not there, the others in the folder count.
+
         Raises:
-            UserError: the file `checkpoint` is damaged, or none that it names
-                is there. To start anew would overwrite a run.
+            UserError: there was a run, and none of its checkpoints is there.
+                To start anew in silence would hide that.
         """
         path = self._state_file()
-        if not files.exists(path):
-            return []
-        state = tf.train.get_checkpoint_state(self.folder)
-        if state is None or not state.model_checkpoint_path:
-            raise UserError(f"{path}: names no checkpoint; is it damaged?")
-        newest = state.model_checkpoint_path
-        listed = [newest, *reversed(state.all_model_checkpoint_paths)]
-        found = [
-            prefix
-            for prefix in dict.fromkeys(listed)
-            if files.exists(prefix + ".index")
-        ]
-        if not found:
-            raise UserError(
-                f"{path}: names {newest}, which does not exist; correct this "
-                "file, or remove it to start anew"
+        named = self._named()
+        found = [p for p in named if files.exists(p + ".index")]
+        others = sorted(self._unnamed(named), key=_step_of, reverse=True)
+        if files.exists(path) and not found + others:
+            what = (
+                f"names {named[0]}, which does not exist"
+                if named
+                else ("names no checkpoint; is it damaged?")
             )
-        if newest not in found:
-            logging.warning("%s: names %s, which does not exist", path, newest)
-        return found
+            raise UserError(f"{path}: {what}; name another folder")
+        if others and not found or named[:1] != found[:1]:
+            logging.warning(
+                "%s does not name a checkpoint that is there; using %s",
+                path,
+                (found + others)[0],
+            )
+        return found + others
 
     def clean(self):
-        """Removes what a save that was killed left behind."""
+        """Removes what a program that was killed left behind."""
         if files.is_remote(self.folder) or not files.exists(self.folder):
             return
         for name in os.listdir(self.folder):
+            path = os.path.join(self.folder, name)
             if name.startswith(SCRATCH_PREFIX):
-                shutil.rmtree(os.path.join(self.folder, name))
+                shutil.rmtree(path)
+            elif files.is_temporary(name):
+                os.remove(path)
 
     def save(self, tensors: dict, step: int) -> str:
         """Writes `model.ckpt-step`, then names it in the file `checkpoint`."""
         base = f"model.ckpt-{step}"
         prefix = os.path.join(self.folder, base)
         write_checkpoint(prefix, tensors)
-        others = [name for name in self._listed() if name != base]
+        named = [os.path.basename(path) for path in reversed(self._named())]
+        others = [name for name in named if name != base]
         kept = (others + [base])[-self.max_to_keep :]
         files.write_text(
             self._state_file(),
@@ -335,10 +344,24 @@ class CheckpointFolder:
     def _state_file(self):
         return os.path.join(self.folder, "checkpoint")
 
-    def _listed(self):
-        state = tf.train.get_checkpoint_state(self.folder)
-        paths = state.all_model_checkpoint_paths if state else []
-        return [os.path.basename(path) for path in paths]
+    def _named(self) -> list:
+        """Prefixes in the file `checkpoint`, the newest first."""
+        if not files.exists(self._state_file()):
+            return []
+        try:
+            state = tf.train.get_checkpoint_state(self.folder)
+        except _READ_ERRORS:  # UnicodeDecodeError is a ValueError.
+            return []
+        if state is None or not state.model_checkpoint_path:
+            return []
+        listed = reversed(state.all_model_checkpoint_paths)
+        return list(dict.fromkeys([state.model_checkpoint_path, *listed]))
+
+    def _unnamed(self, named) -> list:
+        """Prefixes of checkpoints that the file `checkpoint` does not name."""
+        pattern = os.path.join(self.folder, "model.ckpt-*.index")
+        found = [path[: -len(".index")] for path in files.glob(pattern)]
+        return [p for p in found if p not in named and _step_of(p) >= 0]
 
     def _remove(self, base):
         # The index first: what is half removed must not look complete.

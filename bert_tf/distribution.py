@@ -4,12 +4,15 @@ A strategy makes *replicas* of the model, one on each device; each gets its
 share of every global batch.
 """
 
+import contextlib
 import json
 import os
+import re
 
 import tensorflow as tf
 from absl import logging
 
+from bert_tf import files
 from bert_tf.errors import UserError
 
 STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker_mirrored", "tpu")
@@ -48,38 +51,68 @@ def make_strategy(
             f"--distribution_strategy={name}: known are {', '.join(STRATEGIES)}"
         )
     num_workers = _num_workers()
+    if name == "auto" and num_workers > 1:
+        name = "multi_worker_mirrored"
+    if cpu_replicas and name not in ("auto", "mirrored"):
+        raise UserError(
+            f"--cpu_replicas={cpu_replicas}: these are for one process and "
+            f"--distribution_strategy=mirrored, not {name}"
+        )
     if name == "tpu":
         return _tpu(tpu_name or "local", tpu_zone, gcp_project, num_tpu_cores)
-    devices = _cpu_devices(cpu_replicas) if cpu_replicas else None
-    if name == "auto":
-        num_devices = cpu_replicas or len(
-            tf.config.list_physical_devices("GPU")
-        )
-        name = "mirrored" if num_devices > 1 else "one_device"
-        if num_workers > 1:
-            name = "multi_worker_mirrored"
     if name == "multi_worker_mirrored":
-        if num_workers < 2:
-            raise UserError(
-                "--distribution_strategy=multi_worker_mirrored: the "
-                "environment variable TF_CONFIG must name two workers at least"
-            )
-        return tf.distribute.MultiWorkerMirroredStrategy()
-    if name == "mirrored":
-        return tf.distribute.MirroredStrategy(devices)
+        return _multi_worker(num_workers)
+    if cpu_replicas:
+        return tf.distribute.MirroredStrategy(_cpu_devices(cpu_replicas))
+    num_gpus = len(tf.config.list_physical_devices("GPU"))
+    if name == "mirrored" or name == "auto" and num_gpus > 1:
+        return tf.distribute.MirroredStrategy()
     return tf.distribute.get_strategy()
 
 
 def _num_workers() -> int:
-    """Workers that TF_CONFIG names; 0 without it."""
+    """Workers that TF_CONFIG names; 0 without it.
+
+    Raises:
+        UserError: it is not as TensorFlow wants it.
+    """
     text = os.environ.get("TF_CONFIG")
     if not text:
         return 0
     try:
-        cluster = json.loads(text).get("cluster", {})
-        return sum(len(cluster.get(job, ())) for job in ("chief", "worker"))
-    except (ValueError, AttributeError, TypeError) as error:
-        raise UserError(f"TF_CONFIG={text}: not understood: {error}") from None
+        settings = json.loads(text)
+        cluster, task = settings["cluster"], settings["task"]
+        kind, index = task["type"], task["index"]
+        if not set(cluster) <= {"chief", "worker"}:
+            raise ValueError("jobs must be `worker`, or `chief` and `worker`")
+        for addresses in cluster.values():
+            if not isinstance(addresses, list) or not all(
+                re.fullmatch(r".+:\d+", address) for address in addresses
+            ):
+                raise ValueError('a job must be a list of "host:port"')
+        if kind not in cluster or index not in range(len(cluster[kind])):
+            raise ValueError("the task is not one of the cluster's")
+    except KeyError as error:
+        raise UserError(
+            f"TF_CONFIG={text}: {error.args[0]!r} is missing"
+        ) from None
+    except (ValueError, TypeError, AttributeError) as error:
+        raise UserError(f"TF_CONFIG={text}: {error}") from None
+    return sum(len(addresses) for addresses in cluster.values())
+
+
+def _multi_worker(num_workers):
+    if num_workers < 2:
+        raise UserError(
+            "--distribution_strategy=multi_worker_mirrored: the environment "
+            "variable TF_CONFIG must name two workers at least"
+        )
+    try:
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    except tf.errors.OpError as error:  # A port in use, a worker not there.
+        raise UserError(
+            f"TF_CONFIG={os.environ['TF_CONFIG']}: {files.reason(error)}"
+        ) from error
 
 
 def _cpu_devices(number: int) -> list:
@@ -105,7 +138,7 @@ def _tpu(name, zone, project, num_tpu_cores):
     except Exception as error:  # The resolver raises whatever its parts do.
         reason = str(error).strip().split("\n")[0]
         raise UserError(
-            f"--use_tpu: the TPU {name!r} cannot be used: "
+            f"--tpu_name={name}: the TPU cannot be used: "
             f"{reason or type(error).__name__}"
         ) from error
     num_cores = strategy.num_replicas_in_sync
@@ -116,6 +149,10 @@ def _tpu(name, zone, project, num_tpu_cores):
             num_cores,
         )
     return strategy
+
+
+def is_tpu(strategy) -> bool:
+    return isinstance(strategy, tf.distribute.TPUStrategy)
 
 
 def is_chief(strategy) -> bool:
@@ -139,11 +176,32 @@ def num_processes(strategy) -> int:
     return sum(len(jobs.get(job, ())) for job in ("chief", "worker"))
 
 
-def wait_for_all(strategy):
-    """Returns when all processes have come here."""
-    if num_processes(strategy) > 1:
-        one_each = strategy.run(lambda: tf.constant(1.0))
-        strategy.reduce("SUM", one_each, axis=None)
+def any_process(strategy, fact: bool) -> bool:
+    """Whether it is true in any process; each waits here for all others."""
+    if num_processes(strategy) == 1:
+        return fact
+    with lost_processes(strategy):
+        votes = strategy.run(lambda: tf.constant(float(fact)))
+        return bool(strategy.reduce("SUM", votes, axis=None) > 0)
+
+
+@contextlib.contextmanager
+def lost_processes(strategy):
+    """Says in a UserError that a process which works along has ended."""
+    try:
+        yield
+    except (
+        tf.errors.UnavailableError,
+        tf.errors.AbortedError,
+        tf.errors.CancelledError,
+        tf.errors.DeadlineExceededError,
+    ) as error:
+        if num_processes(strategy) == 1:
+            raise
+        raise UserError(
+            "another process of TF_CONFIG has ended: start all of them again, "
+            "and training goes on from the last checkpoint"
+        ) from error
 
 
 def check_divisible(strategy, flag: str, batch_size: int, num_parts: int = 1):
@@ -163,10 +221,12 @@ def check_divisible(strategy, flag: str, batch_size: int, num_parts: int = 1):
             -(-batch_size // parts) * parts,
         )
         near = " or ".join(str(n) for n in (lower, upper) if n)
-        steps = f" times {num_parts} micro-batches" if num_parts > 1 else ""
+        by = [f"{replicas} replicas"] if replicas > 1 else []
+        if num_parts > 1:
+            by.append(f"--gradient_accumulation_steps={num_parts}")
         raise UserError(
-            f"--{flag}={batch_size} does not divide by {replicas} replicas"
-            f"{steps}: use {near}"
+            f"--{flag}={batch_size} does not divide by {' times '.join(by)}: "
+            f"use {near}"
         )
 
 

@@ -29,10 +29,13 @@ TRAINING_FLAGS = (
     "bert_config_file",
     "class_weights",
     "classifier_dropout",
+    "cpu_replicas",
     "data_dir",
+    "distribution_strategy",
     "do_lower_case",
     "freeze_layers",
     "gradient_accumulation_steps",
+    "group_by_length",
     "label_smoothing",
     "layerwise_lr_decay",
     "learning_rate",
@@ -59,8 +62,11 @@ def set_up(modes) -> tf.distribute.Strategy:
     Raises:
         UserError: a device is not there, or a batch size does not divide.
     """
+    name = FLAGS.distribution_strategy
+    if FLAGS.use_tpu and name not in ("auto", "tpu"):
+        raise UserError(f"--use_tpu: not with --distribution_strategy={name}")
     strategy = distribution.make_strategy(
-        "tpu" if FLAGS.use_tpu else FLAGS.distribution_strategy,
+        "tpu" if FLAGS.use_tpu else name,
         cpu_replicas=FLAGS.cpu_replicas,
         tpu_name=FLAGS.tpu_name or FLAGS.master,
         tpu_zone=FLAGS.tpu_zone,
@@ -210,7 +216,11 @@ def prepare(model):
         model.bert.trainable = False
     elif what == "embeddings":
         model.bert.embeddings.trainable = False
-    elif what.isdigit() and int(what) <= len(encoder.transformer_layers):
+    elif (
+        what.isascii()
+        and what.isdigit()
+        and int(what) <= len(encoder.transformer_layers)
+    ):
         model.bert.embeddings.trainable = False
         for layer in encoder.transformer_layers[: int(what)]:
             layer.trainable = False
@@ -227,13 +237,25 @@ def prepare(model):
 
 
 def load_best(model, run) -> int | None:
-    """Loads the weights of --output_dir/best, if any; returns their step."""
-    prefix = checkpoints.CheckpointFolder(run.file("best")).latest()
-    if prefix is None:
+    """Loads the best weights of the run's last training; returns their step.
+
+    None where there are none: --eval_steps was not given to that training,
+    or the files are lost or damaged, which is logged.
+    """
+    training_record = run.earlier("train")
+    best = DevScores.best_of(
+        training_record.get("evaluations", []), FLAGS.metric_for_best
+    )
+    if not best or not training_record.get("flags", {}).get("eval_steps"):
         return None
-    checkpoints.load_weights(model, prefix)
+    prefix = run.file(f"best/model.ckpt-{best['step']}")
+    try:
+        checkpoints.load_weights(model, prefix)
+    except UserError as error:
+        logging.warning("%s; using the newest checkpoint instead", error)
+        return None
     logging.info("Using the best checkpoint, %s", prefix)
-    return checkpoints.Checkpoint(prefix).global_step()
+    return best["step"]
 
 
 def make_trainer(model, strategy, loss_terms, num_train_steps, config):
@@ -289,21 +311,27 @@ class DevScores(keras.callbacks.Callback):
         self.metric = metric
         self.patience = patience
         self.saver = checkpoints.CheckpointFolder(folder, max_to_keep=1)
+        if writes:
+            self.saver.clean()
         self.record = record
         self.writes = writes
 
-    def best(self) -> dict | None:
-        """The first of the best evaluations."""
+    @staticmethod
+    def best_of(history, metric) -> dict | None:
+        """The first of the best evaluations that know the metric."""
         best = None
-        for scores in self.history:
-            if best is None or is_better(
-                scores[self.metric], best[self.metric], self.metric
+        for scores in history:
+            if metric in scores and (
+                best is None or is_better(scores[metric], best[metric], metric)
             ):
                 best = scores
         return best
 
+    def best(self) -> dict | None:
+        return self.best_of(self.history, self.metric)
+
     def is_exhausted(self) -> bool:
-        if not self.patience or not self.history:
+        if not self.patience or not self.best():
             return False
         since = len(self.history) - 1 - self.history.index(self.best())
         return since >= self.patience
@@ -427,9 +455,12 @@ def train(
             callbacks=callbacks,
         )
     except training.Interrupted as error:
-        command = shlex.join([os.path.basename(sys.executable), *sys.argv])
-        raise training.Interrupted(f"{error}; go on with: {command}") from None
-    distribution.wait_for_all(trainer.strategy)  # Files are there for all.
+        command = [sys.executable, *sys.argv]
+        if FLAGS.resume == "never":
+            command.append("--resume=auto")
+        raise training.Interrupted(
+            f"{error}; go on with: {shlex.join(command)}"
+        ) from None
     if end < num_train_steps:
         logging.info(
             "Stopped early at step %d of %d: %s",

@@ -7,6 +7,7 @@ model itself also work where it is absent, under Keras' JAX backend.
 
 import codecs
 import contextlib
+import fnmatch
 import os
 import re
 
@@ -57,6 +58,23 @@ def exists(path: str) -> bool:
         return os.path.exists(path)
     with naming(path):
         return _gfile().exists(path)
+
+
+def glob(pattern: str) -> list:
+    """Paths that match, in order."""
+    if not is_remote(pattern):
+        folder, name = os.path.split(pattern)
+        # Only the name is a pattern: brackets may stand in a folder's.
+        return sorted(
+            os.path.join(folder, found)
+            for found in fnmatch.filter(_entries(folder), name)
+        )
+    with naming(pattern):
+        return sorted(_gfile().glob(pattern))
+
+
+def _entries(folder):
+    return os.listdir(folder) if os.path.isdir(folder) else []
 
 
 def is_folder(path: str) -> bool:
@@ -126,6 +144,11 @@ def count_lines(path: str) -> int:
 
 def read_text(path: str) -> str:
     return "\n".join(text for _, text in read_lines(path))
+
+
+def is_temporary(name: str) -> bool:
+    """Whether `replacing` gives such names."""
+    return bool(re.fullmatch(r"\..+\.\d+\.tmp", name))
 
 
 @contextlib.contextmanager

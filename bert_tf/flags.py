@@ -93,14 +93,20 @@ def define_text_flags(max_seq_length: int):
     )
 
 
-def define_count(name: str, default: int, description: str, lower_bound=1):
+def define_count(
+    name: str,
+    default: int,
+    description: str,
+    lower_bound=1,
+    upper_bound=MAX_COUNT,
+):
     """A whole number that fits an int32, TensorFlow's own for sizes."""
     flags.DEFINE_integer(
         name,
         default,
         description,
         lower_bound=lower_bound,
-        upper_bound=MAX_COUNT,
+        upper_bound=upper_bound,
     )
 
 
@@ -226,6 +232,7 @@ def define_distribution_flags():
         0,
         "Split the CPU into so many devices, for trying what runs on several.",
         lower_bound=0,
+        upper_bound=64,
     )
 
 

@@ -129,15 +129,34 @@ class RunFolder:
             record = json.loads(files.read_text(path))
         except ValueError:
             record = None
-        modes = ("train", "eval", "predict")
-        if not isinstance(record, dict) or not all(
-            isinstance(record.get(mode, {}), dict) for mode in modes
-        ):
+        if not _is_record(record):
             raise UserError(
                 f"{path}: damaged; remove it if the run in --output_dir is "
                 "this task's"
             )
         return record
+
+
+def _is_record(value) -> bool:
+    """Whether it has the shape of a train.json, as far as it is read."""
+    if not isinstance(value, dict):
+        return False
+    modes = [value.get(mode, {}) for mode in ("train", "eval", "predict")]
+    return all(
+        isinstance(mode, dict)
+        and isinstance(mode.get("flags", {}), dict)
+        and isinstance(mode.get("evaluations", []), list)
+        and all(map(_is_evaluation, mode.get("evaluations", [])))
+        for mode in modes
+    )
+
+
+def _is_evaluation(value) -> bool:
+    return (
+        isinstance(value, dict)
+        and isinstance(value.get("step"), int)
+        and all(isinstance(number, int | float) for number in value.values())
+    )
 
 
 def _versions():

@@ -45,6 +45,10 @@ POLICIES = {
 def set_seed(seed: int):
     """Seeds the initial weights of models made afterwards."""
     keras.utils.set_random_seed(seed)
+    if seed % (2**31 - 1) == 0:
+        # TensorFlow takes it for 0, and 0 for none where a seed of an
+        # operation is a tensor.
+        tf.random.set_seed(1)
 
 
 class TrainingDiverged(UserError):
@@ -326,11 +330,13 @@ class Trainer:
             wish: see `replica_step`.
 
         Returns:
-            Each a scalar: `steps`, how many it were; `loss`, their mean loss;
+            Each a scalar: `steps`, how many it were; `loss`, their mean loss,
+            without those that float16 left out;
             `gradient_norm` and `learning_rate` of the last; `is_good`, false
             after such a step; `wishes`, the sum of all `wish`.
         """
         steps, is_good = tf.constant(0), tf.constant(True)
+        num_left_out = tf.constant(0)
         total = norm = rate = wishes = tf.zeros([], keras.config.floatx())
         while steps < num_steps and is_good:
             metrics = self.strategy.run(
@@ -348,13 +354,15 @@ class Trainer:
             if self.loss_scale:  # It has left the step out, unless at the end.
                 is_good = is_good or self.loss_scale.factor > 1.0
             loss = metrics["loss"]
-            if self.loss_scale:
-                loss = tf.where(tf.math.is_finite(norm), loss, 0.0)
+            if self.loss_scale and not tf.math.is_finite(norm):
+                num_left_out += 1
+                loss = tf.zeros_like(loss)
             total += loss
             is_good = is_good and tf.math.is_finite(total)
         return {
             "steps": steps,
-            "loss": total / tf.cast(steps, total.dtype),
+            "loss": total
+            / tf.cast(tf.maximum(steps - num_left_out, 1), total.dtype),
             "gradient_norm": norm,
             "learning_rate": rate,
             "is_good": is_good,
@@ -370,20 +378,31 @@ class Trainer:
         for variable, (m, v) in zip(self.variables, moments, strict=True):
             named[f"{variable.path}/adam_m"] = m.value
             named[f"{variable.path}/adam_v"] = v.value
-        if self.loss_scale:
-            named["bert_tf/loss_scale"] = self.loss_scale.factor
-            named["bert_tf/good_steps"] = self.loss_scale.good_steps
-        return named
+        return {**named, **self._loss_scale_tensors()}
+
+    def _loss_scale_tensors(self):
+        if not self.loss_scale:
+            return {}
+        return {
+            "bert_tf/loss_scale": self.loss_scale.factor,
+            "bert_tf/good_steps": self.loss_scale.good_steps,
+        }
 
     def restore(self, prefix: str) -> int:
         """Reads all that `tensors` names; returns the step.
 
+        A loss scale that is not there, because the run had another precision
+        before, starts anew.
+
         Raises:
-            UserError: something is missing or has another shape.
+            UserError: something else is missing or has another shape.
         """
-        tensors = self.tensors()
+        checkpoint, tensors = checkpoints.Checkpoint(prefix), self.tensors()
+        for name in self._loss_scale_tensors():
+            if name not in checkpoint.shapes:
+                del tensors[name]
         values = checkpoints.read_matching(
-            checkpoints.Checkpoint(prefix),
+            checkpoint,
             {name: tensor.shape for name, tensor in tensors.items()},
         )
         for name, value in values.items():
@@ -494,18 +513,20 @@ def train(
             if not logs.pop("is_good"):
                 raise _diverged(step, logs, batches)
             # All processes stop together, or some would wait for the others.
-            wished = logs.pop("wishes") > 0 or (
-                num_processes == 1 and stop.received
-            )
+            is_wished = logs.pop("wishes") > 0
             callbacks.on_train_batch_end(step, logs)
             is_last = step == num_train_steps
             if evaluate and (is_last or eval_steps and step % eval_steps == 0):
                 callbacks.on_epoch_end(step, evaluate())
-            ends = is_last or wished or model.stop_training
+            if num_processes == 1:
+                is_wished = bool(stop.received)
+            ends = is_last or is_wished or model.stop_training
             if save and (ends or step % save_checkpoints_steps == 0):
                 save(trainer.tensors(), step)
                 saved_step = step
-            if wished and not is_last:
+            if ends and distribution.any_process(
+                trainer.strategy, bool(stop.received)
+            ):
                 why = stop.received or "a signal to another process"
                 saved = f", saved at step {saved_step}" if save else ""
                 raise Interrupted(f"stopped by {why}{saved}")
@@ -519,7 +540,7 @@ def train(
 def _run_steps(trainer, iterator, count, is_asked_to_stop):
     start = time.perf_counter()
     wish = tf.constant(float(bool(is_asked_to_stop)), keras.config.floatx())
-    with user_errors(), lost_processes(trainer.strategy):
+    with user_errors(), distribution.lost_processes(trainer.strategy):
         logs = trainer.train_steps(iterator, tf.constant(count), wish)
     logs = {name: value.numpy().item() for name, value in logs.items()}
     return {**logs, "seconds": max(time.perf_counter() - start, 1e-6)}
@@ -556,25 +577,6 @@ def user_errors():
         raise UserError(found[1]) from None
 
 
-@contextlib.contextmanager
-def lost_processes(strategy):
-    """Says in a UserError that a process which trains along has ended."""
-    try:
-        yield
-    except (
-        tf.errors.UnavailableError,
-        tf.errors.AbortedError,
-        tf.errors.CancelledError,
-        tf.errors.DeadlineExceededError,
-    ) as error:
-        if distribution.num_processes(strategy) == 1:
-            raise
-        raise UserError(
-            "another process of TF_CONFIG has ended: start all of them again, "
-            "and training goes on from the last checkpoint"
-        ) from error
-
-
 class Predictor:
     """Runs a model over batches, on all replicas.
 
@@ -606,7 +608,7 @@ class Predictor:
             dataset: batches, dicts of tensors; all of the same size if there
                 are several replicas.
         """
-        with user_errors():
+        with user_errors(), distribution.lost_processes(self.strategy):
             for batch in distribution.distribute(self.strategy, dataset):
                 outputs, batch = self.predict_step(batch)
                 yield tf.nest.map_structure(

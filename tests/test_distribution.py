@@ -129,8 +129,34 @@ def test_strategies_that_cannot_be_made(monkeypatch):
         distribution.make_strategy("horovod")
     with pytest.raises(UserError, match="TF_CONFIG must name two workers"):
         distribution.make_strategy("multi_worker_mirrored")
-    with pytest.raises(UserError, match="--use_tpu: the TPU 'local' cannot"):
+    with pytest.raises(UserError, match="--tpu_name=local: the TPU cannot"):
         distribution.make_strategy("tpu")
-    monkeypatch.setenv("TF_CONFIG", "{")
-    with pytest.raises(UserError, match="TF_CONFIG={: not understood"):
-        distribution.make_strategy()
+    two = {"worker": ["a:1", "b:2"]}
+    first = {"type": "worker", "index": 0}
+    monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": two, "task": first}))
+    with pytest.raises(UserError, match="--cpu_replicas=2: these are for one"):
+        distribution.make_strategy(cpu_replicas=2)
+    for text, message in {
+        "{": "Expecting property name",
+        "[]": "list indices",
+        '{"task": {}}': "'cluster' is missing",
+        json.dumps({"cluster": two}): "'task' is missing",
+        json.dumps({"cluster": two, "task": {"type": "worker"}}): "'index' is",
+        **{
+            json.dumps({"cluster": cluster, "task": task}): message
+            for cluster, task, message in (
+                (two, {"type": "worker", "index": 7}, "not one of the cluster"),
+                (two, {"type": "worker", "index": "a"}, "not one of the clus"),
+                (two, {"type": "evaluator", "index": 0}, "not one of the clu"),
+                ({"worker": "abc"}, first, 'must be a list of "host:port"'),
+                ({"worker": ["x", "y"]}, first, 'must be a list of "host:po'),
+                ({"worker": [1, 2]}, first, "expected string"),
+                ({**two, "ps": ["c:3"]}, first, "jobs must be `worker`"),
+                ([], first, "not one of the cluster's"),
+            )
+        },
+    }.items():
+        monkeypatch.setenv("TF_CONFIG", text)
+        with pytest.raises(UserError, match=message) as error:
+            distribution.make_strategy()
+        assert str(error.value).startswith(f"TF_CONFIG={text}: ")

@@ -114,6 +114,59 @@ def test_a_resumed_run_knows_its_evaluations(folder):
     assert histories[1]["resumed_at_step"] == 5
 
 
+def test_the_best_is_used_only_where_it_belongs(folder, caplog):
+    caplog.set_level("INFO", logger="absl")
+    out = folder / "out"
+
+    def steps_of(**changes):
+        run(folder, do_eval=True, **changes)
+        return int(results_of(out / "eval_results.txt")["global_step"])
+
+    settings = {"eval_steps": 2, "learning_rate": 0.02}
+    best = steps_of(do_train=True, num_train_epochs=1.0, **settings)
+    assert steps_of() == best and "Using the best" in caplog.text
+    for path in (out / "best").glob("*.data*"):
+        os.truncate(path, 10)
+    assert steps_of() == 5
+    assert "using the newest checkpoint instead" in caplog.text
+    # Training goes on without evaluations: nobody knows what is best.
+    assert steps_of(do_train=True) == 10
+    assert steps_of() == 10
+
+
+def test_odd_records_are_named(trained):
+    folder, out = trained
+    path = out / "train.json"
+    text = path.read_text()
+    for odd in (
+        {"train": {"flags": None}},
+        {"train": {"evaluations": None}},
+        {"train": {"evaluations": [{"eval_accuracy": 1}]}},
+        {"train": {"evaluations": [{"step": 1, "eval_accuracy": "a"}]}},
+    ):
+        path.write_text(json.dumps(odd))
+        with pytest.raises(UserError, match="train.json: damaged; remove it"):
+            run(folder, do_train=True)
+    path.write_text(text)
+
+
+@pytest.mark.parametrize("seed", [0, 2**31 - 1])
+def test_seeds_that_tensorflow_takes_for_none(trained, seed):
+    folder, _ = trained
+    name = f"seed-{seed}"
+    values = train(folder, name, seed=seed)
+    again = train(folder, f"{name}-again", seed=seed)
+    assert difference(values, again, "") == 0
+
+
+def test_another_precision_may_follow(trained, caplog):
+    folder, out = trained
+    run(folder, do_train=True, num_train_epochs=1.0, output_dir=f"{out}-mixed")
+    values = train(folder, "out-mixed", precision="float16")
+    assert "--precision was float32 before" in caplog.text
+    assert values["bert_tf/loss_scale"] == 2.0**15
+
+
 def test_dev_scores(tmp_path):
     def follow(values, metric="f1", patience=2):
         recorded = []
@@ -156,7 +209,7 @@ def test_a_broken_checkpoint_falls_back_to_the_one_before(folder, caplog):
     data = out / "model.ckpt-8.data-00000-of-00001"
     os.truncate(data, 1000)
     again = train(folder, "out", save_checkpoints_steps=4)
-    assert "names" in caplog.text and "which does not exist" in caplog.text
+    assert "does not name a checkpoint that is there; using" in caplog.text
     assert "model.ckpt-8: the checkpoint is damaged" in caplog.text
     assert "trying the one before" in caplog.text
     assert f"Resuming from {out}/model.ckpt-4" in caplog.text
@@ -176,7 +229,9 @@ def test_a_signal_saves_and_tells_how_to_go_on(folder, monkeypatch):
                 os.kill(os.getpid(), signal.SIGTERM)
 
     monkeypatch.setattr("bert_tf.engine.Progress", lambda _: Killer())
-    message = r"^stopped by SIGTERM, saved at step \d; go on with: python\S* .*"
+    message = (
+        r"^stopped by SIGTERM, saved at step \d; go on with: \S*python\S* "
+    )
     with pytest.raises(training.Interrupted, match=message):
         train(folder, "out", iterations_per_loop=1)
     monkeypatch.undo()
@@ -185,6 +240,18 @@ def test_a_signal_saves_and_tells_how_to_go_on(folder, monkeypatch):
     ]
     for name, value in train(folder, "out", resume="must").items():
         assert value.tobytes() == expected[name].tobytes(), name
+
+
+def test_a_signal_behind_the_last_step_counts_too(folder, monkeypatch):
+    class Killer(keras.callbacks.Callback):
+        def on_epoch_end(self, step, logs):
+            if step == 10:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr("bert_tf.engine.Progress", lambda _: Killer())
+    message = r"^stopped by SIGINT, saved at step 10; .* --resume=auto$"
+    with pytest.raises(training.Interrupted, match=message):
+        train(folder, "out", eval_steps=10, resume="never")
 
 
 def test_a_loss_that_is_no_number_names_the_examples(folder):
@@ -306,14 +373,19 @@ def test_class_weights_and_other_mistakes(trained):
             run(folder, do_train=True, output_dir=f"{out}-bad", **changes)
         assert not (folder / "out-bad").exists()
 
-    for text in ("1", "1,x", "1,-1", "0,0", "nan,1", "1,1,1"):
+    for text in ("1", "1,x", "1,-1", "0,0", "nan,1", "1,1,1", "1e39,1"):
         refuses(f"--class_weights={text}: give", class_weights=text)
     refuses(
         "--metric_for_best=accuracy: the evaluation reports eval_accuracy, ",
         metric_for_best="accuracy",
     )
     refuses("=2 needs --eval_steps", early_stopping_patience=2)
+    refuses("--freeze_layers=²: give", freeze_layers="²")
     refuses(
-        "=8 does not divide by 1 replicas times 3 micro-batches: use 6 or 9",
+        "--use_tpu: not with", use_tpu=True, distribution_strategy="mirrored"
+    )
+    refuses("2147483647 is the last", do_eval=True, num_seeds=2, seed=2**31 - 1)
+    refuses(
+        "=8 does not divide by --gradient_accumulation_steps=3: use 6 or 9",
         gradient_accumulation_steps=3,
     )

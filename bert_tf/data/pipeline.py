@@ -175,7 +175,7 @@ def in_file_order(batches):
 
     Args:
         batches: iterable of (outputs, batch), arrays or dicts of arrays of
-            the same first dimension, as `training.predict` yields them.
+            the same first dimension, as `training.Predictor` yields them.
 
     Yields:
         (output, features) of each real example, without that dimension.
