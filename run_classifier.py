@@ -119,6 +119,9 @@ def run_once(modes, strategy) -> dict:
     # 1. What the model is, and how it reads text.
     task = get_task(FLAGS.task_name)
     config, tokenizer = shared_flags.read_model_files()
+    preprocess = BertPreprocessor(
+        FLAGS.vocab_file, FLAGS.do_lower_case, FLAGS.max_seq_length
+    )
     training.set_seed(FLAGS.seed)
     run = RunFolder(
         FLAGS.output_dir,
@@ -149,9 +152,6 @@ def run_once(modes, strategy) -> dict:
     run.open()
 
     # 4. Train, evaluate, predict.
-    preprocess = BertPreprocessor(
-        FLAGS.vocab_file, FLAGS.do_lower_case, FLAGS.max_seq_length
-    )
     job = Job(
         run,
         task,

@@ -563,7 +563,7 @@ def _diverged(step, logs, batches):
 
 @contextlib.contextmanager
 def user_errors():
-    """Raises a UserError of the input pipeline as itself.
+    """Raises errors of the input pipeline about files as UserErrors.
 
     Files are read while training runs, by Python inside TensorFlow, which
     makes an error of its own of any exception.
@@ -572,9 +572,13 @@ def user_errors():
         yield
     except tf.errors.OpError as error:
         found = re.search(r"\bUserError: (.*)", error.message)
-        if found is None:
-            raise
-        raise UserError(found[1]) from None
+        if found:
+            raise UserError(found[1]) from None
+        # As Python shows an OSError.
+        found = re.search(r"Error: \[Errno \d+\] (.*): '(.*)'", error.message)
+        if found:
+            raise UserError(f"{found[2]}: {found[1]}") from None
+        raise
 
 
 class Predictor:

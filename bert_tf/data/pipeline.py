@@ -76,7 +76,7 @@ def training_batches(
     Unlike the original, whose shuffle buffer of 100 hardly mixes a file that
     is sorted by label, up to `SHUFFLE_BUFFER` examples are mixed.
 
-    The order depends on `seed` alone.
+    The order depends on `seed`, and on TensorFlow's global seed, alone.
 
     Args:
         examples: a dataset of dicts of scalars, in the order of the file.
