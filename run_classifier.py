@@ -12,41 +12,41 @@ runs on the bundled data and model. With Google's files:
         --output_dir=/tmp/mrpc
 """
 
+import collections
+import contextlib
+import dataclasses
 import functools
 import itertools
+import json
+import os
 import time
 
+import keras
 import numpy as np
+import tensorflow as tf
 from absl import flags, logging
 
-from bert_tf import checkpoints, distribution, files, pretrained, training
+from bert_tf import (
+    checkpoints,
+    distribution,
+    engine,
+    files,
+    pretrained,
+    training,
+)
 from bert_tf import flags as shared_flags
 from bert_tf.data import features, glue, pipeline
 from bert_tf.errors import UserError
-from bert_tf.optimization import AdamWeightDecay, WarmupLinearDecay
+from bert_tf.heads import CLASSIFIER_DROPOUT
 from bert_tf.preprocessing import BertPreprocessor
-from bert_tf.progress import Progress
 from bert_tf.run_folder import RunFolder
-from bert_tf.tasks import TASKS, get_task
+from bert_tf.tasks import TASKS, Task, get_task
+from bert_tf.tokenization import FullTokenizer
 
 FLAGS = flags.FLAGS
 NUM_EXAMPLES_LOGGED = 5
 NUM_EXAMPLES_MEASURED = 10_000  # To tell how many are truncated.
 
-# What a resumed run should not change, if it is to end as it would have.
-TRAINING_FLAGS = (
-    "bert_config_file",
-    "data_dir",
-    "do_lower_case",
-    "learning_rate",
-    "max_seq_length",
-    "num_train_epochs",
-    "seed",
-    "train_batch_size",
-    "use_tpu",
-    "vocab_file",
-    "warmup_proportion",
-)
 # The modes, as in --do_train, and the set of the task's files that each reads.
 MODES = {"train": "train", "eval": "dev", "predict": "test"}
 
@@ -65,12 +65,39 @@ shared_flags.define_training_flags()
 shared_flags.define_fine_tuning_flags()
 shared_flags.define_batch_size_flag("eval")
 shared_flags.define_batch_size_flag("predict")
+shared_flags.define_evaluation_flags(metric_for_best="eval_accuracy")
+shared_flags.define_distribution_flags()
 shared_flags.define_tpu_flags()
+flags.DEFINE_string(
+    "class_weights",
+    None,
+    "How much the examples of each label count in training: `balanced`, all "
+    "labels as much, or a number for each label, commas between.",
+)
+shared_flags.define_float(
+    "label_smoothing",
+    0.0,
+    "Part of each target that is dealt to all labels alike.",
+    lower_bound=0.0,
+    upper_bound=1.0,
+)
+shared_flags.define_float(
+    "classifier_dropout",
+    CLASSIFIER_DROPOUT,
+    "Dropout before the classifier; the original's is always 0.1.",
+    lower_bound=0.0,
+    upper_bound=0.99,
+)
+shared_flags.define_count(
+    "num_seeds",
+    1,
+    "Run so many times, with --seed, --seed + 1, …, each in a folder of its "
+    "own in --output_dir, and report mean and standard deviation.",
+)
 flags.adopt_module_key_flags(shared_flags)
 
 
 def main():
-    # 1. What is asked for, what the model is, and how it reads text.
     use_demo_if_nothing_is_given()
     modes = [mode for mode in MODES if FLAGS[f"do_{mode}"].value]
     if not modes:
@@ -80,51 +107,139 @@ def main():
     shared_flags.require(
         "task_name", "data_dir", "vocab_file", "bert_config_file", "output_dir"
     )
+    strategy = engine.set_up(sets_needed(modes))
+    if FLAGS.num_seeds == 1:
+        run_once(modes, strategy)
+    else:
+        run_seeds(modes, strategy)
+
+
+def run_once(modes, strategy) -> dict:
+    """One run of the modes that are asked for; returns its results."""
+    # 1. What the model is, and how it reads text.
     task = get_task(FLAGS.task_name)
     config, tokenizer = shared_flags.read_model_files()
-    run = RunFolder(FLAGS.output_dir, task.name, task.labels)
+    preprocess = BertPreprocessor(
+        FLAGS.vocab_file, FLAGS.do_lower_case, FLAGS.max_seq_length
+    )
+    training.set_seed(FLAGS.seed)
+    run = RunFolder(
+        FLAGS.output_dir,
+        task.name,
+        task.labels,
+        writes=distribution.is_chief(strategy),
+    )
 
     # 2. The examples: the files are looked at, and wrong ones refused, before
     #    anything is written.
     shared_flags.require_existing("data_dir", folder=True)
+    engine.check_evaluation_flags(task.metric_names)
     examples = {
         mode: glue.Examples(task.processor, FLAGS.data_dir, MODES[mode])
-        for mode in modes
+        for mode in sets_needed(modes)
     }
     num_train_steps = count_train_steps(examples.get("train", []))
+    weights = class_weights(task, examples.get("train", []))
 
     # 3. The model under the strategy, with its pretrained weights.
-    strategy = distribution.make_strategy(
-        FLAGS.use_tpu,
-        FLAGS.tpu_name,
-        FLAGS.tpu_zone,
-        FLAGS.gcp_project,
-        FLAGS.master,
-        FLAGS.num_tpu_cores,
-    )
-    training.set_seed(FLAGS.seed)
+    existing = engine.existing_checkpoints()
     with strategy.scope():
-        model = task.build_model(config)
-    newest = checkpoints.CheckpointFolder(FLAGS.output_dir).latest()
-    load_weights(model, newest, training_follows="train" in modes)
+        model = task.build_model(config, FLAGS.classifier_dropout)
+    engine.prepare(model)
+    existing = engine.load_weights(
+        model, existing, training_follows="train" in modes
+    )
     run.open()
 
     # 4. Train, evaluate, predict.
-    preprocess = BertPreprocessor(
-        FLAGS.vocab_file, FLAGS.do_lower_case, FLAGS.max_seq_length
+    job = Job(
+        run,
+        task,
+        tokenizer,
+        preprocess,
+        model,
+        strategy,
+        training.Predictor(model, strategy),
+        examples,
     )
-    read = functools.partial(make_dataset, run, task, tokenizer, preprocess)
-    global_step = checkpoints.Checkpoint(newest).global_step() if newest else 0
+    global_step = 0
+    if existing:
+        global_step = checkpoints.Checkpoint(existing[0]).global_step()
+    results = {}
     if "train" in modes:
-        global_step = train(
-            run, task, model, strategy, read, examples["train"], num_train_steps
-        )
+        global_step = train(job, config, existing, num_train_steps, weights)
+    global_step = engine.load_best(model, run) or global_step
     if "eval" in modes:
-        evaluate(
-            run, task, model, strategy, read, examples["eval"], global_step
-        )
+        results = evaluate(job, global_step)
     if "predict" in modes:
-        predict(run, task, model, strategy, read, examples["predict"])
+        predict(job)
+    return results
+
+
+def sets_needed(modes) -> list:
+    """The modes whose examples are read: training may evaluate, too."""
+    evaluates = "train" in modes and FLAGS.eval_steps
+    return [m for m in MODES if m in modes or m == "eval" and evaluates]
+
+
+def run_seeds(modes, strategy):
+    """Runs with several seeds; tells how much the results vary.
+
+    Fine-tuning a large model on few examples sometimes collapses: it answers
+    the same for all examples. Such runs are counted.
+    """
+    first_seed, folder = FLAGS.seed, FLAGS.output_dir
+    resume = FLAGS.resume
+    if first_seed + FLAGS.num_seeds - 1 > shared_flags.MAX_COUNT:
+        raise UserError(
+            f"--num_seeds={FLAGS.num_seeds} from --seed={first_seed} on: "
+            f"{shared_flags.MAX_COUNT} is the last"
+        )
+    if "eval" not in modes:
+        raise UserError(f"--num_seeds={FLAGS.num_seeds} needs --do_eval")
+    by_seed = {}
+    try:
+        for seed in range(first_seed, first_seed + FLAGS.num_seeds):
+            logging.info("***** Seed %d *****", seed)
+            FLAGS.seed = seed
+            FLAGS.output_dir = os.path.join(folder, f"seed-{seed}")
+            by_seed[seed] = run_once(modes, strategy)
+            if FLAGS.resume == "must":  # The first seed had to be there.
+                FLAGS.resume = "auto"
+            keras.backend.clear_session()
+    finally:
+        FLAGS.seed, FLAGS.output_dir = first_seed, folder
+        FLAGS.resume = resume
+    collapsed = [s for s, r in by_seed.items() if r["num_labels_predicted"] < 2]
+    summary = {"seeds": list(by_seed), "collapsed": collapsed}
+    logging.info("***** %d seeds *****", len(by_seed))
+    for name in sorted(by_seed[first_seed]):
+        values = [float(results[name]) for results in by_seed.values()]
+        mean, deviation = np.mean(values), np.std(values, ddof=1)
+        summary[name] = {"mean": mean, "std": deviation, "values": values}
+        logging.info("  %s = %.4f ± %.4f", name, mean, deviation)
+    logging.info(
+        "  %d of them answer the same for all examples%s",
+        len(collapsed),
+        f": seed {', '.join(map(str, collapsed))}" if collapsed else "",
+    )
+    if distribution.is_chief(strategy):
+        path = os.path.join(folder, "seeds.json")
+        files.write_text(path, json.dumps(summary, indent=2) + "\n")
+
+
+@dataclasses.dataclass
+class Job:
+    """What the modes of a run share."""
+
+    run: RunFolder
+    task: Task
+    tokenizer: FullTokenizer
+    preprocess: BertPreprocessor
+    model: keras.Model
+    strategy: tf.distribute.Strategy
+    predictor: training.Predictor
+    examples: dict
 
 
 def use_demo_if_nothing_is_given():
@@ -164,145 +279,100 @@ def count_train_steps(examples):
     return int(steps)
 
 
-def load_weights(model, newest, training_follows):
-    """Initial weights: --init_checkpoint, or the run's newest checkpoint.
-
-    A training that resumes reads the latter again, with the optimizer's state;
-    here it is read so that errors come before anything is written.
-    """
-    if newest and FLAGS.init_checkpoint:
-        logging.warning(
-            "--output_dir has %s: --init_checkpoint=%s is not used",
-            newest,
-            FLAGS.init_checkpoint,
-        )
-    source = (
-        f"--output_dir={FLAGS.output_dir}"
-        if newest
-        else f"--init_checkpoint={FLAGS.init_checkpoint}"
-    )
-    prefix = newest or FLAGS.init_checkpoint
-    if not prefix and not training_follows:
-        raise UserError(
-            f"--output_dir={FLAGS.output_dir}: no checkpoint here to evaluate "
-            "or predict with; give --init_checkpoint or --do_train"
-        )
-    if not prefix:
-        log_variables(model, checkpoints.LoadReport([], [], []))
-        logging.warning(
-            "No --init_checkpoint: training starts from random weights"
-        )
-        return
-    try:
-        report = checkpoints.load_weights(model, prefix)
-    except UserError as error:
-        raise UserError(f"{source}: {error}") from None
-    log_variables(model, report)
-    if report.missing and not training_follows:
-        raise UserError(
-            f"{source}: {prefix} has no {', '.join(report.missing)}: it was "
-            "not fine-tuned for a task; give --do_train, or a checkpoint of "
-            "such a run"
-        )
-
-
-def log_variables(model, report):
-    """Shows what comes from the checkpoint: the rest is random."""
-    logging.info("**** Trainable Variables ****")
-    loaded = set(report.loaded)
-    for variable in checkpoints.weights_of(model):
-        mark = ", *INIT_FROM_CKPT*" if variable.path in loaded else ""
-        logging.info(
-            "  name = %s:0, shape = %s%s",
-            variable.path,
-            tuple(variable.shape),
-            mark,
-        )
-    extra_layers = [n for n in report.unexpected if n.startswith("bert/")]
-    if extra_layers:
-        logging.warning(
-            "The checkpoint holds %d encoder variables that this model does "
-            "not have, %s first: does --bert_config_file belong to it?",
-            len(extra_layers),
-            extra_layers[0],
-        )
-    elif report.unexpected:
-        logging.info(
-            "Not used from the checkpoint: %s", ", ".join(report.unexpected)
-        )
-
-
-def make_dataset(
-    run, task, tokenizer, preprocess, mode, examples, first_step=0
-):
-    """The examples of a mode as batches of features, read while it runs."""
-    specs = task.feature_specs(FLAGS.max_seq_length)
-    batch_size = FLAGS[f"{mode}_batch_size"].value
-    log_examples(task, tokenizer, preprocess, examples)
-    if FLAGS.write_tf_records:
-        path = run.file(f"{mode}.tf_record")
-        write_tf_records(path, task, tokenizer, mode, examples, specs)
-        rows = features.record_rows(path)
-        to_features = functools.partial(features.features_of_rows, specs=specs)
-    else:
-        rows = task.rows(examples)
-        to_features = functools.partial(
-            task.features_of_rows, preprocess=preprocess
-        )
+def read_rows(job, mode):
+    """(rows, function that makes features of them) of a mode's examples."""
+    examples = job.examples[mode]
+    specs = job.task.feature_specs(FLAGS.max_seq_length)
+    log_examples(job, examples)
     logging.info("*** Features ***")
     for spec in sorted(specs, key=lambda spec: spec.name):
-        shape = (batch_size, *spec.shape)
+        shape = (FLAGS[f"{mode}_batch_size"].value, *spec.shape)
         logging.info("  name = %s, shape = %s", spec.name, shape)
-    fixed_length = FLAGS.use_tpu or FLAGS.pad_to_max_length
-    if mode != "train":
-        return pipeline.evaluation_batches(
-            rows,
-            batch_size,
-            to_features,
-            fixed_length=fixed_length,
-            fill_last_batch=FLAGS.use_tpu,
+    if not FLAGS.write_tf_records:
+        return job.task.rows(examples), functools.partial(
+            job.task.features_of_rows, preprocess=job.preprocess
         )
-    return pipeline.training_batches(
-        rows,
-        len(examples),
-        batch_size,
-        to_features,
-        seed=FLAGS.seed,
-        first_step=first_step,
-        fixed_length=fixed_length,
-        group_by_length=FLAGS.group_by_length,
+    path = job.run.file(f"{mode}.tf_record")
+    if job.run.writes:
+        write_tf_records(path, job, mode, specs)
+    return features.record_rows(path), functools.partial(
+        features.features_of_rows, specs=specs
     )
 
 
-def write_tf_records(path, task, tokenizer, mode, examples, specs):
+def is_fixed_length(job):
+    return distribution.is_tpu(job.strategy) or FLAGS.pad_to_max_length
+
+
+def training_batches(job):
+    """function(first step) -> dataset."""
+    rows, to_features = read_rows(job, "train")
+
+    def batches(first_step):
+        return pipeline.training_batches(
+            rows,
+            len(job.examples["train"]),
+            FLAGS.train_batch_size,
+            to_features,
+            seed=FLAGS.seed,
+            first_step=first_step,
+            fixed_length=is_fixed_length(job),
+            length_multiple=engine.length_multiple(),
+            group_by_length=FLAGS.group_by_length,
+        )
+
+    return batches
+
+
+def evaluation_batches(job, mode):
+    rows, to_features = read_rows(job, mode)
+    return pipeline.evaluation_batches(
+        rows,
+        FLAGS[f"{mode}_batch_size"].value,
+        to_features,
+        fixed_length=is_fixed_length(job),
+        fill_last_batch=needs_full_batches(job),
+    )
+
+
+def needs_full_batches(job):
+    """A TPU wants every batch full, and so do several replicas."""
+    strategy = job.strategy
+    return distribution.is_tpu(strategy) or strategy.num_replicas_in_sync > 1
+
+
+def write_tf_records(path, job, mode, specs):
     """Writes the file that the original makes before each mode."""
-    padding = [features.PaddingInputExample()] * num_padding(mode, examples)
+    examples = job.examples[mode]
+    padding = [features.PaddingInputExample()] * num_padding(job, mode)
 
     def convert():
         for index, example in enumerate(itertools.chain(examples, padding)):
             if index % 10000 == 0:
                 logging.info("Writing example %d of %d", index, len(examples))
-            yield task.convert(example, FLAGS.max_seq_length, tokenizer)[0]
+            yield job.task.convert(
+                example, FLAGS.max_seq_length, job.tokenizer
+            )[0]
 
     features.write_tf_records(path, convert(), specs)
 
 
-def num_padding(mode, examples):
-    """A TPU wants every batch full; training drops what is left over."""
-    if not FLAGS.use_tpu or mode == "train":
+def num_padding(job, mode):
+    """Rows that only fill up; training drops what is left over instead."""
+    if mode == "train" or not needs_full_batches(job):
         return 0
-    return -len(examples) % FLAGS[f"{mode}_batch_size"].value
+    return -len(job.examples[mode]) % FLAGS[f"{mode}_batch_size"].value
 
 
-def log_examples(task, tokenizer, preprocess, examples):
+def log_examples(job, examples):
     """Shows the first examples, and tells how many are truncated."""
     first = list(itertools.islice(examples, NUM_EXAMPLES_MEASURED))
     for example in first[:NUM_EXAMPLES_LOGGED]:
-        converted, tokens, _ = task.convert(
-            example, FLAGS.max_seq_length, tokenizer
+        converted, tokens, _ = job.task.convert(
+            example, FLAGS.max_seq_length, job.tokenizer
         )
         log_example(example, converted, tokens)
-    lengths = task.sequence_lengths(first, preprocess)
+    lengths = job.task.sequence_lengths(first, job.preprocess)
     num_truncated = int(np.sum(lengths > FLAGS.max_seq_length))
     if num_truncated:
         logging.info(
@@ -326,144 +396,154 @@ def log_example(example, converted, tokens):
     logging.info("label: %s (id = %d)", example.label, label_id)
 
 
-def train(run, task, model, strategy, read, examples, num_train_steps):
-    """Trains up to `num_train_steps`; returns the step it ends at."""
-    num_warmup_steps = int(num_train_steps * FLAGS.warmup_proportion)
-    schedule = WarmupLinearDecay(
-        FLAGS.learning_rate, num_train_steps, num_warmup_steps
-    )
-    with strategy.scope():
-        trainer = training.Trainer(
-            model,
-            AdamWeightDecay(),
-            schedule,
-            task.loss_terms,
-            strategy,
-            seed=FLAGS.seed,
-        )
-    saver = checkpoints.CheckpointFolder(run.path)
-    newest = saver.latest()
-    step = resume(run, trainer, newest) if newest else 0
-    if step >= num_train_steps:
-        logging.info(
-            "Skipping training since max_steps has already saved: %s is at "
-            "step %d of %d",
-            newest,
-            step,
-            num_train_steps,
-        )
-        return step
-    dataset = read("train", examples, first_step=step)
-    logging.info("***** Running training *****")
-    logging.info("  Num examples = %d", len(examples))
-    logging.info("  Batch size = %d", FLAGS.train_batch_size)
-    logging.info("  Num steps = %d", num_train_steps)
-    record = functools.partial(
-        run.record_mode,
-        "train",
-        shared_flags.values(),
-        num_examples=len(examples),
-        num_train_steps=num_train_steps,
-    )
-    record(seconds=None)  # Not done yet.
-    start = time.perf_counter()
-    training.train(
-        trainer,
-        dataset,
-        num_train_steps,
-        save=saver.save,
-        save_checkpoints_steps=FLAGS.save_checkpoints_steps,
-        max_steps_per_loop=FLAGS.iterations_per_loop,
-        callbacks=[Progress(FLAGS.train_batch_size)],
-    )
-    record(seconds=time.perf_counter() - start, resumed_at_step=step)
-    return num_train_steps
-
-
-def resume(run, trainer, newest):
-    """Restores the newest checkpoint; names flags that were others before."""
-    try:
-        step = trainer.restore(newest)
-    except UserError as error:
-        raise UserError(
-            f"--output_dir={FLAGS.output_dir}: cannot resume: {error}"
-        ) from None
-    logging.info("Resuming from %s", newest)
-    before, now = run.earlier("train").get("flags", {}), shared_flags.values()
-    for name in TRAINING_FLAGS:
-        if name in before and before[name] != now[name]:
-            logging.warning(
-                "--%s was %s before, and is %s now",
-                name,
-                before[name],
-                now[name],
-            )
-    return step
-
-
-def log_num_examples(what, mode, examples):
+def log_num_examples(what, job, mode):
     # `what` ends in the original's asterisks, which people search for: it has
     # a space before those of "evaluation *****", and none in "prediction*****".
-    padding = num_padding(mode, examples)
+    padding, number = num_padding(job, mode), len(job.examples[mode])
     logging.info("***** Running %s", what)
     logging.info(
         "  Num examples = %d (%d actual, %d padding)",
-        len(examples) + padding,
-        len(examples),
+        number + padding,
+        number,
         padding,
     )
     logging.info("  Batch size = %d", FLAGS[f"{mode}_batch_size"].value)
 
 
-def evaluate(run, task, model, strategy, read, examples, global_step):
+def train(job, config, existing, num_train_steps, weights):
+    """Trains up to `num_train_steps`; returns the step it ends at."""
+    examples = job.examples["train"]
+    trainer = engine.make_trainer(
+        job.model,
+        job.strategy,
+        job.task.loss_terms(weights, FLAGS.label_smoothing),
+        num_train_steps,
+        config,
+    )
+    evaluate_dev = None
+    if FLAGS.eval_steps:
+        dev = evaluation_batches(job, "eval")
+
+        def evaluate_dev():
+            results, metrics = score(job, dev)
+            return {**results, **metrics}
+
+    batches = training_batches(job)
+    logging.info("***** Running training *****")
+    logging.info("  Num examples = %d", len(examples))
+    logging.info("  Batch size = %d", FLAGS.train_batch_size)
+    logging.info("  Num steps = %d", num_train_steps)
+    return engine.train(
+        job.run,
+        trainer,
+        existing,
+        batches,
+        num_train_steps,
+        evaluate_dev,
+        num_examples=len(examples),
+    )
+
+
+def class_weights(task, examples):
+    """A weight for each label, of --class_weights; None where not needed.
+
+    Raises:
+        UserError: it is not understood.
+    """
+    text = FLAGS.class_weights
+    if not text or not examples:
+        return None
+    if text == "balanced":
+        counts = collections.Counter(example.label for example in examples)
+        missing = [label for label in task.labels if not counts[label]]
+        if missing:
+            raise UserError(
+                f"--class_weights=balanced: no example has the label "
+                f"{missing[0]!r}"
+            )
+        total = len(examples) / len(task.labels)
+        weights = [total / counts[label] for label in task.labels]
+    else:
+        try:
+            weights = [float(part) for part in text.split(",")]
+        except ValueError:
+            weights = []
+        with np.errstate(over="ignore"):
+            numbers = np.array(weights, np.float32)  # What they are used as.
+        usable = np.isfinite(numbers).all() and numbers.any()
+        if len(weights) != len(task.labels) or min(weights) < 0 or not usable:
+            raise UserError(
+                f"--class_weights={text}: give `balanced`, or a number for "
+                f"each of the labels {', '.join(task.labels)}"
+            )
+    logging.info(
+        "Class weights: %s",
+        ", ".join(
+            f"{label} {weight:.4g}"
+            for label, weight in zip(task.labels, weights, strict=True)
+        ),
+    )
+    return weights
+
+
+def score(job, dataset):
+    """(results, metrics) of the model as it is, see `Task.evaluate`."""
+    rows = pipeline.in_file_order(job.predictor(dataset))
+    return job.task.evaluate(rows, FLAGS.eval_batch_size)
+
+
+def evaluate(job, global_step):
     """Writes eval_results.txt; what the original does not report is logged."""
-    dataset = read("eval", examples)
-    log_num_examples("evaluation *****", "eval", examples)
+    dataset = evaluation_batches(job, "eval")
+    log_num_examples("evaluation *****", job, "eval")
     start = time.perf_counter()
-    rows = pipeline.in_file_order(training.predict(model, dataset, strategy))
-    results, metrics = task.evaluate(rows, FLAGS.eval_batch_size)
+    results, metrics = score(job, dataset)
     results["global_step"] = global_step
-    run.write_eval_results(results)
-    run.record_mode(
+    job.run.write_eval_results(results)
+    job.run.record_mode(
         "eval",
         shared_flags.values(),
-        num_examples=len(examples),
+        num_examples=len(job.examples["eval"]),
         seconds=time.perf_counter() - start,
         results={**results, **metrics},
     )
     logging.info("***** Eval results *****")
     for key, value in sorted({**results, **metrics}.items()):
         logging.info("  %s = %s", key, value)
+    return {**results, **metrics}
 
 
-def predict(run, task, model, strategy, read, examples):
+def predict(job):
     """Writes test_results.tsv as the original, and test_predictions.tsv."""
-    dataset = read("predict", examples)
-    log_num_examples("prediction*****", "predict", examples)
+    dataset = evaluation_batches(job, "predict")
+    log_num_examples("prediction*****", job, "predict")
     start = time.perf_counter()
-    rows = pipeline.in_file_order(training.predict(model, dataset, strategy))
-    pairs = zip(examples, task.probabilities(rows), strict=True)
-    with (
-        files.writing_text(run.file("test_results.tsv")) as results,
-        files.writing_text(run.file("test_predictions.tsv")) as predictions,
-    ):
+    rows = pipeline.in_file_order(job.predictor(dataset))
+    pairs = zip(
+        job.examples["predict"], job.task.probabilities(rows), strict=True
+    )
+    names = ("test_results.tsv", "test_predictions.tsv")
+    with contextlib.ExitStack() as stack:
+        results, predictions = [
+            stack.enter_context(job.run.writing(name)) for name in names
+        ]
         predictions.write("id\tlabel\tscore\n")
         for example, probabilities in pairs:
             best = int(np.argmax(probabilities))
             results.write("\t".join(map(str, probabilities)) + "\n")
             predictions.write(
-                f"{example.guid}\t{task.labels[best]}\t"
+                f"{example.guid}\t{job.task.labels[best]}\t"
                 f"{probabilities[best]!s}\n"
             )
-    run.record_mode(
+    job.run.record_mode(
         "predict",
         shared_flags.values(),
-        num_examples=len(examples),
+        num_examples=len(job.examples["predict"]),
         seconds=time.perf_counter() - start,
     )
     logging.info("***** Predict results *****")
-    logging.info("  %s", run.file("test_results.tsv"))
-    logging.info("  %s", run.file("test_predictions.tsv"))
+    for name in names:
+        logging.info("  %s", job.run.file(name))
 
 
 if __name__ == "__main__":

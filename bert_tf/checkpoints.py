@@ -12,17 +12,24 @@ loading and saving need no table of names. What training adds:
 import dataclasses
 import os
 import re
+import shutil
 import tempfile
 
 import tensorflow as tf
+from absl import logging
 
 from bert_tf import files
 from bert_tf.errors import UserError
 
 ENCODER_SCOPE = "bert/"
+SCRATCH_PREFIX = ".saving-"  # Of folders in which checkpoints are written.
 # What TensorFlow's reader raises for damaged files, each kind its own.
 _READ_ERRORS = (tf.errors.OpError, ValueError, IndexError, RuntimeError)
 _TRAINING_STATE = re.compile(r"(/adam_[mv]|^global_step)$")
+
+
+class DamagedCheckpoint(UserError):
+    """Its files are there, and cannot be read."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +87,7 @@ class Checkpoint:
 
     def _damaged(self, error, name=None):
         which = f" at {name}" if name else ""
-        return UserError(
+        return DamagedCheckpoint(
             f"{self.prefix}: the checkpoint is damaged{which}: "
             f"{files.reason(error)}"
         )
@@ -152,6 +159,33 @@ def load_weights(model, prefix: str) -> LoadReport:
     return LoadReport(loaded, missing, unexpected)
 
 
+def read_newest(prefixes: list, read) -> list:
+    """Calls `read(prefix)` on the newest checkpoint that can be read.
+
+    A damaged one is named in a warning, and the one before it is tried.
+
+    Args:
+        prefixes: of checkpoints, the newest first.
+        read: function(prefix).
+
+    Returns:
+        The prefix that was read, and those behind it.
+
+    Raises:
+        UserError: of `read`, for the last one.
+    """
+    for index, prefix in enumerate(prefixes):
+        try:
+            read(prefix)
+        except DamagedCheckpoint as error:
+            if prefix == prefixes[-1]:
+                raise
+            logging.warning("%s; trying the one before", error)
+        else:
+            return prefixes[index:]
+    return []
+
+
 def read_matching(checkpoint: Checkpoint, shapes: dict) -> dict:
     """Reads the variables of `shapes`, {name: shape}, and all or none.
 
@@ -198,14 +232,18 @@ def write_checkpoint(prefix: str, tensors: dict):
     folder, base = os.path.split(prefix)
     folder = folder or "."
     files.make_folder(folder)
-    with files.naming(prefix, "could not be written"):
+    with files.naming(
+        prefix, "could not be written", os.path.join(folder, SCRATCH_PREFIX)
+    ):
         if files.is_remote(folder):
             _save(prefix, tensors)  # Which names the index last, too.
             return
         with tempfile.TemporaryDirectory(
-            dir=folder, prefix=".saving-"
+            dir=folder, prefix=SCRATCH_PREFIX
         ) as scratch:
             _save(os.path.join(scratch, base), tensors)
+            if files.exists(prefix + ".index"):
+                files.remove(prefix + ".index")
             for name in sorted(os.listdir(scratch)):  # data-… before index
                 files.move(
                     os.path.join(scratch, name), os.path.join(folder, name)
@@ -219,6 +257,11 @@ def _save(prefix, tensors):
         shape_and_slices=[""] * len(tensors),
         tensors=[tf.convert_to_tensor(tensor) for tensor in tensors.values()],
     )
+
+
+def _step_of(prefix) -> int:
+    step = prefix.rpartition("-")[2]
+    return int(step) if step.isascii() and step.isdigit() else -1
 
 
 class CheckpointFolder:
@@ -237,28 +280,57 @@ class CheckpointFolder:
         """Prefix of the newest checkpoint; None where there is none yet.
 
         Raises:
-            UserError: the file `checkpoint` is damaged, or names a checkpoint
-                that is not there. To start anew would overwrite a run.
+            UserError: see `newest_first`.
+        """
+        return next(iter(self.newest_first()), None)
+
+    def newest_first(self) -> list:
+        """Prefixes of the checkpoints that are there, the newest first.
+
+        The file `checkpoint` says which is the newest. Where it is lost or
+        damaged, or names what is not there, the others in the folder count.
+
+        Raises:
+            UserError: there was a run, and none of its checkpoints is there.
+                To start anew in silence would hide that.
         """
         path = self._state_file()
-        if not files.exists(path):
-            return None
-        state = tf.train.get_checkpoint_state(self.folder)
-        if state is None or not state.model_checkpoint_path:
-            raise UserError(f"{path}: names no checkpoint; is it damaged?")
-        if not files.exists(state.model_checkpoint_path + ".index"):
-            raise UserError(
-                f"{path}: names {state.model_checkpoint_path}, which does not "
-                "exist; correct this file, or remove it to start anew"
+        named = self._named()
+        found = [p for p in named if files.exists(p + ".index")]
+        others = sorted(self._unnamed(named), key=_step_of, reverse=True)
+        if files.exists(path) and not found + others:
+            what = (
+                f"names {named[0]}, which does not exist"
+                if named
+                else ("names no checkpoint; is it damaged?")
             )
-        return state.model_checkpoint_path
+            raise UserError(f"{path}: {what}; name another folder")
+        if others and not found or named[:1] != found[:1]:
+            logging.warning(
+                "%s does not name a checkpoint that is there; using %s",
+                path,
+                (found + others)[0],
+            )
+        return found + others
+
+    def clean(self):
+        """Removes what a program that was killed left behind."""
+        if files.is_remote(self.folder) or not files.exists(self.folder):
+            return
+        for name in os.listdir(self.folder):
+            path = os.path.join(self.folder, name)
+            if name.startswith(SCRATCH_PREFIX):
+                shutil.rmtree(path)
+            elif files.is_temporary(name):
+                os.remove(path)
 
     def save(self, tensors: dict, step: int) -> str:
         """Writes `model.ckpt-step`, then names it in the file `checkpoint`."""
         base = f"model.ckpt-{step}"
         prefix = os.path.join(self.folder, base)
         write_checkpoint(prefix, tensors)
-        others = [name for name in self._listed() if name != base]
+        named = [os.path.basename(path) for path in reversed(self._named())]
+        others = [name for name in named if name != base]
         kept = (others + [base])[-self.max_to_keep :]
         files.write_text(
             self._state_file(),
@@ -272,10 +344,24 @@ class CheckpointFolder:
     def _state_file(self):
         return os.path.join(self.folder, "checkpoint")
 
-    def _listed(self):
-        state = tf.train.get_checkpoint_state(self.folder)
-        paths = state.all_model_checkpoint_paths if state else []
-        return [os.path.basename(path) for path in paths]
+    def _named(self) -> list:
+        """Prefixes in the file `checkpoint`, the newest first."""
+        if not files.exists(self._state_file()):
+            return []
+        try:
+            state = tf.train.get_checkpoint_state(self.folder)
+        except _READ_ERRORS:  # UnicodeDecodeError is a ValueError.
+            return []
+        if state is None or not state.model_checkpoint_path:
+            return []
+        listed = reversed(state.all_model_checkpoint_paths)
+        return list(dict.fromkeys([state.model_checkpoint_path, *listed]))
+
+    def _unnamed(self, named) -> list:
+        """Prefixes of checkpoints that the file `checkpoint` does not name."""
+        pattern = os.path.join(self.folder, "model.ckpt-*.index")
+        found = [path[: -len(".index")] for path in files.glob(pattern)]
+        return [p for p in found if p not in named and _step_of(p) >= 0]
 
     def _remove(self, base):
         # The index first: what is half removed must not look complete.

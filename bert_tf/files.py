@@ -7,7 +7,9 @@ model itself also work where it is absent, under Keras' JAX backend.
 
 import codecs
 import contextlib
+import fnmatch
 import os
+import re
 
 from bert_tf.errors import UserError
 
@@ -23,21 +25,24 @@ def _gfile():
 
 
 def reason(error: Exception) -> str:
-    """The first line of an error's message, TensorFlow's errors included."""
-    return (getattr(error, "message", None) or str(error)).split("\n")[0]
+    """The first line of an error's message, without TensorFlow's additions."""
+    text = (getattr(error, "message", None) or str(error)).split("\n")[0]
+    return re.sub(r"^\{\{.*?\}\} | \[Op:\w+\]$", "", text)
 
 
 @contextlib.contextmanager
-def naming(path: str, action: str = "cannot be used"):
+def naming(path: str, action: str = "cannot be used", scratch: str = ""):
     """Makes each file error of the block an OSError that names `path`.
 
-    Python names no file where a disk is full, and TensorFlow has errors of
-    its own for remote file systems.
+    Python names no file where a disk is full, TensorFlow has errors of its
+    own for remote file systems, and nobody knows the names of scratch files:
+    those that start with `scratch`.
     """
     try:
         yield
     except OSError as error:
-        if error.filename is not None:
+        name = error.filename
+        if name is not None and not (scratch and str(name).startswith(scratch)):
             raise
         raise OSError(
             error.errno, f"{action}: {error.strerror}", path
@@ -53,6 +58,23 @@ def exists(path: str) -> bool:
         return os.path.exists(path)
     with naming(path):
         return _gfile().exists(path)
+
+
+def glob(pattern: str) -> list:
+    """Paths that match, in order."""
+    if not is_remote(pattern):
+        folder, name = os.path.split(pattern)
+        # Only the name is a pattern: brackets may stand in a folder's.
+        return sorted(
+            os.path.join(folder, found)
+            for found in fnmatch.filter(_entries(folder), name)
+        )
+    with naming(pattern):
+        return sorted(_gfile().glob(pattern))
+
+
+def _entries(folder):
+    return os.listdir(folder) if os.path.isdir(folder) else []
 
 
 def is_folder(path: str) -> bool:
@@ -124,6 +146,11 @@ def read_text(path: str) -> str:
     return "\n".join(text for _, text in read_lines(path))
 
 
+def is_temporary(name: str) -> bool:
+    """Whether `replacing` gives such names."""
+    return bool(re.fullmatch(r"\..+\.\d+\.tmp", name))
+
+
 @contextlib.contextmanager
 def replacing(path: str):
     """Gives a temporary path; what was written there becomes `path` at the end.
@@ -134,7 +161,7 @@ def replacing(path: str):
     folder, name = os.path.split(path)
     temporary = os.path.join(folder, f".{name}.{os.getpid()}.tmp")
     try:
-        with naming(path, "could not be written"):
+        with naming(path, "could not be written", scratch=temporary):
             yield temporary
             move(temporary, path)
     except BaseException:
@@ -144,13 +171,19 @@ def replacing(path: str):
 
 
 def move(source: str, target: str):
-    """Renames a file over `target`, its bytes on the disk before its name."""
+    """Renames a file over `target`, its bytes on the disk before its name,
+    and the name on the disk before this returns."""
     if is_remote(target):
         _gfile().rename(source, target, overwrite=True)
         return
     with open(source, "rb") as reader:
         os.fsync(reader.fileno())
     os.replace(source, target)
+    folder = os.open(os.path.dirname(target) or ".", os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 @contextlib.contextmanager

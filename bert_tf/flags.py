@@ -15,8 +15,11 @@ from absl import app, flags, logging
 from bert_tf import files
 from bert_tf.config import BertConfig
 from bert_tf.data.features import MIN_SEQ_LENGTH
+from bert_tf.distribution import STRATEGIES
 from bert_tf.errors import UserError
+from bert_tf.optimization import OPTIMIZERS
 from bert_tf.tokenization import FullTokenizer, check_casing
+from bert_tf.training import POLICIES
 
 FLAGS = flags.FLAGS
 MAX_COUNT = 2**31 - 1
@@ -90,14 +93,20 @@ def define_text_flags(max_seq_length: int):
     )
 
 
-def define_count(name: str, default: int, description: str, lower_bound=1):
+def define_count(
+    name: str,
+    default: int,
+    description: str,
+    lower_bound=1,
+    upper_bound=MAX_COUNT,
+):
     """A whole number that fits an int32, TensorFlow's own for sizes."""
     flags.DEFINE_integer(
         name,
         default,
         description,
         lower_bound=lower_bound,
-        upper_bound=MAX_COUNT,
+        upper_bound=upper_bound,
     )
 
 
@@ -125,12 +134,105 @@ def define_training_flags():
         1000,
         "Steps that run on the device without a return to Python, at most.",
     )
-    # Not in the original.
+    # What follows is not in the original.
     define_count(
         "seed",
         12345,
         "Of the new weights, the order of examples and dropout.",
         lower_bound=0,
+    )
+    flags.DEFINE_bool(
+        "deterministic",
+        False,
+        "Use only operations that give the same bits every time; slower on "
+        "GPUs. On a CPU it is so anyway.",
+    )
+    flags.DEFINE_enum(
+        "optimizer",
+        "adamw",
+        list(OPTIMIZERS),
+        "adamw, the original's; or lamb, for large batches.",
+    )
+    define_count(
+        "gradient_accumulation_steps",
+        1,
+        "Take each batch in so many parts, one after the other: the same "
+        "result with the memory of one part.",
+    )
+    flags.DEFINE_enum(
+        "precision",
+        "float32",
+        list(POLICIES),
+        "What layers compute in. Variables stay float32.",
+    )
+    flags.DEFINE_bool(
+        "xla", False, "Compile the forward and backward pass with XLA."
+    )
+    flags.DEFINE_bool(
+        "remat",
+        False,
+        "Compute each layer anew in the backward pass instead of keeping what "
+        "is inside it: a third more time, far less memory.",
+    )
+    define_float(
+        "layerwise_lr_decay",
+        1.0,
+        "Factor from each layer's learning rate to that of the one below it.",
+        lower_bound=0.0,
+        upper_bound=1.0,
+    )
+    flags.DEFINE_string(
+        "freeze_layers",
+        None,
+        "What is not trained: `encoder`, all but the head; `embeddings`; or "
+        "these and so many of the lowest layers.",
+    )
+    flags.DEFINE_enum(
+        "resume",
+        "auto",
+        ["auto", "never", "must"],
+        "Where --output_dir has checkpoints: go on from them, refuse to, or "
+        "refuse to do anything else.",
+    )
+    define_count("keep_checkpoints", 5, "The newest ones that stay.")
+
+
+def define_evaluation_flags(metric_for_best: str):
+    define_count(
+        "eval_steps",
+        0,
+        "While training, evaluate after so many steps and keep the best "
+        "checkpoint in --output_dir/best; 0 for never.",
+        lower_bound=0,
+    )
+    flags.DEFINE_string(
+        "metric_for_best",
+        metric_for_best,
+        "What makes a checkpoint the best; of a name that ends in `loss` the "
+        "lowest, of others the highest.",
+    )
+    define_count(
+        "early_stopping_patience",
+        0,
+        "End training after so many evaluations without a better result; 0 "
+        "for never.",
+        lower_bound=0,
+    )
+
+
+def define_distribution_flags():
+    flags.DEFINE_enum(
+        "distribution_strategy",
+        "auto",
+        list(STRATEGIES),
+        "auto: all GPUs, of all machines that TF_CONFIG names.",
+    )
+    define_count(
+        "cpu_replicas",
+        0,
+        "Split the CPU into so many devices, for trying what runs on several.",
+        lower_bound=0,
+        upper_bound=64,
     )
 
 

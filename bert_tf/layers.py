@@ -11,6 +11,7 @@ Layer names repeat the variable scopes of google-research/bert, so
 variable, e.g. `bert/encoder/layer_0/attention/self/query/kernel`.
 """
 
+import functools
 import math
 import zlib
 
@@ -350,9 +351,56 @@ class TransformerLayer(BertLayer):
         )
 
 
+def recompute(function):
+    """`function(x, *rest)` that forgets all but its arguments.
+
+    The backward pass computes it again, which costs a third more time and
+    saves the memory of everything inside (Chen et al. 2016,
+    https://arxiv.org/abs/1604.06174). Gradients go to `x` and to variables.
+    All tensors that `function` needs must be arguments, a dropout seed too:
+    then the second computation draws the same masks.
+    """
+    if keras.backend.backend() != "tensorflow":
+        import jax
+
+        return jax.checkpoint(function)
+    import tensorflow as tf
+
+    @tf.custom_gradient
+    def run(x, *rest):
+        def backward(upstream, variables=None):
+            variables = list(variables or [])
+            # Zero, but nobody knows before `upstream` is there: else TensorFlow
+            # or XLA would find the computation to be the one already done.
+            flag = tf.cast(tf.reshape(upstream, [-1])[0], tf.bool)
+            zero = tf.where(flag == flag, 0.0, float("nan"))
+            again = [arg + tf.cast(zero, arg.dtype) for arg in (x, *rest)]
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch([again[0], *variables])
+                outputs = function(*again)
+            to_x, *to_variables = tape.gradient(
+                outputs,
+                [again[0], *variables],
+                upstream,
+                unconnected_gradients="zero",
+            )
+            return [to_x, *[None] * len(rest)], to_variables
+
+        return function(x, *rest), backward
+
+    return run
+
+
 @register
 class Encoder(BertLayer):
-    """The stack of transformer layers; returns the output of each."""
+    """The stack of transformer layers; returns the output of each.
+
+    Attributes:
+        recompute: whether training computes each layer anew in the backward
+            pass instead of keeping what is inside it.
+    """
+
+    recompute = False
 
     def __init__(self, config, **kwargs):
         super().__init__(config, **kwargs)
@@ -368,11 +416,19 @@ class Encoder(BertLayer):
     def call(self, hidden_states, input_mask, training=None, seed=None):
         all_encoder_layers = []
         for layer in self.transformer_layers:
-            hidden_states = layer(
-                hidden_states, input_mask, training=training, seed=seed
-            )
+            if training and self.recompute:
+                run = recompute(functools.partial(_training_call, layer))
+                hidden_states = run(hidden_states, input_mask, seed)
+            else:
+                hidden_states = layer(
+                    hidden_states, input_mask, training=training, seed=seed
+                )
             all_encoder_layers.append(hidden_states)
         return all_encoder_layers
+
+
+def _training_call(layer, hidden_states, input_mask, seed):
+    return layer(hidden_states, input_mask, training=True, seed=seed)
 
 
 @register

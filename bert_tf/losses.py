@@ -15,6 +15,7 @@ Shape letters: B batch size, C number of classes.
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import keras
 from keras import ops
 
 
@@ -32,32 +33,55 @@ class LossTerm(NamedTuple):
     denominator: Callable[[dict], Any]
 
 
-def softmax_cross_entropy(logits, label_ids):
-    """-log softmax(logits)[label], float [B, C] and int [B] -> float32 [B].
+def softmax_cross_entropy(logits, label_ids, label_smoothing: float = 0.0):
+    """-Σ_c target_c log softmax(logits)_c, [B, C] and int [B] -> float32 [B].
+
+    The target is 1 for the label and 0 for the others; smoothing takes a part
+    of it and deals that to all classes alike (Szegedy et al. 2015,
+    https://arxiv.org/abs/1512.00567, section 7).
 
     Computed in at least float32, whatever the precision of the logits.
     """
     if ops.dtype(logits) in ("float16", "bfloat16"):
         logits = ops.cast(logits, "float32")
     log_probs = ops.log_softmax(logits, axis=-1)
-    one_hot = ops.one_hot(label_ids, logits.shape[-1], dtype=log_probs.dtype)
-    return -ops.sum(one_hot * log_probs, axis=-1)
+    num_classes = logits.shape[-1]
+    target = ops.one_hot(label_ids, num_classes, dtype=log_probs.dtype)
+    if label_smoothing:
+        target = (
+            target * (1.0 - label_smoothing) + label_smoothing / num_classes
+        )
+    return -ops.sum(target * log_probs, axis=-1)
 
 
-def _example_weights(batch, dtype="float32"):
-    """1 for an example and 0 for one that only fills up the batch."""
-    return ops.cast(batch["is_real_example"], dtype)
+def classifier_loss(class_weights=None, label_smoothing: float = 0.0) -> tuple:
+    """The mean cross entropy over the examples of a batch.
+
+    Args:
+        class_weights: a weight for each class, or None. The mean is then a
+            weighted one, Σ w l / Σ w, each example with its label's weight.
+        label_smoothing: see `softmax_cross_entropy`.
+    """
+
+    def example_weights(batch):
+        # 0 for what only fills up the batch.
+        weights = ops.cast(batch["is_real_example"], keras.config.floatx())
+        if class_weights is None:
+            return weights
+        by_class = ops.convert_to_tensor(class_weights, weights.dtype)
+        return weights * ops.take(by_class, batch["label_ids"])
+
+    def numerator(logits, batch):
+        per_example_loss = softmax_cross_entropy(
+            logits, batch["label_ids"], label_smoothing
+        )
+        weights = ops.cast(example_weights(batch), per_example_loss.dtype)
+        return ops.sum(per_example_loss * weights)
+
+    def denominator(batch):
+        return ops.sum(example_weights(batch))
+
+    return (LossTerm("loss", numerator, denominator),)
 
 
-def _classifier_numerator(logits, batch):
-    per_example_loss = softmax_cross_entropy(logits, batch["label_ids"])
-    weights = _example_weights(batch, per_example_loss.dtype)
-    return ops.sum(per_example_loss * weights)
-
-
-def _num_real_examples(batch):
-    return ops.sum(_example_weights(batch))
-
-
-# The mean cross entropy over the examples of a batch.
-CLASSIFIER_LOSS = (LossTerm("loss", _classifier_numerator, _num_real_examples),)
+CLASSIFIER_LOSS = classifier_loss()

@@ -117,9 +117,14 @@ class AdamWeightDecay(keras.optimizers.Optimizer):
         update = next_m / (ops.sqrt(next_v) + self.epsilon)
         if self._decayed[index]:
             update = update + self.weight_decay_rate * variable
+            update = self._scale(update, variable)
         self.assign(m, next_m)
         self.assign(v, next_v)
         self.assign_sub(variable, learning_rate * update)
+
+    def _scale(self, update, variable):
+        """How `Lamb` differs."""
+        return update
 
     def get_config(self):
         return {
@@ -130,6 +135,54 @@ class AdamWeightDecay(keras.optimizers.Optimizer):
             "epsilon": self.epsilon,
             "exclude_from_weight_decay": self.exclude_from_decay,
         }
+
+
+@keras.saving.register_keras_serializable(package="bert_tf")
+class Lamb(AdamWeightDecay):
+    """`AdamWeightDecay` with each weight's step as long as the weight asks.
+
+        w ← w − lr (‖w‖ / ‖u‖) u,     u = m / (√v + ε) + λ w
+
+    You et al. 2019 (https://arxiv.org/abs/1904.00962), for large batches. Like
+    ALBERT's, it has no bias correction; what is not decayed (biases, layer
+    normalization) moves as by Adam.
+    """
+
+    def __init__(self, *args, name="lamb", **kwargs):
+        super().__init__(*args, name=name, **kwargs)
+
+    def _scale(self, update, variable):
+        length = ops.norm(variable)
+        update_length = ops.norm(update)
+        known = ops.logical_and(length > 0, update_length > 0)
+        divisor = ops.where(known, update_length, 1.0)
+        return update * ops.where(known, length / divisor, 1.0)
+
+
+OPTIMIZERS = {"adamw": AdamWeightDecay, "lamb": Lamb}
+
+
+def layer_of(path: str, num_hidden_layers: int) -> int:
+    """How deep a variable lies: 0 for the embeddings, then the layers, and
+    `num_hidden_layers` + 1 for the pooler and the head."""
+    found = re.search(r"\bbert/encoder/layer_(\d+)/", path)
+    if found:
+        return int(found[1]) + 1
+    return 0 if "bert/embeddings/" in path else num_hidden_layers + 1
+
+
+def layer_rates(variables, decay: float, num_hidden_layers: int) -> list:
+    """The factor of each variable's learning rate, lower for deeper layers.
+
+        decay ^ (num_hidden_layers + 1 - layer)
+
+    Howard & Ruder 2018 (https://arxiv.org/abs/1801.06146), section 3.2.
+    """
+    top = num_hidden_layers + 1
+    return [
+        decay ** (top - layer_of(variable.path, num_hidden_layers))
+        for variable in variables
+    ]
 
 
 def clip_factor(norm, clip_norm):

@@ -31,7 +31,9 @@ from bert_tf.text_context import (
     REMOVED,
     BytesContext,
     LowerCaseContext,
+    is_in,
     mark_invalid_bytes,
+    utf8_lengths,
 )
 from bert_tf.tokenization import MAX_CHARS_PER_WORD, UNKNOWN, FullTokenizer
 
@@ -47,7 +49,8 @@ class BertPreprocessor:
         preprocess(["is this it?"], ["no"])
         # {"input_ids": [[101, 2003, 2023, 2009, 1029, 102, 2053, 102]], …}
 
-    All methods take a `tf.string` [B], or a list of str, and can be part of a
+    All methods take a `tf.string` [B], or a list of str (without lone
+    surrogates, which UTF-8 does not know), and can be part of a
     `tf.function`, a dataset and a SavedModel, which then needs nothing but
     TensorFlow and tensorflow-text to be loaded.
 
@@ -63,7 +66,8 @@ class BertPreprocessor:
 
     Raises:
         UserError: the vocabulary cannot be used.
-        ValueError: not even the special tokens fit into `max_seq_length`.
+        ValueError: not even the special tokens fit into `max_seq_length`, or
+            `length_multiple` is not positive.
     """
 
     def __init__(
@@ -79,6 +83,11 @@ class BertPreprocessor:
                 f"max_seq_length must be at least {MIN_SEQ_LENGTH}. "
                 f"Received: max_seq_length={max_seq_length}"
             )
+        if length_multiple is not None and length_multiple < 1:
+            raise ValueError(
+                f"length_multiple must be positive. "
+                f"Received: length_multiple={length_multiple}"
+            )
         self.max_seq_length = max_seq_length
         self.length_multiple = length_multiple
         tokenizer = FullTokenizer(vocab_file, do_lower_case)
@@ -89,14 +98,18 @@ class BertPreprocessor:
         self._context = BytesContext()
         if do_lower_case:
             self._context = LowerCaseContext(tables)
-        self._dropped = regex_class(tables.dropped)
+        self._dropped = tables.dropped
         self._normalizer = tf_text.FastBertNormalizer(
             model_buffer=tf.constant(tables.model)
         )
         names = _names_for_builder(tokenizer, tables, vocab_file)
-        self._wordpiece_model = tf.constant(
-            _wordpiece_model(names, MAX_CHARS_PER_WORD)
-        )
+        try:
+            model = _wordpiece_model(names, MAX_CHARS_PER_WORD)
+        except RuntimeError as error:
+            raise UserError(
+                f"{vocab_file}: too large for tensorflow-text: {error}"
+            ) from None
+        self._wordpiece_model = tf.constant(model)
         self._raised_limit = _raised_limit(names, self._wordpiece_model)
         self._tokens = _tokens_by_id(vocab)
 
@@ -266,12 +279,23 @@ class BertPreprocessor:
         table = pieces.table()  # [B, (pieces), 3]
         where = tf.where(is_long)[:, 0]
         _, starts, limits = tf.unstack(tf.gather(table.values, where), axis=1)
-        text = tf.gather(normalized, tf.gather(table.value_rowids(), where))
-        words = tf.strings.substr(text, starts, limits - starts)
-        num_chars = tf.strings.length(words, unit="UTF8_CHAR")
-        where, starts, words = (
-            tf.boolean_mask(x, num_chars <= MAX_CHARS_PER_WORD)
-            for x in (where, starts, words)
+        # Out of the characters of each text: `substr` would want a copy of
+        # the whole text for each word.
+        texts, rows = tf.unique(
+            tf.gather(table.value_rowids(), where), tf.int64
+        )
+        chars, offsets = tf.strings.unicode_split_with_offsets(
+            tf.gather(normalized, texts), "UTF-8"
+        )
+        places = _in_order(offsets.value_rowids(), offsets.values)
+        first = tf.searchsorted(places, _in_order(rows, starts))
+        last = tf.searchsorted(places, _in_order(rows, limits))
+        where, starts, first, last = (
+            tf.boolean_mask(x, last - first <= MAX_CHARS_PER_WORD)
+            for x in (where, starts, first, last)
+        )
+        words = tf.strings.reduce_join(
+            tf.gather(chars.values, tf.ragged.range(first, last)), axis=-1
         )
         model = tf.tensor_scatter_nd_update(
             self._wordpiece_model, *self._raised_limit
@@ -299,21 +323,26 @@ class BertPreprocessor:
         Accents, which are normalized away, stay.
         """
         nothing_dropped = tf.strings.regex_full_match(
-            raw, rf"[^{self._dropped}\x{{D800}}-\x{{DFFF}}]*"
+            raw, rf"[^{regex_class(self._dropped)}\x{{D800}}-\x{{DFFF}}]*"
         )
 
         def trim():
-            rows = pieces.rows()
-            where = tf.where(~tf.gather(nothing_dropped, rows))
-            starts, limits, rows = (
-                tf.gather_nd(x, where)
-                for x in (pieces.starts, pieces.limits, rows)
+            concerned = tf.where(~nothing_dropped)
+            chars, starts = tf.strings.unicode_decode_with_offsets(
+                mark_invalid_bytes(tf.gather_nd(raw, concerned)), "UTF-8"
             )
-            text = tf.gather(mark_invalid_bytes(raw), rows)
-            spans = tf.strings.substr(text, starts, limits - starts)
-            spans = tf.strings.regex_replace(spans, f"[{self._dropped}]+$", "")
-            limits = starts + tf.cast(tf.strings.length(spans), tf.int64)
-            return tf.tensor_scatter_nd_update(pieces.limits, where, limits)
+            is_kept = ~is_in(self._dropped, chars.values)
+            ends = starts.values + utf8_lengths(chars.values)
+            rows = tf.gather(concerned[:, 0], chars.value_rowids())
+            ends = tf.boolean_mask(_in_order(rows, ends), is_kept)
+            # The last of them that is not behind the limit.
+            limits = _in_order(pieces.rows(), pieces.limits)
+            place = tf.searchsorted(ends, limits, side="right") - 1
+            ends = tf.concat([ends, [-1]], axis=0)  # Behind them: place -1.
+            place = tf.where(place < 0, tf.size(ends) - 1, place)
+            end = tf.gather(ends, place)
+            is_here = end > _in_order(pieces.rows(), pieces.starts)
+            return tf.where(is_here, end, limits) % ROW
 
         return tf.cond(
             tf.reduce_all(nothing_dropped), lambda: pieces.limits, trim
@@ -350,13 +379,13 @@ def _origins_of(pieces: "_Pieces", origins: tf.RaggedTensor):
 
     def look_further():
         # The byte at the limit comes from the same character: find the next
-        # one that does not. Origins rise in a row; with the row's number in
-        # front, everywhere.
-        shift = tf.constant(1 << 32, tf.int64)
-        keys = origins.value_rowids() * shift + origins.values
+        # one that does not.
         where = tf.where(limits == last)
-        key = tf.gather_nd(rows * shift + last, where)
-        place = tf.searchsorted(keys, key, side="right")
+        place = tf.searchsorted(
+            _in_order(origins.value_rowids(), origins.values),
+            tf.gather_nd(_in_order(rows, last), where),
+            side="right",
+        )
         further = tf.gather(origins.values, place)
         return tf.tensor_scatter_nd_update(limits, where, further)
 
@@ -364,6 +393,14 @@ def _origins_of(pieces: "_Pieces", origins: tf.RaggedTensor):
         tf.reduce_any(limits == last), look_further, lambda: limits
     )
     return starts, limits
+
+
+ROW = 1 << 32  # More bytes than a text has.
+
+
+def _in_order(rows, places):
+    """Places in texts as numbers that rise from text to text."""
+    return rows * tf.constant(ROW, tf.int64) + places
 
 
 # ---------------------------------------------------------------------------

@@ -1,10 +1,15 @@
 """What a person sees of a running training: a bar, or lines in a log."""
 
+import os
 import sys
 import time
 
 import keras
+import numpy as np
+import tensorflow as tf
 from absl import logging
+
+from bert_tf import files
 
 SECONDS_BETWEEN_LINES = 10.0
 
@@ -78,3 +83,44 @@ class Progress(keras.callbacks.Callback):
     def _bar(self, step, width=20):
         done = width * step // self.params["steps"]
         return "[" + "=" * done + "." * (width - done) + "]"
+
+
+class TensorBoard(keras.callbacks.Callback):
+    """Writes event files: training's into a folder, evaluations' into `eval`.
+
+    Args:
+        folder: of the run.
+        batch_size: examples in a step.
+    """
+
+    def __init__(self, folder: str, batch_size: int):
+        super().__init__()
+        self.batch_size = batch_size
+        self.folder = folder
+        self.writers = {}
+
+    def on_train_batch_end(self, step, logs):
+        names = ("loss", "learning_rate", "gradient_norm")
+        scalars = {name: logs[name] for name in names}
+        examples = self.batch_size * logs["steps"]
+        scalars["examples_per_second"] = examples / logs["seconds"]
+        self._write("", step, scalars)
+
+    def on_epoch_end(self, step, logs):
+        self._write("eval", step, logs)
+
+    def on_train_end(self, logs=None):
+        for writer in self.writers.values():
+            writer.close()
+
+    def _write(self, subfolder, step, scalars):
+        path = os.path.join(self.folder, subfolder)
+        if subfolder not in self.writers:
+            self.writers[subfolder] = tf.summary.create_file_writer(path)
+        # As tf.summary.scalar does, which needs TensorBoard to be installed.
+        metadata = tf.compat.v1.SummaryMetadata()
+        metadata.plugin_data.plugin_name = "scalars"
+        writer = self.writers[subfolder]
+        with files.naming(path, "cannot be written"), writer.as_default():
+            for name, value in scalars.items():
+                tf.summary.write(name, np.float32(value), step, metadata)

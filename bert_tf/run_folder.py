@@ -5,6 +5,8 @@ labels.txt          one label a line: the columns of test_results.tsv
 train.json          what was run: flags, versions, sizes, seconds, results
 """
 
+import contextlib
+import io
 import json
 import os
 import platform
@@ -27,13 +29,21 @@ class RunFolder:
         path: the folder; it need not exist.
         task_name: of the run.
         labels: of the task, or None for a task without labels.
+        writes: whether this process writes; of several only one does.
 
     Raises:
         UserError: the folder holds a run of another task.
     """
 
-    def __init__(self, path: str, task_name: str, labels: list | None = None):
+    def __init__(
+        self,
+        path: str,
+        task_name: str,
+        labels: list | None = None,
+        writes: bool = True,
+    ):
         self.path = path
+        self.writes = writes
         self.labels = labels
         if files.exists(path) and not files.is_folder(path):
             raise UserError(f"--output_dir={path}: this is a file")
@@ -43,6 +53,8 @@ class RunFolder:
 
     def open(self):
         """Makes the folder, labels.txt and train.json."""
+        if not self.writes:
+            return
         files.make_folder(self.path)
         if self.labels is not None:
             lines = "".join(f"{label}\n" for label in self.labels)
@@ -53,7 +65,17 @@ class RunFolder:
         return os.path.join(self.path, name)
 
     def write(self, name: str, text: str):
-        files.write_text(self.file(name), text)
+        if self.writes:
+            files.write_text(self.file(name), text)
+
+    @contextlib.contextmanager
+    def writing(self, name: str):
+        """Gives a writer of a file that appears when the block ends."""
+        if not self.writes:
+            yield io.StringIO()
+            return
+        with files.writing_text(self.file(name)) as writer:
+            yield writer
 
     def write_eval_results(self, results: dict):
         lines = [f"{key} = {value!s}\n" for key, value in results.items()]
@@ -107,15 +129,34 @@ class RunFolder:
             record = json.loads(files.read_text(path))
         except ValueError:
             record = None
-        modes = ("train", "eval", "predict")
-        if not isinstance(record, dict) or not all(
-            isinstance(record.get(mode, {}), dict) for mode in modes
-        ):
+        if not _is_record(record):
             raise UserError(
                 f"{path}: damaged; remove it if the run in --output_dir is "
                 "this task's"
             )
         return record
+
+
+def _is_record(value) -> bool:
+    """Whether it has the shape of a train.json, as far as it is read."""
+    if not isinstance(value, dict):
+        return False
+    modes = [value.get(mode, {}) for mode in ("train", "eval", "predict")]
+    return all(
+        isinstance(mode, dict)
+        and isinstance(mode.get("flags", {}), dict)
+        and isinstance(mode.get("evaluations", []), list)
+        and all(map(_is_evaluation, mode.get("evaluations", [])))
+        for mode in modes
+    )
+
+
+def _is_evaluation(value) -> bool:
+    return (
+        isinstance(value, dict)
+        and isinstance(value.get("step"), int)
+        and all(isinstance(number, int | float) for number in value.values())
+    )
 
 
 def _versions():

@@ -11,6 +11,9 @@ from bert_tf.data import glue
 from bert_tf.errors import UserError
 from bert_tf.heads import BertClassifier
 
+# What every task reports, the keys of the original's eval_results.txt.
+RESULTS = ("eval_accuracy", "eval_loss", "loss")
+
 
 @dataclasses.dataclass(frozen=True)
 class Task:
@@ -27,11 +30,16 @@ class Task:
     processor: glue.DataProcessor
     metrics: dict[str, Callable] = dataclasses.field(default_factory=dict)
 
-    loss_terms = losses.CLASSIFIER_LOSS
+    loss_terms = staticmethod(losses.classifier_loss)
 
     @property
     def labels(self) -> list:
         return self.processor.get_labels()
+
+    @property
+    def metric_names(self) -> set:
+        """What `evaluate` reports."""
+        return {*RESULTS, *self.metrics, "num_labels_predicted"}
 
     def feature_specs(self, max_seq_length: int) -> list:
         return glue.classification_specs(max_seq_length)
@@ -51,8 +59,8 @@ class Task:
     features_of_rows = staticmethod(glue.features_of_rows)
     sequence_lengths = staticmethod(glue.sequence_lengths)
 
-    def build_model(self, config: BertConfig) -> BertClassifier:
-        return BertClassifier(config, len(self.labels))
+    def build_model(self, config: BertConfig, dropout_rate: float):
+        return BertClassifier(config, len(self.labels), dropout_rate)
 
     def evaluate(self, rows, batch_size: int):
         """Scores (logits, features) of each example, in the file's order.
@@ -86,6 +94,7 @@ class Task:
             name: metric(label_ids, predictions)
             for name, metric in self.metrics.items()
         }
+        extra["num_labels_predicted"] = len(np.unique(predictions))
         return {k: np.float32(v) for k, v in results.items()}, extra
 
     def probabilities(self, rows):

@@ -23,6 +23,7 @@ import tensorflow as tf
 
 from bert_tf.normalization import Normalization, regex_class
 
+END_OF_DECOMPOSED = 0x30000  # No character of a later plane has parts.
 REMOVED = "\x01"  # A control character: the table will remove it.
 # The class without surrogates makes RE2 strict: `.` takes some invalid bytes.
 VALID_CHAR = r"[^\x{D800}-\x{DFFF}]"
@@ -53,7 +54,9 @@ class LowerCaseContext(BytesContext):
     def __init__(self, tables: Normalization):
         cased = f"[{regex_class(tables.cased)}]"
         ignored = f"[{regex_class(tables.ignored)}]*"
-        marks = regex_class((o, o) for o in tables.reordered)
+        self._decompositions = _decompositions(tables.reordered)
+        moving = sorted({*map(int, tables.reordered), *self._decompositions})
+        marks = regex_class((o, o) for o in moving)
         self.plain = rf"[^Σ\x{{D800}}-\x{{DFFF}}{marks}]*"
         self._no_marks = rf"[^{marks}]*"
         # Σ, σ and ς have two bytes each: places stay.
@@ -66,7 +69,6 @@ class LowerCaseContext(BytesContext):
         )
         self._dropped = tables.dropped
         self._combining = tables.combining
-        self._decompositions = _decompositions(tables.reordered)
 
     def _resolve(self, text):
         text = self._resolve_in_place(text)
@@ -110,7 +112,7 @@ class LowerCaseContext(BytesContext):
         sorted by it.
         """
         chars, starts = tf.strings.unicode_decode_with_offsets(text, "UTF-8")
-        is_dropped = chars.with_values(_is_in(self._dropped, chars.values))
+        is_dropped = chars.with_values(is_in(self._dropped, chars.values))
         chars = tf.ragged.boolean_mask(chars, ~is_dropped)
         starts = tf.ragged.boolean_mask(starts, ~is_dropped)
         rows, starts = chars.value_rowids(), starts.values
@@ -139,10 +141,7 @@ class LowerCaseContext(BytesContext):
             "UTF-8",
         )
         # The places are those of the unsorted characters, which rise.
-        num_bytes = 1 + sum(
-            tf.cast(code_points >= first, tf.int64)
-            for first in (0x80, 0x800, 0x10000)
-        )
+        num_bytes = utf8_lengths(code_points)
         origins = tf.RaggedTensor.from_value_rowids(
             tf.repeat(tf.cast(starts, tf.int64), num_bytes),
             tf.repeat(rows, num_bytes),
@@ -169,14 +168,30 @@ class LowerCaseContext(BytesContext):
 
 
 def _decompositions(code_points) -> dict:
-    return {
-        int(o): [ord(c) for c in unicodedata.normalize("NFD", chr(o))]
-        for o in code_points
-        if unicodedata.decomposition(chr(o))
-    }
+    """{character: its parts}, of those whose parts are sorted, too.
+
+    One of `code_points` is among them, or they are nothing but marks, as
+    those of U+0F73: such a character does not end a run of marks.
+    """
+    wanted, found = set(map(chr, code_points)), {}
+    for o in range(END_OF_DECOMPOSED):
+        if unicodedata.decomposition(chr(o)):
+            parts = unicodedata.normalize("NFD", chr(o))
+            is_mark = unicodedata.combining(parts[0])
+            if wanted.intersection(parts) or is_mark:
+                found[o] = [ord(part) for part in parts]
+    return found
 
 
-def _is_in(ranges, code_points):
+def utf8_lengths(code_points):
+    """int32 [N] -> int64 [N], bytes of each."""
+    return 1 + sum(
+        tf.cast(code_points >= first, tf.int64)
+        for first in (0x80, 0x800, 0x10000)
+    )
+
+
+def is_in(ranges, code_points):
     """bool [N]: whether each stands in one of the rising ranges."""
     bounds = tf.constant((ranges + [0, 1]).reshape(-1), tf.int32)
     place = tf.searchsorted(bounds, code_points, side="right")

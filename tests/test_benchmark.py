@@ -1,8 +1,10 @@
 """The benchmark as people run it."""
 
+import json
 import subprocess
 import sys
 
+import pytest
 from conftest import ROOT
 
 
@@ -32,9 +34,37 @@ def test_it_prints_tables():
     assert "from memory, by length: " in done.stdout
 
 
+@pytest.mark.slow
+def test_recomputation_halves_the_memory_of_a_step(tmp_path):
+    config = {
+        "vocab_size": 1000,
+        "hidden_size": 256,
+        "num_hidden_layers": 12,
+        "num_attention_heads": 4,
+        "intermediate_size": 1024,
+        "max_position_embeddings": 512,
+        "type_vocab_size": 2,
+    }
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(config))
+
+    def gigabytes(*settings):
+        done = run(
+            "--what=one_step",
+            "--batch_size=8",
+            "--max_seq_length=512",
+            f"--bert_config_file={path}",
+            *settings,
+        )
+        assert done.returncode == 0, done.stderr
+        return float(done.stdout.split()[-1])
+
+    assert gigabytes("--remat") <= gigabytes() / 2
+
+
 def test_mistakes_are_one_line():
     for argument, message in (
-        ("--what=speed", "--what=speed: known are tokenizer, input"),
+        ("--what=speed", "--what=speed: known are tokenizer, input, step"),
         ("--input_file=/x/y", "/x/y: No such file or directory"),
         (f"--input_file={ROOT}/tests/golden/x.json", "x.json: No such file"),
     ):

@@ -235,6 +235,28 @@ def test_a_lost_newest_checkpoint_is_an_error(tmp_path):
     (tmp_path / "checkpoint").write_text("junk")
     with pytest.raises(UserError, match="checkpoint: names no checkpoint"):
         folder.latest()
+    (tmp_path / "checkpoint").write_bytes(b"\xff\xfe\x00junk")
+    with pytest.raises(UserError, match="checkpoint: names no checkpoint"):
+        folder.latest()
+
+
+def test_checkpoints_that_no_file_names_are_found(tmp_path):
+    folder = CheckpointFolder(str(tmp_path))
+    for step in (0, 5, 10):
+        last = folder.save({"x": tf.constant(step)}, step)
+    state = tmp_path / "checkpoint"
+    text = state.read_text()
+    for damaged in (None, b"\xff", b"junk"):
+        state.unlink()
+        if damaged:
+            state.write_bytes(damaged)
+        assert folder.latest() == last
+        state.write_text(text)
+    state.write_text('model_checkpoint_path: "model.ckpt-10"\n')
+    os.remove(f"{last}.index")
+    assert folder.latest() == str(tmp_path / "model.ckpt-5")
+    folder.save({"x": tf.constant(7)}, 7)
+    assert folder.newest_first()[0] == str(tmp_path / "model.ckpt-7")
 
 
 FULL_DISK = """

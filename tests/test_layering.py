@@ -19,6 +19,7 @@ RANKS = [
     "heads",
     "tasks training",
     "flags progress run_folder",
+    "engine",
     "tools.*",
     "run_*",
 ]

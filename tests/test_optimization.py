@@ -8,11 +8,13 @@ from conftest import GOLDEN, TINY_CONFIG, read_json, read_npz
 
 from bert_tf import BertConfig, training
 from bert_tf.heads import BertClassifier
-from bert_tf.losses import CLASSIFIER_LOSS
+from bert_tf.losses import CLASSIFIER_LOSS, classifier_loss
 from bert_tf.optimization import (
     AdamWeightDecay,
+    Lamb,
     WarmupLinearDecay,
     clip_factor,
+    layer_rates,
 )
 
 FOLDER = GOLDEN / "optimization"
@@ -101,6 +103,93 @@ def test_decay_applies_to_the_originals_variables():
     assert decayed == set(TRACE["weight_decay_applies_to"])
 
 
+def adam_update(gradient, weight, rate):
+    """The first step of Adam without bias correction, with decay."""
+    m, v = 0.1 * gradient, 0.001 * gradient**2
+    return m / (np.sqrt(v) + 1e-6) + rate * weight
+
+
+def test_lamb_steps_as_long_as_the_weight_asks():
+    rng = np.random.default_rng(0)
+    kernel, bias, zero = rng.normal(size=(3, 4)), rng.normal(size=4), [0.0, 0.0]
+    gradients = [rng.normal(size=(3, 4)), rng.normal(size=4), np.ones(2)]
+    variables = [
+        keras.Variable(value, dtype="float32", name=name)
+        for value, name in ((kernel, "kernel"), (bias, "bias"), (zero, "new"))
+    ]
+    optimizer = Lamb()
+    optimizer.build(variables)
+    for gradient, variable in zip(gradients, variables, strict=True):
+        optimizer.update_step(
+            tf.constant(gradient, tf.float32), variable, tf.constant(0.1)
+        )
+    update = adam_update(gradients[0], kernel, 0.01)
+    ratio = np.linalg.norm(kernel) / np.linalg.norm(update)
+    expected = [
+        kernel - 0.1 * ratio * update,
+        bias - 0.1 * adam_update(gradients[1], bias, 0.0),
+        -0.1 * adam_update(np.ones(2), 0.0, 0.01),  # No length to go by.
+    ]
+    for variable, value in zip(variables, expected, strict=True):
+        np.testing.assert_allclose(variable.numpy(), value, rtol=1e-5)
+
+
+def test_rates_fall_from_layer_to_layer():
+    model = BertClassifier(TINY_CONFIG, 2)  # Of two layers.
+    rates = layer_rates(model.trainable_variables, 0.5, 2)
+    by_part = {
+        "bert/embeddings/word_embeddings": 0.125,
+        "bert/embeddings/LayerNorm/beta": 0.125,
+        "bert/encoder/layer_0/output/dense/bias": 0.25,
+        "bert/encoder/layer_1/attention/self/key/kernel": 0.5,
+        "bert/pooler/dense/kernel": 1.0,
+        "output_weights": 1.0,
+    }
+    paths = [variable.path for variable in model.trainable_variables]
+    for path, rate in by_part.items():
+        assert rates[paths.index(path)] == rate
+    assert set(rates) == set(by_part.values())
+    # The trainer moves each variable by its rate.
+    variables = model.trainable_variables
+    factors = [0.0 if "layer_0" in path else 1.0 for path in paths]
+    before = [variable.numpy() for variable in variables]
+    trainer = training.Trainer(
+        model,
+        AdamWeightDecay(),
+        lambda step: 1e-3,
+        CLASSIFIER_LOSS,
+        rate_factors=factors,
+    )
+    ids = np.ones((2, 6), "int32")
+    batch = {
+        "input_ids": tf.constant(ids),
+        "label_ids": tf.constant([0, 1]),
+        "is_real_example": tf.ones(2, tf.int32),
+    }
+    trainer.strategy.run(tf.function(trainer.replica_step), args=(batch,))
+    for variable, value, factor in zip(variables, before, factors, strict=True):
+        moved = np.abs(variable.numpy() - value).max()
+        assert (moved > 0) == (factor > 0), variable.path
+
+
+def test_classifier_loss_with_weights_and_smoothing():
+    rng = np.random.default_rng(0)
+    logits, labels = rng.normal(size=(5, 3)), np.array([0, 1, 2, 1, 0])
+    real, weights = np.array([1, 1, 1, 1, 0]), np.array([1.0, 2.0, 0.5])
+    probs = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    target = np.eye(3)[labels] * 0.7 + 0.3 / 3
+    losses = -(target * np.log(probs)).sum(axis=1)
+    per_example = weights[labels] * real
+    (term,) = classifier_loss(weights.tolist(), label_smoothing=0.3)
+    batch = {
+        "label_ids": tf.constant(labels, tf.int32),
+        "is_real_example": tf.constant(real, tf.int32),
+    }
+    total = float(term.numerator(tf.constant(logits, tf.float32), batch))
+    np.testing.assert_allclose(total, (losses * per_example).sum(), rtol=1e-5)
+    assert float(term.denominator(batch)) == per_example.sum() == 5.5
+
+
 def test_clip_factor_leaves_short_gradients_alone():
     assert float(clip_factor(tf.constant(0.5), 1.0)) == 1.0
     np.testing.assert_allclose(float(clip_factor(tf.constant(4.0), 1.0)), 0.25)
@@ -108,9 +197,9 @@ def test_clip_factor_leaves_short_gradients_alone():
 
 def test_norm_counts_slices_as_the_original():
     gradients = [tf.constant([3.0, 0.0]), tf.constant([4.0])]
-    assert float(training.gradient_norm(gradients, {})) == 5.0
-    squares = {0: tf.constant(9.0 + 11.0)}
-    assert float(training.gradient_norm(gradients, squares)) == 6.0
+    squares = tf.constant([9.0 + 11.0, 0.0])
+    assert float(training.gradient_norm(gradients, squares, ())) == 5.0
+    assert float(training.gradient_norm(gradients, squares, {0})) == 6.0
 
 
 def test_fit_makes_the_same_update():

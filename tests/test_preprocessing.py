@@ -5,6 +5,7 @@ import dataclasses
 import gzip
 import json
 import os
+import resource
 import subprocess
 import sys
 import unicodedata
@@ -37,6 +38,7 @@ SPECIAL = (
     "\u0301\u0308\u0345\u00ad\u200b\u200d\ufe0f\ufffd\0\x01\x7f\x85\u2028\u3000"
     "\u302e\u302f\U0001d15e\U0001d160\U0001d165\U0001d16d\U00016ff0\u1b44\u0591"
     "\u037e\u2260\u2e52\U00011b00\ufdd0\uffff\U0010ffff\U0001f469😀"
+    "\u0f71\u0f72\u0f73\u0f75\u0f81"
 )
 TEXTS = st.one_of(st.text(), st.text(st.sampled_from(SPECIAL), max_size=30))
 
@@ -323,6 +325,52 @@ def test_offsets_beside_bytes_that_are_not_utf8(pairs):
     _, starts, limits = preprocess.tokenize_with_offsets([raw])
     spans = zip(starts[0].numpy(), limits[0].numpy(), strict=True)
     assert [raw[a:b] for a, b in spans] == [b"a", b"b", b"c", b"d"]
+
+
+def test_characters_of_nothing_but_marks(every_character):
+    """U+0F73 stops no run of marks: its own parts are moved, too."""
+    python = FullTokenizer(every_character)
+    graph = BertPreprocessor(every_character)
+    for text in (
+        "a\U0001d16d\u0f73\U0001d165",
+        "a\u0f75\u0f73",
+        "\u0f81\u0f71x",
+        "\U0001d15e\u0f73\u0f71",
+    ):
+        expected = python.convert_tokens_to_ids(python.tokenize(text))
+        assert graph.tokenize([text])[0].numpy().tolist() == expected
+
+
+def test_memory_grows_with_the_text_and_not_with_its_square(every_character):
+    """What is left out, and long unknown words, concern single rows."""
+    graph = BertPreprocessor(every_character)
+    graph.tokenize_with_offsets(["a\u200b " + "ก" * 90])
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    sentence = "it is so. "
+    text = sentence * 6000 + "\u200b"
+    ids, starts, limits = graph.tokenize_with_offsets([text])
+    first = graph.tokenize([sentence])[0].numpy()
+    assert np.array_equal(ids[0], np.tile(first, 6000))
+    assert int(limits[0, -1]) == len(text) - 2
+    long_words = graph.tokenize([("ก" * 90 + " ") * 3000])
+    assert long_words.shape[0] == 1 and long_words.row_lengths()[0] == 270_000
+    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert after - before < 500_000  # KB
+
+
+def test_a_length_multiple_that_is_none(every_character):
+    for multiple in (0, -4):
+        with pytest.raises(ValueError, match=f"length_multiple={multiple}"):
+            BertPreprocessor(every_character, length_multiple=multiple)
+
+
+def test_a_vocabulary_too_large_for_the_graph(tmp_path):
+    rng = np.random.default_rng(0)
+    letters = [chr(o) for o in range(ord("a"), ord("z") + 1)]
+    words = ["".join(rng.choice(letters, 200)) for _ in range(1500)]
+    pieces = [*letters, *("##" + letter for letter in letters), *words]
+    with pytest.raises(UserError, match="vocab.txt: too large for tensorflow-"):
+        BertPreprocessor(write_vocab(tmp_path, pieces))
 
 
 def test_offsets_of_unknown_and_long_words(tmp_path):

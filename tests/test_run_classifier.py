@@ -6,112 +6,40 @@ run the program itself, with its exit status and what it prints.
 
 import json
 import os
-import pathlib
-import shutil
-import signal
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from absl import flags
-from absl.testing import flagsaver
-from conftest import ROOT, shared
+from conftest import shared
+from programs import (
+    DEMO,
+    SMALL_CONFIG,
+    arguments,
+    as_flags,
+    last_line,
+    make_folder,
+    results_of,
+    run,
+    run_program,
+    write,
+)
 
 import run_classifier
-from bert_tf import checkpoints, pretrained
+from bert_tf import checkpoints
 from bert_tf.errors import UserError
-
-DEMO = pathlib.Path(pretrained.ASSETS)
-SMALL_CONFIG = {
-    "vocab_size": 5000,
-    "hidden_size": 16,
-    "num_hidden_layers": 1,
-    "num_attention_heads": 2,
-    "intermediate_size": 32,
-    "max_position_embeddings": 64,
-    "type_vocab_size": 2,
-}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def parsed_flags():
-    flags.FLAGS(["run_classifier.py"])
 
 
 @pytest.fixture
 def folder(tmp_path):
-    """A folder with a small sms data set and a small model's files."""
-    data = tmp_path / "data"
-    data.mkdir()
-    for name in ("train", "dev", "test"):
-        text = (DEMO / "sms" / f"{name}.tsv").read_text(encoding="utf-8")
-        rows = text.split("\n")[:42]
-        (data / f"{name}.tsv").write_text("\n".join(rows) + "\n", "utf-8")
-    shutil.copy(DEMO / "demo" / "vocab.txt", tmp_path)
-    (tmp_path / "config.json").write_text(json.dumps(SMALL_CONFIG))
-    return tmp_path
-
-
-def arguments(folder, **changes):
-    values = {
-        "task_name": "sms",
-        "data_dir": str(folder / "data"),
-        "vocab_file": str(folder / "vocab.txt"),
-        "bert_config_file": str(folder / "config.json"),
-        "output_dir": str(folder / "out"),
-        "max_seq_length": 16,
-        "train_batch_size": 8,
-        "num_train_epochs": 2.0,
-        "learning_rate": 1e-3,
-        **changes,
-    }
-    return {name: v for name, v in values.items() if v is not None}
-
-
-def run(folder, **changes):
-    with flagsaver.flagsaver(**arguments(folder, **changes)):
-        run_classifier.main()
-
-
-def run_program(*args, limit=None, cwd=ROOT):
-    """Runs the program itself; returns the finished process."""
-
-    def set_limit():
-        if limit:
-            import resource
-
-            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-
-    return subprocess.run(
-        [sys.executable, str(ROOT / "run_classifier.py"), *args],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        preexec_fn=set_limit,
-    )
-
-
-def as_flags(values):
-    return [f"--{name}={value}" for name, value in values.items()]
-
-
-def last_line(process):
-    return process.stderr.strip().split("\n")[-1]
-
-
-def results_of(path):
-    lines = path.read_text().splitlines()
-    assert lines == sorted(lines)
-    return dict(line.split(" = ") for line in lines)
+    return make_folder(tmp_path)
 
 
 def test_train_evaluate_predict(folder):
     run(folder, do_train=True, do_eval=True, do_predict=True)
     out = folder / "out"
+    events = [path.name for path in out.glob("events.out.tfevents.*")]
     assert {path.name for path in out.iterdir()} == {
+        *events,
         "checkpoint",
         "eval_results.txt",
         "labels.txt",
@@ -276,12 +204,6 @@ def test_fixed_evaluation_is_the_originals(tmp_path, write_tf_records):
     for name in ("eval.tf_record", "predict.tf_record"):
         size = (tmp_path / "out" / name).stat().st_size
         assert size == int(sizes[name])
-
-
-def write(folder, name, data):
-    path = folder / name
-    path.write_bytes(data if isinstance(data, bytes) else data.encode())
-    return path
 
 
 # What was done to the folder, the flags, and what the message must say.
@@ -489,14 +411,15 @@ def test_a_full_disk_leaves_the_run_usable(folder):
     assert latest == str(out / "model.ckpt-10")
     run(folder, do_eval=True)
 
-    before = {path: path.read_bytes() for path in out.iterdir()}
+    before = {p: p.read_bytes() for p in out.rglob("*") if p.is_file()}
     done = run_program("--do_eval", *as_flags(arguments(folder)), limit=4)
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert last_line(done) == (
         f"run_classifier.py: {out}/labels.txt: could not be written: "
         "File too large"
     )
-    assert before == {path: path.read_bytes() for path in out.iterdir()}
+    after = {p: p.read_bytes() for p in out.rglob("*") if p.is_file()}
+    assert before == after
 
 
 def test_demo_needs_no_files(tmp_path):

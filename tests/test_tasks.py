@@ -22,7 +22,7 @@ def test_evaluation_weighs_examples_and_batches_apart():
     assert results["eval_accuracy"] == np.float32(0.75)
     np.testing.assert_allclose(results["eval_loss"], one / 4, rtol=1e-6)
     np.testing.assert_allclose(results["loss"], one / 2, rtol=1e-6)
-    assert extra == {"f1": 0.0}
+    assert extra == {"f1": 0.0, "num_labels_predicted": 2}
 
 
 def test_probabilities():

@@ -65,14 +65,18 @@ def training_batches(
     seed: int = 0,
     first_step: int = 0,
     fixed_length: bool = False,
+    length_multiple: int = LENGTH_MULTIPLE,
     group_by_length: bool = False,
 ) -> tf.data.Dataset:
     """Full batches without end; every epoch has each example once.
 
+    Each example has its place in the file, `example_index`, among its
+    features.
+
     Unlike the original, whose shuffle buffer of 100 hardly mixes a file that
     is sorted by label, up to `SHUFFLE_BUFFER` examples are mixed.
 
-    The order depends on `seed` alone.
+    The order depends on `seed`, and on TensorFlow's global seed, alone.
 
     Args:
         examples: a dataset of dicts of scalars, in the order of the file.
@@ -85,6 +89,8 @@ def training_batches(
             that resumes; they are not made.
         fixed_length: leave sequences at the length that `to_features` gives
             them, for devices that compile for one.
+        length_multiple: the length of a batch is a multiple of this. XLA
+            compiles anew for each length.
         group_by_length: make batches of examples of like length, which need
             little padding: within a window of shuffled examples these are
             sorted, and the batches then put into a random order. Where length
@@ -95,6 +101,7 @@ def training_batches(
     window = batch_size * batches_in_window
     first_window, left_out = divmod(first_step, batches_in_window)
     first_epoch, place = divmod(first_window * window, num_examples)
+    examples = examples.enumerate()
     if num_examples <= SHUFFLE_BUFFER:
         examples = examples.cache()
 
@@ -106,7 +113,7 @@ def training_batches(
         )
 
     def convert(index, rows):
-        features = to_features(rows)
+        features = _features(*rows, to_features)
         if not group_by_length:
             return features
         places = index * window + tf.range(window, dtype=tf.int64)
@@ -125,7 +132,7 @@ def training_batches(
     batches = _batches_of(windows, batch_size, drop_remainder=True)
     batches = batches.skip(left_out)
     if not fixed_length:
-        batches = batches.map(_cut_to_longest)
+        batches = batches.map(lambda b: _cut_to_longest(b, length_multiple))
     return batches.prefetch(tf.data.AUTOTUNE)
 
 
@@ -147,7 +154,7 @@ def evaluation_batches(
     window = batch_size * max(1, WINDOW // batch_size)
 
     def convert(index, rows):
-        features = {**to_features(rows), "example_index": index}
+        features = _features(index, rows, to_features)
         if fixed_length:
             return features
         order = tf.argsort(_lengths(features), stable=True)
@@ -168,7 +175,7 @@ def in_file_order(batches):
 
     Args:
         batches: iterable of (outputs, batch), arrays or dicts of arrays of
-            the same first dimension, as `training.predict` yields them.
+            the same first dimension, as `training.Predictor` yields them.
 
     Yields:
         (output, features) of each real example, without that dimension.
@@ -183,6 +190,10 @@ def in_file_order(batches):
         while turn in waiting:
             yield waiting.pop(turn)
             turn += 1
+
+
+def _features(index, rows, to_features):
+    return {**to_features(rows), "example_index": index}
 
 
 def _lengths(features):
@@ -215,12 +226,12 @@ def _batches_of(windows, batch_size, drop_remainder):
     )
 
 
-def _cut_to_longest(batch):
+def _cut_to_longest(batch, multiple=LENGTH_MULTIPLE):
     """Cuts all that is as long as the sequences to the longest of them."""
     longest = tf.reduce_max(_lengths(batch))
-    rounded = -(-longest // LENGTH_MULTIPLE) * LENGTH_MULTIPLE
+    rounded = -(-longest // multiple) * multiple
     # A batch of padding examples alone would be cut to nothing.
-    rounded = tf.maximum(rounded, LENGTH_MULTIPLE)
+    rounded = tf.maximum(rounded, multiple)
     full = batch["input_mask"].shape[1:2]
     return {
         name: value[:, :rounded] if value.shape[1:2] == full else value

@@ -9,6 +9,11 @@ runs on the bundled texts. On others:
     python -m bert_tf.tools.benchmark --what=input \\
         --vocab_file=uncased/vocab.txt --task_name=cola --data_dir=glue/CoLA
 
+The time and the memory of a training step need no text, only a size:
+
+    python -m bert_tf.tools.benchmark --what=step,memory \\
+        --bert_config_file=uncased_L-12_H-768_A-12/bert_config.json
+
 A round lets each contestant work once; the figures are medians over rounds,
 and a ratio is the median of the rounds' ratios, so that a machine which is
 busy for a while does little harm.
@@ -18,19 +23,26 @@ import functools
 import itertools
 import json
 import os
+import subprocess
+import sys
 import tempfile
 import time
 
+import keras
 import numpy as np
 import tensorflow as tf
 import tensorflow_text as tf_text
 from absl import flags
 
-from bert_tf import files, pretrained
+from bert_tf import BertConfig, files, pretrained, training
 from bert_tf import flags as shared_flags
 from bert_tf.data import features, glue, pipeline
 from bert_tf.errors import UserError
+from bert_tf.heads import BertClassifier
+from bert_tf.losses import CLASSIFIER_LOSS
+from bert_tf.optimization import AdamWeightDecay, WarmupLinearDecay, clip_factor
 from bert_tf.preprocessing import BertPreprocessor
+from bert_tf.progress import Progress, TensorBoard
 from bert_tf.tasks import get_task
 from bert_tf.tokenization import FullTokenizer
 
@@ -39,8 +51,31 @@ TEXTS_IN_BATCH = 1024
 # Over all texts in a round: some batches wait ready from the round before.
 PASSES = 3
 
+# Of a small encoder, six layers of 384.
+SMALL_CONFIG = BertConfig(
+    vocab_size=30522,
+    hidden_size=384,
+    num_hidden_layers=6,
+    num_attention_heads=12,
+    intermediate_size=1536,
+)
+STEPS_IN_ROUND = 4
+NUM_LABELS = 2
+
 flags.DEFINE_list(
-    "what", ["tokenizer", "input"], "What to measure: tokenizer, input."
+    "what",
+    ["tokenizer", "input"],
+    "What to measure: tokenizer, input, step, memory.",
+)
+flags.DEFINE_string(
+    "bert_config_file",
+    None,
+    "step, memory: the model's size. Default: six layers of 384.",
+)
+flags.DEFINE_list(
+    "shapes",
+    ["8x128", "32x128", "8x512"],
+    "memory: batch sizes and sequence lengths.",
 )
 flags.DEFINE_list(
     "input_file",
@@ -52,17 +87,25 @@ flags.DEFINE_string(
     "task_name", pretrained.DEMO_TASK, "input: the task whose file is read."
 )
 flags.DEFINE_string("data_dir", None, "input: the folder with train.tsv.")
-shared_flags.define_count("batch_size", 32, "input: examples in a batch.")
+shared_flags.define_count("batch_size", 32, "input, step: examples in a batch.")
 shared_flags.define_count("rounds", 5, "How often each contestant works.")
 shared_flags.define_text_flags(max_seq_length=128)
+shared_flags.define_training_flags()
 flags.adopt_module_key_flags(shared_flags)
 
 
 def main():
-    known = {"tokenizer": benchmark_tokenizers, "input": benchmark_input}
+    known = {
+        "tokenizer": benchmark_tokenizers,
+        "input": benchmark_input,
+        "step": benchmark_step,
+        "memory": benchmark_memory,
+        "one_step": print_memory_of_a_step,  # What `memory` calls.
+    }
     for what in FLAGS.what:
         if what not in known:
-            raise UserError(f"--what={what}: known are {', '.join(known)}")
+            names = ", ".join(list(known)[:-1])
+            raise UserError(f"--what={what}: known are {names}")
     FLAGS.set_default("vocab_file", pretrained.DEMO_FLAGS["vocab_file"])
     FLAGS.set_default("data_dir", pretrained.DEMO_FLAGS["data_dir"])
     shared_flags.require_existing("vocab_file")
@@ -304,6 +347,196 @@ def through_records(task, examples):
                 fixed_length=True,
             )
         )
+
+
+# ---------------------------------------------------------------------------
+# The training step.
+
+
+def read_config():
+    if not FLAGS.bert_config_file:
+        return SMALL_CONFIG
+    return BertConfig.from_json_file(FLAGS.bert_config_file)
+
+
+def random_batch(config, batch_size, length):
+    rng = np.random.default_rng(0)
+    shape = (batch_size, length)
+    return {
+        "input_ids": tf.constant(rng.integers(0, config.vocab_size, shape)),
+        "input_mask": tf.ones(shape, tf.int32),
+        "segment_ids": tf.zeros(shape, tf.int32),
+        "label_ids": tf.constant(rng.integers(0, NUM_LABELS, batch_size)),
+        "is_real_example": tf.ones(batch_size, tf.int32),
+        "example_index": tf.range(batch_size),
+    }
+
+
+def endless(batch):
+    dataset = tf.data.Dataset.from_tensors(batch).repeat()
+    options = tf.data.Options()
+    # There is nothing to tune, and its thread is waited for at the end.
+    options.autotune.enabled = False
+    return dataset.with_options(options)
+
+
+def make_trainer(config, remat=False, **settings):
+    model = BertClassifier(config, NUM_LABELS)
+    model.bert.encoder.recompute = remat
+    return training.Trainer(
+        model,
+        AdamWeightDecay(),
+        WarmupLinearDecay(1e-6, 10**6),
+        CLASSIFIER_LOSS,
+        **settings,
+    )
+
+
+def benchmark_step():
+    """What the engine costs beyond forward pass, backward pass and update."""
+    config = read_config()
+    batch = random_batch(config, FLAGS.batch_size, FLAGS.max_seq_length)
+    keys = ("xla", "remat", "4 micro-batches")
+    settings = (
+        {"jit_compile": True},
+        {"remat": True},
+        {"num_micro_batches": 4},
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        contestants = {
+            "the engine": engine_steps(make_trainer(config), batch, folder)
+        }
+        for key, setting in zip(keys, settings, strict=True):
+            contestants[f"the engine, {key}"] = engine_steps(
+                make_trainer(config, **setting), batch, folder
+            )
+        contestants["bare step"] = bare_steps(make_trainer(config), batch)
+        seconds = race(contestants, FLAGS.rounds)
+    print_table(
+        f"Training {config.num_hidden_layers} layers of {config.hidden_size} "
+        f"on {FLAGS.batch_size} sequences of {FLAGS.max_seq_length}, on "
+        f"{os.cpu_count()} cores. The bare step is forward pass, backward "
+        "pass, clipping and update on a batch in memory, and nothing else.",
+        "examples/s",
+        FLAGS.batch_size * STEPS_IN_ROUND,
+        seconds,
+    )
+
+
+def engine_steps(trainer, batch, folder):
+    """Work that trains on with the loop and the callbacks of the programs."""
+    dataset = endless(batch)
+
+    def work():
+        end = int(trainer.global_step.numpy()) + STEPS_IN_ROUND
+        callbacks = [Progress(FLAGS.batch_size)]
+        callbacks.append(TensorBoard(folder, FLAGS.batch_size))
+        training.train(trainer, lambda step: dataset, end, callbacks=callbacks)
+
+    return work
+
+
+def bare_steps(trainer, batch):
+    """Work of the same arithmetic, written out for one device."""
+    optimizer, variables = trainer.optimizer, trainer.variables
+    one, scale = [tf.constant(float(FLAGS.batch_size))], tf.constant(1.0)
+
+    # Constants in the graph would be computed with once and for all.
+    @tf.function
+    def step(batch, seed):
+        loss, squares, *gradients = trainer.forward_backward(
+            batch, seed, one, scale
+        )
+        norm = training.gradient_norm(gradients, squares, trainer._sliced)
+        factor = clip_factor(norm, training.CLIP_NORM)
+        for gradient, variable in zip(gradients, variables, strict=True):
+            optimizer.update_step(gradient * factor, variable, 1e-6)
+        return loss
+
+    def work():
+        for index in range(STEPS_IN_ROUND):
+            step(batch, tf.constant([0, index]))
+
+    return work
+
+
+def benchmark_memory():
+    """Prints peak memory of training steps, each in a process of its own."""
+    config = read_config()
+    columns = [
+        (f"{precision}{', ' if options else ''}{', '.join(options)}", flags_)
+        for precision in ("float32", "bfloat16")
+        for options, flags_ in (
+            ((), []),
+            (("remat",), ["--remat"]),
+            (("4 parts",), ["--gradient_accumulation_steps=4"]),
+            (
+                ("remat", "4 parts"),
+                ["--remat", "--gradient_accumulation_steps=4"],
+            ),
+        )
+        for flags_ in [[f"--precision={precision}", *flags_]]
+    ]
+    print(
+        f"\nGB of memory to train {config.num_hidden_layers} layers of "
+        f"{config.hidden_size}, beyond TensorFlow's own, by batch size x "
+        "sequence length.\n"
+    )
+    print(f"| | {' | '.join(name for name, _ in columns)} |")
+    print("|---" * (1 + len(columns)) + "|")
+    for shape in FLAGS.shapes:
+        batch_size, length = parse_shape(shape)
+        cells = [
+            memory_of_a_step(batch_size, length, flags_)
+            for _, flags_ in columns
+        ]
+        print(f"| {shape} | {' | '.join(cells)} |", flush=True)
+
+
+def parse_shape(shape):
+    batch_size, _, length = shape.partition("x")
+    if not (batch_size.isdigit() and length.isdigit()):
+        raise UserError(f"--shapes={shape}: give them as 32x128")
+    return batch_size, length
+
+
+def memory_of_a_step(batch_size, length, settings):
+    command = [
+        *(sys.executable, "-m", "bert_tf.tools.benchmark", "--what=one_step"),
+        *(f"--batch_size={batch_size}", f"--max_seq_length={length}"),
+        *settings,
+    ]
+    if FLAGS.bert_config_file:
+        command.append(f"--bert_config_file={FLAGS.bert_config_file}")
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        return "out of memory"
+    return done.stdout.split()[-1]
+
+
+def print_memory_of_a_step():
+    keras.config.set_dtype_policy(training.POLICIES[FLAGS.precision])
+    config = read_config()
+    before = peak_memory()
+    trainer = make_trainer(
+        config,
+        remat=FLAGS.remat,
+        num_micro_batches=FLAGS.gradient_accumulation_steps,
+        jit_compile=FLAGS.xla,
+    )
+    batch = random_batch(config, FLAGS.batch_size, FLAGS.max_seq_length)
+    dataset = endless(batch)
+    training.train(trainer, lambda step: dataset, 2)
+    print(f"{(peak_memory() - before) / 1e9:.2f}")
+
+
+def peak_memory():
+    """Bytes: of the first GPU if there is one, else of this process."""
+    if tf.config.list_physical_devices("GPU"):
+        return tf.config.experimental.get_memory_info("GPU:0")["peak"]
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 if __name__ == "__main__":

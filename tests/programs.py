@@ -1,0 +1,111 @@
+"""run_classifier.py as tests run it, on a small data set and model.
+
+Most tests call `main()` in their own process, which saves the import of
+TensorFlow; some run the program itself, for its exit status and messages.
+"""
+
+import json
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+
+from absl import flags
+from absl.testing import flagsaver
+from conftest import ROOT
+
+import run_classifier
+from bert_tf import checkpoints, pretrained
+
+DEMO = pathlib.Path(pretrained.ASSETS)
+SMALL_CONFIG = {
+    "vocab_size": 5000,
+    "hidden_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+    "max_position_embeddings": 64,
+    "type_vocab_size": 2,
+}
+
+
+def make_folder(folder):
+    """Fills a folder with a small sms data set and a small model's files."""
+    data = folder / "data"
+    data.mkdir()
+    for name in ("train", "dev", "test"):
+        text = (DEMO / "sms" / f"{name}.tsv").read_text(encoding="utf-8")
+        rows = text.split("\n")[:42]
+        (data / f"{name}.tsv").write_text("\n".join(rows) + "\n", "utf-8")
+    shutil.copy(DEMO / "demo" / "vocab.txt", folder)
+    (folder / "config.json").write_text(json.dumps(SMALL_CONFIG))
+    return folder
+
+
+def arguments(folder, **changes):
+    values = {
+        "task_name": "sms",
+        "data_dir": str(folder / "data"),
+        "vocab_file": str(folder / "vocab.txt"),
+        "bert_config_file": str(folder / "config.json"),
+        "output_dir": str(folder / "out"),
+        "max_seq_length": 16,
+        "train_batch_size": 8,
+        "num_train_epochs": 2.0,
+        "learning_rate": 1e-3,
+        **changes,
+    }
+    return {name: v for name, v in values.items() if v is not None}
+
+
+def run(folder, **changes):
+    if not flags.FLAGS.is_parsed():
+        flags.FLAGS(["run_classifier.py"])
+    with flagsaver.flagsaver(**arguments(folder, **changes)):
+        run_classifier.main()
+
+
+def run_program(*args, limit=None, cwd=ROOT):
+    """Runs the program itself; returns the finished process."""
+
+    def set_limit():
+        if limit:
+            import resource
+
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    return subprocess.run(
+        [sys.executable, str(ROOT / "run_classifier.py"), *args],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        preexec_fn=set_limit,
+    )
+
+
+def as_flags(values):
+    return [f"--{name}={value}" for name, value in values.items()]
+
+
+def last_line(process):
+    return process.stderr.strip().split("\n")[-1]
+
+
+def results_of(path):
+    lines = path.read_text().splitlines()
+    assert lines == sorted(lines)
+    return dict(line.split(" = ") for line in lines)
+
+
+def write(folder, name, data):
+    path = folder / name
+    path.write_bytes(data if isinstance(data, bytes) else data.encode())
+    return path
+
+
+def values_of(prefix):
+    """{name: array} of a checkpoint."""
+    checkpoint = checkpoints.Checkpoint(str(prefix))
+    return {name: checkpoint.read(name) for name in checkpoint.shapes}
