@@ -1,7 +1,6 @@
 """BertConfig: released files load unchanged, wrong ones name their fault."""
 
 import json
-import logging
 
 import pytest
 from conftest import shared
@@ -41,7 +40,7 @@ def test_round_trip(tmp_path):
 
 def test_unknown_keys_are_logged(tmp_path, caplog):
     path = write(tmp_path, '{"vocab_size": 9, "directionality": "bidi"}')
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level("INFO", logger="absl"):
         BertConfig.from_json_file(path)
     assert "directionality" in caplog.text
 
