@@ -240,6 +240,8 @@ class Job:
     strategy: tf.distribute.Strategy
     predictor: training.Predictor
     examples: dict
+    # {mode: dataset}: evaluations while training and behind it read the same.
+    evaluation_batches: dict = dataclasses.field(default_factory=dict)
 
 
 def use_demo_if_nothing_is_given():
@@ -325,14 +327,16 @@ def training_batches(job):
 
 
 def evaluation_batches(job, mode):
-    rows, to_features = read_rows(job, mode)
-    return pipeline.evaluation_batches(
-        rows,
-        FLAGS[f"{mode}_batch_size"].value,
-        to_features,
-        fixed_length=is_fixed_length(job),
-        fill_last_batch=needs_full_batches(job),
-    )
+    if mode not in job.evaluation_batches:
+        rows, to_features = read_rows(job, mode)
+        job.evaluation_batches[mode] = pipeline.evaluation_batches(
+            rows,
+            FLAGS[f"{mode}_batch_size"].value,
+            to_features,
+            fixed_length=is_fixed_length(job),
+            fill_last_batch=needs_full_batches(job),
+        )
+    return job.evaluation_batches[mode]
 
 
 def needs_full_batches(job):

@@ -115,6 +115,11 @@ def weights_of(model) -> list:
     )
 
 
+def tensors_of(model) -> dict:
+    """{name in a checkpoint: tensor} of a model's variables."""
+    return {v.path: v.value for v in weights_of(model)}
+
+
 def load_weights(model, prefix: str) -> LoadReport:
     """Reads every variable of a model that a checkpoint holds.
 
@@ -219,7 +224,7 @@ def _some(names, most=3):
 
 def save_checkpoint(model, prefix: str):
     """Writes a model's variables under the original's names."""
-    write_checkpoint(prefix, {v.path: v.value for v in weights_of(model)})
+    write_checkpoint(prefix, tensors_of(model))
 
 
 def write_checkpoint(prefix: str, tensors: dict):

@@ -331,9 +331,10 @@ class DevScores(keras.callbacks.Callback):
         return self.best_of(self.history, self.metric)
 
     def is_exhausted(self) -> bool:
-        if not self.patience or not self.best():
+        best = self.best()
+        if not self.patience or not best:
             return False
-        since = len(self.history) - 1 - self.history.index(self.best())
+        since = len(self.history) - 1 - self.history.index(best)
         return since >= self.patience
 
     def on_epoch_end(self, step, logs):
@@ -342,8 +343,7 @@ class DevScores(keras.callbacks.Callback):
         numbers = {name: float(value) for name, value in logs.items()}
         self.history.append({"step": step, **numbers})
         if self.writes and self.best() is self.history[-1]:
-            weights = checkpoints.weights_of(self.model)
-            tensors = {v.path: v.value for v in weights}
+            tensors = checkpoints.tensors_of(self.model)
             tensors["global_step"] = tf.constant(step, tf.int64)
             self.saver.save(tensors, step)
         self.record(self.history)

@@ -371,9 +371,8 @@ class Trainer:
 
     def tensors(self) -> dict:
         """{name in a checkpoint: tensor} of the model and its training."""
-        named = {"global_step": self.global_step}
-        for variable in checkpoints.weights_of(self.model):
-            named[variable.path] = variable.value
+        named = checkpoints.tensors_of(self.model)
+        named["global_step"] = self.global_step
         moments = zip(self.optimizer.adam_m, self.optimizer.adam_v, strict=True)
         for variable, (m, v) in zip(self.variables, moments, strict=True):
             named[f"{variable.path}/adam_m"] = m.value
@@ -512,14 +511,13 @@ def train(
             step += logs["steps"]
             if not logs.pop("is_good"):
                 raise _diverged(step, logs, batches)
-            # All processes stop together, or some would wait for the others.
-            is_wished = logs.pop("wishes") > 0
+            wishes = logs.pop("wishes")
             callbacks.on_train_batch_end(step, logs)
             is_last = step == num_train_steps
             if evaluate and (is_last or eval_steps and step % eval_steps == 0):
                 callbacks.on_epoch_end(step, evaluate())
-            if num_processes == 1:
-                is_wished = bool(stop.received)
+            # All processes stop together, or some would wait for the others.
+            is_wished = stop.received if num_processes == 1 else wishes > 0
             ends = is_last or is_wished or model.stop_training
             if save and (ends or step % save_checkpoints_steps == 0):
                 save(trainer.tensors(), step)

@@ -2,6 +2,8 @@
 
 import json
 import pathlib
+import subprocess
+import sys
 
 import hypothesis
 import numpy as np
@@ -37,6 +39,16 @@ def shared(path: str) -> pathlib.Path:
     if not found.exists():
         pytest.skip(f"{found} is absent")
     return found
+
+
+def run_module(name: str, *arguments):
+    """`python -m name`; returns the finished process."""
+    return subprocess.run(
+        [sys.executable, "-m", name, *arguments],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
 
 
 def read_json(path):

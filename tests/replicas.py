@@ -6,14 +6,16 @@ How many devices a process has is settled when TensorFlow starts, so that the
 tests of several replicas need several processes.
 """
 
+import dataclasses
 import json
 import sys
 
 import keras
 import numpy as np
 import tensorflow as tf
+from conftest import TINY_CONFIG
 
-from bert_tf import BertConfig, distribution, training
+from bert_tf import distribution, training
 from bert_tf.heads import BertClassifier
 from bert_tf.losses import CLASSIFIER_LOSS
 from bert_tf.optimization import AdamWeightDecay, WarmupLinearDecay
@@ -66,14 +68,8 @@ def main(settings):
     if settings["policy"]:
         keras.config.set_dtype_policy(settings["policy"])
     rate = settings["dropout"]
-    config = BertConfig(
-        vocab_size=20,
-        hidden_size=8,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=16,
-        max_position_embeddings=12,
-        type_vocab_size=2,
+    config = dataclasses.replace(
+        TINY_CONFIG,
         hidden_dropout_prob=rate,
         attention_probs_dropout_prob=rate,
     )

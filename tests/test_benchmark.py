@@ -1,20 +1,13 @@
 """The benchmark as people run it."""
 
 import json
-import subprocess
-import sys
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, run_module
 
 
 def run(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "bert_tf.tools.benchmark", *arguments],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-    )
+    return run_module("bert_tf.tools.benchmark", *arguments)
 
 
 def test_it_prints_tables():

@@ -3,18 +3,13 @@
 import subprocess
 import sys
 
-from conftest import ROOT
+from conftest import ROOT, run_module
 
 from bert_tf import FullTokenizer, pretrained
 
 
 def run_program(*args):
-    return subprocess.run(
-        [sys.executable, "-m", "bert_tf.tools.build_vocab", *args],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-    )
+    return run_module("bert_tf.tools.build_vocab", *args)
 
 
 def test_learned_vocabulary_spells_the_text(tmp_path):

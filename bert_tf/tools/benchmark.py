@@ -463,32 +463,26 @@ def bare_steps(trainer, batch):
 def benchmark_memory():
     """Prints peak memory of training steps, each in a process of its own."""
     config = read_config()
-    columns = [
-        (f"{precision}{', ' if options else ''}{', '.join(options)}", flags_)
-        for precision in ("float32", "bfloat16")
-        for options, flags_ in (
-            ((), []),
-            (("remat",), ["--remat"]),
-            (("4 parts",), ["--gradient_accumulation_steps=4"]),
-            (
-                ("remat", "4 parts"),
-                ["--remat", "--gradient_accumulation_steps=4"],
-            ),
-        )
-        for flags_ in [[f"--precision={precision}", *flags_]]
-    ]
+    remat, parts = "--remat", "--gradient_accumulation_steps=4"
+    columns = {}
+    for precision in ("float32", "bfloat16"):
+        setting = f"--precision={precision}"
+        columns[precision] = [setting]
+        columns[f"{precision}, remat"] = [setting, remat]
+        columns[f"{precision}, 4 parts"] = [setting, parts]
+        columns[f"{precision}, remat, 4 parts"] = [setting, remat, parts]
     print(
         f"\nGB of memory to train {config.num_hidden_layers} layers of "
         f"{config.hidden_size}, beyond TensorFlow's own, by batch size x "
         "sequence length.\n"
     )
-    print(f"| | {' | '.join(name for name, _ in columns)} |")
+    print(f"| | {' | '.join(columns)} |")
     print("|---" * (1 + len(columns)) + "|")
     for shape in FLAGS.shapes:
         batch_size, length = parse_shape(shape)
         cells = [
             memory_of_a_step(batch_size, length, flags_)
-            for _, flags_ in columns
+            for flags_ in columns.values()
         ]
         print(f"| {shape} | {' | '.join(cells)} |", flush=True)
 
