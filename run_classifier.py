@@ -138,7 +138,7 @@ def run_once(modes, strategy) -> dict:
         mode: glue.Examples(task.processor, FLAGS.data_dir, MODES[mode])
         for mode in sets_needed(modes)
     }
-    num_train_steps = count_train_steps(examples.get("train", []))
+    num_train_steps = engine.count_train_steps(len(examples.get("train", ())))
     weights = class_weights(task, examples.get("train", []))
 
     # 3. The model under the strategy, with its pretrained weights.
@@ -262,34 +262,12 @@ def use_demo_if_nothing_is_given():
     logging.info("Using the bundled data and model: %s", settings)
 
 
-def count_train_steps(examples):
-    """The original's rule: what is left for less than a step is dropped."""
-    if not examples:
-        return 0
-    steps = len(examples) / FLAGS.train_batch_size * FLAGS.num_train_epochs
-    if steps < 1:
-        raise UserError(
-            f"--num_train_epochs={FLAGS.num_train_epochs} of {len(examples)} "
-            f"examples in batches of --train_batch_size="
-            f"{FLAGS.train_batch_size} is less than one step"
-        )
-    if steps > shared_flags.MAX_COUNT:
-        raise UserError(
-            f"--num_train_epochs={FLAGS.num_train_epochs} makes {steps:.3g} "
-            f"steps; {shared_flags.MAX_COUNT} are the most"
-        )
-    return int(steps)
-
-
 def read_rows(job, mode):
     """(rows, function that makes features of them) of a mode's examples."""
     examples = job.examples[mode]
     specs = job.task.feature_specs(FLAGS.max_seq_length)
     log_examples(job, examples)
-    logging.info("*** Features ***")
-    for spec in sorted(specs, key=lambda spec: spec.name):
-        shape = (FLAGS[f"{mode}_batch_size"].value, *spec.shape)
-        logging.info("  name = %s, shape = %s", spec.name, shape)
+    engine.log_features(specs, FLAGS[f"{mode}_batch_size"].value)
     if not FLAGS.write_tf_records:
         return job.task.rows(examples), functools.partial(
             job.task.features_of_rows, preprocess=job.preprocess
@@ -302,47 +280,13 @@ def read_rows(job, mode):
     )
 
 
-def is_fixed_length(job):
-    return distribution.is_tpu(job.strategy) or FLAGS.pad_to_max_length
-
-
-def training_batches(job):
-    """function(first step) -> dataset."""
-    rows, to_features = read_rows(job, "train")
-
-    def batches(first_step):
-        return pipeline.training_batches(
-            rows,
-            len(job.examples["train"]),
-            FLAGS.train_batch_size,
-            to_features,
-            seed=FLAGS.seed,
-            first_step=first_step,
-            fixed_length=is_fixed_length(job),
-            length_multiple=engine.length_multiple(),
-            group_by_length=FLAGS.group_by_length,
-        )
-
-    return batches
-
-
 def evaluation_batches(job, mode):
     if mode not in job.evaluation_batches:
         rows, to_features = read_rows(job, mode)
-        job.evaluation_batches[mode] = pipeline.evaluation_batches(
-            rows,
-            FLAGS[f"{mode}_batch_size"].value,
-            to_features,
-            fixed_length=is_fixed_length(job),
-            fill_last_batch=needs_full_batches(job),
+        job.evaluation_batches[mode] = engine.evaluation_batches(
+            job.strategy, rows, FLAGS[f"{mode}_batch_size"].value, to_features
         )
     return job.evaluation_batches[mode]
-
-
-def needs_full_batches(job):
-    """A TPU wants every batch full, and so do several replicas."""
-    strategy = job.strategy
-    return distribution.is_tpu(strategy) or strategy.num_replicas_in_sync > 1
 
 
 def write_tf_records(path, job, mode, specs):
@@ -363,7 +307,7 @@ def write_tf_records(path, job, mode, specs):
 
 def num_padding(job, mode):
     """Rows that only fill up; training drops what is left over instead."""
-    if mode == "train" or not needs_full_batches(job):
+    if mode == "train" or not engine.needs_full_batches(job.strategy):
         return 0
     return -len(job.examples[mode]) % FLAGS[f"{mode}_batch_size"].value
 
@@ -432,7 +376,10 @@ def train(job, config, existing, num_train_steps, weights):
             results, metrics = score(job, dev)
             return {**results, **metrics}
 
-    batches = training_batches(job)
+    rows, to_features = read_rows(job, "train")
+    batches = functools.partial(
+        engine.training_batches, job.strategy, rows, len(examples), to_features
+    )
     logging.info("***** Running training *****")
     logging.info("  Num examples = %d", len(examples))
     logging.info("  Batch size = %d", FLAGS.train_batch_size)

@@ -1,5 +1,6 @@
 """BERT for TensorFlow 2 and Keras 3."""
 
+import importlib
 import os
 
 # Before TensorFlow and Keras are first imported. The level hides most of
@@ -7,18 +8,26 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
-from bert_tf.config import BertConfig  # noqa: E402
-from bert_tf.modeling import BertModel  # noqa: E402
-from bert_tf.tokenization import FullTokenizer  # noqa: E402
-
 __version__ = "0.1.0"
-__all__ = ["BertConfig", "BertModel", "BertPreprocessor", "FullTokenizer"]
+
+# What people import from here, and where it is. Nothing is loaded before it
+# is asked for: reading a vocabulary takes no TensorFlow, and the model also
+# runs where TensorFlow is absent.
+_HOMES = {
+    "BertConfig": "config",
+    "BertModel": "modeling",
+    "BertPreprocessor": "preprocessing",
+    "FullTokenizer": "tokenization",
+}
+__all__ = list(_HOMES)
 
 
 def __getattr__(name):
-    # Only when asked for: the model also runs where TensorFlow is absent.
-    if name == "BertPreprocessor":
-        from bert_tf.preprocessing import BertPreprocessor
-
-        return BertPreprocessor
+    if name in _HOMES:
+        module = importlib.import_module(f"bert_tf.{_HOMES[name]}")
+        return getattr(module, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    return [*globals(), *__all__]

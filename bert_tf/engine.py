@@ -33,12 +33,14 @@ TRAINING_FLAGS = (
     "data_dir",
     "distribution_strategy",
     "do_lower_case",
+    "doc_stride",
     "freeze_layers",
     "gradient_accumulation_steps",
     "group_by_length",
     "label_smoothing",
     "layerwise_lr_decay",
     "learning_rate",
+    "max_query_length",
     "max_seq_length",
     "num_train_epochs",
     "optimizer",
@@ -46,7 +48,9 @@ TRAINING_FLAGS = (
     "precision",
     "seed",
     "train_batch_size",
+    "train_file",
     "use_tpu",
+    "version_2_with_negative",
     "vocab_file",
     "warmup_proportion",
     "xla",
@@ -87,9 +91,71 @@ def set_up(modes) -> tf.distribute.Strategy:
     return strategy
 
 
-def length_multiple() -> int:
-    """Of the lengths of training's batches: XLA compiles for each anew."""
-    return XLA_LENGTH_MULTIPLE if FLAGS.xla else pipeline.LENGTH_MULTIPLE
+def count_train_steps(num_examples: int) -> int:
+    """The original's rule: what is left for less than a step is dropped."""
+    if not num_examples:
+        return 0
+    steps = num_examples / FLAGS.train_batch_size * FLAGS.num_train_epochs
+    if steps < 1:
+        raise UserError(
+            f"--num_train_epochs={FLAGS.num_train_epochs} of {num_examples} "
+            f"examples in batches of --train_batch_size="
+            f"{FLAGS.train_batch_size} is less than one step"
+        )
+    if steps > shared_flags.MAX_COUNT:
+        raise UserError(
+            f"--num_train_epochs={FLAGS.num_train_epochs} makes {steps:.3g} "
+            f"steps; {shared_flags.MAX_COUNT} are the most"
+        )
+    return int(steps)
+
+
+def log_features(specs, batch_size: int):
+    logging.info("*** Features ***")
+    for spec in sorted(specs, key=lambda spec: spec.name):
+        shape = (batch_size, *spec.shape)
+        logging.info("  name = %s, shape = %s", spec.name, shape)
+
+
+def needs_full_batches(strategy) -> bool:
+    """A TPU wants every batch full, and so do several replicas."""
+    return distribution.is_tpu(strategy) or strategy.num_replicas_in_sync > 1
+
+
+def _is_fixed_length(strategy):
+    return distribution.is_tpu(strategy) or FLAGS.pad_to_max_length
+
+
+def training_batches(strategy, rows, num_rows, to_features, first_step):
+    """`pipeline.training_batches` as the flags say."""
+    return pipeline.training_batches(
+        rows,
+        num_rows,
+        FLAGS.train_batch_size,
+        to_features,
+        seed=FLAGS.seed,
+        first_step=first_step,
+        fixed_length=_is_fixed_length(strategy),
+        # XLA compiles for each length anew.
+        length_multiple=(
+            XLA_LENGTH_MULTIPLE if FLAGS.xla else pipeline.LENGTH_MULTIPLE
+        ),
+        group_by_length=FLAGS.group_by_length,
+    )
+
+
+def evaluation_batches(
+    strategy, rows, batch_size: int, to_features, **settings
+):
+    """`pipeline.evaluation_batches` as the flags say."""
+    return pipeline.evaluation_batches(
+        rows,
+        batch_size,
+        to_features,
+        fixed_length=_is_fixed_length(strategy),
+        fill_last_batch=needs_full_batches(strategy),
+        **settings,
+    )
 
 
 def existing_checkpoints() -> list:
@@ -256,6 +322,24 @@ def load_best(model, run) -> int | None:
         return None
     logging.info("Using the best checkpoint, %s", prefix)
     return best["step"]
+
+
+def plain_copy(model, make):
+    """The model's weights in float32 on one device, for a SavedModel.
+
+    Args:
+        model: of any precision, under any strategy.
+        make: function() -> a new model of the same shape.
+    """
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float32")
+    try:
+        copy = make()
+    finally:
+        keras.config.set_dtype_policy(policy)
+    for target, source in zip(copy.variables, model.variables, strict=True):
+        target.assign(source.numpy())
+    return copy
 
 
 def make_trainer(model, strategy, loss_terms, num_train_steps, config):

@@ -1,6 +1,8 @@
 """The encoder with a task on top: one model for each kind of answer.
 
 Shape letters: B batch, S sequence, D hidden size, C number of classes.
+
+The layers here that only hold others are variable scopes of the original.
 """
 
 import keras
@@ -10,9 +12,9 @@ from bert_tf.config import BertConfig
 from bert_tf.layers import Configured, dropout
 from bert_tf.modeling import BertModel
 
-# The original's classifier has these two whatever bert_config.json says.
+# The original's heads have these whatever bert_config.json says.
 CLASSIFIER_DROPOUT = 0.1
-CLASSIFIER_STDDEV = 0.02
+HEAD_STDDEV = 0.02
 
 
 @keras.saving.register_keras_serializable(package="bert_tf")
@@ -51,7 +53,7 @@ class BertClassifier(Configured, keras.Model):
         # Made here and not in `build`, where this model's name would become
         # part of theirs: the original keeps both at the root.
         self.output_weights = keras.Variable(
-            keras.initializers.TruncatedNormal(stddev=CLASSIFIER_STDDEV),
+            keras.initializers.TruncatedNormal(stddev=HEAD_STDDEV),
             shape=(num_labels, config.hidden_size),
             name="output_weights",
         )
@@ -77,3 +79,79 @@ class BertClassifier(Configured, keras.Model):
             "num_labels": self.num_labels,
             "dropout_rate": self.dropout_rate,
         }
+
+
+@keras.saving.register_keras_serializable(package="bert_tf")
+class BertSpanLabeler(Configured, keras.Model):
+    """Marks the start and the end of an answer: question answering.
+
+        start_logits, end_logits =
+            sequence_output output_weights^T + output_bias
+
+    There is no dropout between encoder and head, as in the original.
+
+    Args:
+        config: a `BertConfig`.
+
+    Call arguments:
+        inputs, training, seed: as in `BertModel`.
+
+    Returns:
+        A dict:
+            start_logits: float [B, S], whether the answer starts here.
+            end_logits: float [B, S], whether it ends here, this token included.
+    """
+
+    def __init__(self, config: BertConfig, **kwargs):
+        kwargs.setdefault("name", "span_labeler")
+        super().__init__(**kwargs)
+        self.config = config
+        self.bert = BertModel(config)
+        self.cls = SquadScope(config.hidden_size, name="cls")
+        self.built = True
+
+    def call(self, inputs, training=None, seed=None):
+        sequence_output = self.bert(inputs, training=training, seed=seed)[
+            "sequence_output"
+        ]
+        return self.cls(sequence_output)
+
+
+class SquadScope(keras.layers.Layer):
+    """`cls/squad` of the original's variable names."""
+
+    def __init__(self, hidden_size: int, **kwargs):
+        super().__init__(**kwargs)
+        self.squad = SpanHead(hidden_size, name="squad")
+        self.build()
+
+    def build(self, input_shape=None):
+        self.squad.build()
+
+    def call(self, sequence_output):
+        return self.squad(sequence_output)
+
+
+class SpanHead(keras.layers.Layer):
+    """Two numbers for each token: float [B, S, D] -> two of [B, S]."""
+
+    def __init__(self, hidden_size: int, **kwargs):
+        super().__init__(**kwargs)
+        self.hidden_size = hidden_size
+
+    def build(self, input_shape=None):
+        self.output_weights = self.add_weight(
+            name="output_weights",
+            shape=(2, self.hidden_size),
+            initializer=keras.initializers.TruncatedNormal(stddev=HEAD_STDDEV),
+        )
+        self.output_bias = self.add_weight(
+            name="output_bias", shape=(2,), initializer="zeros"
+        )
+
+    def call(self, sequence_output):
+        weights = ops.cast(self.output_weights, sequence_output.dtype)
+        bias = ops.cast(self.output_bias, sequence_output.dtype)
+        logits = ops.matmul(sequence_output, ops.transpose(weights)) + bias
+        start_logits, end_logits = ops.unstack(logits, axis=-1)
+        return {"start_logits": start_logits, "end_logits": end_logits}

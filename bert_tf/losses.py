@@ -45,7 +45,7 @@ def softmax_cross_entropy(logits, label_ids, label_smoothing: float = 0.0):
     if ops.dtype(logits) in ("float16", "bfloat16"):
         logits = ops.cast(logits, "float32")
     log_probs = ops.log_softmax(logits, axis=-1)
-    num_classes = logits.shape[-1]
+    num_classes = ops.shape(logits)[-1]  # Of spans it is known when run.
     target = ops.one_hot(label_ids, num_classes, dtype=log_probs.dtype)
     if label_smoothing:
         target = (
@@ -85,3 +85,29 @@ def classifier_loss(class_weights=None, label_smoothing: float = 0.0) -> tuple:
 
 
 CLASSIFIER_LOSS = classifier_loss()
+
+
+def span_loss() -> tuple:
+    """Mean cross entropy of an answer's start and of its end.
+
+    loss = mean over examples of (ce(start) + ce(end)) / 2
+    """
+
+    def weights(batch):
+        # 0 for what only fills up the batch.
+        return ops.cast(batch["is_real_example"], keras.config.floatx())
+
+    def numerator(outputs, batch):
+        start_loss = softmax_cross_entropy(
+            outputs["start_logits"], batch["start_positions"]
+        )
+        end_loss = softmax_cross_entropy(
+            outputs["end_logits"], batch["end_positions"]
+        )
+        loss = (start_loss + end_loss) / 2.0
+        return ops.sum(loss * ops.cast(weights(batch), loss.dtype))
+
+    def denominator(batch):
+        return ops.sum(weights(batch))
+
+    return (LossTerm("loss", numerator, denominator),)

@@ -221,19 +221,41 @@ class BertPreprocessor:
         num_a, num_b = truncated_lengths(
             pieces.row_lengths(), pair.row_lengths(), self.max_seq_length
         )
-        sep_a = num_a + 1  # Its place; [CLS] is at 0.
-        sep_b = tf.where(num_b > 0, sep_a + num_b + 1, sep_a)
-        place = tf.range(self._sequence_length(sep_b))[tf.newaxis]
-        num_a, sep_a, sep_b = (x[:, tf.newaxis] for x in (num_a, sep_a, sep_b))
+        num_special = tf.cast(tf.where(num_b > 0, 3, 2), num_a.dtype)
+        return self.lay_out(
+            Slices(pieces.values, pieces.row_starts(), num_a),
+            Slices(pair.values, pair.row_starts(), num_b),
+            self._sequence_length(num_a + num_b + num_special),
+        )
+
+    def lay_out(self, first: "Slices", second: "Slices", length) -> dict:
+        """[CLS] first [SEP] second [SEP] padding, for slices that fit.
+
+        Args:
+            first: ids of the first texts.
+            second: of the second texts; no id means that there is none.
+            length: int64 scalar, of the sequences.
+
+        Returns:
+            As `__call__`.
+        """
+        sep_a = first.lengths + 1  # Its place; [CLS] is at 0.
+        sep_b = sep_a + tf.where(
+            second.lengths > 0, second.lengths + 1, second.lengths
+        )
+        place = tf.range(length)[tf.newaxis]
+        sep_a, sep_b, start_a, start_b = (
+            x[:, tf.newaxis]
+            for x in (sep_a, sep_b, first.starts, second.starts)
+        )
 
         # Every place looks its id up in one list: the special tokens, the
-        # pieces of the first texts, those of the second.
-        padding, cls, sep, first = range(4)
+        # ids of the first texts, those of the second.
+        padding, cls, sep, num_special = range(4)
         special = tf.constant([0, self._cls_id, self._sep_id], tf.int32)
-        ids = tf.concat([special, pieces.values, pair.values], axis=0)
-        start_a = first + pieces.row_starts()[:, tf.newaxis]
-        start_b = first + pair.row_starts()[:, tf.newaxis]
-        start_b += tf.size(pieces.values, tf.int64)
+        ids = tf.concat([special, first.ids, second.ids], axis=0)
+        start_a += num_special
+        start_b += num_special + tf.size(first.ids, tf.int64)
         index = tf.where(
             place < sep_a, start_a + place - 1, start_b + place - sep_a - 1
         )
@@ -251,11 +273,12 @@ class BertPreprocessor:
             ),
         }
 
-    def _sequence_length(self, last_places):
+    def _sequence_length(self, lengths):
+        """int64: of sequences that have so many tokens, [B]."""
         if self.length_multiple is None:
             return tf.constant(self.max_seq_length, tf.int64)
         # A batch without rows has no longest.
-        longest = tf.reduce_max(tf.concat([[0], last_places], axis=0)) + 1
+        longest = tf.reduce_max(tf.concat([[0], lengths], axis=0))
         rounded = -(-longest // self.length_multiple) * self.length_multiple
         return tf.minimum(rounded, self.max_seq_length)
 
@@ -415,6 +438,14 @@ def _as_texts(text) -> tf.Tensor:
             f"{text.shape}"
         )
     return text
+
+
+class Slices(typing.NamedTuple):
+    """Parts of a list of ids: int32 [N], and int64 [B] each."""
+
+    ids: tf.Tensor
+    starts: tf.Tensor
+    lengths: tf.Tensor
 
 
 class _Pieces(typing.NamedTuple):

@@ -1,9 +1,12 @@
-"""run_classifier.py as tests run it, on a small data set and model.
+"""The programs as tests run them, on a small data set and model.
 
 Most tests call `main()` in their own process, which saves the import of
 TensorFlow; some run the program itself, for its exit status and messages.
 """
 
+import contextlib
+import copy
+import importlib
 import json
 import pathlib
 import shutil
@@ -15,7 +18,6 @@ from absl import flags
 from absl.testing import flagsaver
 from conftest import ROOT
 
-import run_classifier
 from bert_tf import checkpoints, pretrained
 
 DEMO = pathlib.Path(pretrained.ASSETS)
@@ -59,14 +61,48 @@ def arguments(folder, **changes):
     return {name: v for name, v in values.items() if v is not None}
 
 
+class Program:
+    """A program at the top, with flags of its own.
+
+    All programs are imported into one process here, which they never are
+    otherwise: each defines --do_train.
+    """
+
+    without = None  # What FLAGS holds before the first program.
+
+    def __init__(self, name: str):
+        if Program.without is None:
+            Program.without = copies(vars(flags.FLAGS))
+        vars(flags.FLAGS).update(copies(Program.without))
+        self.module = importlib.import_module(name)
+        flags.FLAGS([f"{name}.py"])
+        self.state = dict(vars(flags.FLAGS))
+
+    @contextlib.contextmanager
+    def flags(self, **values):
+        """The program's flags, of which some have these values."""
+        vars(flags.FLAGS).update(self.state)
+        with flagsaver.flagsaver(**values):
+            yield flags.FLAGS
+
+    def run(self, **values):
+        with self.flags(**values):
+            self.module.main()
+
+
+def copies(values: dict) -> dict:
+    return {name: copy.copy(value) for name, value in values.items()}
+
+
+RUN_CLASSIFIER = Program("run_classifier")
+RUN_SQUAD = Program("run_squad")
+
+
 def run(folder, **changes):
-    if not flags.FLAGS.is_parsed():
-        flags.FLAGS(["run_classifier.py"])
-    with flagsaver.flagsaver(**arguments(folder, **changes)):
-        run_classifier.main()
+    RUN_CLASSIFIER.run(**arguments(folder, **changes))
 
 
-def run_program(*args, limit=None, cwd=ROOT):
+def run_program(*args, program="run_classifier.py", limit=None, cwd=ROOT):
     """Runs the program itself; returns the finished process."""
 
     def set_limit():
@@ -77,7 +113,7 @@ def run_program(*args, limit=None, cwd=ROOT):
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
     return subprocess.run(
-        [sys.executable, str(ROOT / "run_classifier.py"), *args],
+        [sys.executable, str(ROOT / program), *args],
         capture_output=True,
         text=True,
         cwd=cwd,

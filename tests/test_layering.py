@@ -12,15 +12,17 @@ RANKS = [
     "config tokenization metrics losses optimization distribution",
     "layers normalization checkpoints data.features data.pipeline",
     "text_context",
-    "preprocessing",
+    "preprocessing data.squad_answers",
     "modeling pretrained data.*",
     # The package's front door names what people import from it.
     "__init__",
     "heads",
-    "tasks training",
+    "tasks training export",
     "flags progress run_folder",
     "engine",
+    "tools.racing",
     "tools.*",
+    "tools.benchmark",
     "run_*",
 ]
 FILES = [*ROOT.glob("*.py"), *(ROOT / "bert_tf").rglob("*.py")]

@@ -9,9 +9,9 @@ import pytest
 import tensorflow as tf
 from conftest import GOLDEN, TINY_CONFIG, read_json, read_npz, shared
 
-from bert_tf import BertConfig, BertModel
+from bert_tf import BertConfig, BertModel, losses
 from bert_tf.checkpoints import Checkpoint, load_weights
-from bert_tf.heads import BertClassifier
+from bert_tf.heads import BertClassifier, BertSpanLabeler
 from bert_tf.layers import Dropout
 
 ODD = GOLDEN / "modeling" / "odd"
@@ -81,6 +81,46 @@ def test_every_output_is_the_originals(name):
     expected = read_npz(folder / "outputs_classifier.npz")
     logits = model(inputs)
     assert_close(logits, expected["classifier_logits"], "logits")
+
+
+@functools.cache
+def span_labeler(name):
+    """The same of question answering: (folder, model, all inputs)."""
+    folder = ODD if name == "odd" else shared(f"golden/2_modeling/{name}")
+    model = BertSpanLabeler(
+        BertConfig.from_json_file(str(folder / "bert_config.json"))
+    )
+    load_weights(model, str(folder / "bert_model.ckpt"))
+    head = read_npz(folder / "head_squad.npz")
+    for variable in model.cls.variables:
+        variable.assign(head[variable.path])
+    return folder, model, read_npz(folder / "inputs.npz")
+
+
+@pytest.mark.parametrize("name", ["odd", "tiny"])
+def test_span_logits_and_loss_are_the_originals(name):
+    folder, model, inputs = span_labeler(name)
+    expected = read_npz(folder / "outputs_squad.npz")
+    names = ("input_ids", "input_mask", "segment_ids")
+    logits = model({name: inputs[name] for name in names})
+    for name in ("start_logits", "end_logits"):
+        assert_close(logits[name], expected[f"squad_{name}"], name)
+    batch = {
+        "start_positions": inputs["start_positions"],
+        "end_positions": inputs["end_positions"],
+        "is_real_example": np.ones(len(inputs["input_ids"]), "int32"),
+    }
+    (term,) = losses.span_loss()
+    loss = term.numerator(logits, batch) / term.denominator(batch)
+    np.testing.assert_allclose(loss, expected["squad_loss"], atol=1e-5)
+    # What only fills up a batch counts nowhere.
+    batch["is_real_example"][2:] = 0
+    few = {name: value[:2] for name, value in batch.items()}
+    first = {name: value[:2] for name, value in logits.items()}
+    np.testing.assert_allclose(
+        term.numerator(logits, batch), term.numerator(first, few), atol=1e-6
+    )
+    assert term.denominator(batch) == 2
 
 
 @pytest.mark.parametrize("hidden_act", ["gelu", "relu", "tanh", "linear"])
@@ -254,6 +294,24 @@ def test_config_round_trip_of_the_classifier(tmp_path):
     loaded = keras.models.load_model(path)
     assert loaded.get_config()["dropout_rate"] == 0.2
     assert np.array_equal(loaded(random_inputs()), model(random_inputs()))
+
+
+def test_config_round_trip_of_the_span_labeler(tmp_path):
+    keras.utils.set_random_seed(5)
+    model = BertSpanLabeler(TINY_CONFIG)
+    path = tmp_path / "model.keras"
+    expected = model(random_inputs())
+    model.save(path)
+    found = keras.models.load_model(path)(random_inputs())
+    assert np.array_equal(found["end_logits"], expected["end_logits"])
+
+
+def test_variable_names_of_question_answering_are_the_originals():
+    folder, model, _ = span_labeler("odd")
+    names = read_json(folder / "variables_squad.json")
+    expected = {name: tuple(shape) for name, shape in names}
+    actual = {v.path: tuple(v.shape) for v in model.trainable_variables}
+    assert actual == expected
 
 
 def test_variable_names_are_the_originals():

@@ -6,15 +6,13 @@ import shlex
 
 import pytest
 import tensorflow as tf
-from absl import flags
-from absl.testing import flagsaver
 from conftest import ROOT, shared
+from programs import RUN_CLASSIFIER, RUN_SQUAD
 
-import run_classifier  # noqa: F401  Its flags are what commands use.
 from bert_tf.tasks import get_task
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-
+PROGRAMS = {"run_classifier.py": RUN_CLASSIFIER, "run_squad.py": RUN_SQUAD}
 
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
@@ -43,9 +41,8 @@ def test_it_opens_with_two_whole_commands():
 @pytest.mark.parametrize("command", list(commands()))
 def test_every_command_parses(command):
     _, program, *arguments = shlex.split(command)
-    assert (ROOT / program).exists()
-    with flagsaver.flagsaver():
-        assert flags.FLAGS([program, *arguments]) == [program]
+    with PROGRAMS[program].flags() as flags:
+        assert flags([program, *arguments]) == [program]
 
 
 def test_the_file_tree_is_whole():

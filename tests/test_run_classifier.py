@@ -13,6 +13,7 @@ import tensorflow as tf
 from conftest import shared
 from programs import (
     DEMO,
+    RUN_CLASSIFIER,
     SMALL_CONFIG,
     arguments,
     as_flags,
@@ -24,7 +25,6 @@ from programs import (
     write,
 )
 
-import run_classifier
 from bert_tf import checkpoints
 from bert_tf.errors import UserError
 
@@ -75,7 +75,9 @@ def test_train_evaluate_predict(folder):
 
     record = json.loads((out / "train.json").read_text())
     assert record["task_name"] == "sms"
-    assert {record[m]["num_examples"] for m in run_classifier.MODES} == {41}
+    assert {record[m]["num_examples"] for m in RUN_CLASSIFIER.module.MODES} == {
+        41
+    }
     assert record["train"]["num_train_steps"] == 10
     assert record["train"]["seconds"] > 0
     assert record["train"]["flags"]["learning_rate"] == 1e-3

@@ -142,12 +142,14 @@ def evaluation_batches(
     to_features,
     *,
     fixed_length: bool = False,
+    length_multiple: int = LENGTH_MULTIPLE,
     fill_last_batch: bool = False,
 ) -> tf.data.Dataset:
     """Every example once, with its `example_index`, to be put in order again.
 
     Args:
-        examples, batch_size, to_features, fixed_length: as for training.
+        examples, batch_size, to_features, fixed_length, length_multiple: as
+            for training.
         fill_last_batch: fill up the last batch with rows of zeros, for devices
             that compile for one size. Their `is_real_example` is 0.
     """
@@ -164,7 +166,7 @@ def evaluation_batches(
     windows = windows.map(convert, num_parallel_calls=tf.data.AUTOTUNE)
     batches = _batches_of(windows, batch_size, drop_remainder=False)
     if not fixed_length:
-        batches = batches.map(_cut_to_longest)
+        batches = batches.map(lambda b: _cut_to_longest(b, length_multiple))
     if fill_last_batch:
         batches = batches.map(lambda batch: _fill_up(batch, batch_size))
     return batches.prefetch(tf.data.AUTOTUNE)
@@ -226,7 +228,7 @@ def _batches_of(windows, batch_size, drop_remainder):
     )
 
 
-def _cut_to_longest(batch, multiple=LENGTH_MULTIPLE):
+def _cut_to_longest(batch, multiple):
     """Cuts all that is as long as the sequences to the longest of them."""
     longest = tf.reduce_max(_lengths(batch))
     rounded = -(-longest // multiple) * multiple

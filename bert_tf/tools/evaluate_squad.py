@@ -1,0 +1,112 @@
+"""Scores a file of predictions as SQuAD's official scripts do.
+
+    python -m bert_tf.tools.evaluate_squad --predict_file=dev-v1.1.json \\
+        --predictions_file=predictions.json
+
+For SQuAD 2.0 add --version_2_with_negative, and --null_odds_file for the best
+threshold. Prints one JSON object, scores in per cent.
+"""
+
+import json
+
+from absl import flags, logging
+
+from bert_tf import files, metrics
+from bert_tf import flags as shared_flags
+from bert_tf.data import squad
+from bert_tf.errors import UserError
+
+FLAGS = flags.FLAGS
+
+flags.DEFINE_string("predict_file", None, "SQuAD JSON with the answers.")
+flags.DEFINE_string(
+    "predictions_file", None, "predictions.json: {question id: text}."
+)
+flags.DEFINE_string(
+    "null_odds_file", None, "null_odds.json: {question id: number}."
+)
+flags.DEFINE_bool(
+    "version_2_with_negative", False, "Score by the rules of SQuAD 2.0."
+)
+shared_flags.define_float(
+    "null_odds_threshold",
+    1.0,
+    "A question whose null odds exceed this counts as not answered; the "
+    "official script's --na-prob-thresh.",
+)
+
+
+def main():
+    shared_flags.require("predict_file", "predictions_file")
+    answers = squad.read_answers(FLAGS.predict_file)
+    predictions = read_object("predictions_file", str, "a text")
+    compare_ids(answers, predictions)
+    if not FLAGS.version_2_with_negative:
+        if FLAGS.null_odds_file:
+            raise UserError(
+                f"--null_odds_file={FLAGS.null_odds_file} needs "
+                "--version_2_with_negative"
+            )
+        squad.check_answered(FLAGS.predict_file, answers)
+        scores = metrics.squad_v1_scores(answers, predictions)
+    else:
+        null_odds = None
+        if FLAGS.null_odds_file:
+            null_odds = read_object("null_odds_file", (int, float), "a number")
+        scores = metrics.squad_v2_scores(
+            answers, predictions, null_odds, FLAGS.null_odds_threshold
+        )
+    print(json.dumps(scores, indent=2))
+
+
+def read_object(flag: str, kind, description: str) -> dict:
+    """The JSON object of a flag's file, whose values are all of one kind."""
+    shared_flags.require_existing(flag)
+    path = FLAGS[flag].value
+    try:
+        found = json.loads(files.read_text(path))
+    except ValueError as error:
+        raise UserError(f"--{flag}={path}: not JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise UserError(f"--{flag}={path}: must be an object by question id")
+    for qas_id, value in found.items():
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise UserError(
+                f"--{flag}={path}: question {qas_id}: must be {description}"
+            )
+    return found
+
+
+def compare_ids(answers, predictions):
+    """Tells of predictions without a question, and the other way round.
+
+    Raises:
+        UserError: nothing is left to score.
+    """
+    unknown = [qas_id for qas_id in predictions if qas_id not in answers]
+    missing = [qas_id for qas_id in answers if qas_id not in predictions]
+    if len(missing) == len(answers):
+        raise UserError(
+            f"--predictions_file={FLAGS.predictions_file}: none of its "
+            f"{len(predictions)} questions is in {FLAGS.predict_file}"
+        )
+    if unknown:
+        logging.warning(
+            "%d predictions are for questions that %s does not have, %s "
+            "first: they count nowhere",
+            len(unknown),
+            FLAGS.predict_file,
+            unknown[0],
+        )
+    if missing:
+        logging.warning(
+            "%d of %d questions have no prediction, %s first: they %s",
+            len(missing),
+            len(answers),
+            missing[0],
+            "count nowhere" if FLAGS.version_2_with_negative else "score 0",
+        )
+
+
+if __name__ == "__main__":
+    shared_flags.run(main)

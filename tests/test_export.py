@@ -1,0 +1,247 @@
+"""SavedModels of question answering, against the Python way."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from programs import DEMO, SMALL_CONFIG
+from squad_files import BAKERY, LIGHTHOUSE
+
+from bert_tf import BertConfig, BertPreprocessor, FullTokenizer, export
+from bert_tf.data import squad
+from bert_tf.data.squad_answers import AnswerSettings, RawResult, find_answer
+from bert_tf.errors import UserError
+from bert_tf.heads import BertSpanLabeler
+
+VOCAB = str(DEMO / "demo" / "vocab.txt")
+LENGTH = 40
+SETTINGS = export.SquadSettings(
+    doc_stride=7, max_query_length=8, version_2_with_negative=True
+)
+TEXTS = [
+    ("Who built the lighthouse?", LIGHTHOUSE),
+    ("When do the ovens open?", BAKERY),
+    ("", "One word."),
+    ("Why?", ""),
+    ("Why?", "\u200b \n"),
+    ("What is it, and why is it so, and for how long?", LIGHTHOUSE * 7),
+    ("東京?", "東京 is large. ÉTÉ! İstanbul, ΣΑΣ\u2028 \ud7ff 👍🏽 \x00 end"),
+    ("Where?", "a" * 300 + " and then " + BAKERY),
+]
+
+
+@pytest.fixture(scope="module")
+def model():
+    keras.utils.set_random_seed(2)
+    model = BertSpanLabeler(BertConfig.from_dict(SMALL_CONFIG))
+    # So that answers differ, and null answers are among them.
+    model.cls.variables[0].assign(np.random.default_rng(0).normal(size=(2, 16)))
+    return model
+
+
+def module(model, **changes):
+    return export.QuestionAnswering(
+        model,
+        BertPreprocessor(VOCAB, max_seq_length=LENGTH),
+        dataclasses.replace(SETTINGS, **changes),
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(model, tmp_path_factory):
+    path = tmp_path_factory.mktemp("export") / "model"
+    export.export_question_answering(
+        str(path), model, BertPreprocessor(VOCAB, True, LENGTH), SETTINGS
+    )
+    return path
+
+
+@pytest.fixture(scope="module")
+def answerer(folder):
+    return export.QuestionAnswerer(str(folder))
+
+
+def python_answer(model, text, context, settings):
+    """(Answer, windows) of the Python way."""
+    example = squad.SquadExample("q", text, context.split())
+    windows = squad.FeatureConverter(
+        FullTokenizer(VOCAB),
+        LENGTH,
+        settings.doc_stride,
+        settings.max_query_length,
+        False,
+    ).convert(example)
+    results = []
+    for window in windows:
+        places = window.num_places
+        names = ("input_ids", "input_mask", "segment_ids")
+        inputs = {
+            name: np.array([getattr(window, name)[:places]], "int32")
+            for name in names
+        }
+        logits = model(inputs)
+        results.append(
+            RawResult(
+                window.unique_id,
+                logits["start_logits"][0].numpy(),
+                logits["end_logits"][0].numpy(),
+            )
+        )
+    return find_answer(
+        example,
+        windows,
+        results,
+        AnswerSettings(
+            settings.n_best_size,
+            settings.max_answer_length,
+            True,
+            settings.version_2_with_negative,
+            settings.null_score_diff_threshold,
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"version_2_with_negative": False},
+        {"null_score_diff_threshold": 1e3},
+        {"null_score_diff_threshold": -1e3},
+        {"doc_stride": 1, "n_best_size": 5, "max_answer_length": 3},
+        {"doc_stride": 1000, "n_best_size": 1},
+    ],
+)
+def test_it_answers_as_the_python_way(model, changes):
+    settings = dataclasses.replace(SETTINGS, **changes)
+    # Those that Python's alignment of characters does not fail on.
+    texts = TEXTS[:6]
+    exported = module(model, **changes)
+    found = exported.answer(*zip(*texts, strict=True))
+    for row, (text, context) in enumerate(texts):
+        expected = python_answer(model, text, context, settings)
+        answer = found["answer"][row].numpy().decode()
+        if expected.text == "empty":
+            assert answer == "" and found["start"][row] == -1
+            assert float(found["score"][row]) == 0.0
+            continue
+        assert " ".join(answer.split()) == expected.text
+        if settings.n_best_size == 1:
+            continue
+        by_text = {e["text"]: e["probability"] for e in expected.nbest}
+        # Python fills the list up where answers have the same text.
+        assert float(found["score"][row]) == pytest.approx(
+            by_text[expected.text], abs=0.1
+        )
+
+
+def test_places_are_characters_and_bytes(answerer):
+    for text, context in TEXTS:
+        found = answerer.answer(text, context)
+        if found["start"] < 0:
+            assert found["answer"] == ""
+            assert (
+                found["end"] == found["start_byte"] == found["end_byte"] == -1
+            )
+            continue
+        assert context[found["start"] : found["end"]] == found["answer"]
+        part = slice(found["start_byte"], found["end_byte"])
+        assert context.encode()[part].decode() == found["answer"]
+        assert 0 < found["score"] <= 1 and 0 <= found["null_probability"] < 1
+    nothing = answerer.answer("Why?", "")
+    assert nothing["null_probability"] == nothing["score"] == 1.0
+
+
+def test_several_at_once_are_answered_as_one_by_one(answerer):
+    together = answerer.answer_all(*map(list, zip(*TEXTS, strict=True)))
+    for (text, context), expected in zip(TEXTS, together, strict=True):
+        found = answerer.answer(text, context)
+        for name, value in expected.items():
+            assert found[name] == pytest.approx(value, abs=1e-5), name
+    assert answerer.answer_all([], []) == []
+    with pytest.raises(ValueError, match="same length"):
+        answerer.answer_all(["Why?"], [])
+
+
+def test_bytes_and_surrogates_that_are_no_text(answerer, model):
+    found = answerer.answer("Why\ud800?", "It \udfff is.")
+    assert found["answer"] in "It ? is."
+    exported = module(model)
+    raw = exported.answer([b"Why\xff?"], [b"caf\xe9 \xf0\x9f is"])
+    assert raw["answer"].numpy()[0] in b"caf\xe9 \xf0\x9f is"
+
+
+def test_a_long_context_takes_the_memory_of_some_windows(answerer):
+    context = LIGHTHOUSE * 300 + " Its keeper was Ada."
+    found = answerer.answer("Who was its keeper?", context)
+    assert context[found["start"] : found["end"]] == found["answer"]
+
+
+SERVE = """
+import json
+import sys
+import tensorflow as tf
+import tensorflow_text
+model = tf.saved_model.load(sys.argv[1])
+outputs = model.signatures["serving_default"](
+    question=tf.constant([sys.argv[2]]), context=tf.constant([sys.argv[3]])
+)
+print(outputs["answer"].numpy()[0].decode())
+assert not any(name.startswith("bert_tf") for name in sys.modules)
+"""
+
+
+def test_it_needs_tensorflow_and_tensorflow_text_alone(
+    folder, answerer, tmp_path
+):
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    for path in folder.rglob("*"):
+        target = moved / path.relative_to(folder)
+        if path.is_dir():
+            target.mkdir()
+        else:
+            target.write_bytes(path.read_bytes())
+    done = subprocess.run(
+        [sys.executable, "-c", SERVE, str(moved), *TEXTS[1]],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == answerer.answer(*TEXTS[1])["answer"]
+
+
+def test_a_new_export_takes_the_place_of_the_old_one(folder, model, tmp_path):
+    target = tmp_path / "export"
+    target.mkdir()
+    (target / "old").write_text("x")
+    with export.replacing_folder(str(target)) as scratch:
+        assert (target / "old").exists()
+        tf.saved_model.save(tf.Module(), scratch)
+    assert (target / "saved_model.pb").exists()
+    assert not (target / "old").exists()
+    with pytest.raises(RuntimeError), export.replacing_folder(str(target)) as s:
+        tf.saved_model.save(tf.Module(), s)
+        raise RuntimeError("no space")
+    assert (target / "saved_model.pb").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["export"]
+
+
+def test_folders_that_hold_no_such_model(tmp_path):
+    with pytest.raises(UserError, match="no SavedModel here"):
+        export.QuestionAnswerer(str(tmp_path))
+    tf.saved_model.save(tf.Module(), str(tmp_path / "other"))
+    with pytest.raises(UserError, match="not question and context"):
+        export.QuestionAnswerer(str(tmp_path / "other"))
+    (tmp_path / "other" / "saved_model.pb").write_bytes(b"nothing")
+    with pytest.raises((UserError, OSError), match="other"):
+        export.QuestionAnswerer(str(tmp_path / "other"))
+
+
+def test_outputs_are_plain_numbers(answerer):
+    json.dumps(answerer.answer(*TEXTS[0]))

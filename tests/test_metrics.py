@@ -1,0 +1,100 @@
+"""Metrics, on cases worked out by hand from the official definitions."""
+
+import pytest
+
+from bert_tf import metrics
+
+ANSWERS = {
+    "a": ["the Normans", "Norman people"],
+    "b": ["in 1871", "1871"],
+    "c": [],
+    "d": [],
+    "e": ["The!"],  # Nothing is left of it, so it is no answer.
+}
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("The Normans.", "normans"),
+        ("  an  A-B (c) ", "ab c"),
+        ("then a panther", "then panther"),
+        ("the", ""),
+        ("“quoted” – here", "“quoted” – here"),  # ASCII punctuation alone.
+        ("U.S.A", "usa"),
+    ],
+)
+def test_answers_are_compared_without_case_punctuation_articles(text, expected):
+    assert metrics.normalize_answer(text) == expected
+
+
+def test_f1_is_of_words():
+    # 1 word in common, of 2 predicted and 3 right ones.
+    f1 = metrics.token_f1("big cat", "the cat sat here")
+    assert f1 == pytest.approx(2 * (1 / 2) * (1 / 3) / (1 / 2 + 1 / 3))
+    assert metrics.token_f1("cat cat", "cat") == pytest.approx(2 / 3)
+    assert metrics.token_f1("dog", "cat") == 0.0
+    assert metrics.token_f1("the", "the") == 0.0  # As in the script for 1.1.
+
+
+def test_squad_1_takes_the_best_answer_and_0_for_none():
+    answers = {name: ANSWERS[name] for name in "ab"}
+    scores = metrics.squad_v1_scores(answers, {"a": "Normans!", "z": "x"})
+    assert scores == {"exact_match": 50.0, "f1": 50.0}
+    scores = metrics.squad_v1_scores(answers, {"a": "norman", "b": "1871"})
+    assert scores == {
+        "exact_match": 50.0,
+        "f1": pytest.approx(100 * (2 / 3 + 1) / 2),
+    }
+
+
+def test_squad_2_counts_questions_without_an_answer():
+    predictions = {"a": "norman", "b": "1871", "c": "", "d": "x", "e": "a"}
+    scores = metrics.squad_v2_scores(ANSWERS, predictions)
+    assert scores == {
+        "exact": pytest.approx(60.0),
+        "f1": pytest.approx(100 * (2 / 3 + 3) / 5),
+        "total": 5,
+        # "e" has answers in the file, though nothing is left of them.
+        "HasAns_exact": pytest.approx(200 / 3),
+        "HasAns_f1": pytest.approx(100 * (2 / 3 + 2) / 3),
+        "HasAns_total": 3,
+        "NoAns_exact": 50.0,
+        "NoAns_f1": 50.0,
+        "NoAns_total": 2,
+    }
+    assert set(scores) < set(metrics.SQUAD_V2_NAMES)
+    # Without a prediction a question counts nowhere.
+    scores = metrics.squad_v2_scores(ANSWERS, {"c": ""})
+    assert (scores["total"], scores["exact"]) == (1, 100.0)
+    assert "HasAns_exact" not in scores
+
+
+def test_a_threshold_takes_answers_away():
+    predictions = {"a": "Normans", "c": "x"}
+    odds = {"a": 2.0, "c": 0.5}
+    scores = metrics.squad_v2_scores(ANSWERS, predictions, odds, 1.0)
+    assert (scores["HasAns_exact"], scores["NoAns_exact"]) == (0.0, 0.0)
+    scores = metrics.squad_v2_scores(ANSWERS, predictions, odds, 0.0)
+    assert (scores["HasAns_exact"], scores["NoAns_exact"]) == (0.0, 100.0)
+
+
+def test_the_best_threshold():
+    answers = {"a": ["x"], "b": ["y"], "c": [], "d": []}
+    predictions = {"a": "x", "b": "y", "c": "z", "d": "z"}
+    # By odds: a (right), c (wrong to answer), b (right), d (wrong).
+    odds = {"d": 4.0, "b": 2.0, "c": 1.0, "a": -3.0}
+    best = metrics.squad_best_thresholds(answers, predictions, odds)
+    # Nothing answered 2, then 3, 2, 3, 2 of 4: the first best one counts.
+    assert best == {
+        "best_exact": 75.0,
+        "best_exact_thresh": -3.0,
+        "best_f1": 75.0,
+        "best_f1_thresh": -3.0,
+    }
+    scores = metrics.squad_v2_scores(answers, predictions, odds)
+    assert best.items() <= scores.items()
+    # To answer nothing is best where the answers are wrong.
+    wrong = dict.fromkeys(predictions, "w")
+    best = metrics.squad_best_thresholds(answers, wrong, odds)
+    assert (best["best_f1"], best["best_f1_thresh"]) == (50.0, 0.0)
