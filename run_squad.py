@@ -32,7 +32,13 @@ from bert_tf import (
     training,
 )
 from bert_tf import flags as shared_flags
-from bert_tf.data import features, pipeline, squad, squad_answers
+from bert_tf.data import (
+    features,
+    pipeline,
+    squad,
+    squad_answers,
+    squad_dataset,
+)
 from bert_tf.errors import UserError
 from bert_tf.heads import BertSpanLabeler
 from bert_tf.preprocessing import BertPreprocessor
@@ -129,7 +135,7 @@ def main():
     strategy = engine.set_up(files_needed(modes))
 
     # 1. What the model is, and how it reads text.
-    config, tokenizer = shared_flags.read_model_files()
+    config, _ = shared_flags.read_model_files()
     training.set_seed(FLAGS.seed)
     run = RunFolder(
         FLAGS.output_dir, "squad", writes=distribution.is_chief(strategy)
@@ -138,7 +144,7 @@ def main():
     # 2. The examples: the files are looked at, and wrong ones refused, before
     #    anything is written.
     examples = {mode: read_examples(mode) for mode in files_needed(modes)}
-    answers = read_answers(modes, examples)
+    answers = read_answers(modes)
     num_train_steps = engine.count_train_steps(len(examples.get("train", ())))
     windows = {
         mode: convert_examples(mode, examples[mode]) for mode in examples
@@ -157,7 +163,6 @@ def main():
     # 4. Train, answer questions, export.
     job = Job(
         run,
-        tokenizer,
         model,
         strategy,
         training.Predictor(model, strategy),
@@ -189,7 +194,6 @@ class Job:
     """
 
     run: RunFolder
-    tokenizer: object
     model: keras.Model
     strategy: tf.distribute.Strategy
     predictor: training.Predictor
@@ -221,16 +225,16 @@ def check_flags(modes):
     engine.check_evaluation_flags(names)
 
 
+def is_scored(modes) -> bool:
+    return "eval" in modes or "train" in modes and FLAGS.eval_steps > 0
+
+
 def files_needed(modes) -> list:
-    """ "train" and "predict", as far as their files are read."""
-    needed = {
-        "train": "train" in modes,
-        "predict": "predict" in modes
-        or "eval" in modes
-        or "train" in modes
-        and FLAGS.eval_steps,
-    }
-    return [name for name, is_needed in needed.items() if is_needed]
+    """Which of the files are read: `train` of --train_file, and `predict`."""
+    needed = ["train"] if "train" in modes else []
+    if "predict" in modes or is_scored(modes):
+        needed.append("predict")
+    return needed
 
 
 # ---------------------------------------------------------------------------
@@ -279,10 +283,9 @@ def read_examples(mode):
     return examples
 
 
-def read_answers(modes, examples):
+def read_answers(modes):
     """{question id: texts} to score with; None where nothing is scored."""
-    is_scored = "eval" in modes or "train" in modes and FLAGS.eval_steps
-    if not is_scored or "predict" not in examples:
+    if not is_scored(modes):
         return None
     answers = squad.read_answers(FLAGS.predict_file)
     if not FLAGS.version_2_with_negative:
@@ -300,7 +303,9 @@ def convert_examples(mode, examples):
         FLAGS.max_query_length,
         mode == "train",
     )
-    windows = squad.WindowRows(examples, settings, FLAGS.num_processes or None)
+    windows = squad_dataset.WindowRows(
+        examples, settings, FLAGS.num_processes or None
+    )
     if windows.num_cut_questions:
         logging.warning(
             "%s: %d of %d questions are longer than --max_query_length=%d and "
@@ -321,23 +326,28 @@ def convert_examples(mode, examples):
 def read_rows(job, mode):
     """(rows, function that makes features of them) of a file's windows."""
     is_training = mode == "train"
-    specs = squad.window_specs(FLAGS.max_seq_length, is_training)
+    specs = squad_dataset.window_specs(FLAGS.max_seq_length, is_training)
     log_examples(job, mode)
     engine.log_features(specs, FLAGS[f"{mode}_batch_size"].value)
     if not FLAGS.write_tf_records:
-        return squad.dataset_of_rows(job.windows[mode]), functools.partial(
-            squad.features_of_rows, max_seq_length=FLAGS.max_seq_length
+        return squad_dataset.dataset_of_rows(
+            job.windows[mode]
+        ), functools.partial(
+            squad_dataset.features_of_rows, max_seq_length=FLAGS.max_seq_length
         )
     path = job.run.file("train.tf_record" if is_training else "eval.tf_record")
     if job.run.writes:
         converter = job.windows[mode].settings.make()
         features.write_tf_records(
             path,
-            map(squad.window_features, converter.windows(job.examples[mode])),
+            map(
+                squad_dataset.window_features,
+                converter.windows(job.examples[mode]),
+            ),
             specs,
         )
     return features.record_rows(path), functools.partial(
-        squad.features_of_records, specs=specs
+        squad_dataset.features_of_records, specs=specs
     )
 
 
@@ -551,6 +561,9 @@ def export_model(job, config):
     if not job.run.writes:
         return
     folder = job.run.file("export")
+    logging.info("***** Running export *****")
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity(logging.WARNING)  # TensorFlow tells what it writes.
     export.export_question_answering(
         folder,
         engine.plain_copy(job.model, lambda: BertSpanLabeler(config)),
@@ -566,7 +579,8 @@ def export_model(job, config):
             FLAGS.null_score_diff_threshold,
         ),
     )
-    logging.info("Exported to %s", folder)
+    logging.set_verbosity(verbosity)
+    logging.info("  %s", folder)
 
 
 if __name__ == "__main__":

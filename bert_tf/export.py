@@ -79,12 +79,13 @@ class QuestionAnswering(tf.Module):
 
     def __init__(self, model, preprocess, settings: SquadSettings):
         super().__init__(name="question_answering")
-        self.model_variables = [v.value for v in model.variables]
         self._model = model
         self._preprocess = preprocess
         self._settings = settings
         # A window has at least so many places.
         self._num_best = min(settings.n_best_size, preprocess.max_seq_length)
+        # Some have the same text, of which one counts.
+        self._num_candidates = min(3 * self._num_best, self._num_best**2)
 
     @tf.function(
         input_signature=[
@@ -134,7 +135,7 @@ class QuestionAnswering(tf.Module):
         limits = tf.gather(tf.concat([limits.values, [0]], axis=0), last)
         lengths = tf.where(has_answer, limits - starts, 0)
         texts = tf.strings.substr(
-            tf.repeat(context[:, tf.newaxis], self._num_best, axis=1),
+            tf.repeat(context[:, tf.newaxis], self._num_candidates, axis=1),
             tf.where(has_answer, starts, 0),
             lengths,
         )
@@ -171,7 +172,7 @@ class QuestionAnswering(tf.Module):
         """Lets the model read the windows, some at a time.
 
         Returns:
-            (`_Candidates` of [W, n], null scores float64 [W]).
+            (`_Candidates` of [W, c], null scores float64 [W]).
         """
         num_windows = tf.size(windows.rows)
         # An array of no chunks has no shape.
@@ -193,8 +194,7 @@ class QuestionAnswering(tf.Module):
             ]
             return index + 1, arrays
 
-        n = self._num_best
-        shapes = [[None, n]] * 3 + [[None]]
+        shapes = [[None, self._num_candidates]] * 3 + [[None]]
         dtypes = [tf.float64, tf.int64, tf.int64, tf.float64]
         arrays = [
             tf.TensorArray(
@@ -241,7 +241,7 @@ class QuestionAnswering(tf.Module):
     # Candidates.
 
     def _candidates(self, queries, pieces, windows, input_mask, logits):
-        """(`_Candidates` of [W, n], null scores float64 [W])."""
+        """(`_Candidates` of [W, c], null scores float64 [W])."""
         doc_offset = tf.gather(queries.row_lengths(), windows.rows) + 2
         start_logits, starts = self._best_places(
             logits["start_logits"], input_mask, doc_offset
@@ -262,7 +262,9 @@ class QuestionAnswering(tf.Module):
         scores = tf.where(is_valid, scores, MINUS_INFINITY)
         # Of equal ones top_k takes the first, as a stable sort does.
         n = self._num_best
-        scores, places = tf.math.top_k(tf.reshape(scores, [-1, n * n]), n)
+        scores, places = tf.math.top_k(
+            tf.reshape(scores, [-1, n * n]), self._num_candidates
+        )
         doc_starts = windows.doc_starts[:, tf.newaxis]
         candidates = _Candidates(
             scores,
@@ -314,7 +316,7 @@ class QuestionAnswering(tf.Module):
     # Answers.
 
     def _best_of_rows(self, candidates, num_windows) -> _Candidates:
-        """The best candidates of all windows of a question: [B, n]."""
+        """The best candidates of all windows of a question: [B, c]."""
 
         def by_row(values, default):
             ragged = tf.RaggedTensor.from_row_lengths(
@@ -328,12 +330,12 @@ class QuestionAnswering(tf.Module):
             )
             num_rows, num_windows_padded, _ = tf.unstack(tf.shape(dense))
             return tf.reshape(
-                dense, [num_rows, num_windows_padded * self._num_best]
+                dense, [num_rows, num_windows_padded * self._num_candidates]
             )
 
         nowhere = np.int64(0)
         scores, places = tf.math.top_k(
-            by_row(candidates.scores, MINUS_INFINITY), self._num_best
+            by_row(candidates.scores, MINUS_INFINITY), self._num_candidates
         )
         return _Candidates(
             scores,
@@ -348,7 +350,7 @@ class QuestionAnswering(tf.Module):
 
         Args:
             context: tf.string [B].
-            scores, texts, starts, lengths: [B, n], best first; places in
+            scores, texts, starts, lengths: [B, c], best first; places in
                 bytes.
             null_scores: float64 [B].
         """
@@ -359,7 +361,9 @@ class QuestionAnswering(tf.Module):
         is_repeated = tf.reduce_any(
             tf.linalg.band_part(is_same, -1, 0), axis=-1
         )
-        scores = tf.where(is_repeated, MINUS_INFINITY, scores)
+        rank = tf.cumsum(tf.cast(~is_repeated, tf.int32), axis=1)
+        is_counted = ~is_repeated & (rank <= self._num_best)
+        scores = tf.where(is_counted, scores, MINUS_INFINITY)
         if self._settings.version_2_with_negative:
             scores = tf.concat([scores, null_scores[:, tf.newaxis]], axis=1)
         probabilities = tf.nn.softmax(scores)

@@ -135,7 +135,7 @@ def test_it_answers_as_the_python_way(model, changes):
         by_text = {e["text"]: e["probability"] for e in expected.nbest}
         # Python fills the list up where answers have the same text.
         assert float(found["score"][row]) == pytest.approx(
-            by_text[expected.text], abs=0.1
+            by_text[expected.text], abs=0.02
         )
 
 
@@ -214,6 +214,13 @@ def test_it_needs_tensorflow_and_tensorflow_text_alone(
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == answerer.answer(*TEXTS[1])["answer"]
+
+
+def test_each_weight_is_saved_once(folder, model):
+    shapes = dict(tf.train.list_variables(str(folder / "variables/variables")))
+    saved = [tuple(s) for name, s in shapes.items() if "VARIABLE" in name]
+    expected = [tuple(v.shape) for v in model.trainable_variables]
+    assert sorted(saved) == sorted(expected)
 
 
 def test_a_new_export_takes_the_place_of_the_old_one(folder, model, tmp_path):

@@ -13,6 +13,7 @@ RANKS = [
     "layers normalization checkpoints data.features data.pipeline",
     "text_context",
     "preprocessing data.squad_answers",
+    "data.squad",
     "modeling pretrained data.*",
     # The package's front door names what people import from it.
     "__init__",

@@ -22,7 +22,7 @@ from squad_files import (
 )
 
 from bert_tf import FullTokenizer
-from bert_tf.data import features, squad, squad_answers
+from bert_tf.data import features, squad, squad_answers, squad_dataset
 from bert_tf.data.squad_answers import AnswerSettings, RawResult, find_answer
 from bert_tf.errors import UserError
 
@@ -445,24 +445,24 @@ def many_questions(tmp_path, number=600):
 
 def test_several_processes_make_the_same_rows_in_the_same_order(tmp_path):
     examples = many_questions(tmp_path)
-    one = squad.WindowRows(examples, settings_of(), num_processes=1)
-    two = squad.WindowRows(examples, settings_of(), num_processes=2)
+    one = squad_dataset.WindowRows(examples, settings_of(), num_processes=1)
+    two = squad_dataset.WindowRows(examples, settings_of(), num_processes=2)
     rows = list(one)
     assert list(two) == rows
     assert len(one) == len(two) == len(rows) > 600
     # The settings say how, whoever converts.
-    assert len(squad.WindowRows(examples, settings_of(doc_stride=16))) < len(
-        one
-    )
+    assert len(
+        squad_dataset.WindowRows(examples, settings_of(doc_stride=16))
+    ) < len(one)
 
 
 @pytest.mark.parametrize("is_training", [True, False])
 def test_rows_and_records_are_the_features(tokenizer, tmp_path, is_training):
     examples = read(tmp_path, squad_data(), is_training)
     settings = settings_of(is_training=is_training)
-    rows = squad.WindowRows(examples, settings)
-    batch = next(iter(squad.dataset_of_rows(rows).batch(len(rows))))
-    from_rows = squad.features_of_rows(batch, 32)
+    rows = squad_dataset.WindowRows(examples, settings)
+    batch = next(iter(squad_dataset.dataset_of_rows(rows).batch(len(rows))))
+    from_rows = squad_dataset.features_of_rows(batch, 32)
     windows = list(settings.make().windows(examples))
     for name in ("input_ids", "input_mask", "segment_ids"):
         expected = [getattr(window, name) for window in windows]
@@ -470,8 +470,13 @@ def test_rows_and_records_are_the_features(tokenizer, tmp_path, is_training):
     expected = [window.start_position or 0 for window in windows]
     np.testing.assert_array_equal(from_rows["start_positions"], expected)
 
-    path, specs = str(tmp_path / "x"), squad.window_specs(32, is_training)
-    features.write_tf_records(path, map(squad.window_features, windows), specs)
+    path, specs = (
+        str(tmp_path / "x"),
+        squad_dataset.window_specs(32, is_training),
+    )
+    features.write_tf_records(
+        path, map(squad_dataset.window_features, windows), specs
+    )
     record = next(iter(tf.data.TFRecordDataset(path)))
     keys = set(tf.train.Example.FromString(record.numpy()).features.feature)
     expected = {"unique_ids", "input_ids", "input_mask", "segment_ids"}
@@ -479,7 +484,7 @@ def test_rows_and_records_are_the_features(tokenizer, tmp_path, is_training):
         expected |= {"start_positions", "end_positions", "is_impossible"}
     assert keys == expected
     batch = next(iter(features.record_rows(path).batch(len(windows))))
-    from_records = squad.features_of_records(batch, specs)
+    from_records = squad_dataset.features_of_records(batch, specs)
     for name in set(from_records) - {"is_impossible"}:
         np.testing.assert_array_equal(from_records[name], from_rows[name])
 

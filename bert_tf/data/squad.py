@@ -23,12 +23,9 @@ import itertools
 import re
 
 import ijson
-import joblib
 import numpy as np
-import tensorflow as tf
 
 from bert_tf import files
-from bert_tf.data import features, pipeline
 from bert_tf.data.squad_answers import compute_predictions
 from bert_tf.errors import UserError
 from bert_tf.tokenization import FullTokenizer
@@ -38,7 +35,6 @@ __all__ = [
     "InputFeatures",
     "SquadExample",
     "SquadExamples",
-    "WindowRows",
     "compute_predictions",
     "convert_examples_to_features",
     "read_squad_examples",
@@ -54,9 +50,6 @@ LENGTH_MULTIPLE = 32
 _WORD = re.compile("[^ \t\r\n\u202f]+")
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 WORDS_REMEMBERED = 1 << 17  # With their pieces.
-QUESTIONS_AT_ONCE = 256  # That a process converts.
-# Fewer are converted before other processes have started.
-MIN_QUESTIONS_FOR_PROCESSES = 20_000
 
 
 # ---------------------------------------------------------------------------
@@ -125,12 +118,13 @@ class SquadExamples:
         self._number = 0
         ids = set()
         for context, question in _questions(path):
-            if not is_training and question.qas_id in ids:
-                raise UserError(
-                    f"{question.place}: the id {question.qas_id!r} stands "
-                    "twice; predictions have one place for each id"
-                )
-            ids.add(question.qas_id)
+            if not is_training:
+                if question.qas_id in ids:
+                    raise UserError(
+                        f"{question.place}: the id {question.qas_id!r} stands "
+                        "twice; predictions have one place for each id"
+                    )
+                ids.add(question.qas_id)
             self.num_marked_impossible += question.is_impossible
             if self._example(context, question) is None:
                 self.num_skipped += 1
@@ -144,7 +138,7 @@ class SquadExamples:
         if not self._number:
             raise UserError(
                 f"{path}: no question"
-                + (" with an answer in its context" if ids else "")
+                + (" with an answer in its context" if self.num_skipped else "")
             )
 
     def __len__(self):
@@ -464,16 +458,16 @@ class InputFeatures:
 
     @property
     def input_ids(self) -> list:
-        return features.pad(self.ids.tolist(), self.max_seq_length)
+        return _pad(self.ids.tolist(), self.max_seq_length)
 
     @property
     def input_mask(self) -> list:
-        return features.pad([1] * self.num_tokens, self.max_seq_length)
+        return _pad([1] * self.num_tokens, self.max_seq_length)
 
     @property
     def segment_ids(self) -> list:
         segment_ids = [0] * self.doc_offset + [1] * (self.doc_length + 1)
-        return features.pad(segment_ids, self.max_seq_length)
+        return _pad(segment_ids, self.max_seq_length)
 
     @property
     def token_to_orig_map(self) -> dict:
@@ -487,6 +481,10 @@ class InputFeatures:
         return dict(
             enumerate(self.is_max_context.tolist(), start=self.doc_offset)
         )
+
+
+def _pad(values, length):
+    return values + [0] * (length - len(values))
 
 
 class FeatureConverter:
@@ -652,48 +650,12 @@ def max_context(spans: list, num_pieces: int) -> list:
 
 
 # ---------------------------------------------------------------------------
-# To tensors.
-
-
-def window_specs(max_seq_length: int, is_training: bool) -> list:
-    """The features of a window, as in the original's files."""
-    specs = [
-        features.FeatureSpec("unique_ids", ()),
-        *features.sequence_specs(max_seq_length),
-    ]
-    if is_training:
-        specs += [
-            features.FeatureSpec("start_positions", ()),
-            features.FeatureSpec("end_positions", ()),
-            features.FeatureSpec("is_impossible", ()),
-        ]
-    return specs
-
-
-def window_features(window: InputFeatures) -> dict:
-    """A value for each of `window_specs`."""
-    return {
-        "unique_ids": window.unique_id,
-        "input_ids": window.input_ids,
-        "input_mask": window.input_mask,
-        "segment_ids": window.segment_ids,
-        "start_positions": window.start_position,
-        "end_positions": window.end_position,
-        "is_impossible": int(window.is_impossible),
-    }
-
-
-# A window as scalars. `ids` are the bytes of int32 without padding.
-ROW_SIGNATURE = {
-    "ids": tf.string,
-    "doc_offset": tf.int32,
-    "start_positions": tf.int32,
-    "end_positions": tf.int32,
-}
+# In several processes, which do without TensorFlow.
 
 
 def encode_row(window: InputFeatures) -> tuple:
-    """The values of `ROW_SIGNATURE`; 0 for places that are not known."""
+    """(ids as bytes, doc_offset, start_position, end_position), which is all
+    that a model needs; 0 for places that are not known."""
     return (
         window.ids.tobytes(),
         window.doc_offset,
@@ -729,7 +691,7 @@ def _converter_of_process(settings: ConverterSettings) -> FeatureConverter:
     return settings.make()
 
 
-def _convert_block(settings, examples) -> tuple:
+def convert_block(settings, examples) -> tuple:
     """(rows, number of questions that were cut)."""
     converter = _converter_of_process(settings)
     before = converter.num_cut_questions
@@ -739,97 +701,3 @@ def _convert_block(settings, examples) -> tuple:
         for window in converter.convert(example)
     ]
     return rows, converter.num_cut_questions - before
-
-
-class WindowRows:
-    """The windows of examples as rows of numbers, in order.
-
-    Iterating converts the examples anew, in several processes if there are
-    many: a few blocks of them are in memory at a time. Making the object
-    converts them once, to count.
-
-    Args:
-        examples: a sized iterable that can be iterated more than once.
-        settings: a `ConverterSettings`.
-        num_processes: None: one for each core, if there is enough to do.
-
-    Attributes:
-        num_cut_questions: questions longer than `max_query_length`.
-    """
-
-    def __init__(
-        self,
-        examples,
-        settings: ConverterSettings,
-        num_processes: int | None = None,
-    ):
-        self.examples = examples
-        self.settings = settings
-        if num_processes is None:
-            enough = len(examples) >= MIN_QUESTIONS_FOR_PROCESSES
-            num_processes = joblib.cpu_count() if enough else 1
-        self.num_processes = num_processes
-        self._number = self.num_cut_questions = 0
-        for rows, num_cut_questions in self._blocks():
-            self._number += len(rows)
-            self.num_cut_questions += num_cut_questions
-
-    def __len__(self):
-        return self._number
-
-    def __iter__(self):
-        for rows, _ in self._blocks():
-            yield from rows
-
-    def _blocks(self):
-        examples = iter(self.examples)
-        blocks = iter(
-            lambda: [*itertools.islice(examples, QUESTIONS_AT_ONCE)], []
-        )
-        # It keeps the order.
-        parallel = joblib.Parallel(
-            n_jobs=self.num_processes,
-            batch_size=1,
-            pre_dispatch="2 * n_jobs",
-            return_as="generator",
-        )
-        yield from parallel(
-            joblib.delayed(_convert_block)(self.settings, block)
-            for block in blocks
-        )
-
-
-def dataset_of_rows(rows) -> tf.data.Dataset:
-    """Rows as scalars; `features_of_rows` makes features of them."""
-    return pipeline.from_examples(
-        rows,
-        lambda row: dict(zip(ROW_SIGNATURE, row, strict=True)),
-        ROW_SIGNATURE,
-    )
-
-
-def features_of_rows(rows: dict, max_seq_length: int) -> dict:
-    """{name: [N]} of `dataset_of_rows` -> features, {name: [N, …]}."""
-    input_ids = tf.io.decode_raw(
-        rows["ids"], tf.int32, fixed_length=4 * max_seq_length
-    )
-    input_ids = tf.ensure_shape(input_ids, [None, max_seq_length])
-    num_tokens = tf.strings.length(rows["ids"])[:, tf.newaxis] // 4
-    place = tf.range(max_seq_length)[tf.newaxis]
-    is_token = place < num_tokens
-    is_document = is_token & (place >= rows["doc_offset"][:, tf.newaxis])
-    return {
-        "input_ids": input_ids,
-        "input_mask": tf.cast(is_token, tf.int32),
-        "segment_ids": tf.cast(is_document, tf.int32),
-        "start_positions": rows["start_positions"],
-        "end_positions": rows["end_positions"],
-        "is_real_example": tf.ones_like(rows["doc_offset"]),
-    }
-
-
-def features_of_records(rows: dict, specs: list) -> dict:
-    """{"record": tf.string [N]} of `window_specs` -> as `features_of_rows`."""
-    found = features.features_of_rows(rows, specs)
-    unique_ids = found.pop("unique_ids")
-    return {**found, "is_real_example": tf.ones_like(unique_ids)}

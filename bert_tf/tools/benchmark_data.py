@@ -12,7 +12,7 @@ from absl import flags
 
 from bert_tf import files
 from bert_tf import flags as shared_flags
-from bert_tf.data import features, glue, pipeline, squad
+from bert_tf.data import features, glue, pipeline, squad, squad_dataset
 from bert_tf.errors import UserError
 from bert_tf.preprocessing import BertPreprocessor
 from bert_tf.tasks import get_task
@@ -251,13 +251,13 @@ def benchmark_squad():
     def all_features():
         # As lists of numbers, as the plain way makes them.
         for window in settings.make().windows(examples):
-            squad.window_features(window)
+            squad_dataset.window_features(window)
             _ = window.token_to_orig_map, window.token_is_max_context
 
     contestants = {
         "all features": all_features,
-        "rows": lambda: squad.WindowRows(examples, settings, 1),
-        "rows, all cores": lambda: squad.WindowRows(
+        "rows": lambda: squad_dataset.WindowRows(examples, settings, 1),
+        "rows, all cores": lambda: squad_dataset.WindowRows(
             examples, settings, os.cpu_count()
         ),
         "the plain way": lambda: [
