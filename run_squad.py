@@ -38,6 +38,7 @@ from bert_tf.data import (
     squad,
     squad_answers,
     squad_dataset,
+    squad_windows,
 )
 from bert_tf.errors import UserError
 from bert_tf.heads import BertSpanLabeler
@@ -45,7 +46,7 @@ from bert_tf.preprocessing import BertPreprocessor
 from bert_tf.run_folder import RunFolder
 
 FLAGS = flags.FLAGS
-NUM_EXAMPLES_LOGGED = 20
+NUM_WINDOWS_LOGGED = 20
 QUESTIONS_BETWEEN_LINES = 1000
 MODES = ("train", "eval", "predict", "export")
 
@@ -200,6 +201,8 @@ class Job:
     examples: dict
     windows: dict
     answers: dict | None
+    # Evaluations while training and what follows read the same.
+    prediction_batches: tf.data.Dataset | None = None
 
 
 def check_flags(modes):
@@ -295,7 +298,7 @@ def read_answers(modes):
 
 def convert_examples(mode, examples):
     """The `WindowRows` of a file."""
-    settings = squad.ConverterSettings(
+    settings = squad_windows.ConverterSettings(
         FLAGS.vocab_file,
         FLAGS.do_lower_case,
         FLAGS.max_seq_length,
@@ -327,7 +330,7 @@ def read_rows(job, mode):
     """(rows, function that makes features of them) of a file's windows."""
     is_training = mode == "train"
     specs = squad_dataset.window_specs(FLAGS.max_seq_length, is_training)
-    log_examples(job, mode)
+    log_windows(job, mode)
     engine.log_features(specs, FLAGS[f"{mode}_batch_size"].value)
     if not FLAGS.write_tf_records:
         return squad_dataset.dataset_of_rows(
@@ -351,16 +354,14 @@ def read_rows(job, mode):
     )
 
 
-def log_examples(job, mode):
-    """Shows the windows of the first examples."""
-    examples = itertools.islice(job.examples[mode], NUM_EXAMPLES_LOGGED)
-    converter = job.windows[mode].settings.make()
-    for example_index, example in enumerate(examples):
-        for window in converter.convert(example, example_index):
-            log_window(window, example)
+def log_windows(job, mode):
+    """Shows the first windows."""
+    windows = job.windows[mode].settings.make().windows(job.examples[mode])
+    for window in itertools.islice(windows, NUM_WINDOWS_LOGGED):
+        log_window(window)
 
 
-def log_window(window, example):
+def log_window(window):
     def pairs(values):
         return " ".join(f"{key}:{value}" for key, value in values.items())
 
@@ -381,7 +382,8 @@ def log_window(window, example):
         return
     logging.info("start_position: %d", window.start_position)
     logging.info("end_position: %d", window.end_position)
-    logging.info("answer: %s", example.orig_answer_text)
+    answer = window.tokens[window.start_position : window.end_position + 1]
+    logging.info("answer: %s", " ".join(answer))
 
 
 # ---------------------------------------------------------------------------
@@ -434,14 +436,16 @@ def log_numbers(job, mode):
 
 
 def prediction_batches(job):
-    rows, to_features = read_rows(job, "predict")
-    return engine.evaluation_batches(
-        job.strategy,
-        rows,
-        FLAGS.predict_batch_size,
-        to_features,
-        length_multiple=squad.LENGTH_MULTIPLE,
-    )
+    if job.prediction_batches is None:
+        rows, to_features = read_rows(job, "predict")
+        job.prediction_batches = engine.evaluation_batches(
+            job.strategy,
+            rows,
+            FLAGS.predict_batch_size,
+            to_features,
+            length_multiple=squad_windows.LENGTH_MULTIPLE,
+        )
+    return job.prediction_batches
 
 
 def find_answers(job, dataset):
@@ -516,6 +520,8 @@ def answer_questions(job, modes, global_step):
 
 def open_files(job, stack) -> dict:
     """{name: writer of a JSON object}; the files appear as `stack` ends."""
+    if not job.run.writes:
+        return {}
     names = list(FILES)
     if not FLAGS.version_2_with_negative:
         names.remove("null_odds.json")

@@ -9,7 +9,7 @@ Question answering on a context of any length, all inside the graph:
       candidates        in each window: best starts with best ends
       answer            the best of all windows, as a part of the raw context
 
-The rules are those of `data/squad.py` and `data/squad_answers.py`.
+The rules are those of `data/squad_windows.py` and `data/squad_answers.py`.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ import tensorflow as tf
 import tensorflow_text  # noqa: F401  Its ops are in the SavedModel.
 
 from bert_tf import files
-from bert_tf.data.squad import LENGTH_MULTIPLE
+from bert_tf.data.squad_windows import LENGTH_MULTIPLE
 from bert_tf.errors import UserError
 from bert_tf.preprocessing import Slices
 
@@ -147,7 +147,7 @@ class QuestionAnswering(tf.Module):
     # Windows.
 
     def _windows(self, queries, pieces) -> _Windows:
-        """The windows of `squad.sliding_windows`, for all contexts at once."""
+        """Those of `squad_windows.sliding_windows`, for all contexts."""
         num_pieces = pieces.row_lengths()
         room, step = self._room_and_step(queries)
         num_windows = tf.where(
@@ -287,7 +287,7 @@ class QuestionAnswering(tf.Module):
         return tf.cast(logits, tf.float64), places
 
     def _has_most_context(self, queries, pieces, windows, starts):
-        """bool [W, n]: `squad.max_context` of some places in windows."""
+        """bool [W, n]: `squad_windows.max_context` of some places."""
         room, step = (
             tf.gather(values, windows.rows)[:, tf.newaxis, tf.newaxis]
             for values in self._room_and_step(queries)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import subprocess
 import sys
 
@@ -9,11 +10,12 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import ROOT
 from programs import DEMO, SMALL_CONFIG
 from squad_files import BAKERY, LIGHTHOUSE
 
 from bert_tf import BertConfig, BertPreprocessor, FullTokenizer, export
-from bert_tf.data import squad
+from bert_tf.data import squad, squad_windows
 from bert_tf.data.squad_answers import AnswerSettings, RawResult, find_answer
 from bert_tf.errors import UserError
 from bert_tf.heads import BertSpanLabeler
@@ -69,7 +71,7 @@ def answerer(folder):
 def python_answer(model, text, context, settings):
     """(Answer, windows) of the Python way."""
     example = squad.SquadExample("q", text, context.split())
-    windows = squad.FeatureConverter(
+    windows = squad_windows.FeatureConverter(
         FullTokenizer(VOCAB),
         LENGTH,
         settings.doc_stride,
@@ -252,3 +254,16 @@ def test_folders_that_hold_no_such_model(tmp_path):
 
 def test_outputs_are_plain_numbers(answerer):
     json.dumps(answerer.answer(*TEXTS[0]))
+
+
+def test_the_readmes_example_runs(folder):
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (example,) = [
+        block
+        for block in re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+        if "QuestionAnswerer(" in block
+    ]
+    names = {}
+    exec(example.replace("/tmp/squad_base/export", str(folder)), names)
+    found, context = names["found"], names["context"]
+    assert found["answer"] in context

@@ -12,7 +12,7 @@ RANKS = [
     "config tokenization metrics losses optimization distribution",
     "layers normalization checkpoints data.features data.pipeline",
     "text_context",
-    "preprocessing data.squad_answers",
+    "preprocessing data.squad_answers data.squad_windows",
     "data.squad",
     "modeling pretrained data.*",
     # The package's front door names what people import from it.

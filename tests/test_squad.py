@@ -22,7 +22,13 @@ from squad_files import (
 )
 
 from bert_tf import FullTokenizer
-from bert_tf.data import features, squad, squad_answers, squad_dataset
+from bert_tf.data import (
+    features,
+    squad,
+    squad_answers,
+    squad_dataset,
+    squad_windows,
+)
 from bert_tf.data.squad_answers import AnswerSettings, RawResult, find_answer
 from bert_tf.errors import UserError
 
@@ -318,7 +324,7 @@ def test_articles_are_read_one_after_the_other(tmp_path, monkeypatch):
 
 @given(st.integers(0, 60), st.integers(1, 20), st.integers(1, 25))
 def test_windows_hold_every_piece_and_end_at_the_last(num_pieces, room, stride):
-    spans = squad.sliding_windows(num_pieces, room, stride)
+    spans = squad_windows.sliding_windows(num_pieces, room, stride)
     covered = {p for start, n in spans for p in range(start, start + n)}
     assert covered == set(range(num_pieces))
     assert all(0 < n <= room for _, n in spans)
@@ -330,8 +336,8 @@ def test_windows_hold_every_piece_and_end_at_the_last(num_pieces, room, stride):
 
 @given(st.integers(1, 60), st.integers(1, 20), st.integers(1, 25))
 def test_a_piece_has_most_context_in_one_window(num_pieces, room, stride):
-    spans = squad.sliding_windows(num_pieces, room, stride)
-    found = squad.max_context(spans, num_pieces)
+    spans = squad_windows.sliding_windows(num_pieces, room, stride)
+    found = squad_windows.max_context(spans, num_pieces)
     for piece in range(num_pieces):
         scores = {
             index: min(piece - start, start + n - 1 - piece) + 0.01 * n
@@ -390,11 +396,11 @@ def test_windows_without_the_whole_answer_point_at_cls(tokenizer, tmp_path):
 
 def test_bounds(tokenizer):
     with pytest.raises(ValueError, match="max_seq_length must exceed"):
-        squad.FeatureConverter(tokenizer, 19, 8, 16, False)
+        squad_windows.FeatureConverter(tokenizer, 19, 8, 16, False)
     with pytest.raises(ValueError, match="doc_stride"):
-        squad.FeatureConverter(tokenizer, 20, 0, 16, False)
+        squad_windows.FeatureConverter(tokenizer, 20, 0, 16, False)
     # One piece of the context in each window is the least.
-    converter = squad.FeatureConverter(tokenizer, 20, 8, 16, False)
+    converter = squad_windows.FeatureConverter(tokenizer, 20, 8, 16, False)
     example = squad.SquadExample("q", "who " * 30, ["the", "bread"])
     windows = converter.convert(example)
     assert {w.doc_length for w in windows} == {1}
@@ -403,7 +409,7 @@ def test_bounds(tokenizer):
 
 
 def test_empty_contexts_and_questions(tokenizer):
-    converter = squad.FeatureConverter(tokenizer, 20, 8, 16, False)
+    converter = squad_windows.FeatureConverter(tokenizer, 20, 8, 16, False)
     for words in ([], ["\u200b"]):
         assert converter.convert(squad.SquadExample("q", "who?", words)) == []
     (window,) = converter.convert(squad.SquadExample("q", "", ["bread"]))
@@ -419,7 +425,7 @@ def settings_of(**changes):
         "max_query_length": 8,
         "is_training": True,
     }
-    return squad.ConverterSettings(**{**values, **changes})
+    return squad_windows.ConverterSettings(**{**values, **changes})
 
 
 def many_questions(tmp_path, number=600):
@@ -496,7 +502,7 @@ def test_rows_and_records_are_the_features(tokenizer, tmp_path, is_training):
 def answer_of(tokenizer, context, start_logits, end_logits, **settings):
     """The answer of one window without a question."""
     example = squad.SquadExample("q", "", context.split())
-    converter = squad.FeatureConverter(tokenizer, 64, 32, 8, False)
+    converter = squad_windows.FeatureConverter(tokenizer, 64, 32, 8, False)
     windows = converter.convert(example)
     results = [
         RawResult(w.unique_id, padded(start_logits), padded(end_logits))
@@ -601,7 +607,7 @@ def test_answers_are_parts_of_their_contexts(tokenizer, tmp_path):
     contexts = [LIGHTHOUSE, BAKERY, "İ ß ﬁ \u200b x", "a" * 300, "漢字 ok?"]
     for context in contexts:
         example = next(iter(read(tmp_path, one_question(context))))
-        converter = squad.FeatureConverter(tokenizer, 32, 8, 8, False)
+        converter = squad_windows.FeatureConverter(tokenizer, 32, 8, 8, False)
         windows = converter.convert(example)
         results = [
             RawResult(w.unique_id, *rng.normal(size=(2, 32)).astype("f4"))

@@ -10,7 +10,11 @@ import joblib
 import tensorflow as tf
 
 from bert_tf.data import features, pipeline
-from bert_tf.data.squad import ConverterSettings, InputFeatures, convert_block
+from bert_tf.data.squad_windows import (
+    ConverterSettings,
+    InputFeatures,
+    convert_block,
+)
 
 QUESTIONS_AT_ONCE = 256  # That a process converts.
 # Fewer are converted before other processes have started.
@@ -45,7 +49,7 @@ def window_features(window: InputFeatures) -> dict:
     }
 
 
-# Of `squad.encode_row`. `ids` are the bytes of int32.
+# Of `squad_windows.encode_row`. `ids` are the bytes of int32.
 ROW_SIGNATURE = {
     "ids": tf.string,
     "doc_offset": tf.int32,

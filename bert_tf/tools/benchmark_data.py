@@ -12,7 +12,14 @@ from absl import flags
 
 from bert_tf import files
 from bert_tf import flags as shared_flags
-from bert_tf.data import features, glue, pipeline, squad, squad_dataset
+from bert_tf.data import (
+    features,
+    glue,
+    pipeline,
+    squad,
+    squad_dataset,
+    squad_windows,
+)
 from bert_tf.errors import UserError
 from bert_tf.preprocessing import BertPreprocessor
 from bert_tf.tasks import get_task
@@ -239,7 +246,7 @@ def benchmark_squad():
     shared_flags.require("predict_file")
     examples = squad.read_squad_examples(FLAGS.predict_file, is_training=False)
     tokenizer = FullTokenizer(FLAGS.vocab_file, FLAGS.do_lower_case)
-    settings = squad.ConverterSettings(
+    settings = squad_windows.ConverterSettings(
         FLAGS.vocab_file,
         FLAGS.do_lower_case,
         FLAGS.max_seq_length,
@@ -286,7 +293,7 @@ def convert_plainly(example, tokenizer) -> list:
             pieces.append(piece)
             words.append(word)
     room = FLAGS.max_seq_length - len(query) - 3
-    spans = squad.sliding_windows(len(pieces), room, FLAGS.doc_stride)
+    spans = squad_windows.sliding_windows(len(pieces), room, FLAGS.doc_stride)
     found = []
     for index, (start, length) in enumerate(spans):
         tokens = ["[CLS]", *query, "[SEP]"]
