@@ -159,6 +159,8 @@ def main():
     existing = engine.load_weights(
         model, existing, training_follows="train" in modes
     )
+    if "export" in modes:
+        export.check_replaceable(run.file("export"))
     run.open()
 
     # 4. Train, answer questions, export.
@@ -318,10 +320,9 @@ def convert_examples(mode, examples):
             len(examples),
             FLAGS.max_query_length,
         )
-    if not len(windows):
+    if mode == "train" and not len(windows):
         raise UserError(
-            f"--{mode}_file={FLAGS[f'{mode}_file'].value}: no context has a "
-            "token"
+            f"--train_file={FLAGS.train_file}: no context has a token"
         )
     return windows
 
@@ -568,8 +569,6 @@ def export_model(job, config):
         return
     folder = job.run.file("export")
     logging.info("***** Running export *****")
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity(logging.WARNING)  # TensorFlow tells what it writes.
     export.export_question_answering(
         folder,
         engine.plain_copy(job.model, lambda: BertSpanLabeler(config)),
@@ -585,7 +584,6 @@ def export_model(job, config):
             FLAGS.null_score_diff_threshold,
         ),
     )
-    logging.set_verbosity(verbosity)
     logging.info("  %s", folder)
 
 

@@ -210,8 +210,8 @@ def load_weights(model, existing, training_follows) -> list:
     prefixes = existing or [p for p in (FLAGS.init_checkpoint,) if p]
     if not prefixes and not training_follows:
         raise UserError(
-            f"--output_dir={FLAGS.output_dir}: no checkpoint here to evaluate "
-            "or predict with; give --init_checkpoint or --do_train"
+            f"--output_dir={FLAGS.output_dir}: no checkpoint here to work "
+            "with; give --init_checkpoint or --do_train"
         )
     if not prefixes:
         log_variables(model, checkpoints.LoadReport([], [], []))

@@ -20,6 +20,7 @@ import typing
 import numpy as np
 import tensorflow as tf
 import tensorflow_text  # noqa: F401  Its ops are in the SavedModel.
+from absl import logging
 
 from bert_tf import files
 from bert_tf.data.squad_windows import LENGTH_MULTIPLE
@@ -30,6 +31,7 @@ TEXTS = tf.TensorSpec([None], tf.string)
 WINDOWS_AT_ONCE = 16  # That the model reads together.
 NOWHERE = -1  # Start and end of no answer.
 MINUS_INFINITY = np.float64(-np.inf)
+WHITE_SPACE = r"[ \t\r\n\x{202F}]+"  # Between the words of SQuAD's contexts.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,10 +84,11 @@ class QuestionAnswering(tf.Module):
         self._model = model
         self._preprocess = preprocess
         self._settings = settings
-        # A window has at least so many places.
+        # Starts and ends in a window, which has at least so many places.
         self._num_best = min(settings.n_best_size, preprocess.max_seq_length)
-        # Some have the same text, of which one counts.
-        self._num_candidates = min(3 * self._num_best, self._num_best**2)
+        # Some candidates have the same text, of which one counts: with more of
+        # them than this the last places among the n best stay empty.
+        self._num_candidates = min(3 * settings.n_best_size, self._num_best**2)
 
     @tf.function(
         input_signature=[
@@ -108,6 +111,11 @@ class QuestionAnswering(tf.Module):
                 start_byte, end_byte: int32, the same in bytes of UTF-8.
                 null_probability: float32, that of "no answer"; in SQuAD 2.0.
         """
+        tf.debugging.assert_equal(
+            tf.size(question),
+            tf.size(context),
+            "question and context must have the same number of rows",
+        )
         queries = self._preprocess.tokenize(question)
         queries = queries[:, : self._settings.max_query_length]
         pieces, starts, limits = self._preprocess.tokenize_with_offsets(context)
@@ -317,32 +325,25 @@ class QuestionAnswering(tf.Module):
 
     def _best_of_rows(self, candidates, num_windows) -> _Candidates:
         """The best candidates of all windows of a question: [B, c]."""
-
-        def by_row(values, default):
-            ragged = tf.RaggedTensor.from_row_lengths(
-                values, num_windows, validate=False
-            )
-            # One window more, of no candidates: there may be none at all.
-            dense = tf.pad(
-                ragged.to_tensor(default),
-                [[0, 0], [0, 1], [0, 0]],
-                constant_values=default,
-            )
-            num_rows, num_windows_padded, _ = tf.unstack(tf.shape(dense))
-            return tf.reshape(
-                dense, [num_rows, num_windows_padded * self._num_candidates]
-            )
-
-        nowhere = np.int64(0)
-        scores, places = tf.math.top_k(
-            by_row(candidates.scores, MINUS_INFINITY), self._num_candidates
+        row_lengths = num_windows * self._num_candidates
+        rows = tf.repeat(tf.range(tf.size(num_windows)), row_lengths)
+        scores, firsts, lasts = (tf.reshape(x, [-1]) for x in candidates)
+        # Sorted by score, then by row: both sorts keep the order of equals.
+        order = tf.argsort(scores, direction="DESCENDING", stable=True)
+        order = tf.gather(
+            order, tf.argsort(tf.gather(rows, order), stable=True)
         )
+
+        def best(values, default):
+            ragged = tf.RaggedTensor.from_row_lengths(
+                tf.gather(values, order), row_lengths, validate=False
+            )
+            return ragged.to_tensor(default, shape=[None, self._num_candidates])
+
         return _Candidates(
-            scores,
-            *(
-                tf.gather(by_row(values, nowhere), places, batch_dims=1)
-                for values in (candidates.firsts, candidates.lasts)
-            ),
+            best(scores, MINUS_INFINITY),
+            best(firsts, np.int64(0)),
+            best(lasts, np.int64(0)),
         )
 
     def _choose(self, context, scores, texts, starts, lengths, null_scores):
@@ -356,13 +357,22 @@ class QuestionAnswering(tf.Module):
         """
         has_answer = scores[:, 0] > MINUS_INFINITY
         # Of answers of the same text the best one counts.
-        is_same = texts[:, :, tf.newaxis] == texts[:, tf.newaxis]
-        is_same = tf.linalg.set_diag(is_same, tf.zeros_like(texts == ""))
+        words = tf.strings.regex_replace(texts, WHITE_SPACE, " ")
+        is_same = words[:, :, tf.newaxis] == words[:, tf.newaxis]
+        is_same = tf.linalg.set_diag(is_same, tf.zeros_like(words == ""))
         is_repeated = tf.reduce_any(
             tf.linalg.band_part(is_same, -1, 0), axis=-1
         )
-        rank = tf.cumsum(tf.cast(~is_repeated, tf.int32), axis=1)
-        is_counted = ~is_repeated & (rank <= self._num_best)
+        is_counted = ~is_repeated & (scores > MINUS_INFINITY)
+        num_places = self._settings.n_best_size
+        if self._settings.version_2_with_negative:
+            # "No answer" takes one of the places if it is good enough.
+            is_better = is_counted & (scores >= null_scores[:, tf.newaxis])
+            num_better = tf.math.count_nonzero(is_better, axis=1, keepdims=True)
+            num_places -= tf.cast(num_better < num_places, tf.int32)
+        rank = tf.cumsum(tf.cast(is_counted, tf.int32), axis=1)
+        is_counted &= rank <= num_places
+        best_scores = scores[:, 0]
         scores = tf.where(is_counted, scores, MINUS_INFINITY)
         if self._settings.version_2_with_negative:
             scores = tf.concat([scores, null_scores[:, tf.newaxis]], axis=1)
@@ -370,7 +380,7 @@ class QuestionAnswering(tf.Module):
         score = tf.where(has_answer, probabilities[:, 0], 0.0)
         outputs = {}
         if self._settings.version_2_with_negative:
-            null_odds = null_scores - scores[:, 0]
+            null_odds = null_scores - best_scores
             has_answer &= null_odds <= self._settings.null_score_diff_threshold
             null_probability = probabilities[:, -1]
             score = tf.where(has_answer, score, null_probability)
@@ -411,7 +421,7 @@ def export_question_answering(
         RuntimeError: what was written does not answer as the model does.
     """
     module = QuestionAnswering(model, preprocess, settings)
-    with replacing_folder(folder) as temporary:
+    with replacing_folder(folder) as temporary, _quietly():
         tf.saved_model.save(
             module, temporary, signatures={"serving_default": module.answer}
         )
@@ -439,22 +449,60 @@ def _check_same(module, folder):
             )
 
 
+def check_replaceable(folder: str):
+    """Raises UserError where an export would replace what is none."""
+    if files.exists(folder) and not files.exists(
+        os.path.join(folder, "saved_model.pb")
+    ):
+        raise UserError(
+            f"{folder}: this is no SavedModel; an export would replace it: "
+            "move it away"
+        )
+
+
 @contextlib.contextmanager
-def replacing_folder(folder):
-    """Gives a scratch folder, which takes the place of `folder` at the end."""
+def replacing_folder(folder: str):
+    """Gives a scratch folder, which takes the place of `folder` at the end.
+
+    At every moment there is the old folder or the new one, under its own name
+    or, where a process was killed between two renames, under that of `old`.
+    """
+    gfile = tf.io.gfile
     parent, name = os.path.split(folder.rstrip("/"))
-    scratch = os.path.join(parent, f".{name}.{os.getpid()}.tmp")
-    old = os.path.join(parent, f".{name}.{os.getpid()}.old")
-    try:
-        with files.naming(folder, "could not be written", scratch=scratch):
+    scratch = os.path.join(parent, f".{name}.new.tmp")
+    old = os.path.join(parent, f".{name}.old.tmp")
+
+    def remove(path):
+        if gfile.exists(path):
+            gfile.rmtree(path)
+
+    with files.naming(folder, "could not be written", scratch=scratch):
+        if gfile.exists(old) and not gfile.exists(folder):
+            gfile.rename(old, folder)
+        remove(scratch)  # Of a process that was killed.
+        remove(old)
+        try:
             yield scratch
-            if tf.io.gfile.exists(folder):
-                tf.io.gfile.rename(folder, old)
-            tf.io.gfile.rename(scratch, folder)
+            if gfile.exists(folder):
+                gfile.rename(folder, old)
+            gfile.rename(scratch, folder)
+        except BaseException:
+            if gfile.exists(old) and not gfile.exists(folder):
+                gfile.rename(old, folder)
+            remove(scratch)
+            raise
+        remove(old)
+
+
+@contextlib.contextmanager
+def _quietly():
+    """TensorFlow tells much of what it writes."""
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity(logging.WARNING)
+    try:
+        yield
     finally:
-        for path in (scratch, old):
-            if tf.io.gfile.exists(path):
-                tf.io.gfile.rmtree(path)
+        logging.set_verbosity(verbosity)
 
 
 class QuestionAnswerer:
@@ -494,7 +542,8 @@ class QuestionAnswerer:
             probability among the n best answers; start and end, such that
             `context[start:end]` is the answer, -1 for none; start_byte and
             end_byte, likewise in UTF-8; and for a model of SQuAD 2.0
-            null_probability, that of "no answer".
+            null_probability, that of "no answer". Half a surrogate pair,
+            which UTF-8 does not know, is read as "?".
         """
         (found,) = self.answer_all([question], [context])
         return found
@@ -524,5 +573,8 @@ class QuestionAnswerer:
 
 
 def _encode(text):
-    # A lone surrogate, which UTF-8 does not know, is one "?".
+    if not isinstance(text, str):
+        raise TypeError(
+            f"question and context must be str. Received: {type(text).__name__}"
+        )
     return text.encode("utf-8", "replace")

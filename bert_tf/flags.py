@@ -7,6 +7,7 @@ under "Not in the original".
 import math
 import os
 import re
+import signal
 import sys
 
 import tensorflow as tf
@@ -355,6 +356,11 @@ def run(main):
             _exit(f"{argv[1]}: not a flag (flags start with --)")
         if FLAGS["verbosity"].using_default_value:
             logging.set_verbosity(logging.INFO)
+        # So that unfinished files and other processes are cleaned up. Several
+        # machines may wait for each other inside TensorFlow, where no handler
+        # of Python's is called: there SIGTERM must end the process at once.
+        if "TF_CONFIG" not in os.environ:
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             main()
         except UserError as error:

@@ -43,12 +43,11 @@ def matthews_correlation(label_ids, predictions) -> float:
 # there is none; `predictions` is {question id: text}, "" for none. Scores are
 # in per cent.
 
+# The scores of which more is better.
 SQUAD_V1_NAMES = ("exact_match", "f1")
 SQUAD_V2_NAMES = (
-    *("exact", "f1", "total"),
-    *("HasAns_exact", "HasAns_f1", "HasAns_total"),
-    *("NoAns_exact", "NoAns_f1", "NoAns_total"),
-    *("best_exact", "best_exact_thresh", "best_f1", "best_f1_thresh"),
+    *("exact", "HasAns_exact", "NoAns_exact", "best_exact"),
+    *("f1", "HasAns_f1", "NoAns_f1", "best_f1"),
 )
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
@@ -105,13 +104,14 @@ def squad_v2_scores(
 
     Args:
         answers, predictions: a question without a prediction counts nowhere.
-        null_odds: {question id: float}; with it also the best thresholds.
+        null_odds: {question id: float} of each question with a prediction;
+            with it also the best thresholds.
         null_odds_threshold: a question with larger null odds counts as not
             answered.
     """
     exact, f1 = _scores_by_question(answers, predictions)
-    for qas_id in exact:
-        if (null_odds or {}).get(qas_id, 0.0) > null_odds_threshold:
+    for qas_id in exact if null_odds else ():
+        if null_odds[qas_id] > null_odds_threshold:
             exact[qas_id] = f1[qas_id] = float(not answers[qas_id])
     with_answer = [qas_id for qas_id in exact if answers[qas_id]]
     without = [qas_id for qas_id in exact if not answers[qas_id]]
@@ -147,7 +147,7 @@ def squad_best_thresholds(
     results = {}
     for name, scores in (("exact", exact), ("f1", f1)):
         # At first nothing is answered; one question after the other then is.
-        total = best = sum(not answers[qas_id] for qas_id in answers)
+        total = best = sum(not answers[qas_id] for qas_id in scores)
         threshold = 0.0
         for qas_id in sorted(null_odds, key=null_odds.get):
             if qas_id not in scores:

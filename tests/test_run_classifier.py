@@ -280,7 +280,7 @@ MISTAKES = {
         {"do_lower_case": False},
         "--do_lower_case=False, but none of the vocabulary's",
     ),
-    "no checkpoint at all": (None, {}, "no checkpoint here to evaluate"),
+    "no checkpoint at all": (None, {}, "no checkpoint here to work"),
     "no such checkpoint": (
         None,
         {"init_checkpoint": "/x/bert_model.ckpt"},

@@ -407,7 +407,13 @@ def test_mistakes_are_named_before_anything_is_written(
             one_question("x", answers=[{"text": "y", "answer_start": 0}]),
             "no question with an answer in its context",
         ),
-        ("predict", one_question(""), "no context has a token"),
+        (
+            "train",
+            one_question(
+                "\u200b", answers=[{"text": "\u200b", "answer_start": 0}]
+            ),
+            "no context has a token",
+        ),
     ],
 )
 def test_wrong_files_are_named_before_anything_is_written(

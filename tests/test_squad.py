@@ -189,6 +189,15 @@ def test_questions_without_an_answer(tmp_path):
     assert len(read(tmp_path, data)) == 8
 
 
+def test_impossible_questions_need_no_answers(tmp_path):
+    data = one_question("x", answers=None, is_impossible=True)
+    plausible = {"text": "x", "answer_start": 0}
+    more = one_question("x", answers=[plausible] * 2, is_impossible=True)
+    data["data"] += more["data"]
+    found = read(tmp_path, data, True, version_2_with_negative=True)
+    assert len(found) == 2 and found.num_with_several_answers == 0
+
+
 def test_answers_that_are_not_where_they_should_be(tmp_path):
     def data(start, text):
         return one_question(
@@ -243,7 +252,9 @@ def test_of_several_answers_the_first_is_learned(tmp_path):
         (b'{"data": ["\xff"]}', "not JSON: .*UTF8"),
         ("[]", "the list `data`"),
         ({"data": 3}, "the list `data`"),
-        ({"data": [3]}, "the list `data`"),
+        ({"data": [3]}, r"data\[0\]: must be an object"),
+        (b'{"data": [{"paragraphs": "\\udc00"}]}', r"data\[0\].*surrogate"),
+        ("{}".encode("utf-16").decode("latin-1"), "not JSON: lexical error"),
         ({"date": []}, "the list `data`"),
         ({"data": []}, "the list `data`"),
         ({"data": [{"paragraphs": []}]}, "no question"),
@@ -447,6 +458,16 @@ def many_questions(tmp_path, number=600):
         )
     ]
     return read(tmp_path, {"data": [{"paragraphs": paragraphs}]}, True)
+
+
+def test_blocks_are_bounded_by_questions_and_by_words():
+    words = ["word"] * 60_000
+    shared = [squad.SquadExample("q", "", words)] * 600
+    sizes = [len(b) for b in squad_dataset.blocks_of(shared)]
+    assert sizes == [256, 256, 88]
+    own = [squad.SquadExample("q", "", list(words)) for _ in range(5)]
+    assert [len(b) for b in squad_dataset.blocks_of(own)] == [2, 2, 1]
+    assert list(squad_dataset.blocks_of([])) == []
 
 
 def test_several_processes_make_the_same_rows_in_the_same_order(tmp_path):

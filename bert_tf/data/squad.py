@@ -113,8 +113,8 @@ class SquadExamples:
                 )
                 continue
             self._number += 1
-            if is_training and len(question.answers) > 1:
-                self.num_with_several_answers += 1
+            if is_training and not question.is_impossible:
+                self.num_with_several_answers += len(question.answers) > 1
         if not self._number:
             raise UserError(
                 f"{path}: no question"
@@ -290,30 +290,36 @@ def _items(parent, key, place):
 
 def _articles(path):
     """Yields what the list `data` holds, one item in memory at a time."""
-    found = False
+    index = -1
     with files.naming(path), files.open_binary(path) as reader:
         if reader.read(len(BYTE_ORDER_MARK)) != BYTE_ORDER_MARK:
             reader.seek(0)
         try:
-            for article in ijson.items(reader, "data.item", use_float=True):
-                found = True
+            items = ijson.items(reader, "data.item", use_float=True)
+            for index, article in enumerate(items):
                 if not isinstance(article, dict):
-                    break
+                    raise UserError(
+                        f"{path}: data[{index}]: must be an object; not a "
+                        "SQuAD file?"
+                    )
                 yield article
-            else:
-                if found:
-                    return
         except ijson.JSONError as error:
             raise UserError(f"{path}: not JSON: {_reason(error)}") from None
-    raise UserError(
-        f"{path}: not a SQuAD file: it must be an object with the list "
-        "`data`, of objects with the list `paragraphs`"
-    )
+        except UnicodeDecodeError:
+            raise UserError(
+                f"{path}: data[{index + 1}] has half a surrogate pair, such "
+                "as \\ud800 alone: no text in UTF-8"
+            ) from None
+    if index < 0:
+        raise UserError(
+            f"{path}: not a SQuAD file: it must be an object with the list "
+            "`data`, which must not be empty"
+        )
 
 
 def _reason(error):
     """One line: what is wrong, and the text around it."""
     message = str(error).removeprefix("b'").replace("\\n", "\n")
     what, *excerpt = message.split("\n")
-    excerpt = excerpt[0].strip() if excerpt else ""
+    excerpt = excerpt[0].split("(right here)")[0].strip() if excerpt else ""
     return f"{what} near {excerpt!r}" if excerpt else what

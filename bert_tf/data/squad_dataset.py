@@ -4,8 +4,6 @@ A row is a window as numbers, without padding. It is small, and many rows at
 once become the model's inputs inside the graph.
 """
 
-import itertools
-
 import joblib
 import tensorflow as tf
 
@@ -16,7 +14,9 @@ from bert_tf.data.squad_windows import (
     convert_block,
 )
 
-QUESTIONS_AT_ONCE = 256  # That a process converts.
+# That a process converts.
+QUESTIONS_AT_ONCE = 256
+WORDS_AT_ONCE = 100_000
 # Fewer are converted before other processes have started.
 MIN_QUESTIONS_FOR_PROCESSES = 20_000
 
@@ -62,8 +62,8 @@ class WindowRows:
     """The windows of examples as rows of numbers, in order.
 
     Iterating converts the examples anew, in several processes if there are
-    many: a few blocks of them are in memory at a time. Making the object
-    converts them once, to count.
+    many: a few blocks of some 100,000 words are in memory at a time. Making
+    the object converts them once, to count.
 
     Args:
         examples: a sized iterable that can be iterated more than once.
@@ -99,10 +99,6 @@ class WindowRows:
             yield from rows
 
     def _blocks(self):
-        examples = iter(self.examples)
-        blocks = iter(
-            lambda: [*itertools.islice(examples, QUESTIONS_AT_ONCE)], []
-        )
         # It keeps the order.
         parallel = joblib.Parallel(
             n_jobs=self.num_processes,
@@ -112,8 +108,23 @@ class WindowRows:
         )
         yield from parallel(
             joblib.delayed(convert_block)(self.settings, block)
-            for block in blocks
+            for block in blocks_of(self.examples)
         )
+
+
+def blocks_of(examples):
+    """Yields lists of examples, of neither many questions nor many words."""
+    block, num_words, document = [], 0, None
+    for example in examples:
+        if example.doc_tokens is not document:
+            document = example.doc_tokens
+            num_words += len(document)
+        block.append(example)
+        if len(block) == QUESTIONS_AT_ONCE or num_words > WORDS_AT_ONCE:
+            yield block
+            block, num_words, document = [], 0, None
+    if block:
+        yield block
 
 
 def dataset_of_rows(rows) -> tf.data.Dataset:

@@ -8,6 +8,7 @@ threshold. Prints one JSON object, scores in per cent.
 """
 
 import json
+import math
 
 from absl import flags, logging
 
@@ -53,6 +54,7 @@ def main():
         null_odds = None
         if FLAGS.null_odds_file:
             null_odds = read_object("null_odds_file", (int, float), "a number")
+            check_null_odds(predictions, null_odds)
         scores = metrics.squad_v2_scores(
             answers, predictions, null_odds, FLAGS.null_odds_threshold
         )
@@ -75,6 +77,24 @@ def read_object(flag: str, kind, description: str) -> dict:
                 f"--{flag}={path}: question {qas_id}: must be {description}"
             )
     return found
+
+
+def check_null_odds(predictions, null_odds):
+    """Raises UserError unless there are null odds of each prediction."""
+    path = FLAGS.null_odds_file
+    for qas_id, value in null_odds.items():
+        if not math.isfinite(value):
+            raise UserError(
+                f"--null_odds_file={path}: question {qas_id}: {value} is no "
+                "number"
+            )
+    missing = [qas_id for qas_id in predictions if qas_id not in null_odds]
+    if missing:
+        raise UserError(
+            f"--null_odds_file={path}: {len(missing)} of the "
+            f"{len(predictions)} predictions have no null odds, {missing[0]} "
+            "first"
+        )
 
 
 def compare_ids(answers, predictions):
