@@ -278,7 +278,7 @@ class BertPreprocessor:
         if self.length_multiple is None:
             return tf.constant(self.max_seq_length, tf.int64)
         # A batch without rows has no longest.
-        longest = tf.reduce_max(tf.concat([[0], lengths], axis=0))
+        longest = tf.reduce_max(tf.concat([[1], lengths], axis=0))
         rounded = -(-longest // self.length_multiple) * self.length_multiple
         return tf.minimum(rounded, self.max_seq_length)
 

@@ -4,14 +4,21 @@ import json
 
 import pytest
 from conftest import ROOT, run_module
+from squad_files import squad_data, write_json
 
 
 def run(*arguments):
     return run_module("bert_tf.tools.benchmark", *arguments)
 
 
-def test_it_prints_tables():
-    done = run("--rounds=1")
+@pytest.mark.slow
+def test_it_prints_tables(tmp_path):
+    predict_file = write_json(tmp_path / "squad.json", squad_data())
+    done = run(
+        "--what=tokenizer,input,squad",
+        "--rounds=1",
+        f"--predict_file={predict_file}",
+    )
     assert done.returncode == 0, done.stderr
     rows = {
         cells[1]: cells[2]
@@ -21,7 +28,7 @@ def test_it_prints_tables():
             if line.startswith("|")
         )
     }
-    for name in ("in the graph", "in Python", "from the file"):
+    for name in ("in the graph", "from the file", "the plain way"):
         assert float(rows[name].replace(",", "")) > 0
     assert "To the first batch: " in done.stdout
     assert "from memory, by length: " in done.stdout

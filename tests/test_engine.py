@@ -339,6 +339,7 @@ def test_options_that_must_not_change_the_result(trained):
     assert difference(values, expected, "") < 1e-5
 
 
+@pytest.mark.slow
 def test_options_that_change_the_result(trained):
     folder, out = trained
     expected = values_of(out / "model.ckpt-10")

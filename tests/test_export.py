@@ -33,7 +33,7 @@ TEXTS = [
     ("", "One word."),
     ("Why?", ""),
     ("Why?", "\u200b \n"),
-    ("What is it, and why is it so, and for how long?", LIGHTHOUSE * 7),
+    ("What is it, and why is it so, and for how long?", LIGHTHOUSE * 3),
     ("東京?", "東京 is large. ÉTÉ! İstanbul, ΣΑΣ\u2028 \ud7ff 👍🏽 \x00 end"),
     ("Where?", "a" * 300 + " and then " + BAKERY),
 ]
@@ -115,7 +115,6 @@ def python_answer(model, text, context, settings):
     [
         {"version_2_with_negative": False},
         {"null_score_diff_threshold": 1e3},
-        {"null_score_diff_threshold": -1e3},
         {"doc_stride": 1, "n_best_size": 5, "max_answer_length": 3},
         {"doc_stride": 1000, "n_best_size": 1},
     ],
@@ -136,8 +135,8 @@ def test_it_answers_as_the_python_way(model, changes):
             continue
         assert " ".join(answer.split()) == expected.text
         by_text = {e["text"]: e["probability"] for e in expected.nbest}
-        # The text that is a sentence, seven times, fills few of the places.
-        tolerance = 0.02 if context == LIGHTHOUSE * 7 else 1e-5
+        # The text that is a sentence, three times, fills few of the places.
+        tolerance = 0.02 if context == LIGHTHOUSE * 3 else 1e-5
         assert found["score"][row] == pytest.approx(
             by_text[expected.text], abs=tolerance
         )

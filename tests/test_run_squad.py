@@ -237,7 +237,7 @@ def test_predictions_of_a_checkpoint_are_the_originals(tmp_path, version, pad):
     run(
         tmp_path,
         do_predict=True,
-        do_export=not pad,
+        do_export=version == 1 and not pad,
         predict_file=str(golden / "predict_file.json"),
         vocab_file=str(shared("golden/vocab_small.txt")),
         bert_config_file=str(model / "bert_config.json"),
@@ -264,7 +264,7 @@ def test_predictions_of_a_checkpoint_are_the_originals(tmp_path, version, pad):
         for qas_id, entries in predictions_of(tmp_path, FILES[1]).items():
             texts = [entry["text"] for entry in entries]
             assert texts == [entry["text"] for entry in expected[qas_id]]
-    if pad:
+    if pad or version == 2:
         return
     # The exported model gives the characters of the pieces; the original the
     # whole words where it cannot align them, as in texts made to be nasty.
@@ -282,7 +282,7 @@ def test_predictions_of_a_checkpoint_are_the_originals(tmp_path, version, pad):
             assert context.encode()[part].decode() == found["answer"]
         if found["answer"] != predictions_of(tmp_path)[qas_id]:
             different.append(qas_id)
-    assert len(different) <= 10 + (version == 1)  # "" instead of "empty".
+    assert len(different) <= 11  # One of them "" instead of "empty".
     assert all(qas_id.startswith("nasty-") for qas_id in different)
 
 
@@ -315,30 +315,30 @@ def test_empty_and_long_contexts_and_questions(folder, caplog):
         ]
     }
     predict_file = write_json(folder / "odd.json", data)
+    run(folder, do_train=True)
     for version_2 in (False, True):
         with caplog.at_level("INFO", logger="absl"):
             run(
                 folder,
-                do_train=True,
                 do_predict=True,
-                do_export=True,
+                do_export=version_2,
                 predict_file=predict_file,
                 version_2_with_negative=version_2,
-                output_dir=str(folder / f"out-{version_2}"),
             )
-        out = folder / f"out-{version_2}"
-        predictions = read_json(out / FILES[0])
+        predictions = predictions_of(folder)
         assert list(predictions) == list(contexts)
-        nothing = "" if version_2 else "empty"
         for qas_id in ("empty", "spaces", "invisible"):
-            assert predictions[qas_id] == nothing
-        answerer = QuestionAnswerer(str(out / "export"))
-        for qas_id, pair in contexts.items():
-            found = answerer.answer(*pair)
-            if predictions[qas_id] == nothing:
-                assert (found["answer"], found["start"]) == ("", -1)
-            else:
-                assert found["answer"] == predictions[qas_id]
+            assert predictions[qas_id] == ("" if version_2 else "empty")
+    answerer = QuestionAnswerer(str(folder / "out" / "export"))
+    for qas_id, pair in contexts.items():
+        found = answerer.answer(*pair)
+        assert found["answer"] == predictions[qas_id]
+        assert (found["start"] < 0) == (found["answer"] == "")
+    # Not one context has a token.
+    data["data"][0]["paragraphs"] = data["data"][0]["paragraphs"][1:4]
+    predict_file = write_json(folder / "empty.json", data)
+    run(folder, do_predict=True, predict_file=predict_file)
+    assert set(predictions_of(folder).values()) == {"empty"}
     assert "1 of 8 questions are longer than --max_query_length=12" in (
         caplog.text
     )
@@ -407,13 +407,6 @@ def test_mistakes_are_named_before_anything_is_written(
             one_question("x", answers=[{"text": "y", "answer_start": 0}]),
             "no question with an answer in its context",
         ),
-        (
-            "train",
-            one_question(
-                "\u200b", answers=[{"text": "\u200b", "answer_start": 0}]
-            ),
-            "no context has a token",
-        ),
     ],
 )
 def test_wrong_files_are_named_before_anything_is_written(
@@ -423,6 +416,13 @@ def test_wrong_files_are_named_before_anything_is_written(
     with pytest.raises(UserError, match=message):
         run(folder, **{f"do_{mode}": True})
     assert not (folder / "out").exists()
+
+
+def test_training_without_a_token_is_refused(folder):
+    answers = [{"text": "\u200b", "answer_start": 0}]
+    write_json(folder / "squad.json", one_question("\u200b", answers=answers))
+    with pytest.raises(UserError, match="no context has a token"):
+        run(folder, do_train=True, train_batch_size=1)
 
 
 def test_left_out_examples_are_counted_and_named(folder, caplog):
