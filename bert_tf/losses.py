@@ -54,6 +54,11 @@ def softmax_cross_entropy(logits, label_ids, label_smoothing: float = 0.0):
     return -ops.sum(target * log_probs, axis=-1)
 
 
+def real_examples(batch):
+    """float [B]: 1, and 0 for what only fills up the batch."""
+    return ops.cast(batch["is_real_example"], keras.config.floatx())
+
+
 def classifier_loss(class_weights=None, label_smoothing: float = 0.0) -> tuple:
     """The mean cross entropy over the examples of a batch.
 
@@ -64,8 +69,7 @@ def classifier_loss(class_weights=None, label_smoothing: float = 0.0) -> tuple:
     """
 
     def example_weights(batch):
-        # 0 for what only fills up the batch.
-        weights = ops.cast(batch["is_real_example"], keras.config.floatx())
+        weights = real_examples(batch)
         if class_weights is None:
             return weights
         by_class = ops.convert_to_tensor(class_weights, weights.dtype)
@@ -93,10 +97,6 @@ def span_loss() -> tuple:
     loss = mean over examples of (ce(start) + ce(end)) / 2
     """
 
-    def weights(batch):
-        # 0 for what only fills up the batch.
-        return ops.cast(batch["is_real_example"], keras.config.floatx())
-
     def numerator(outputs, batch):
         start_loss = softmax_cross_entropy(
             outputs["start_logits"], batch["start_positions"]
@@ -105,9 +105,9 @@ def span_loss() -> tuple:
             outputs["end_logits"], batch["end_positions"]
         )
         loss = (start_loss + end_loss) / 2.0
-        return ops.sum(loss * ops.cast(weights(batch), loss.dtype))
+        return ops.sum(loss * ops.cast(real_examples(batch), loss.dtype))
 
     def denominator(batch):
-        return ops.sum(weights(batch))
+        return ops.sum(real_examples(batch))
 
     return (LossTerm("loss", numerator, denominator),)

@@ -10,6 +10,7 @@ here, too.
 """
 
 import bisect
+import codecs
 import dataclasses
 import re
 
@@ -33,7 +34,6 @@ __all__ = [
 # The original's idea of white space; all of it is white space for the
 # tokenizer, too, which knows more kinds.
 _WORD = re.compile("[^ \t\r\n\u202f]+")
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 @dataclasses.dataclass
@@ -292,7 +292,7 @@ def _articles(path):
     """Yields what the list `data` holds, one item in memory at a time."""
     index = -1
     with files.naming(path), files.open_binary(path) as reader:
-        if reader.read(len(BYTE_ORDER_MARK)) != BYTE_ORDER_MARK:
+        if reader.read(len(codecs.BOM_UTF8)) != codecs.BOM_UTF8:
             reader.seek(0)
         try:
             items = ijson.items(reader, "data.item", use_float=True)

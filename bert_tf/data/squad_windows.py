@@ -272,16 +272,13 @@ class FeatureConverter:
         return windows
 
     def _document_of(self, example):
-        if (
-            self._document is None
-            or self._document.doc_tokens is not example.doc_tokens
-        ):
-            self._document = Document(
-                example.doc_tokens, self._tokenize, self.vocab
-            )
+        document = self._document
+        if document is None or document.doc_tokens is not example.doc_tokens:
+            document = Document(example.doc_tokens, self._tokenize, self.vocab)
             # Questions of one paragraph mostly have the same windows.
             self._spans = functools.lru_cache(maxsize=None)(self._make_spans)
-        return self._document
+            self._document = document
+        return document
 
     def _make_spans(self, num_pieces, room):
         spans = sliding_windows(num_pieces, room, self.doc_stride)
@@ -371,7 +368,8 @@ class ConverterSettings:
         )
 
 
-@functools.lru_cache(maxsize=1)
+# Evaluations while training alternate with it: two settings.
+@functools.lru_cache(maxsize=2)
 def _converter_of_process(settings: ConverterSettings) -> FeatureConverter:
     return settings.make()
 
