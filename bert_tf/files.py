@@ -8,8 +8,10 @@ model itself also work where it is absent, under Keras' JAX backend.
 import codecs
 import contextlib
 import fnmatch
+import gzip
 import os
 import re
+import zlib
 
 from bert_tf.errors import UserError
 
@@ -103,27 +105,56 @@ def open_binary(path: str, mode: str = "rb"):
     return _gfile().GFile(path, mode) if is_remote(path) else open(path, mode)
 
 
+@contextlib.contextmanager
+def reading(path: str):
+    """Gives a reader of a file's bytes; `.gz` is decompressed.
+
+    Raises:
+        UserError: a `.gz` file is damaged, or is none.
+    """
+    with naming(path), open_binary(path) as reader:
+        if not path.endswith(".gz"):
+            yield reader
+            return
+        try:
+            with gzip.GzipFile(fileobj=reader) as decompressed:
+                yield decompressed
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            raise UserError(
+                f"{path}: cannot be decompressed: {error}"
+            ) from None
+
+
+def decode_line(line: bytes, path: str, number: int) -> str:
+    """A line of a UTF-8 file, without its end.
+
+    Every `\\r` is dropped, as the original's file reader does, and so is a
+    byte order mark at the start of the file.
+
+    Raises:
+        UserError: it is not UTF-8.
+    """
+    try:
+        text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{path}:{number}: not UTF-8: byte 0x{line[error.start]:02x} at "
+            f"position {error.start + 1} of the line"
+        ) from None
+    return text.rstrip("\n").replace("\r", "")
+
+
 def read_lines(path: str):
     """Yields (line number from 1, text) for each line of a UTF-8 file.
 
-    A line ends at `\\n` alone. Every `\\r` is dropped, as the original's file
-    reader does, and so is a byte order mark at the start of the file.
+    A line ends at `\\n` alone.
 
     Raises:
-        UserError: a line is not UTF-8.
+        UserError: of `reading` and `decode_line`.
     """
-    with naming(path), open_binary(path) as reader:
+    with reading(path) as reader:
         for number, line in enumerate(reader, start=1):
-            encoding = "utf-8-sig" if number == 1 else "utf-8"
-            try:
-                text = line.decode(encoding)
-            except UnicodeDecodeError as error:
-                raise UserError(
-                    f"{path}:{number}: not UTF-8: byte 0x"
-                    f"{line[error.start]:02x} at position {error.start + 1}"
-                    " of the line"
-                ) from None
-            yield number, text.rstrip("\n").replace("\r", "")
+            yield number, decode_line(line, path, number)
 
 
 def count_lines(path: str) -> int:

@@ -294,6 +294,25 @@ def require_existing(*names: str, folder: bool = False):
             )
 
 
+def matching_files(name: str) -> list:
+    """Paths of a flag that holds patterns with commas between, each in order.
+
+    Raises:
+        UserError: a pattern matches no file.
+    """
+    require(name)
+    paths = []
+    for pattern in filter(None, FLAGS[name].value.split(",")):
+        found = sorted(tf.io.gfile.glob(pattern))
+        found = [path for path in found if not files.is_folder(path)]
+        if not found:
+            raise UserError(f"--{name}: no file matches {pattern}")
+        paths += found
+    if not paths:
+        raise UserError(f"--{name}={FLAGS[name].value}: names no file")
+    return paths
+
+
 def read_model_files():
     """(BertConfig, FullTokenizer) of the flags, checked against each other.
 
@@ -348,11 +367,17 @@ def _exit(message):
     sys.exit(1)
 
 
-def run(main):
-    """Runs `main()` with parsed flags; a user's mistake ends in one line."""
+def run(main, takes_texts: bool = False):
+    """Runs `main()` with parsed flags; a user's mistake ends in one line.
+
+    Args:
+        main: function() of the program.
+        takes_texts: what is no flag is an argument of `main`, main(*texts).
+    """
 
     def guarded(argv):
-        if len(argv) > 1:
+        texts = argv[1:] if takes_texts else []
+        if len(argv) > 1 and not takes_texts:
             _exit(f"{argv[1]}: not a flag (flags start with --)")
         if FLAGS["verbosity"].using_default_value:
             logging.set_verbosity(logging.INFO)
@@ -362,7 +387,7 @@ def run(main):
         if "TF_CONFIG" not in os.environ:
             signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
-            main()
+            main(*texts)
         except UserError as error:
             _exit(error)
         except KeyboardInterrupt:

@@ -1,6 +1,7 @@
 """The encoder with a task on top: one model for each kind of answer.
 
-Shape letters: B batch, S sequence, D hidden size, C number of classes.
+Shape letters: B batch, S sequence, D hidden size, C number of classes, P
+predictions of a sequence, V vocabulary size.
 
 The layers here that only hold others are variable scopes of the original.
 """
@@ -9,7 +10,15 @@ import keras
 from keras import ops
 
 from bert_tf.config import BertConfig
-from bert_tf.layers import Configured, dropout
+from bert_tf.layers import (
+    ACTIVATIONS,
+    BertLayer,
+    Configured,
+    dense,
+    dropout,
+    initializer,
+    layer_norm,
+)
 from bert_tf.modeling import BertModel
 
 # The original's heads have these whatever bert_config.json says.
@@ -155,3 +164,133 @@ class SpanHead(keras.layers.Layer):
         logits = ops.matmul(sequence_output, ops.transpose(weights)) + bias
         start_logits, end_logits = ops.unstack(logits, axis=-1)
         return {"start_logits": start_logits, "end_logits": end_logits}
+
+
+@keras.saving.register_keras_serializable(package="bert_tf")
+class BertPretrainer(Configured, keras.Model):
+    """What BERT learns from text alone: masked LM and next sentence prediction.
+
+    Both heads as in Devlin et al. 2018, section 3.1. Only the masked positions
+    go through the output layer, whose matrix is the word embedding table:
+    there never is a tensor [B, S, V].
+
+    Args:
+        config: a `BertConfig`.
+
+    Call arguments:
+        inputs: as in `BertModel`, and `masked_lm_positions`, int [B, P]: where
+            the masked tokens are.
+        training, seed: as in `BertModel`.
+
+    Returns:
+        A dict:
+            mlm_logits: float [B, P, V], which token was there.
+            nsp_logits: float [B, 2], whether the second text follows the
+                first (0), or comes from elsewhere (1).
+    """
+
+    def __init__(self, config: BertConfig, **kwargs):
+        kwargs.setdefault("name", "pretrainer")
+        super().__init__(**kwargs)
+        self.config = config
+        self.bert = BertModel(config)
+        self.cls = PretrainingScope(config, name="cls")
+        self.built = True
+
+    def call(self, inputs, training=None, seed=None):
+        outputs = self.bert(inputs, training=training, seed=seed)
+        positions = ops.convert_to_tensor(
+            inputs["masked_lm_positions"], "int32"
+        )
+        masked = ops.take_along_axis(
+            outputs["sequence_output"], positions[:, :, None], axis=1
+        )
+        return self.cls(
+            masked,
+            outputs["pooled_output"],
+            self.bert.embeddings.word_embeddings,
+        )
+
+
+class PretrainingScope(BertLayer):
+    """`cls` of the original's variable names, with both heads."""
+
+    def __init__(self, config, **kwargs):
+        super().__init__(config, **kwargs)
+        self.predictions = MaskedLMHead(config, name="predictions")
+        self.seq_relationship = NextSentenceHead(
+            config, name="seq_relationship"
+        )
+        self.build()
+
+    def build(self, input_shape=None):
+        self.predictions.build()
+        self.seq_relationship.build()
+
+    def call(self, masked, pooled_output, word_embeddings):
+        return {
+            "mlm_logits": self.predictions(masked, word_embeddings),
+            "nsp_logits": self.seq_relationship(pooled_output),
+        }
+
+
+class MaskedLMHead(BertLayer):
+    """Which token was here: float [B, P, D] -> [B, P, V]."""
+
+    def __init__(self, config, **kwargs):
+        super().__init__(config, **kwargs)
+        self.transform = MaskedLMTransform(config, name="transform")
+
+    def build(self, input_shape=None):
+        self.transform.build()
+        self.output_bias = self.add_weight(
+            name="output_bias",
+            shape=(self.config.vocab_size,),
+            initializer="zeros",
+        )
+
+    def call(self, masked, word_embeddings):
+        x = self.transform(masked)
+        table = ops.cast(word_embeddings, x.dtype)
+        bias = ops.cast(self.output_bias, x.dtype)
+        return ops.matmul(x, ops.transpose(table)) + bias
+
+
+class MaskedLMTransform(BertLayer):
+    """One more nonlinear layer in front of the masked LM's output."""
+
+    def __init__(self, config, **kwargs):
+        super().__init__(config, **kwargs)
+        self.dense = dense(
+            config.hidden_size,
+            config,
+            activation=ACTIVATIONS[config.activation_name],
+        )
+        self.layer_norm = layer_norm()
+
+    def build(self, input_shape=None):
+        shape = (None, None, self.config.hidden_size)
+        self.dense.build(shape)
+        self.layer_norm.build(shape)
+
+    def call(self, masked):
+        return self.layer_norm(self.dense(masked))
+
+
+class NextSentenceHead(BertLayer):
+    """Whether B follows A: float [B, D] -> [B, 2]."""
+
+    def build(self, input_shape=None):
+        self.output_weights = self.add_weight(
+            name="output_weights",
+            shape=(2, self.config.hidden_size),
+            initializer=initializer(self.config),
+        )
+        self.output_bias = self.add_weight(
+            name="output_bias", shape=(2,), initializer="zeros"
+        )
+
+    def call(self, pooled_output):
+        weights = ops.cast(self.output_weights, pooled_output.dtype)
+        bias = ops.cast(self.output_bias, pooled_output.dtype)
+        return ops.matmul(pooled_output, ops.transpose(weights)) + bias

@@ -9,7 +9,8 @@ alone, never on the model. So the parts of a batch that sits on several
 replicas, or comes in several micro-batches, can each be divided by the
 denominator of the whole batch, and their gradients simply add.
 
-Shape letters: B batch size, C number of classes.
+Shape letters: B batch size, C number of classes, P predictions of a sequence,
+V vocabulary size.
 """
 
 from collections.abc import Callable
@@ -111,3 +112,57 @@ def span_loss() -> tuple:
         return ops.sum(real_examples(batch))
 
     return (LossTerm("loss", numerator, denominator),)
+
+
+# The original adds it to the sum of the weights.
+MASKED_LM_EPSILON = 1e-5
+
+
+def masked_lm_cross_entropy(mlm_logits, masked_lm_ids):
+    """-log softmax(logits)[id], [B, P, V] and int [B, P] -> float32 [B, P].
+
+    `softmax_cross_entropy` without a second tensor of the logits' size, which
+    is the largest there is in pretraining.
+    """
+    if ops.dtype(mlm_logits) in ("float16", "bfloat16"):
+        mlm_logits = ops.cast(mlm_logits, "float32")
+    return ops.sparse_categorical_crossentropy(
+        masked_lm_ids, mlm_logits, from_logits=True
+    )
+
+
+def pretraining_loss() -> tuple:
+    """Masked LM and next sentence prediction, added up.
+
+    masked_lm_loss = Σ w ce / (Σ w + 1e-5) over the predictions of the batch,
+    where the weights w are 0 for the padding behind them;
+    next_sentence_loss = mean over examples of ce.
+    """
+
+    def masked_lm_numerator(outputs, batch):
+        loss = masked_lm_cross_entropy(
+            outputs["mlm_logits"], batch["masked_lm_ids"]
+        )
+        weights = ops.cast(batch["masked_lm_weights"], loss.dtype)
+        return ops.sum(weights * loss)
+
+    def masked_lm_denominator(batch):
+        return ops.sum(batch["masked_lm_weights"]) + MASKED_LM_EPSILON
+
+    def next_sentence_numerator(outputs, batch):
+        loss = softmax_cross_entropy(
+            outputs["nsp_logits"], batch["next_sentence_labels"]
+        )
+        return ops.sum(loss * ops.cast(real_examples(batch), loss.dtype))
+
+    def next_sentence_denominator(batch):
+        return ops.sum(real_examples(batch))
+
+    return (
+        LossTerm("masked_lm_loss", masked_lm_numerator, masked_lm_denominator),
+        LossTerm(
+            "next_sentence_loss",
+            next_sentence_numerator,
+            next_sentence_denominator,
+        ),
+    )

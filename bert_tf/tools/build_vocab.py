@@ -10,7 +10,6 @@ in the most words, and the frequent characters, so that few words are [UNK].
 
 import collections
 
-import tensorflow as tf
 from absl import flags, logging
 from tensorflow_text.tools.wordpiece_vocab import (
     wordpiece_tokenizer_learner_lib as learner,
@@ -84,12 +83,7 @@ def cut_to_size(vocab: list, size: int, special: list) -> list:
 
 def main():
     shared_flags.require("input_file", "output_file")
-    paths = []
-    for pattern in FLAGS.input_file.split(","):
-        found = sorted(tf.io.gfile.glob(pattern))
-        if not found:
-            raise UserError(f"--input_file: no file matches {pattern}")
-        paths += found
+    paths = shared_flags.matching_files("input_file")
     counts = count_words(paths, FLAGS.do_lower_case)
     if not counts:
         raise UserError(f"--input_file={FLAGS.input_file}: no words in there")
