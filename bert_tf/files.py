@@ -86,6 +86,16 @@ def is_folder(path: str) -> bool:
         return _gfile().isdir(path)
 
 
+def stamp(path: str) -> list:
+    """[size in bytes, time of the last change in ns] of a file."""
+    if not is_remote(path):
+        found = os.stat(path)
+        return [found.st_size, found.st_mtime_ns]
+    with naming(path):
+        found = _gfile().stat(path)
+        return [found.length, found.mtime_nsec]
+
+
 def make_folder(path: str):
     if not is_remote(path):
         os.makedirs(path, exist_ok=True)

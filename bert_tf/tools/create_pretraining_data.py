@@ -1,0 +1,430 @@
+"""Makes training data for run_pretraining.py from text.
+
+    python -m bert_tf.tools.create_pretraining_data \\
+        --input_file=sample_text.txt --output_file=/tmp/tf_examples.tfrecord \\
+        --vocab_file=$BERT/vocab.txt
+
+The text has one sentence a line and an empty line between documents. Called
+like this it writes what the original would, in the same order. For text that
+no memory holds, --num_shards=K deals the documents into K files, each made by
+itself, --num_workers at a time.
+"""
+
+import contextlib
+import dataclasses
+import json
+import os
+import random
+import re
+import shutil
+import tempfile
+import time
+import zlib
+
+import joblib
+import tensorflow as tf
+from absl import flags, logging
+
+from bert_tf import files
+from bert_tf import flags as shared_flags
+from bert_tf.data import pretraining, pretraining_shards
+from bert_tf.errors import UserError
+from bert_tf.progress import SECONDS_BETWEEN_LINES, format_seconds
+from bert_tf.tokenization import FullTokenizer, check_casing
+from bert_tf.tools import beam_runner
+
+FLAGS = flags.FLAGS
+NUM_INSTANCES_LOGGED = 20
+# A sequence has [CLS], two [SEP], and a token of A and of B.
+MIN_SEQ_LENGTH = pretraining.NUM_SPECIAL + pretraining.MIN_TOKENS
+
+flags.DEFINE_string(
+    "input_file", None, "Text files, patterns such as a/*.txt; commas between."
+)
+flags.DEFINE_string(
+    "output_file",
+    None,
+    "TFRecord file to write; several, with commas between, get the records in "
+    "turn.",
+)
+flags.DEFINE_string(
+    "vocab_file", None, "vocab.txt that the model is to be trained with."
+)
+shared_flags.define_casing_flag()
+flags.DEFINE_bool(
+    "do_whole_word_mask", False, "Mask all the pieces of a word or none."
+)
+shared_flags.define_count(
+    "max_seq_length",
+    128,
+    "Tokens of a sequence at most, [CLS] and [SEP] included.",
+    lower_bound=MIN_SEQ_LENGTH,
+)
+shared_flags.define_count(
+    "max_predictions_per_seq", 20, "Masked tokens of a sequence at most."
+)
+flags.DEFINE_integer("random_seed", 12345, "Of all that is random.")
+shared_flags.define_count(
+    "dupe_factor", 10, "How often each document is used, masked otherwise."
+)
+shared_flags.define_float(
+    "masked_lm_prob",
+    0.15,
+    "Part of the tokens to mask.",
+    lower_bound=0.0,
+    upper_bound=1.0,
+)
+shared_flags.define_float(
+    "short_seq_prob",
+    0.1,
+    "Part of the documents that are cut into shorter sequences.",
+    lower_bound=0.0,
+    upper_bound=1.0,
+)
+# Not in the original.
+shared_flags.define_count(
+    "num_shards",
+    0,
+    "Deal the documents into so many files, --output_file-00000-of-…, each "
+    "with a random seed of its own. Memory holds a shard for each worker.",
+    lower_bound=0,
+    upper_bound=99_999,
+)
+shared_flags.define_count(
+    "num_workers",
+    0,
+    "Processes that make shards; 0: one for each core. What they make does not "
+    "depend on it.",
+    lower_bound=0,
+)
+flags.DEFINE_enum(
+    "runner",
+    "local",
+    ["local", "beam"],
+    "Make the shards here, or in an Apache Beam pipeline.",
+)
+flags.DEFINE_string(
+    "beam_options",
+    "",
+    "Of the pipeline, such as --beam_options='--runner=DataflowRunner …'.",
+)
+flags.adopt_module_key_flags(shared_flags)
+
+
+def main():
+    maker = read_flags()
+    paths = shared_flags.matching_files("input_file")
+    logging.info("*** Reading from input files ***")
+    for path in paths:
+        logging.info("  %s", path)
+    if FLAGS.num_shards:
+        write_shards(maker, paths)
+    else:
+        write_as_the_original(maker, paths)
+
+
+def read_flags() -> pretraining_shards.RecordMaker:
+    """The maker of the flags.
+
+    Raises:
+        UserError: a flag is missing, or contradicts another or the vocabulary.
+    """
+    shared_flags.require("input_file", "output_file", "vocab_file")
+    shared_flags.require_existing("vocab_file")
+    if FLAGS.max_predictions_per_seq > FLAGS.max_seq_length:
+        raise UserError(
+            f"--max_predictions_per_seq={FLAGS.max_predictions_per_seq} is "
+            f"more than --max_seq_length={FLAGS.max_seq_length}"
+        )
+    wanted = round(FLAGS.max_seq_length * FLAGS.masked_lm_prob)
+    if wanted > FLAGS.max_predictions_per_seq:
+        logging.warning(
+            "--max_predictions_per_seq=%d: the longest sequences get no more, "
+            "though --masked_lm_prob=%s of their tokens are %d",
+            FLAGS.max_predictions_per_seq,
+            FLAGS.masked_lm_prob,
+            wanted,
+        )
+    tokenizer = FullTokenizer(FLAGS.vocab_file, FLAGS.do_lower_case)
+    check_casing(tokenizer.vocab, FLAGS.do_lower_case)
+    try:
+        pretraining.Tokens(tokenizer, as_ids=True)
+    except UserError as error:
+        raise UserError(f"--vocab_file={FLAGS.vocab_file}: {error}") from None
+    for path in output_files():
+        if files.is_folder(path):
+            raise UserError(f"--output_file={path}: this is a folder")
+    if FLAGS.num_shards and len(output_files()) > 1:
+        raise UserError(
+            "--output_file: one name, please, to which --num_shards adds"
+        )
+    if not FLAGS.num_shards and (FLAGS.num_workers or FLAGS.runner == "beam"):
+        given = "--runner=beam"
+        if FLAGS.num_workers:
+            given = f"--num_workers={FLAGS.num_workers}"
+        raise UserError(f"{given} needs --num_shards: into how many files")
+    return pretraining_shards.RecordMaker(
+        FLAGS.vocab_file,
+        FLAGS.do_lower_case,
+        pretraining.InstanceSettings(
+            FLAGS.max_seq_length,
+            FLAGS.max_predictions_per_seq,
+            FLAGS.dupe_factor,
+            FLAGS.short_seq_prob,
+            FLAGS.masked_lm_prob,
+            FLAGS.do_whole_word_mask,
+        ),
+        FLAGS.random_seed,
+    )
+
+
+def output_files() -> list:
+    return FLAGS.output_file.split(",")
+
+
+class Progress:
+    """Logs, now and then, how much is done and when the rest will be.
+
+    Args:
+        what: is done with documents.
+    """
+
+    def __init__(self, what: str):
+        self.what = what
+        self.start = self.last_line = time.monotonic()
+        self.num_documents = self.num_characters = 0
+
+    def add(self, num_documents=1, num_characters=0, share_done=None):
+        self.num_documents += num_documents
+        self.num_characters += num_characters
+        if time.monotonic() - self.last_line > SECONDS_BETWEEN_LINES:
+            self.log(share_done)
+
+    def log(self, share_done=None):
+        self.last_line = time.monotonic()
+        seconds = max(self.last_line - self.start, 1e-6)
+        text = (
+            f"{self.what} {self.num_documents:,} documents, "
+            f"{self.num_documents / seconds:,.0f}/s"
+        )
+        if self.num_characters:
+            text += f", {self.num_characters / seconds / 1e6:.2f} MB/s"
+        if share_done:
+            left = format_seconds(seconds / share_done - seconds)
+            text += f", {100 * share_done:.0f} %, {left} left"
+        logging.info(text)
+
+
+# ---------------------------------------------------------------------------
+# As the original does it: all in memory.
+
+
+def write_as_the_original(maker, paths):
+    """Writes the original's records; its files appear when all are made."""
+    reading = Progress("Read")
+
+    def lines():
+        for line in pretraining.lines_of(paths):
+            reading.add(int(not line.strip()), len(line))
+            yield line
+        reading.log()
+
+    making = Progress("Used")
+    serialized = maker.serialized_examples(
+        lines(),
+        random.Random(FLAGS.random_seed),
+        lambda share_done: making.add(share_done=share_done),
+    )
+    check_any(len(serialized))
+    logging.info("*** Writing to output files ***")
+    for path in output_files():
+        logging.info("  %s", path)
+        make_folder_of(path)
+    for content in serialized[:NUM_INSTANCES_LOGGED]:
+        log_instance(tf.train.Example.FromString(content))
+    number = len(output_files())
+    for index, path in enumerate(output_files()):
+        pretraining_shards.write_records(path, serialized[index::number])
+    logging.info("Wrote %d total instances", len(serialized))
+
+
+def check_any(num_instances):
+    if not num_instances:
+        raise UserError(f"--input_file={FLAGS.input_file}: no text in there")
+
+
+def make_folder_of(path):
+    folder = os.path.dirname(path)
+    if folder:
+        files.make_folder(folder)
+
+
+def log_instance(example):
+    logging.info("*** Example ***")
+    tokenizer = FullTokenizer(FLAGS.vocab_file, FLAGS.do_lower_case)
+    for name, feature in sorted(example.features.feature.items()):
+        values = feature.int64_list.value or feature.float_list.value
+        if name == "input_ids":
+            tokens = tokenizer.convert_ids_to_tokens(filter(None, values))
+            logging.info("tokens: %s", " ".join(tokens))
+        logging.info("%s: %s", name, " ".join(map(str, values)))
+
+
+# ---------------------------------------------------------------------------
+# In shards.
+
+
+def write_shards(maker, paths):
+    """Writes the shards that are not there yet."""
+    output_file, num_shards = FLAGS.output_file, FLAGS.num_shards
+    make_folder_of(output_file)
+    check_same_run(maker, paths)
+    targets = {
+        shard: pretraining_shards.shard_path(output_file, shard, num_shards)
+        for shard in range(num_shards)
+    }
+    remove_leftovers(targets.values())
+    missing = {
+        shard: path for shard, path in targets.items() if not files.exists(path)
+    }
+    if len(missing) < num_shards:
+        logging.info(
+            "%d of %d shards are there already",
+            num_shards - len(missing),
+            num_shards,
+        )
+    logging.info("*** Writing to output files ***")
+    if missing and FLAGS.runner == "beam":
+        beam_runner.write_shards(maker, paths, targets, FLAGS.beam_options)
+    elif missing:
+        write_shards_here(maker, paths, missing)
+    for path in targets.values():
+        logging.info("  %s", path)
+
+
+def state_file() -> str:
+    """Beside the shards, hidden, as patterns may name all that is there."""
+    folder, name = os.path.split(FLAGS.output_file)
+    return os.path.join(folder, f".{name}.json")
+
+
+def check_same_run(maker, paths):
+    """Notes what the shards are made of; shards of something else stay.
+
+    Raises:
+        UserError: there are shards that were made otherwise.
+    """
+    now = {
+        "num_shards": FLAGS.num_shards,
+        "vocab_file": FLAGS.vocab_file,
+        "vocab_crc": zlib.crc32(files.read_text(FLAGS.vocab_file).encode()),
+        "do_lower_case": maker.do_lower_case,
+        "random_seed": maker.random_seed,
+        **dataclasses.asdict(maker.settings),
+        "input_file": {path: files.stamp(path) for path in paths},
+    }
+    now = json.loads(json.dumps(now))
+    path = state_file()
+    shards = files.glob(f"{FLAGS.output_file}-*-of-*")
+    if shards:
+        before = read_state(path)
+        changed = [name for name in now if before.get(name) != now[name]]
+        if changed:
+            raise UserError(
+                f"--output_file={FLAGS.output_file}: shards are here that were "
+                f"made with another {changed[0]}, {shards[0]} first; remove "
+                "them, or name another file"
+            )
+    files.write_text(path, json.dumps(now, indent=2) + "\n")
+
+
+def read_state(path) -> dict:
+    if not files.exists(path):
+        return {}
+    try:
+        state = json.loads(files.read_text(path))
+    except ValueError:
+        return {}
+    return state if isinstance(state, dict) else {}
+
+
+def remove_leftovers(targets):
+    """Removes what a run that was killed had not finished."""
+    folder, name = os.path.split(FLAGS.output_file)
+    if files.is_remote(folder):
+        return
+    unfinished = re.compile(rf"\.{re.escape(name)}-\d+-of-\d+\.\d+\.tmp")
+    for found in os.listdir(folder or "."):
+        path = os.path.join(folder, found)
+        if unfinished.fullmatch(found):
+            os.remove(path)
+        elif found.startswith(dealing_prefix()):
+            shutil.rmtree(path)
+
+
+def dealing_prefix() -> str:
+    return f".{os.path.basename(FLAGS.output_file)}.dealing-"
+
+
+def write_shards_here(maker, paths, missing):
+    """Writes shards in several processes, as much at a time as they take."""
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(dealing_folder())
+        dealing = Progress("Dealt")
+        dealt = pretraining_shards.deal(
+            paths,
+            FLAGS.num_shards,
+            folder,
+            lambda characters: dealing.add(1, characters),
+        )
+        dealing.log()
+        check_dealt(dealt)
+        total = sum(dealt[shard].num_characters for shard in missing)
+        parallel = joblib.Parallel(
+            n_jobs=FLAGS.num_workers or joblib.cpu_count(),
+            batch_size=1,
+            pre_dispatch="n_jobs",
+            return_as="generator_unordered",
+        )
+        making = Progress("Used")
+        num_instances = 0
+        for shard, number in parallel(
+            joblib.delayed(write_shard)(maker, dealt[shard].path, path, shard)
+            for shard, path in missing.items()
+        ):
+            num_instances += number
+            making.add(dealt[shard].num_documents, dealt[shard].num_characters)
+            making.log(making.num_characters / total)
+    logging.info("Wrote %d total instances", num_instances)
+
+
+def write_shard(maker, source, path, shard):
+    """(shard, number of its records); in a process of its own."""
+    lines = pretraining.lines_of([source])
+    return shard, maker.write_shard(path, shard, lines)
+
+
+@contextlib.contextmanager
+def dealing_folder():
+    """A folder for the shards' text: beside the output, which has the room."""
+    folder = os.path.dirname(FLAGS.output_file)
+    if files.is_remote(folder):
+        folder = None  # That of the system.
+    with tempfile.TemporaryDirectory(
+        prefix=dealing_prefix(), dir=folder or None
+    ) as path:
+        yield path
+
+
+def check_dealt(dealt):
+    num_documents = sum(shard.num_documents for shard in dealt)
+    check_any(num_documents)
+    if num_documents < len(dealt):
+        raise UserError(
+            f"--num_shards={len(dealt)}: the input has only {num_documents} "
+            "documents (an empty line ends one)"
+        )
+
+
+if __name__ == "__main__":
+    shared_flags.run(main)
