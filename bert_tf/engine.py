@@ -37,12 +37,16 @@ TRAINING_FLAGS = (
     "freeze_layers",
     "gradient_accumulation_steps",
     "group_by_length",
+    "input_file",
     "label_smoothing",
     "layerwise_lr_decay",
     "learning_rate",
+    "max_predictions_per_seq",
     "max_query_length",
     "max_seq_length",
     "num_train_epochs",
+    "num_train_steps",
+    "num_warmup_steps",
     "optimizer",
     "pad_to_max_length",
     "precision",
@@ -342,9 +346,15 @@ def plain_copy(model, make):
     return copy
 
 
-def make_trainer(model, strategy, loss_terms, num_train_steps, config):
-    """The trainer of the flags, inside the strategy's scope."""
-    num_warmup_steps = int(num_train_steps * FLAGS.warmup_proportion)
+def make_trainer(
+    model, strategy, loss_terms, num_train_steps, config, num_warmup_steps=None
+):
+    """The trainer of the flags, inside the strategy's scope.
+
+    Without `num_warmup_steps`, --warmup_proportion tells them.
+    """
+    if num_warmup_steps is None:
+        num_warmup_steps = int(num_train_steps * FLAGS.warmup_proportion)
     schedule = WarmupLinearDecay(
         FLAGS.learning_rate, num_train_steps, num_warmup_steps
     )

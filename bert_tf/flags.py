@@ -321,8 +321,8 @@ def read_model_files():
             model, the casing contradicts the vocabulary, or sequences are
             longer than the model's.
     """
-    require_existing("bert_config_file", "vocab_file")
-    config = BertConfig.from_json_file(FLAGS.bert_config_file)
+    require_existing("vocab_file")
+    config = read_config()
     tokenizer = FullTokenizer(FLAGS.vocab_file, FLAGS.do_lower_case)
     # Empty lines, which editors leave at the end, are nobody's token.
     num_ids = 1 + max(index for t, index in tokenizer.vocab.items() if t)
@@ -333,13 +333,25 @@ def read_model_files():
             f"{FLAGS.bert_config_file}"
         )
     check_casing(tokenizer.vocab, FLAGS.do_lower_case)
+    return config, tokenizer
+
+
+def read_config() -> BertConfig:
+    """The model of --bert_config_file.
+
+    Raises:
+        UserError: the file is missing or wrong, or sequences are longer than
+            the model's.
+    """
+    require_existing("bert_config_file")
+    config = BertConfig.from_json_file(FLAGS.bert_config_file)
     if FLAGS.max_seq_length > config.max_position_embeddings:
         raise UserError(
             f"--max_seq_length={FLAGS.max_seq_length} exceeds the "
             f"max_position_embeddings={config.max_position_embeddings} of "
             f"{FLAGS.bert_config_file}"
         )
-    return config, tokenizer
+    return config
 
 
 def values() -> dict:

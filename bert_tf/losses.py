@@ -166,3 +166,34 @@ def pretraining_loss() -> tuple:
             next_sentence_denominator,
         ),
     )
+
+
+def pretraining_sums(outputs, batch) -> dict:
+    """What evaluation adds up, for each example: {name: float [B]}.
+
+    So that the logits, [B, P, V], need not leave the device.
+    """
+    loss = masked_lm_cross_entropy(
+        outputs["mlm_logits"], batch["masked_lm_ids"]
+    )
+    weights = ops.cast(batch["masked_lm_weights"], loss.dtype)
+
+    def right(logits, labels):
+        found = ops.cast(ops.argmax(logits, axis=-1), labels.dtype)
+        return ops.cast(found == labels, loss.dtype)
+
+    def of_predictions(values):
+        return ops.sum(weights * values, axis=-1)
+
+    labels = batch["next_sentence_labels"]
+    return {
+        "masked_lm_loss": of_predictions(loss),
+        "masked_lm_accuracy": of_predictions(
+            right(outputs["mlm_logits"], batch["masked_lm_ids"])
+        ),
+        "masked_lm_weight": ops.sum(weights, axis=-1),
+        "next_sentence_loss": softmax_cross_entropy(
+            outputs["nsp_logits"], labels
+        ),
+        "next_sentence_accuracy": right(outputs["nsp_logits"], labels),
+    }

@@ -148,11 +148,16 @@ def _serialize(example, specs):
     ).SerializeToString()
 
 
-def parse_examples(serialized, specs: list) -> dict:
+def parse_examples(serialized, specs: list, names=None) -> dict:
     """tf.string [B] -> {name: int32 or float32 [B, …]}.
 
     Records hold int64, as tf.train.Example has nothing smaller; TPUs and the
     models want int32.
+
+    Args:
+        serialized: the records.
+        specs: their features.
+        names: tf.string [B], how errors call them, or None.
     """
     parsed = tf.io.parse_example(
         serialized,
@@ -160,6 +165,7 @@ def parse_examples(serialized, specs: list) -> dict:
             spec.name: tf.io.FixedLenFeature(spec.shape, spec.dtype)
             for spec in specs
         },
+        example_names=names,
     )
     return {
         name: tf.cast(value, tf.int32) if value.dtype == tf.int64 else value

@@ -168,7 +168,7 @@ def evaluation_batches(
     if not fixed_length:
         batches = batches.map(lambda b: _cut_to_longest(b, length_multiple))
     if fill_last_batch:
-        batches = batches.map(lambda batch: _fill_up(batch, batch_size))
+        batches = batches.map(lambda batch: fill_up(batch, batch_size))
     return batches.prefetch(tf.data.AUTOTUNE)
 
 
@@ -241,7 +241,8 @@ def _cut_to_longest(batch, multiple):
     }
 
 
-def _fill_up(batch, batch_size):
+def fill_up(batch: dict, batch_size: int) -> dict:
+    """Appends rows of zeros, whose `is_real_example` is 0."""
     missing = batch_size - tf.shape(batch["input_mask"])[0]
 
     def fill(values):

@@ -1,0 +1,294 @@
+"""Records of pretraining data → batches.
+
+    files       several read at a time
+      records   shuffled in training
+      batch     numbers, looked at: an id that the model does not know would
+                give NaN hours later on some devices, and nothing on others
+
+The order is a function of the seed and of the file names alone, so that a
+training that resumes goes on with what it has not seen.
+"""
+
+import contextlib
+import re
+
+import numpy as np
+import tensorflow as tf
+
+from bert_tf.data.features import FeatureSpec, parse_examples, sequence_specs
+from bert_tf.data.pipeline import SHUFFLE_BUFFER, fill_up
+from bert_tf.errors import UserError
+
+FILES_AT_ONCE = 16
+
+
+def pretraining_specs(max_seq_length: int, max_predictions_per_seq: int):
+    """The features of a record, as in the original's files."""
+    shape = (max_predictions_per_seq,)
+    return [
+        *sequence_specs(max_seq_length),
+        FeatureSpec("masked_lm_positions", shape),
+        FeatureSpec("masked_lm_ids", shape),
+        FeatureSpec("masked_lm_weights", shape, "float32"),
+        FeatureSpec("next_sentence_labels", (1,)),
+    ]
+
+
+def check_files(paths: list, specs: list):
+    """Looks at the first record of each file.
+
+    Raises:
+        UserError: a file is empty, damaged or none of TFRecords, or its record
+            has not the features of `specs`.
+    """
+    for path in paths:
+        first = tf.data.TFRecordDataset(path).take(1)
+        try:
+            records = [*first.as_numpy_iterator()]
+        except tf.errors.DataLossError as error:
+            raise UserError(
+                f"{path}: not a TFRecord file, or a damaged one: "
+                f"{error.message.split(' [')[0]}"
+            ) from None
+        if not records:
+            raise UserError(f"{path}: no record in there")
+        _check_record(path, records[0], specs)
+
+
+def _check_record(path, record, specs):
+    try:
+        example = tf.train.Example.FromString(record)
+    except Exception:  # protobuf's errors are of many modules.
+        raise UserError(
+            f"{path}: its records are no tf.train.Example"
+        ) from None
+    for spec in specs:
+        feature = example.features.feature.get(spec.name)
+        if feature is None:
+            raise UserError(
+                f"{path}: the first record has no {spec.name}; is it the "
+                "output of create_pretraining_data?"
+            )
+        is_float = spec.dtype == "float32"
+        values = (feature.float_list if is_float else feature.int64_list).value
+        if len(values) != spec.shape[0]:
+            raise UserError(_wrong_length(path, spec, len(values)))
+
+
+def _wrong_length(path, spec, found):
+    flag = "max_seq_length"
+    if spec.name.startswith("masked_lm"):
+        flag = "max_predictions_per_seq"
+    elif spec.name == "next_sentence_labels":
+        return f"{path}: {found} next_sentence_labels in a record, not 1"
+    return (
+        f"{path}: made with --{flag}={found}, not {spec.shape[0]} "
+        f"({spec.name} has {found} values)"
+    )
+
+
+@contextlib.contextmanager
+def user_errors(paths: list):
+    """Raises errors of reading the files as UserErrors that name file and
+    record."""
+    try:
+        yield
+    except tf.errors.DataLossError:
+        for path in paths:
+            _check_readable(path)
+        raise
+    except tf.errors.InvalidArgumentError as error:
+        found = re.search(
+            r"Name: (.*?, record \d+), (?:Key|Feature): (\w+)", error.message
+        )
+        if not found:
+            raise
+        raise UserError(
+            f"{found[1]}: {found[2]} is missing, or has not as many values as "
+            "in the first record"
+        ) from None
+
+
+def _check_readable(path):
+    number = 0
+    try:
+        for _ in tf.data.TFRecordDataset(path):
+            number += 1
+    except tf.errors.DataLossError:
+        raise UserError(f"{path}: damaged behind record {number}") from None
+
+
+def records_of_files(paths: list, files_at_once: int = FILES_AT_ONCE):
+    """The records of files in turn, each with its place.
+
+    Yields dicts of scalars: `record`, the serialized example; `file`, an index
+    of `paths`; `number`, its place in the file, from 1.
+    """
+    return _interleave(_numbered(paths), files_at_once)
+
+
+def _numbered(paths):
+    return tf.data.Dataset.from_tensor_slices(
+        {"path": paths, "file": np.arange(len(paths))}
+    )
+
+
+def _interleave(files, files_at_once):
+    def read(file):
+        records = tf.data.TFRecordDataset(file["path"]).enumerate(1)
+        return records.map(
+            lambda number, record: {
+                "record": record,
+                "file": file["file"],
+                "number": number,
+            }
+        )
+
+    return files.interleave(
+        read,
+        cycle_length=files_at_once,
+        num_parallel_calls=tf.data.AUTOTUNE,
+        deterministic=True,
+    )
+
+
+def training_batches(
+    paths: list,
+    batch_size: int,
+    to_features,
+    *,
+    seed: int = 0,
+    first_step: int = 0,
+) -> tf.data.Dataset:
+    """Full batches without end; every epoch has each record once.
+
+    Args:
+        paths: of TFRecord files.
+        batch_size: examples in a batch, over all replicas.
+        to_features: function(rows of `records_of_files`) -> features.
+        seed: of the order.
+        first_step: how many batches to leave out at the start, for a training
+            that resumes. Their records are read, but not looked at.
+    """
+
+    def shuffled(epoch):
+        order = _numbered(paths).shuffle(
+            len(paths), seed=seed + epoch, reshuffle_each_iteration=False
+        )
+        return _interleave(order, min(FILES_AT_ONCE, len(paths))).shuffle(
+            SHUFFLE_BUFFER, seed=seed + epoch, reshuffle_each_iteration=False
+        )
+
+    epochs = tf.data.Dataset.range(np.iinfo(np.int64).max)
+    rows = epochs.flat_map(shuffled).skip(first_step * batch_size)
+    batches = rows.batch(batch_size, drop_remainder=True)
+    return batches.map(
+        to_features, num_parallel_calls=tf.data.AUTOTUNE
+    ).prefetch(tf.data.AUTOTUNE)
+
+
+def evaluation_batches(
+    paths: list,
+    batch_size: int,
+    to_features,
+    max_steps: int,
+    *,
+    repeat: bool = False,
+) -> tf.data.Dataset:
+    """The records in the order of the files, in batches of one size.
+
+    Args:
+        paths, batch_size, to_features: as for training.
+        max_steps: batches at most.
+        repeat: start again at the end, as the original does, until there are
+            `max_steps` batches. Else each record comes once at most, and what
+            fills up the last batch counts nowhere.
+    """
+    rows = records_of_files(paths, files_at_once=1)
+    if repeat:
+        rows = rows.repeat()
+    batches = rows.batch(batch_size, drop_remainder=repeat).take(max_steps)
+    batches = batches.map(to_features, num_parallel_calls=tf.data.AUTOTUNE)
+    if not repeat:
+        batches = batches.map(lambda batch: fill_up(batch, batch_size))
+    return batches.prefetch(tf.data.AUTOTUNE)
+
+
+class RecordParser:
+    """Makes features of rows, and refuses those that the model cannot take.
+
+    Args:
+        paths: of the files that the rows come from.
+        specs: of `pretraining_specs`.
+        config: the model's `BertConfig`.
+    """
+
+    def __init__(self, paths: list, specs: list, config):
+        self.paths = paths
+        self.specs = specs
+        # What a feature's values must be less than.
+        self.limits = {
+            "input_ids": config.vocab_size,
+            "input_mask": 2,
+            "segment_ids": config.type_vocab_size,
+            "masked_lm_ids": config.vocab_size,
+            "masked_lm_positions": specs[0].shape[0],
+            "next_sentence_labels": 2,
+        }
+
+    def __call__(self, rows: dict) -> dict:
+        """{"record", "file", "number": [B]} -> {name: [B, …]}.
+
+        Raises:
+            InvalidArgumentError, whose message holds a UserError that names
+                file, record, feature and value.
+        """
+        parsed = parse_examples(
+            rows["record"], self.specs, names=self._names(rows)
+        )
+        is_wrong = tf.stack(
+            [
+                tf.reduce_any((parsed[name] < 0) | (parsed[name] >= limit), 1)
+                for name, limit in self.limits.items()
+            ]
+        )
+        checked = tf.cond(
+            tf.reduce_any(is_wrong),
+            lambda: self._raise(rows, parsed, is_wrong),
+            lambda: tf.constant(0),
+        )
+        with tf.control_dependencies([checked]):
+            labels = tf.squeeze(parsed["next_sentence_labels"], axis=1)
+        return {
+            **parsed,
+            "next_sentence_labels": labels,
+            "is_real_example": tf.ones_like(labels),
+        }
+
+    def _names(self, rows):
+        names = tf.gather(tf.constant(self.paths), rows["file"])
+        numbers = tf.strings.as_string(rows["number"])
+        return tf.strings.join([names, ", record ", numbers])
+
+    def _raise(self, rows, parsed, is_wrong):
+        def describe(is_wrong, file, number, *values):
+            feature, row = np.argwhere(is_wrong)[0]
+            name, limit = list(self.limits.items())[feature]
+            found = values[feature][row]
+            value = found[(found < 0) | (found >= limit)][0]
+            raise UserError(
+                f"{self.paths[file[row]]}, record {number[row]}: {name} has "
+                f"{value}, allowed are 0 to {limit - 1}: made with another "
+                "vocabulary, or for another model?"
+            )
+
+        return tf.numpy_function(
+            describe,
+            [
+                is_wrong,
+                rows["file"],
+                rows["number"],
+                *(parsed[name] for name in self.limits),
+            ],
+            tf.int32,
+        )
