@@ -53,7 +53,7 @@ class RecordMaker:
             rng: a `random.Random`.
             on_document: see `make_instances`.
         """
-        tokens = _tokens(self.vocab_file, self.do_lower_case)
+        tokens = vocabulary(self.vocab_file, self.do_lower_case)
         documents = read_documents(lines, tokens)
         serialized = [
             serialized_example(instance, self.settings)
@@ -75,7 +75,7 @@ class RecordMaker:
 
 
 @functools.lru_cache(maxsize=1)
-def _tokens(vocab_file, do_lower_case):
+def vocabulary(vocab_file, do_lower_case):
     """Remembers words from one shard to the next."""
     return Tokens(FullTokenizer(vocab_file, do_lower_case), as_ids=True)
 

@@ -6,6 +6,8 @@ The same documents come to the same shards as on one machine, and the same code
 makes records of them: so the files are the same.
 """
 
+import contextlib
+import re
 import shlex
 
 from bert_tf import files
@@ -34,14 +36,18 @@ def write_shards(maker, paths: list, targets: dict, options: str):
             "--runner=beam needs Apache Beam: pip install apache-beam"
         ) from None
     missing = {s: path for s, path in targets.items() if not files.exists(path)}
-    with beam.Pipeline(options=PipelineOptions(shlex.split(options))) as p:
+    try:
+        pipeline = beam.Pipeline(options=PipelineOptions(shlex.split(options)))
+    except ValueError as error:
+        raise UserError(f"--beam_options={options}: {error}") from None
+    with user_errors(), pipeline:
         (
-            p
+            pipeline
             | beam.Create(list(enumerate(paths)))
             | beam.Reshuffle()
             | beam.FlatMap(deal_file, len(targets), frozenset(missing))
             | beam.GroupByKey()
-            | beam.MapTuple(write_shard, maker, targets)
+            | beam.Map(write_shard, maker, targets)
         )
     empty = [path for path in missing.values() if not files.exists(path)]
     if empty:
@@ -49,6 +55,20 @@ def write_shards(maker, paths: list, targets: dict, options: str):
             f"--num_shards={len(targets)}: {len(empty)} shards have got no "
             f"document, {empty[0]} first"
         )
+
+
+@contextlib.contextmanager
+def user_errors():
+    """Takes a user's mistake out of what Beam makes of its message."""
+    try:
+        yield
+    except Exception as error:
+        found = re.search(r"UserError: (.*)", str(error))
+        if isinstance(error, UserError):
+            found = re.match(r"(.*)", str(error))
+        if not found:
+            raise
+        raise UserError(found[1].split(" [while running")[0]) from None
 
 
 def deal_file(numbered_path, num_shards: int, wanted):
@@ -62,8 +82,9 @@ def deal_file(numbered_path, num_shards: int, wanted):
             yield shard, (file_number, number, "\n".join(document))
 
 
-def write_shard(shard: int, documents, maker, targets: dict) -> int:
-    """Writes a shard's file; the documents come in any order."""
+def write_shard(dealt, maker, targets: dict) -> int:
+    """Writes a shard's file; its documents come in any order."""
+    shard, documents = dealt
     lines = []
     for _, _, text in sorted(documents):
         lines += [*text.split("\n"), ""]

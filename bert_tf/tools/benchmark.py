@@ -10,6 +10,8 @@ runs on the bundled texts. On others:
         --vocab_file=uncased/vocab.txt --task_name=cola --data_dir=glue/CoLA
     python -m bert_tf.tools.benchmark --what=squad \\
         --vocab_file=uncased/vocab.txt --predict_file=dev-v1.1.json
+    python -m bert_tf.tools.benchmark --what=pretraining \\
+        --vocab_file=uncased/vocab.txt --corpus='books/*.txt'
 
 The time and the memory of a training step need no text, only a size:
 
@@ -22,14 +24,18 @@ from absl import flags
 from bert_tf import flags as shared_flags
 from bert_tf import pretrained
 from bert_tf.errors import UserError
-from bert_tf.tools import benchmark_data, benchmark_training
+from bert_tf.tools import (
+    benchmark_data,
+    benchmark_pretraining,
+    benchmark_training,
+)
 
 FLAGS = flags.FLAGS
 
 flags.DEFINE_list(
     "what",
     ["tokenizer", "input"],
-    "What to measure: tokenizer, input, squad, step, memory.",
+    "What to measure: tokenizer, input, squad, pretraining, step, memory.",
 )
 flags.DEFINE_string(
     "bert_config_file",
@@ -54,6 +60,9 @@ flags.DEFINE_string("data_dir", None, "input: the folder with train.tsv.")
 flags.DEFINE_string(
     "predict_file", None, "squad: a SQuAD file, to convert its questions."
 )
+flags.DEFINE_string(
+    "corpus", None, "pretraining: text files, a sentence a line."
+)
 shared_flags.define_count("doc_stride", 128, "squad: see run_squad.py.")
 shared_flags.define_count("max_query_length", 64, "squad: see run_squad.py.")
 shared_flags.define_count("batch_size", 32, "input, step: examples in a batch.")
@@ -68,6 +77,7 @@ def main():
         "tokenizer": benchmark_data.benchmark_tokenizers,
         "input": benchmark_data.benchmark_input,
         "squad": benchmark_data.benchmark_squad,
+        "pretraining": benchmark_pretraining.benchmark_pretraining,
         "step": benchmark_training.benchmark_step,
         "memory": benchmark_training.benchmark_memory,
         # What `memory` calls.

@@ -277,8 +277,9 @@ def log_instance(example):
 def write_shards(maker, paths):
     """Writes the shards that are not there yet."""
     output_file, num_shards = FLAGS.output_file, FLAGS.num_shards
+    state = state_of_run(maker, paths)
+    check_same_run(state)
     make_folder_of(output_file)
-    check_same_run(maker, paths)
     targets = {
         shard: pretraining_shards.shard_path(output_file, shard, num_shards)
         for shard in range(num_shards)
@@ -295,9 +296,10 @@ def write_shards(maker, paths):
         )
     logging.info("*** Writing to output files ***")
     if missing and FLAGS.runner == "beam":
+        write_state(state)
         beam_runner.write_shards(maker, paths, targets, FLAGS.beam_options)
     elif missing:
-        write_shards_here(maker, paths, missing)
+        write_shards_here(maker, paths, missing, state)
     for path in targets.values():
         logging.info("  %s", path)
 
@@ -308,34 +310,36 @@ def state_file() -> str:
     return os.path.join(folder, f".{name}.json")
 
 
-def check_same_run(maker, paths):
-    """Notes what the shards are made of; shards of something else stay.
-
-    Raises:
-        UserError: there are shards that were made otherwise.
-    """
-    now = {
+def state_of_run(maker, paths) -> dict:
+    """What the shards are made of, as JSON holds it."""
+    vocabulary = files.read_text(FLAGS.vocab_file).encode()
+    return {
         "num_shards": FLAGS.num_shards,
-        "vocab_file": FLAGS.vocab_file,
-        "vocab_crc": zlib.crc32(files.read_text(FLAGS.vocab_file).encode()),
+        "vocab_file": zlib.crc32(vocabulary),
         "do_lower_case": maker.do_lower_case,
         "random_seed": maker.random_seed,
         **dataclasses.asdict(maker.settings),
         "input_file": {path: files.stamp(path) for path in paths},
     }
-    now = json.loads(json.dumps(now))
-    path = state_file()
+
+
+def check_same_run(state):
+    """Raises UserError where there are shards that were made otherwise."""
     shards = files.glob(f"{FLAGS.output_file}-*-of-*")
-    if shards:
-        before = read_state(path)
-        changed = [name for name in now if before.get(name) != now[name]]
-        if changed:
+    if not shards:
+        return
+    before = read_state(state_file())
+    for name, value in state.items():
+        if before.get(name) != value:
             raise UserError(
                 f"--output_file={FLAGS.output_file}: shards are here that were "
-                f"made with another {changed[0]}, {shards[0]} first; remove "
-                "them, or name another file"
+                f"made with another {name}, {shards[0]} first; remove them, "
+                "or name another file"
             )
-    files.write_text(path, json.dumps(now, indent=2) + "\n")
+
+
+def write_state(state):
+    files.write_text(state_file(), json.dumps(state, indent=2) + "\n")
 
 
 def read_state(path) -> dict:
@@ -366,7 +370,7 @@ def dealing_prefix() -> str:
     return f".{os.path.basename(FLAGS.output_file)}.dealing-"
 
 
-def write_shards_here(maker, paths, missing):
+def write_shards_here(maker, paths, missing, state):
     """Writes shards in several processes, as much at a time as they take."""
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(dealing_folder())
@@ -379,6 +383,7 @@ def write_shards_here(maker, paths, missing):
         )
         dealing.log()
         check_dealt(dealt)
+        write_state(state)
         total = sum(dealt[shard].num_characters for shard in missing)
         parallel = joblib.Parallel(
             n_jobs=FLAGS.num_workers or joblib.cpu_count(),
