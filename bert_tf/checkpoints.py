@@ -255,6 +255,13 @@ def write_checkpoint(prefix: str, tensors: dict):
                 )
 
 
+def remove_checkpoint(prefix: str):
+    """Removes the files of a checkpoint, those of them that are there."""
+    # The index first: what is half removed must not look complete.
+    for suffix in (".index", ".data-00000-of-00001", ".meta"):
+        files.remove_if_there(prefix + suffix)
+
+
 def _save(prefix, tensors):
     tf.raw_ops.SaveV2(
         prefix=prefix,
@@ -343,7 +350,7 @@ class CheckpointFolder:
             + "".join(f'all_model_checkpoint_paths: "{b}"\n' for b in kept),
         )
         for name in set(others) - set(kept):
-            self._remove(name)
+            remove_checkpoint(os.path.join(self.folder, name))
         return prefix
 
     def _state_file(self):
@@ -367,10 +374,3 @@ class CheckpointFolder:
         pattern = os.path.join(self.folder, "model.ckpt-*.index")
         found = [path[: -len(".index")] for path in files.glob(pattern)]
         return [p for p in found if p not in named and _step_of(p) >= 0]
-
-    def _remove(self, base):
-        # The index first: what is half removed must not look complete.
-        for suffix in (".index", ".data-00000-of-00001", ".meta"):
-            path = os.path.join(self.folder, base + suffix)
-            if files.exists(path):
-                files.remove(path)

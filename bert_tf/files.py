@@ -111,6 +111,11 @@ def remove(path: str):
         os.remove(path)
 
 
+def remove_if_there(path: str):
+    if exists(path):
+        remove(path)
+
+
 def open_binary(path: str, mode: str = "rb"):
     return _gfile().GFile(path, mode) if is_remote(path) else open(path, mode)
 

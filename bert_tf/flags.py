@@ -19,7 +19,7 @@ from bert_tf.data.features import MIN_SEQ_LENGTH
 from bert_tf.distribution import STRATEGIES
 from bert_tf.errors import UserError
 from bert_tf.optimization import OPTIMIZERS
-from bert_tf.tokenization import FullTokenizer, check_casing
+from bert_tf.tokenization import FullTokenizer, check_casing, count_ids
 from bert_tf.training import POLICIES
 
 FLAGS = flags.FLAGS
@@ -324,8 +324,7 @@ def read_model_files():
     require_existing("vocab_file")
     config = read_config()
     tokenizer = FullTokenizer(FLAGS.vocab_file, FLAGS.do_lower_case)
-    # Empty lines, which editors leave at the end, are nobody's token.
-    num_ids = 1 + max(index for t, index in tokenizer.vocab.items() if t)
+    num_ids = count_ids(tokenizer.vocab)
     if num_ids > config.vocab_size:
         raise UserError(
             f"--vocab_file={FLAGS.vocab_file} has {num_ids} entries, more "

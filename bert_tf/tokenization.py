@@ -123,6 +123,12 @@ def load_vocab(vocab_file: str) -> dict:
     return vocab
 
 
+def count_ids(vocab: dict) -> int:
+    """How many ids a model needs for a vocabulary, {token: id}."""
+    # Empty lines, which editors leave at the end, are nobody's token.
+    return 1 + max(index for token, index in vocab.items() if token)
+
+
 class BasicTokenizer:
     """Text → words: clean, lower-case, split at spaces and punctuation.
 

@@ -1,4 +1,7 @@
-"""The vocabulary learner, and the bundled vocabulary it made."""
+"""The vocabulary learner, and the bundled vocabulary it made.
+
+What the program adds to a model's vocabulary: test_vocabulary.py.
+"""
 
 import subprocess
 import sys
@@ -15,13 +18,14 @@ def run_program(*args):
 def test_learned_vocabulary_spells_the_text(tmp_path):
     text = "The Café sells cakes.\nCaking is fun, the cakes are fun!\n" * 5
     for name in ("a.txt", "b.txt"):
-        (tmp_path / name).write_text(text, encoding="utf-8")
+        (tmp_path / name).write_text(text + "ж", encoding="utf-8")
     path = tmp_path / "vocab.txt"
     done = run_program(
         f"--input_file={tmp_path}/*.txt",
         f"--output_file={path}",
         "--vocab_size=60",
         "--num_unused=2",
+        "--max_unique_chars=17",
     )
     assert done.returncode == 0, done.stderr
     tokens = path.read_text(encoding="utf-8").split("\n")[:-1]
@@ -31,6 +35,7 @@ def test_learned_vocabulary_spells_the_text(tmp_path):
     tokenizer = FullTokenizer(str(path))
     pieces = tokenizer.tokenize(text)
     assert "[UNK]" not in pieces and "cafe" in pieces
+    assert tokenizer.tokenize("ж") == ["[UNK]"]
 
     before = path.read_bytes()
     done = run_program(

@@ -11,7 +11,7 @@ RANKS = [
     "files",
     "config tokenization metrics losses optimization distribution",
     "layers normalization checkpoints data.features data.pipeline",
-    "text_context",
+    "text_context vocabulary",
     "preprocessing data.squad_answers data.squad_windows data.example_proto",
     "data.squad data.pretraining",
     "modeling pretrained data.*",

@@ -1,4 +1,4 @@
-"""Learns a WordPiece vocabulary from text.
+"""Learns a WordPiece vocabulary from text, or adds words to a model's.
 
     python -m bert_tf.tools.build_vocab --input_file='corpus/*.txt' \\
         --output_file=vocab.txt --vocab_size=8000
@@ -6,6 +6,14 @@
 The words are those of our own tokenizer, so the pieces fit what it will be
 asked to cut. The learner is tensorflow-text's: it keeps the pieces that stand
 in the most words, and the frequent characters, so that few words are [UNK].
+
+    python -m bert_tf.tools.build_vocab --add_words=words.txt \\
+        --vocab_file=$BERT_DIR/vocab.txt \\
+        --bert_config_file=$BERT_DIR/bert_config.json \\
+        --init_checkpoint=$BERT_DIR/bert_model.ckpt --output_dir=domain_bert
+
+writes vocab.txt, bert_config.json and bert_model.ckpt of a model that has an
+entry for each of the words; see vocabulary.py.
 """
 
 import collections
@@ -15,13 +23,14 @@ from tensorflow_text.tools.wordpiece_vocab import (
     wordpiece_tokenizer_learner_lib as learner,
 )
 
-from bert_tf import files
+from bert_tf import files, vocabulary
 from bert_tf import flags as shared_flags
 from bert_tf.errors import UserError
 from bert_tf.tokenization import BasicTokenizer
 
 FLAGS = flags.FLAGS
 MIN_COUNT = 2  # A piece that stands once in all the text helps no other word.
+LINES_BETWEEN_LOGS = 1_000_000
 
 flags.DEFINE_string(
     "input_file", None, "Text files, patterns such as a/*.txt; commas between."
@@ -40,7 +49,30 @@ flags.DEFINE_integer(
     "Entries [unusedN] kept free for words of your own.",
     lower_bound=0,
 )
-
+flags.DEFINE_integer(
+    "max_unique_chars",
+    1000,
+    "Characters at most, the most frequent ones; words with others become "
+    "[UNK]. Chinese takes some 8000.",
+    lower_bound=1,
+)
+flags.DEFINE_string(
+    "add_words",
+    None,
+    "Words, one a line, to add to the model of --vocab_file and "
+    "--bert_config_file instead of learning a vocabulary. The new model is "
+    "written to --output_dir; without --init_checkpoint it has no weights.",
+)
+flags.DEFINE_bool(
+    "fill_unused",
+    True,
+    "Put the words of --add_words in the places of [unusedN] first; if not, "
+    "or where these are full, the model grows.",
+)
+flags.DEFINE_string(
+    "vocab_file", None, "vocab.txt of the model that --add_words extends."
+)
+shared_flags.define_model_flags()
 
 flags.adopt_module_key_flags(shared_flags)
 
@@ -52,11 +84,16 @@ def special_tokens(num_unused: int) -> list:
 
 
 def count_words(paths: list, do_lower_case: bool) -> collections.Counter:
+    """How often each word stands in the files, which are read line by line."""
     tokenizer = BasicTokenizer(do_lower_case)
     counts = collections.Counter()
     for path in paths:
-        for _, line in files.read_lines(path):
+        for number, line in files.read_lines(path):
             counts.update(tokenizer.tokenize(line))
+            if number % LINES_BETWEEN_LOGS == 0:
+                logging.info(
+                    "%s:%d: %d different words", path, number, len(counts)
+                )
     return counts
 
 
@@ -81,7 +118,28 @@ def cut_to_size(vocab: list, size: int, special: list) -> list:
     return kept[::-1]
 
 
-def main():
+def extend_model():
+    for name in ("input_file", "output_file"):
+        if FLAGS[name].value is not None:
+            raise UserError(
+                f"--add_words={FLAGS.add_words} and --{name}="
+                f"{FLAGS[name].value}: one is for adding words, the other for "
+                "learning a vocabulary"
+            )
+    shared_flags.require("vocab_file", "bert_config_file", "output_dir")
+    shared_flags.require_existing("add_words", "vocab_file", "bert_config_file")
+    vocabulary.add_words(
+        FLAGS.add_words,
+        FLAGS.vocab_file,
+        FLAGS.bert_config_file,
+        FLAGS.output_dir,
+        FLAGS.init_checkpoint,
+        FLAGS.do_lower_case,
+        FLAGS.fill_unused,
+    )
+
+
+def learn_vocabulary():
     shared_flags.require("input_file", "output_file")
     paths = shared_flags.matching_files("input_file")
     counts = count_words(paths, FLAGS.do_lower_case)
@@ -102,12 +160,20 @@ def main():
         FLAGS.vocab_size,
         special,
         lower_thresh=MIN_COUNT,
+        max_unique_chars=FLAGS.max_unique_chars,
     )
     vocab = cut_to_size(vocab, FLAGS.vocab_size, special)
     files.write_text(
         FLAGS.output_file, "".join(f"{token}\n" for token in vocab)
     )
     logging.info("%d entries written to %s", len(vocab), FLAGS.output_file)
+
+
+def main():
+    if FLAGS.add_words is not None:
+        extend_model()
+    else:
+        learn_vocabulary()
 
 
 if __name__ == "__main__":
