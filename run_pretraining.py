@@ -86,7 +86,9 @@ def main():
     strategy = engine.set_up(modes_with_batches(modes))
 
     # 1. What the model is.
-    config = shared_flags.read_config()
+    shared_flags.require_existing("bert_config_file")
+    config = BertConfig.from_json_file(FLAGS.bert_config_file)
+    shared_flags.check_length(config)
     training.set_seed(FLAGS.seed)
     run = RunFolder(
         FLAGS.output_dir, "pretraining", writes=distribution.is_chief(strategy)

@@ -33,7 +33,7 @@ _PATH_ERRORS = (
 )
 
 
-def define_model_flags():
+def define_network_flags():
     flags.DEFINE_string(
         "bert_config_file",
         None,
@@ -45,6 +45,10 @@ def define_model_flags():
         "Prefix of the checkpoint to start from, pretrained or fine-tuned, "
         "such as uncased_L-12_H-768_A-12/bert_model.ckpt.",
     )
+
+
+def define_model_flags():
+    define_network_flags()
     flags.DEFINE_string(
         "output_dir", None, "Folder for checkpoints and results."
     )
@@ -61,11 +65,15 @@ def define_casing_flag():
     flags.DEFINE_alias("do_lower", "do_lower_case")
 
 
-def define_text_flags(max_seq_length: int):
+def define_vocab_flags():
     flags.DEFINE_string(
         "vocab_file", None, "vocab.txt that the model was trained with."
     )
     define_casing_flag()
+
+
+def define_text_flags(max_seq_length: int):
+    define_vocab_flags()
     define_count(
         "max_seq_length",
         max_seq_length,
@@ -313,16 +321,15 @@ def matching_files(name: str) -> list:
     return paths
 
 
-def read_model_files():
+def read_config_and_tokenizer():
     """(BertConfig, FullTokenizer) of the flags, checked against each other.
 
     Raises:
         UserError: a file is missing or wrong, the vocabulary does not fit the
-            model, the casing contradicts the vocabulary, or sequences are
-            longer than the model's.
+            model, or the casing contradicts the vocabulary.
     """
-    require_existing("vocab_file")
-    config = read_config()
+    require_existing("bert_config_file", "vocab_file")
+    config = BertConfig.from_json_file(FLAGS.bert_config_file)
     tokenizer = FullTokenizer(FLAGS.vocab_file, FLAGS.do_lower_case)
     num_ids = count_ids(tokenizer.vocab)
     if num_ids > config.vocab_size:
@@ -335,22 +342,25 @@ def read_model_files():
     return config, tokenizer
 
 
-def read_config() -> BertConfig:
-    """The model of --bert_config_file.
+def read_model_files():
+    """`read_config_and_tokenizer`, for a program with --max_seq_length.
 
     Raises:
-        UserError: the file is missing or wrong, or sequences are longer than
-            the model's.
+        UserError: of the same, or sequences are longer than the model's.
     """
-    require_existing("bert_config_file")
-    config = BertConfig.from_json_file(FLAGS.bert_config_file)
+    config, tokenizer = read_config_and_tokenizer()
+    check_length(config)
+    return config, tokenizer
+
+
+def check_length(config: BertConfig):
+    """Raises UserError where sequences are longer than the model's."""
     if FLAGS.max_seq_length > config.max_position_embeddings:
         raise UserError(
             f"--max_seq_length={FLAGS.max_seq_length} exceeds the "
             f"max_position_embeddings={config.max_position_embeddings} of "
             f"{FLAGS.bert_config_file}"
         )
-    return config
 
 
 def values() -> dict:
@@ -415,4 +425,6 @@ def run(main, takes_texts: bool = False):
                 f"({error.message.split(chr(10))[0]})"
             )
 
+    # Flags may also stand behind a text.
+    FLAGS.set_gnu_getopt(takes_texts)
     app.run(guarded, flags_parser=_parse)

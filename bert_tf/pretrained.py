@@ -8,6 +8,13 @@ import os
 
 ASSETS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "assets")
 
+# Flags of the bundled model.
+BUNDLED_MODEL = {
+    "vocab_file": os.path.join(ASSETS, "demo", "vocab.txt"),
+    "bert_config_file": os.path.join(ASSETS, "demo", "bert_config.json"),
+    "init_checkpoint": os.path.join(ASSETS, "demo", "bert_model.ckpt"),
+}
+
 DEMO_TASK = "sms"
 
 # Flags of the demo. The model is small and starts from random weights, so it

@@ -18,7 +18,7 @@ RANKS = [
     # The package's front door names what people import from it.
     "__init__",
     "heads",
-    "tasks training export",
+    "tasks training export fill_mask",
     "flags progress run_folder",
     "engine",
     "tools.racing tools.beam_runner",

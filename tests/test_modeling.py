@@ -8,10 +8,11 @@ import numpy_bert
 import pytest
 import tensorflow as tf
 from conftest import GOLDEN, TINY_CONFIG, read_json, read_npz, shared
+from keras import ops
 
 from bert_tf import BertConfig, BertModel, losses
 from bert_tf.checkpoints import Checkpoint, load_weights
-from bert_tf.heads import BertClassifier, BertSpanLabeler
+from bert_tf.heads import BertClassifier, BertPretrainer, BertSpanLabeler
 from bert_tf.layers import Dropout
 
 ODD = GOLDEN / "modeling" / "odd"
@@ -121,6 +122,76 @@ def test_span_logits_and_loss_are_the_originals(name):
         term.numerator(logits, batch), term.numerator(first, few), atol=1e-6
     )
     assert term.denominator(batch) == 2
+
+
+@functools.cache
+def pretrainer(name):
+    """The same of pretraining, whose heads are in the checkpoint."""
+    folder = ODD if name == "odd" else shared(f"golden/2_modeling/{name}")
+    model = BertPretrainer(
+        BertConfig.from_json_file(str(folder / "bert_config.json"))
+    )
+    report = load_weights(model, str(folder / "bert_model.ckpt"))
+    assert report.missing == report.unexpected == []
+    return folder, model, read_npz(folder / "inputs.npz")
+
+
+@pytest.mark.parametrize("name", ["odd", "tiny"])
+def test_pretraining_outputs_and_losses_are_the_originals(name):
+    folder, model, inputs = pretrainer(name)
+    expected = read_npz(folder / "outputs_pretrain.npz")
+    outputs = model(inputs)
+    labels = inputs["next_sentence_labels"][:, 0]
+    found = {
+        "masked_lm_log_probs": ops.log_softmax(outputs["mlm_logits"]),
+        "masked_lm_example_loss": losses.masked_lm_cross_entropy(
+            outputs["mlm_logits"], inputs["masked_lm_ids"]
+        ),
+        "next_sentence_log_probs": ops.log_softmax(outputs["nsp_logits"]),
+        "next_sentence_example_loss": losses.softmax_cross_entropy(
+            outputs["nsp_logits"], labels
+        ),
+    }
+    for name, ours in found.items():
+        # The original has the predictions of all sequences in one row.
+        theirs = expected[name].reshape(ours.shape)
+        ours = np.asarray(ours)
+        np.testing.assert_allclose(
+            ours[:LOOSE_ROW], theirs[:LOOSE_ROW], atol=1e-5, err_msg=name
+        )
+        assert_close(ours, theirs, name)
+    examples = {
+        **inputs,
+        "next_sentence_labels": labels,
+        "is_real_example": np.ones(len(labels), "int32"),
+    }
+    for term in losses.pretraining_loss():
+        loss = term.numerator(outputs, examples) / term.denominator(examples)
+        np.testing.assert_allclose(
+            loss, expected[term.name], atol=1e-5, err_msg=term.name
+        )
+
+
+def test_only_masked_positions_meet_the_vocabulary():
+    """No tensor of the graph is [B, S, V], flat or not."""
+    _, model, inputs = pretrainer("odd")
+    names = ("input_ids", "masked_lm_positions")
+    graph = (
+        tf.function(model)
+        .get_concrete_function({n: tf.constant(inputs[n]) for n in names})
+        .graph
+    )
+    batch, length = inputs["input_ids"].shape
+    predictions = inputs["masked_lm_positions"].shape[1]
+    vocab_size = model.config.vocab_size
+    sizes = {
+        tensor.shape.num_elements()
+        for operation in graph.get_operations()
+        for tensor in operation.outputs
+        if tensor.shape.rank and tensor.shape[-1] == vocab_size
+    }
+    assert batch * predictions * vocab_size in sizes
+    assert batch * length * vocab_size not in sizes
 
 
 @pytest.mark.parametrize("hidden_act", ["gelu", "relu", "tanh", "linear"])

@@ -1,0 +1,181 @@
+"""FillMask: what a pretrained model takes a masked word for.
+
+    text       the capital of france is [MASK] .
+    tokens     [CLS] the capital of france is [MASK] . [SEP]
+    masks      {"paris": 0.42, "lyon": 0.07, …}
+
+Both tasks of pretraining, asked: which token was here, and, of two texts,
+does the second follow the first (Devlin et al. 2018, section 3.1).
+"""
+
+import dataclasses
+
+import numpy as np
+from keras import ops
+
+from bert_tf.checkpoints import load_weights
+from bert_tf.config import BertConfig
+from bert_tf.data.features import pack_sequences
+from bert_tf.errors import UserError
+from bert_tf.heads import BertPretrainer
+from bert_tf.tokenization import FullTokenizer
+
+MASK = "[MASK]"
+CHARS_NAMED = 40  # Of a text in an error.
+
+
+@dataclasses.dataclass(frozen=True)
+class MaskedText:
+    """A text, or a pair of texts, as the model reads it."""
+
+    tokens: list
+    segment_ids: list
+    is_pair: bool
+
+    @property
+    def positions(self) -> list:
+        """Where the masks are; a tokenizer makes no [MASK] of text."""
+        return [i for i, token in enumerate(self.tokens) if token == MASK]
+
+
+@dataclasses.dataclass(frozen=True)
+class FilledText:
+    """What the model says of one text or pair.
+
+    Attributes:
+        tokens: the WordPieces it read, special ones included.
+        masks: for each [MASK] the likeliest tokens, {token: probability}, the
+            best first.
+        follows: of a pair, the probability that the second text follows the
+            first; None of a single text.
+    """
+
+    tokens: list
+    masks: list
+    follows: float | None
+
+
+class FillMask:
+    """Fills each [MASK] of a text with the words that a model expects there.
+
+        fill_mask = FillMask(
+            f"{BERT}/vocab.txt",
+            f"{BERT}/bert_config.json",
+            f"{BERT}/bert_model.ckpt",
+        )
+        filled = fill_mask("the capital of france is [MASK] .")
+        filled.masks[0]  # {"paris": 0.42, "lyon": 0.07, …}
+        fill_mask("he went to the [MASK] .", "he bought milk .").follows
+
+    Args:
+        vocab_file: path of the model's `vocab.txt`.
+        bert_config_file: path of its `bert_config.json`.
+        init_checkpoint: prefix of a checkpoint with the heads of pretraining.
+        do_lower_case: True for uncased models.
+
+    Raises:
+        UserError: a file cannot be used, the vocabulary has no [MASK], or the
+            checkpoint has no masked-LM head.
+    """
+
+    def __init__(
+        self,
+        vocab_file: str,
+        bert_config_file: str,
+        init_checkpoint: str,
+        do_lower_case: bool = True,
+    ):
+        self.tokenizer = FullTokenizer(vocab_file, do_lower_case)
+        if MASK not in self.tokenizer.vocab:
+            raise UserError(f"{vocab_file}: the token {MASK} is missing")
+        # Rows of the table beyond the vocabulary, and its empty lines, are
+        # nobody's token: they get no probability.
+        tokens = self.tokenizer.inv_vocab
+        self.token_ids = np.array([i for i in sorted(tokens) if tokens[i]])
+        self.config = BertConfig.from_json_file(bert_config_file)
+        self.init_checkpoint = init_checkpoint
+        self.model = BertPretrainer(self.config)
+        self.missing = load_weights(self.model, init_checkpoint).missing
+        self._require_head("masked-LM", "cls/predictions/")
+
+    def read(self, text: str, text_b: str | None = None) -> MaskedText:
+        """Makes tokens of a text or a pair, "[MASK]" being one of them.
+
+        Raises:
+            UserError: there is nothing to ask, the text is longer than the
+                model can read, or of a pair one is empty or the checkpoint
+                has no next-sentence head.
+        """
+        tokens_a = self._tokenize(text)
+        tokens_b = [] if text_b is None else self._tokenize(text_b)
+        is_pair = text_b is not None
+        if is_pair:
+            self._require_head("next-sentence", "cls/seq_relationship/")
+            if not (tokens_a and tokens_b):
+                raise UserError(f"{_named(text)}: a text of the pair is empty")
+        elif MASK not in tokens_a:
+            raise UserError(f"{_named(text)}: no {MASK} in it to be filled")
+        # Nothing is truncated: it might be a mask, or what tells its word.
+        whole = len(tokens_a) + len(tokens_b) + 3
+        tokens, segment_ids, _ = pack_sequences(tokens_a, tokens_b, whole)
+        longest = self.config.max_position_embeddings
+        if len(tokens) > longest:
+            raise UserError(
+                f"{_named(text)}: {len(tokens)} tokens with [CLS] and [SEP], "
+                f"the model reads {longest} at most"
+            )
+        return MaskedText(tokens, segment_ids, is_pair)
+
+    def fill(self, masked: MaskedText, top_k: int = 5) -> FilledText:
+        """Asks the model; `top_k` is the number of words for each mask."""
+        outputs = self.model(
+            {
+                "input_ids": np.array(
+                    [self.tokenizer.convert_tokens_to_ids(masked.tokens)],
+                    "int32",
+                ),
+                "segment_ids": np.array([masked.segment_ids], "int32"),
+                # Of a pair without a mask there are no positions.
+                "masked_lm_positions": np.array([masked.positions], "int32"),
+            }
+        )
+        logits = np.take(outputs["mlm_logits"][0], self.token_ids, axis=-1)
+        follows, _ = _softmax(outputs["nsp_logits"][0])
+        return FilledText(
+            masked.tokens,
+            [self._best(row, top_k) for row in _softmax(logits)],
+            float(follows) if masked.is_pair else None,
+        )
+
+    def __call__(
+        self, text: str, text_b: str | None = None, top_k: int = 5
+    ) -> FilledText:
+        """`read`, then `fill`."""
+        return self.fill(self.read(text, text_b), top_k)
+
+    def _tokenize(self, text):
+        # The tokenizer would make `[ mask ]` of it, as of any other text.
+        first, *others = map(self.tokenizer.tokenize, text.split(MASK))
+        return first + [token for part in others for token in (MASK, *part)]
+
+    def _best(self, probabilities, top_k):
+        # Stable: of equals the first in the vocabulary, on every machine.
+        order = np.argsort(-probabilities, kind="stable")[:top_k]
+        tokens = self.tokenizer.convert_ids_to_tokens(self.token_ids[order])
+        return dict(zip(tokens, probabilities[order].tolist(), strict=True))
+
+    def _require_head(self, name, scope):
+        missing = [v for v in self.missing if v.startswith(scope)]
+        if missing:
+            raise UserError(
+                f"{self.init_checkpoint} has no {name} head ({scope}…): "
+                f"{missing[0]} is missing"
+            )
+
+
+def _softmax(logits):
+    return ops.convert_to_numpy(ops.softmax(ops.cast(logits, "float32")))
+
+
+def _named(text):
+    return repr(text if len(text) <= CHARS_NAMED else f"{text[:CHARS_NAMED]}…")

@@ -1,0 +1,107 @@
+"""Asks a pretrained model which words it expects at each [MASK] of a text.
+
+    python -m bert_tf.tools.fill_mask "the capital of france is [MASK] ."
+
+A second text stands behind `|||`: does it follow the first?
+
+    python -m bert_tf.tools.fill_mask "he went to the [MASK] . ||| he bought milk ."
+
+Several texts are several arguments; `-` reads them from standard input, one a
+line. The model is the bundled one unless three flags name another:
+--vocab_file, --bert_config_file and --init_checkpoint.
+"""  # noqa: E501  A command that is broken is hard to copy.
+
+import dataclasses
+import json
+import sys
+
+from absl import flags
+
+from bert_tf import flags as shared_flags
+from bert_tf import pretrained
+from bert_tf.errors import UserError
+from bert_tf.fill_mask import MASK, FilledText, FillMask
+
+FLAGS = flags.FLAGS
+PAIR = " ||| "  # As in the input of the original's extract_features.py.
+EXAMPLE = f'"the capital of france is {MASK} ."'
+
+shared_flags.define_network_flags()
+shared_flags.define_vocab_flags()
+shared_flags.define_count("top_k", 5, "Words that are shown for each mask.")
+flags.DEFINE_enum(
+    "output_format",
+    "text",
+    ["text", "json"],
+    "text for people; json for programs, one object a line for each text.",
+)
+flags.adopt_module_key_flags(shared_flags)
+
+
+def main(*texts):
+    texts = sys.stdin.read().splitlines() if texts == ("-",) else texts
+    texts = [text for text in texts if text.strip()]
+    if not texts:
+        raise UserError(f"no text is given, such as {EXAMPLE}")
+    use_bundled_model_if_none_is_given()
+    shared_flags.read_config_and_tokenizer()  # For its checks of the flags.
+    fill_mask = FillMask(
+        FLAGS.vocab_file,
+        FLAGS.bert_config_file,
+        FLAGS.init_checkpoint,
+        FLAGS.do_lower_case,
+    )
+    # All of them before the first is answered, so that errors come at once.
+    masked = [fill_mask.read(*split_pair(text)) for text in texts]
+    show = {"text": readable, "json": as_json}[FLAGS.output_format]
+    for text in masked:
+        print(show(fill_mask.fill(text, FLAGS.top_k)), flush=True)
+
+
+def use_bundled_model_if_none_is_given():
+    """Sets the three flags of the model, of which all or none are given.
+
+    Raises:
+        UserError: some are given, and not the others.
+    """
+    names = list(pretrained.BUNDLED_MODEL)
+    missing = [f"--{name}" for name in names if FLAGS[name].value is None]
+    if missing and len(missing) < len(names):
+        raise UserError(
+            f"{', '.join(missing)} must be given too: the bundled model is "
+            "used where no file is named"
+        )
+    for name, value in pretrained.BUNDLED_MODEL.items():
+        FLAGS.set_default(name, value)  # Changes no flag that was given.
+
+
+def split_pair(text: str) -> tuple:
+    """(text, second text or None); the last ` ||| ` parts them."""
+    first, bar, second = text.rpartition(PAIR)
+    return (first, second) if bar else (text, None)
+
+
+def readable(filled: FilledText) -> str:
+    """Lines for people.
+
+    [CLS] he went to the [MASK] . [SEP] he bought milk . [SEP]
+    [MASK] 1 of 1
+      0.4321  store
+      0.0765  market
+    The second text follows the first: 0.9876
+    """
+    lines = [" ".join(filled.tokens)]
+    for number, words in enumerate(filled.masks, start=1):
+        lines.append(f"{MASK} {number} of {len(filled.masks)}")
+        lines += [f"  {p:.4f}  {word}" for word, p in words.items()]
+    if filled.follows is not None:
+        lines.append(f"The second text follows the first: {filled.follows:.4f}")
+    return "\n".join(lines) + "\n"  # An empty line between two texts.
+
+
+def as_json(filled: FilledText) -> str:
+    return json.dumps(dataclasses.asdict(filled))
+
+
+if __name__ == "__main__":
+    shared_flags.run(main, takes_texts=True)
