@@ -426,8 +426,8 @@ def check_dealt(dealt):
     check_any(num_documents)
     if num_documents < len(dealt):
         raise UserError(
-            f"--num_shards={len(dealt)}: the input has only {num_documents} "
-            "documents (an empty line ends one)"
+            f"--num_shards={len(dealt)} is more than the {num_documents} "
+            "documents of the input (an empty line ends one)"
         )
 
 

@@ -43,7 +43,7 @@ BOUNDARY = re.compile(
 # Before a dot: it ends no sentence. One letter is an initial.
 ABBREVIATIONS = frozenset(
     "capt col dr esq etc gen hon jr lieut lt maj messrs mlle mme mr mrs ms mt "
-    "no prof rev sergt sr st viz vol vs".split()
+    "prof rev sergt sr st viz vol vs".split()
 )
 
 

@@ -1,0 +1,338 @@
+"""create_pretraining_data and split_sentences, as a user calls them."""
+
+import gzip
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import tensorflow as tf
+from conftest import ROOT, run_module, shared
+from programs import Program, last_line
+
+from bert_tf import pretrained
+from bert_tf.data.features import parse_examples
+from bert_tf.data.pretraining_dataset import pretraining_specs
+from bert_tf.errors import UserError
+from bert_tf.tools.split_sentences import documents_of, split_sentences
+
+TOOL = "bert_tf.tools.create_pretraining_data"
+CREATE = Program(TOOL)
+VOCAB = pretrained.DEMO_FLAGS["vocab_file"]
+
+
+def records_of(path):
+    return [*tf.data.TFRecordDataset(str(path)).as_numpy_iterator()]
+
+
+def visible(folder):
+    """{name: bytes} of a folder's files that a pattern would match."""
+    paths = sorted(pathlib.Path(folder).glob("[!.]*"))
+    return {path.name: path.read_bytes() for path in paths}
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    """Two files of messages, one of them compressed: 60 documents."""
+    folder = tmp_path_factory.mktemp("corpus")
+    path = f"{pretrained.DEMO_FLAGS['data_dir']}/train.tsv"
+    with open(path, encoding="utf-8") as reader:
+        messages = [line.split("\t")[1].strip() for line in reader][1:361]
+    lines = [
+        message + "\n" * (2 if number % 6 == 5 else 1)
+        for number, message in enumerate(messages)
+    ]
+    (folder / "a.txt").write_text("".join(lines[:120]), encoding="utf-8")
+    with gzip.open(folder / "b.txt.gz", "wt", encoding="utf-8") as writer:
+        writer.write("".join(lines[120:]))
+    return folder
+
+
+def create(corpus, out, **changes):
+    values = {
+        "input_file": f"{corpus}/a.txt,{corpus}/b*",
+        "output_file": str(out),
+        "vocab_file": VOCAB,
+        "max_seq_length": 32,
+        "max_predictions_per_seq": 5,
+        "dupe_factor": 2,
+        **changes,
+    }
+    CREATE.run(**values)
+
+
+def as_flags(corpus, out, **changes):
+    values = {
+        "input_file": f"{corpus}/a.txt,{corpus}/b*",
+        "output_file": out,
+        "vocab_file": VOCAB,
+        **changes,
+    }
+    return [f"--{name}={value}" for name, value in values.items()]
+
+
+def test_golden_files_with_the_originals_command(tmp_path, caplog):
+    caplog.set_level("INFO", logger="absl")
+    golden = shared("golden/4_create_pretraining_data")
+    names = ["short2-0", "short2-1"]
+    CREATE.run(
+        input_file=str(shared("data/corpus/sample_text.txt")),
+        output_file=",".join(str(tmp_path / "new" / name) for name in names),
+        vocab_file=str(shared("data/vocab/uncased/vocab.txt")),
+        max_seq_length=64,
+        max_predictions_per_seq=7,
+        dupe_factor=2,
+        short_seq_prob=0.5,
+        random_seed=7,
+    )
+    specs = pretraining_specs(64, 7)
+    for name in names:
+        ours = parse_examples(records_of(tmp_path / "new" / name), specs)
+        path = golden / f"{name}.tfrecord"
+        for feature, value in parse_examples(records_of(path), specs).items():
+            assert (ours[feature].numpy() == value.numpy()).all(), feature
+    assert "*** Reading from input files ***" in caplog.text
+    assert caplog.text.count("*** Example ***") == 20
+    assert "Wrote 44 total instances" in caplog.text
+    assert "they are 10" not in caplog.text
+    assert "--max_predictions_per_seq=7: the longest sequences" in caplog.text
+
+
+def test_workers_make_the_same_shards(corpus, tmp_path, caplog):
+    caplog.set_level("INFO", logger="absl")
+    for number in (1, 2):
+        out = tmp_path / str(number) / "records"
+        create(corpus, out, num_shards=8, num_workers=number)
+    one, two = visible(tmp_path / "1"), visible(tmp_path / "2")
+    assert one == two and len(one) == 8
+    assert sorted(one)[0] == "records-00000-of-00008"
+    assert len(set(one.values())) == 8
+    hidden = [p.name for p in (tmp_path / "1").glob(".*")]
+    assert hidden == [".records.json"]
+    assert "100 %, 0:00 left" in caplog.text and " MB/s" in caplog.text
+    # Another seed, other records; the same number of them, by and large.
+    create(corpus, tmp_path / "3" / "records", num_shards=8, random_seed=5)
+    assert not set(one.values()) & set(visible(tmp_path / "3").values())
+
+
+def test_shards_that_are_there_stay(corpus, tmp_path, caplog):
+    caplog.set_level("INFO", logger="absl")
+    out = tmp_path / "records"
+    create(corpus, out, num_shards=4, num_workers=1)
+    expected = visible(tmp_path)
+    os.remove(f"{out}-00002-of-00004")
+    stamps = {p: p.stat().st_mtime_ns for p in tmp_path.glob("records-*")}
+    (tmp_path / ".records-00002-of-00004.77.tmp").write_bytes(b"half")
+    (tmp_path / ".records.dealing-x").mkdir()
+    create(corpus, out, num_shards=4, num_workers=1)
+    assert "3 of 4 shards are there already" in caplog.text
+    assert visible(tmp_path) == expected
+    assert all(p.stat().st_mtime_ns == stamp for p, stamp in stamps.items())
+    assert [p.name for p in tmp_path.glob(".*")] == [".records.json"]
+    # Of another run: refused, and nothing is changed.
+    for change in ({"dupe_factor": 3}, {"num_shards": 5}):
+        name = next(iter(change))
+        with pytest.raises(UserError, match=f"made with another {name}"):
+            create(corpus, out, **{"num_shards": 4, **change})
+    (tmp_path / ".records.json").write_text("{")
+    with pytest.raises(UserError, match="made with another num_shards"):
+        create(corpus, out, num_shards=4)
+    assert visible(tmp_path) == expected
+
+
+def test_killed_in_the_middle_and_started_again(corpus, tmp_path):
+    expected, out = tmp_path / "whole", tmp_path / "killed"
+    more = {"num_shards": 8, "dupe_factor": 100, "max_seq_length": 64}
+    expected.mkdir()
+    flags = as_flags(corpus, expected / "records", num_workers=1, **more)
+    assert run_module(TOOL, *flags).returncode == 0
+    flags = as_flags(corpus, out / "records", num_workers=2, **more)
+    process = subprocess.Popen(
+        [sys.executable, "-m", TOOL, *flags],
+        cwd=ROOT,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    while not visible(out) and process.poll() is None:
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    whole = visible(expected)
+    assert visible(out).items() <= whole.items()
+    done = run_module(TOOL, *flags)
+    assert done.returncode == 0, done.stderr
+    assert visible(out) == whole
+    assert [path.name for path in out.glob(".*")] == [".records.json"]
+
+
+def test_a_beam_pipeline_makes_the_same_shards(corpus, tmp_path):
+    pytest.importorskip("apache_beam")
+    create(corpus, tmp_path / "here" / "r", num_shards=8, num_workers=1)
+    changes = {"runner": "beam", "num_shards": 8}
+    changes["beam_options"] = "--runner=BundleBasedDirectRunner"
+    create(corpus, tmp_path / "beam" / "r", **changes)
+    assert visible(tmp_path / "beam") == visible(tmp_path / "here")
+    # What is there already is not made again.
+    path = tmp_path / "beam" / "r-00003-of-00008"
+    path.unlink()
+    create(corpus, tmp_path / "beam" / "r", **changes)
+    assert visible(tmp_path / "beam") == visible(tmp_path / "here")
+    changes["num_shards"] = 61
+    with pytest.raises(UserError, match="shards have got no document"):
+        create(corpus, tmp_path / "beam" / "s", **changes)
+    bad = tmp_path / "bad.txt"
+    bad.write_bytes(b"good\n\nb\xffd\n")
+    with pytest.raises(UserError, match=r"bad.txt:3: not UTF-8") as error:
+        create(
+            corpus,
+            tmp_path / "t",
+            input_file=str(bad),
+            **{**changes, "num_shards": 2},
+        )
+    assert "\n" not in str(error.value)
+    changes["beam_options"] = "--runner=Nothing"
+    with pytest.raises(UserError, match="--beam_options=--runner=Nothing: "):
+        create(corpus, tmp_path / "t", **changes)
+
+
+def test_without_beam_installed(corpus, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "apache_beam", None)
+    with pytest.raises(UserError, match="pip install apache-beam"):
+        create(corpus, tmp_path / "r", runner="beam", num_shards=2)
+
+
+def bad_inputs():
+    return {
+        "no file": ({"input_file": "{}/*.none"}, "no file matches .*none"),
+        "empty": ({"input_file": "{}/empty"}, "no text in there"),
+        "only blank": ({"input_file": "{}/blank"}, "no text in there"),
+        "empty shards": (
+            {"input_file": "{}/empty", "num_shards": 2},
+            "no text in there",
+        ),
+        "utf-8": ({"input_file": "{}/latin"}, "latin:2: not UTF-8: byte 0xe9"),
+        "shards of latin": (
+            {"input_file": "{}/latin", "num_shards": 2},
+            "latin:2: not UTF-8: byte 0xe9",
+        ),
+        "gzip": ({"input_file": "{}/no.gz"}, "no.gz: cannot be decompressed"),
+        "cut gzip": ({"input_file": "{}/cut.gz"}, "cut.gz: cannot be decompr"),
+        "no mask": (
+            {"vocab_file": "{}/no_mask"},
+            r"--vocab_file=.*no_mask: the vocabulary has no \[MASK\]",
+        ),
+        "no vocabulary": ({"vocab_file": "{}/none"}, "--vocab_file=.*no such"),
+        "cased": (
+            {"do_lower_case": False},
+            "--do_lower_case=False, but none of the vocabulary",
+        ),
+        "predictions": (
+            {"max_predictions_per_seq": 40},
+            "--max_predictions_per_seq=40 is more than --max_seq_length=32",
+        ),
+        "folder": ({"output_file": "{}"}, "--output_file=.*this is a folder"),
+        "two names": (
+            {"output_file": "{}/x,{}/y", "num_shards": 2},
+            "--output_file: one name",
+        ),
+        "workers": ({"num_workers": 2}, "--num_workers=2 needs --num_shards"),
+        "beam": ({"runner": "beam"}, "--runner=beam needs --num_shards"),
+        "shards": (
+            {"num_shards": 61},
+            "--num_shards=61 is more than the 60 documents of the input",
+        ),
+    }
+
+
+@pytest.mark.parametrize("name", bad_inputs())
+def test_bad_input_ends_in_one_line(name, corpus, tmp_path):
+    changes, message = bad_inputs()[name]
+    source = tmp_path / "in"
+    source.mkdir()
+    (source / "empty").write_text("")
+    (source / "blank").write_text("\n \n\n\u200b\n")
+    (source / "latin").write_bytes(b"good\ncaf\xe9\n")
+    (source / "no.gz").write_text("text")
+    (source / "cut.gz").write_bytes(gzip.compress(b"a b c\n" * 1000)[:-20])
+    (source / "no_mask").write_text("[UNK]\n[CLS]\n[SEP]\na\n")
+    changes = {
+        key: value.format(source, source) if "{}" in str(value) else value
+        for key, value in changes.items()
+    }
+    with pytest.raises(UserError, match=message) as error:
+        create(corpus, tmp_path / "out" / "records", **changes)
+    assert "\n" not in str(error.value)
+    out = tmp_path / "out"
+    assert not out.exists() or not [*out.iterdir()]
+
+
+def test_a_mistake_ends_with_status_1(corpus, tmp_path):
+    flags = as_flags(corpus, tmp_path / "r", max_seq_length=4)
+    done = run_module(TOOL, *flags)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "--max_seq_length=4" in last_line(done)
+
+
+def test_state_is_what_made_the_shards(corpus, tmp_path):
+    create(corpus, tmp_path / "r", num_shards=2, num_workers=1)
+    state = json.loads((tmp_path / ".r.json").read_text())
+    assert state["num_shards"] == 2 and state["max_seq_length"] == 32
+    assert set(state["input_file"]) == {
+        f"{corpus}/a.txt",
+        f"{corpus}/b.txt.gz",
+    }
+
+
+# ---------------------------------------------------------------------------
+# split_sentences.
+
+
+def test_sentences_end_where_they_do():
+    paragraph = (
+        "\u201cMy dear Mr. Bennet,\u201d said J. Smith. \u201cIs it so?\u201d "
+        "he asked. Yes! It cost 3.50 in St. James Street. (Why?) \u201cOh! "
+        "No.\u201d The end"
+    )
+    assert split_sentences(paragraph) == [
+        "\u201cMy dear Mr. Bennet,\u201d said J. Smith.",
+        "\u201cIs it so?\u201d he asked.",
+        "Yes!",
+        "It cost 3.50 in St. James Street.",
+        "(Why?)",
+        "\u201cOh!",
+        "No.\u201d",
+        "The end",
+    ]
+    assert split_sentences("") == []
+
+
+def test_documents_end_at_several_empty_lines():
+    lines = ["One", "two.", "", "Three.", "", " ", "Four.", ""]
+    assert [*documents_of(lines, 2)] == [["One two.", "Three."], ["Four."]]
+    assert [*documents_of(lines, 3)] == [["One two.", "Three.", "Four."]]
+    assert [*documents_of([], 2)] == []
+
+
+def test_split_sentences_as_a_program(tmp_path):
+    (tmp_path / "book.txt").write_text(
+        "Licence.\n*** START OF THIS PROJECT GUTENBERG EBOOK X ***\n\n\n"
+        "It was\nlate. He slept.\n\n\n\nNext.\n"
+        "*** END OF THIS PROJECT GUTENBERG EBOOK X ***\nDonate. Now.\n"
+    )
+    out = tmp_path / "out.txt"
+    tool = "bert_tf.tools.split_sentences"
+    done = run_module(
+        tool, f"--input_file={tmp_path}/b*.txt", f"--output_file={out}"
+    )
+    assert done.returncode == 0, done.stderr
+    assert out.read_text() == "It was late.\nHe slept.\n\nNext.\n\n"
+    (tmp_path / "empty.txt").write_text("\n")
+    done = run_module(
+        tool, f"--input_file={tmp_path}/e*.txt", f"--output_file={out}.2"
+    )
+    assert done.returncode == 1 and "no text in there" in last_line(done)
+    assert not (tmp_path / "out.txt.2").exists()
