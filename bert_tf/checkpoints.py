@@ -25,7 +25,7 @@ ENCODER_SCOPE = "bert/"
 SCRATCH_PREFIX = ".saving-"  # Of folders in which checkpoints are written.
 # What TensorFlow's reader raises for damaged files, each kind its own.
 _READ_ERRORS = (tf.errors.OpError, ValueError, IndexError, RuntimeError)
-_TRAINING_STATE = re.compile(r"(/adam_[mv]|^global_step)$")
+_TRAINING_STATE = re.compile(r"/adam_[mv]$|^global_step$|^bert_tf/")
 
 
 class DamagedCheckpoint(UserError):
@@ -93,6 +93,12 @@ class Checkpoint:
         )
 
 
+def weights_in(checkpoint: Checkpoint) -> list:
+    """Names in a checkpoint without the state of training, in order."""
+    names = sorted(checkpoint.shapes)
+    return [name for name in names if not _TRAINING_STATE.search(name)]
+
+
 def _why_not_found(prefix):
     if files.is_folder(prefix):
         return (
@@ -156,11 +162,9 @@ def load_weights(model, prefix: str) -> LoadReport:
     values = {name: checkpoint.read(name) for name in loaded}
     for name, value in values.items():
         variables[name].assign(value)
-    unexpected = sorted(
-        name
-        for name in checkpoint.shapes
-        if name not in variables and not _TRAINING_STATE.search(name)
-    )
+    unexpected = [
+        name for name in weights_in(checkpoint) if name not in variables
+    ]
     return LoadReport(loaded, missing, unexpected)
 
 

@@ -100,8 +100,8 @@ class TensorBoard(keras.callbacks.Callback):
         self.writers = {}
 
     def on_train_batch_end(self, step, logs):
-        names = ("loss", "learning_rate", "gradient_norm")
-        scalars = {name: logs[name] for name in names}
+        no_scalars = ("steps", "seconds")
+        scalars = {k: v for k, v in logs.items() if k not in no_scalars}
         examples = self.batch_size * logs["steps"]
         scalars["examples_per_second"] = examples / logs["seconds"]
         self._write("", step, scalars)

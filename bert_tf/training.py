@@ -201,7 +201,7 @@ class Trainer:
         sums = self._sum_over_micro_batches(
             batch, self._dropout_seed(step), denominators, scale
         )
-        wishes, loss, squares, *gradients = context.all_reduce(
+        wishes, losses, squares, *gradients = context.all_reduce(
             "SUM", [tf.identity(wish), *sums]
         )
 
@@ -222,7 +222,8 @@ class Trainer:
         # Steps that were left out count: it is the number of batches read.
         self.global_step.assign_add(1)
         return {
-            "loss": loss,
+            "loss": tf.reduce_sum(losses),
+            "losses": losses,  # Its terms.
             "gradient_norm": norm,
             "learning_rate": learning_rate,
             "wishes": wishes,
@@ -245,7 +246,7 @@ class Trainer:
                 done = [tf.identity(variable.value)]
 
     def _sum_over_micro_batches(self, batch, seed, denominators, scale):
-        """[loss, squares, *gradients] of this replica's share of the batch."""
+        """`forward_backward` of this replica's share of the batch."""
         number = self.num_micro_batches
         if number == 1:
             return self.forward_backward(batch, seed, denominators, scale)
@@ -262,7 +263,8 @@ class Trainer:
             return index + 1, [a + b for a, b in zip(sums, more, strict=True)]
 
         dtype = denominators[0].dtype
-        zeros = [tf.zeros([], dtype), tf.zeros([len(self.variables)], dtype)]
+        sizes = [len(self.loss_terms)], [len(self.variables)]
+        zeros = [tf.zeros(size, dtype) for size in sizes]
         zeros += [tf.zeros(v.shape, v.dtype) for v in self.variables]
         _, sums = tf.while_loop(
             lambda index, _: index < number,
@@ -276,10 +278,10 @@ class Trainer:
         """Forward and backward pass of a part of the batch.
 
         Returns:
-            [loss, squares, *gradients]: the part's share of the loss; for
-            each variable whose gradient comes as slices the sum of their
-            squares, and 0 for the others (see `gradient_norm`); and the
-            gradients, dense. All of them add over parts. Gradients are
+            [losses, squares, *gradients]: the part's share of each term of
+            the loss; for each variable whose gradient comes as slices the sum
+            of their squares, and 0 for the others (see `gradient_norm`); and
+            the gradients, dense. All of them add over parts. Gradients are
             multiplied by `scale`.
         """
         with tf.GradientTape() as tape:
@@ -312,7 +314,11 @@ class Trainer:
             else tf.zeros([], loss.dtype)
             for index, gradient in enumerate(gradients)
         ]
-        return [loss, tf.stack(squares), *map(tf.convert_to_tensor, gradients)]
+        return [
+            tf.stack(shares),
+            tf.stack(squares),
+            *map(tf.convert_to_tensor, gradients),
+        ]
 
     def _dropout_seed(self, step):
         seed = tf.constant([self.seed, 0], tf.int32)
@@ -331,13 +337,14 @@ class Trainer:
 
         Returns:
             Each a scalar: `steps`, how many it were; `loss`, their mean loss,
-            without those that float16 left out;
+            without those that float16 left out, and each of its terms by name;
             `gradient_norm` and `learning_rate` of the last; `is_good`, false
             after such a step; `wishes`, the sum of all `wish`.
         """
         steps, is_good = tf.constant(0), tf.constant(True)
         num_left_out = tf.constant(0)
-        total = norm = rate = wishes = tf.zeros([], keras.config.floatx())
+        norm = rate = wishes = tf.zeros([], keras.config.floatx())
+        total = tf.zeros([len(self.loss_terms)], keras.config.floatx())
         while steps < num_steps and is_good:
             metrics = self.strategy.run(
                 self.replica_step, args=(next(iterator), wish)
@@ -353,16 +360,19 @@ class Trainer:
             is_good = tf.math.is_finite(norm)
             if self.loss_scale:  # It has left the step out, unless at the end.
                 is_good = is_good or self.loss_scale.factor > 1.0
-            loss = metrics["loss"]
+            losses = metrics["losses"]
             if self.loss_scale and not tf.math.is_finite(norm):
                 num_left_out += 1
-                loss = tf.zeros_like(loss)
-            total += loss
-            is_good = is_good and tf.math.is_finite(total)
+                losses = tf.zeros_like(losses)
+            total += losses
+            is_good = is_good and tf.reduce_all(tf.math.is_finite(total))
+        num_counted = tf.maximum(steps - num_left_out, 1)
+        means = total / tf.cast(num_counted, total.dtype)
+        names = [term.name for term in self.loss_terms]
         return {
+            **dict(zip(names, tf.unstack(means), strict=True)),
             "steps": steps,
-            "loss": total
-            / tf.cast(tf.maximum(steps - num_left_out, 1), total.dtype),
+            "loss": tf.reduce_sum(means),
             "gradient_norm": norm,
             "learning_rate": rate,
             "is_good": is_good,
@@ -470,10 +480,10 @@ def train(
         callbacks: Keras callbacks, of which four methods are called:
             `on_train_begin`, with `params["start"]` and `params["steps"]`
             the first and last step; `on_train_batch_end(step, logs)` after
-            one or several steps, with loss, gradient_norm, learning_rate, and
-            the seconds and steps since the last call; `on_epoch_end(step,
-            logs)` after an evaluation, with what it returned; and
-            `on_train_end`. Training ends when one sets
+            one or several steps, with loss and its terms, gradient_norm,
+            learning_rate, and the seconds and steps since the last call;
+            `on_epoch_end(step, logs)` after an evaluation, with what it
+            returned; and `on_train_end`. Training ends when one sets
             `model.stop_training`, as keras.callbacks.EarlyStopping does.
 
     Returns:

@@ -109,7 +109,8 @@ def test_each_step_draws_its_own_dropout_mask():
 
     def loss(step):
         seed = trainer._dropout_seed(tf.constant(step, tf.int64))
-        return float(trainer.forward_backward(batch, seed, one, scale)[0])
+        (loss,) = trainer.forward_backward(batch, seed, one, scale)[0]
+        return float(loss)
 
     losses = [trainer.strategy.run(loss, args=(step,)) for step in (0, 1, 2, 1)]
     assert len(set(losses)) == 3 and losses[1] == losses[3]
