@@ -167,9 +167,12 @@ def check_flags(modes):
     for mode in modes_with_batches(modes):
         shared_flags.require(file_flag(mode))
     if FLAGS.num_warmup_steps > FLAGS.num_train_steps and "train" in modes:
-        raise UserError(
-            f"--num_warmup_steps={FLAGS.num_warmup_steps} is more than "
-            f"--num_train_steps={FLAGS.num_train_steps}"
+        # The default is, in a short training; the original takes it.
+        logging.warning(
+            "--num_warmup_steps=%d is more than --num_train_steps=%d: the "
+            "learning rate will not get to its value",
+            FLAGS.num_warmup_steps,
+            FLAGS.num_train_steps,
         )
     engine.check_evaluation_flags(metrics.PRETRAINING_NAMES)
 

@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 
+import tensorflow as tf
 from absl import flags
 from absl.testing import flagsaver
 from conftest import ROOT
@@ -96,6 +97,7 @@ def copies(values: dict) -> dict:
 
 RUN_CLASSIFIER = Program("run_classifier")
 RUN_SQUAD = Program("run_squad")
+RUN_PRETRAINING = Program("run_pretraining")
 
 
 def run(folder, **changes):
@@ -145,3 +147,15 @@ def values_of(prefix):
     """{name: array} of a checkpoint."""
     checkpoint = checkpoints.Checkpoint(str(prefix))
     return {name: checkpoint.read(name) for name in checkpoint.shapes}
+
+
+def events_of(folder):
+    """{tag: [(step, number)]} of the event files of a folder."""
+    found = {}
+    for path in sorted(folder.glob("events.out.tfevents.*")):
+        for record in tf.data.TFRecordDataset(str(path)):
+            event = tf.compat.v1.Event.FromString(record.numpy())
+            for value in event.summary.value:
+                number = float(tf.make_ndarray(value.tensor))
+                found.setdefault(value.tag, []).append((event.step, number))
+    return found

@@ -7,8 +7,7 @@ import signal
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
-from programs import make_folder, results_of, run, values_of
+from programs import events_of, make_folder, results_of, run, values_of
 
 from bert_tf import checkpoints, training
 from bert_tf.engine import DevScores
@@ -33,18 +32,6 @@ def train(folder, name, **changes):
     out = folder / name
     run(folder, do_train=True, output_dir=str(out), **changes)
     return values_of(out / "model.ckpt-10")
-
-
-def events_of(folder):
-    """{tag: [(step, number)]} of the event files of a folder."""
-    found = {}
-    for path in sorted(folder.glob("events.out.tfevents.*")):
-        for record in tf.data.TFRecordDataset(str(path)):
-            event = tf.compat.v1.Event.FromString(record.numpy())
-            for value in event.summary.value:
-                number = float(tf.make_ndarray(value.tensor))
-                found.setdefault(value.tag, []).append((event.step, number))
-    return found
 
 
 def difference(ours, theirs, part):

@@ -1,5 +1,6 @@
 """Metrics, on cases worked out by hand from the official definitions."""
 
+import numpy as np
 import pytest
 
 from bert_tf import metrics
@@ -102,3 +103,25 @@ def test_the_best_threshold():
     wrong = dict.fromkeys(predictions, "w")
     best = metrics.squad_best_thresholds(answers, wrong, odds)
     assert (best["best_f1"], best["best_f1_thresh"]) == (50.0, 0.0)
+
+
+def test_pretraining_scores_without_predictions_and_of_large_losses():
+    def scores(weight, loss):
+        batch = {
+            "masked_lm_loss": [loss, 0.0],
+            "masked_lm_accuracy": [0.0, 0.0],
+            "masked_lm_weight": [weight, 0.0],
+            "next_sentence_loss": [0.5, 1.5],
+            "next_sentence_accuracy": [1.0, 0.0],
+        }
+        return metrics.pretraining_scores([batch], 1e-5)
+
+    nothing = scores(0.0, 0.0)
+    assert set(nothing) == set(metrics.PRETRAINING_NAMES)
+    assert nothing["loss"] == nothing["next_sentence_loss"] == 1.0
+    assert nothing["next_sentence_accuracy"] == 0.5
+    assert nothing["masked_lm_loss"] == nothing["masked_lm_accuracy"] == 0.0
+    assert nothing["masked_lm_perplexity"] == 1.0
+    for loss in (1e4, np.inf):
+        assert np.isfinite(scores(1.0, loss)["masked_lm_perplexity"])
+    assert np.isnan(scores(1.0, np.nan)["masked_lm_loss"])

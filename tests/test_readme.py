@@ -7,12 +7,16 @@ import shlex
 import pytest
 import tensorflow as tf
 from conftest import ROOT, shared
-from programs import RUN_CLASSIFIER, RUN_SQUAD
+from programs import RUN_CLASSIFIER, RUN_PRETRAINING, RUN_SQUAD
 
 from bert_tf.tasks import get_task
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PROGRAMS = {"run_classifier.py": RUN_CLASSIFIER, "run_squad.py": RUN_SQUAD}
+PROGRAMS = {
+    "run_classifier.py": RUN_CLASSIFIER,
+    "run_pretraining.py": RUN_PRETRAINING,
+    "run_squad.py": RUN_SQUAD,
+}
 
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 

@@ -152,7 +152,8 @@ def parse_examples(serialized, specs: list, names=None) -> dict:
     """tf.string [B] -> {name: int32 or float32 [B, …]}.
 
     Records hold int64, as tf.train.Example has nothing smaller; TPUs and the
-    models want int32.
+    models want int32. What is too large becomes the largest one, so that a
+    wrong number does not turn into a right one.
 
     Args:
         serialized: the records.
@@ -168,7 +169,9 @@ def parse_examples(serialized, specs: list, names=None) -> dict:
         example_names=names,
     )
     return {
-        name: tf.cast(value, tf.int32) if value.dtype == tf.int64 else value
+        name: tf.saturate_cast(value, "int32")
+        if value.dtype == "int64"
+        else value
         for name, value in parsed.items()
     }
 

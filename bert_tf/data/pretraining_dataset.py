@@ -45,10 +45,9 @@ def check_files(paths: list, specs: list):
         first = tf.data.TFRecordDataset(path).take(1)
         try:
             records = [*first.as_numpy_iterator()]
-        except tf.errors.DataLossError as error:
+        except tf.errors.DataLossError:
             raise UserError(
-                f"{path}: not a TFRecord file, or a damaged one: "
-                f"{error.message.split(' [')[0]}"
+                f"{path}: not a TFRecord file, or damaged from the start"
             ) from None
         if not records:
             raise UserError(f"{path}: no record in there")
@@ -64,13 +63,13 @@ def _check_record(path, record, specs):
         ) from None
     for spec in specs:
         feature = example.features.feature.get(spec.name)
-        if feature is None:
+        kind = "float_list" if spec.dtype == "float32" else "int64_list"
+        if feature is None or feature.WhichOneof("kind") != kind:
             raise UserError(
-                f"{path}: the first record has no {spec.name}; is it the "
-                "output of create_pretraining_data?"
+                f"{path}: the first record has no {spec.name} of type "
+                f"{spec.dtype}; is it the output of create_pretraining_data?"
             )
-        is_float = spec.dtype == "float32"
-        values = (feature.float_list if is_float else feature.int64_list).value
+        values = getattr(feature, kind).value
         if len(values) != spec.shape[0]:
             raise UserError(_wrong_length(path, spec, len(values)))
 
