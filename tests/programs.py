@@ -6,6 +6,7 @@ TensorFlow; some run the program itself, for its exit status and messages.
 
 import contextlib
 import copy
+import functools
 import importlib
 import json
 import pathlib
@@ -95,9 +96,14 @@ def copies(values: dict) -> dict:
     return {name: copy.copy(value) for name, value in values.items()}
 
 
-RUN_CLASSIFIER = Program("run_classifier")
-RUN_SQUAD = Program("run_squad")
-RUN_PRETRAINING = Program("run_pretraining")
+@functools.cache  # A module is imported, and defines its flags, but once.
+def program_of(module: str) -> Program:
+    return Program(module)
+
+
+RUN_CLASSIFIER = program_of("run_classifier")
+RUN_SQUAD = program_of("run_squad")
+RUN_PRETRAINING = program_of("run_pretraining")
 
 
 def run(folder, **changes):

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 from conftest import GOLDEN
-from programs import Program, values_of
+from programs import program_of, values_of
 
 from bert_tf import BertConfig, BertModel, checkpoints
 from bert_tf.errors import UserError
 
-CONVERT = Program("bert_tf.tools.convert_checkpoint")
+CONVERT = program_of("bert_tf.tools.convert_checkpoint")
 ODD = GOLDEN / "modeling" / "odd"
 
 

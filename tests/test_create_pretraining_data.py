@@ -12,16 +12,16 @@ import time
 import pytest
 import tensorflow as tf
 from conftest import ROOT, run_module, shared
-from programs import Program, last_line
+from programs import last_line, program_of
 
 from bert_tf import pretrained
 from bert_tf.data.features import parse_examples
 from bert_tf.data.pretraining_dataset import pretraining_specs
 from bert_tf.errors import UserError
-from bert_tf.tools.split_sentences import documents_of, split_sentences
 
 TOOL = "bert_tf.tools.create_pretraining_data"
-CREATE = Program(TOOL)
+CREATE = program_of(TOOL)
+SPLIT = program_of("bert_tf.tools.split_sentences")
 VOCAB = pretrained.DEMO_FLAGS["vocab_file"]
 
 
@@ -297,7 +297,7 @@ def test_sentences_end_where_they_do():
         "he asked. Yes! It cost 3.50 in St. James Street. (Why?) \u201cOh! "
         "No.\u201d The end"
     )
-    assert split_sentences(paragraph) == [
+    assert SPLIT.module.split_sentences(paragraph) == [
         "\u201cMy dear Mr. Bennet,\u201d said J. Smith.",
         "\u201cIs it so?\u201d he asked.",
         "Yes!",
@@ -307,14 +307,19 @@ def test_sentences_end_where_they_do():
         "No.\u201d",
         "The end",
     ]
-    assert split_sentences("") == []
+    assert SPLIT.module.split_sentences("") == []
 
 
 def test_documents_end_at_several_empty_lines():
     lines = ["One", "two.", "", "Three.", "", " ", "Four.", ""]
-    assert [*documents_of(lines, 2)] == [["One two.", "Three."], ["Four."]]
-    assert [*documents_of(lines, 3)] == [["One two.", "Three.", "Four."]]
-    assert [*documents_of([], 2)] == []
+    assert [*SPLIT.module.documents_of(lines, 2)] == [
+        ["One two.", "Three."],
+        ["Four."],
+    ]
+    assert [*SPLIT.module.documents_of(lines, 3)] == [
+        ["One two.", "Three.", "Four."]
+    ]
+    assert [*SPLIT.module.documents_of([], 2)] == []
 
 
 def test_split_sentences_as_a_program(tmp_path):

@@ -6,7 +6,7 @@ import os
 import numpy as np
 import pytest
 from conftest import GOLDEN, read_npz, run_module
-from programs import Program, last_line
+from programs import last_line, program_of
 
 from bert_tf import pretrained
 from bert_tf.checkpoints import Checkpoint, write_checkpoint
@@ -14,7 +14,7 @@ from bert_tf.errors import UserError
 from bert_tf.fill_mask import FillMask, MaskedText
 
 ODD = GOLDEN / "modeling" / "odd"
-PROGRAM = Program("bert_tf.tools.fill_mask")
+PROGRAM = program_of("bert_tf.tools.fill_mask")
 
 
 @pytest.fixture(scope="module")

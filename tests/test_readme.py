@@ -7,16 +7,11 @@ import shlex
 import pytest
 import tensorflow as tf
 from conftest import ROOT, shared
-from programs import RUN_CLASSIFIER, RUN_PRETRAINING, RUN_SQUAD
+from programs import program_of
 
 from bert_tf.tasks import get_task
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PROGRAMS = {
-    "run_classifier.py": RUN_CLASSIFIER,
-    "run_pretraining.py": RUN_PRETRAINING,
-    "run_squad.py": RUN_SQUAD,
-}
 
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
@@ -28,8 +23,9 @@ def blocks(language):
 def commands():
     for block in blocks("bash"):
         for line in block.replace("\\\n", " ").split("\n"):
-            if "python run_" in line:
-                yield line[line.index("python run_") :]
+            found = re.search(r"python (run_|-m bert_tf).*", line)
+            if found:
+                yield found[0]
 
 
 def test_it_opens_with_two_whole_commands():
@@ -45,8 +41,13 @@ def test_it_opens_with_two_whole_commands():
 @pytest.mark.parametrize("command", list(commands()))
 def test_every_command_parses(command):
     _, program, *arguments = shlex.split(command)
-    with PROGRAMS[program].flags() as flags:
-        assert flags([program, *arguments]) == [program]
+    if program == "-m":
+        program = arguments.pop(0)
+    module = program.removesuffix(".py")
+    with program_of(module).flags() as flags:
+        texts = flags([program, *arguments])[1:]
+        takes_texts = program == "bert_tf.tools.fill_mask"
+        assert bool(texts) == takes_texts
 
 
 def test_the_file_tree_is_whole():
