@@ -177,7 +177,13 @@ def test_train_and_evaluate(trained):
     for scores in evaluations:
         perplexity = math.exp(scores["masked_lm_loss"])
         assert scores["masked_lm_perplexity"] == pytest.approx(perplexity)
-    assert events_of(out)["loss"][-1][0] == 8
+    events = events_of(out)
+    assert events["loss"][-1][0] == 8
+    parts = ("masked_lm_loss", "next_sentence_loss")
+    for (_, loss), *terms in zip(
+        events["loss"], *(events[name] for name in parts), strict=True
+    ):
+        assert loss == pytest.approx(sum(term for _, term in terms), rel=1e-5)
 
 
 def plain_scores(config, prefix, some_examples, batch_size):
