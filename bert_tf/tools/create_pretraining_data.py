@@ -191,16 +191,20 @@ class Progress:
 
     def __init__(self, what: str):
         self.what = what
-        self.start = self.last_line = time.monotonic()
+        self.start = None  # It starts with the first document.
         self.num_documents = self.num_characters = 0
 
     def add(self, num_documents=1, num_characters=0, share_done=None):
+        if self.start is None:
+            self.start = self.last_line = time.monotonic()
         self.num_documents += num_documents
         self.num_characters += num_characters
         if time.monotonic() - self.last_line > SECONDS_BETWEEN_LINES:
             self.log(share_done)
 
     def log(self, share_done=None):
+        if self.start is None:
+            return
         self.last_line = time.monotonic()
         seconds = max(self.last_line - self.start, 1e-6)
         text = (
@@ -224,8 +228,11 @@ def write_as_the_original(maker, paths):
     reading = Progress("Read")
 
     def lines():
+        is_inside = False
         for line in pretraining.lines_of(paths):
-            reading.add(int(not line.strip()), len(line))
+            starts = not is_inside and bool(line.strip())
+            is_inside = bool(line.strip())
+            reading.add(int(starts), len(line))
             yield line
         reading.log()
 
@@ -240,8 +247,9 @@ def write_as_the_original(maker, paths):
     for path in output_files():
         logging.info("  %s", path)
         make_folder_of(path)
+    tokenizer = FullTokenizer(FLAGS.vocab_file, FLAGS.do_lower_case)
     for content in serialized[:NUM_INSTANCES_LOGGED]:
-        log_instance(tf.train.Example.FromString(content))
+        log_instance(tf.train.Example.FromString(content), tokenizer)
     number = len(output_files())
     for index, path in enumerate(output_files()):
         pretraining_shards.write_records(path, serialized[index::number])
@@ -259,9 +267,8 @@ def make_folder_of(path):
         files.make_folder(folder)
 
 
-def log_instance(example):
+def log_instance(example, tokenizer):
     logging.info("*** Example ***")
-    tokenizer = FullTokenizer(FLAGS.vocab_file, FLAGS.do_lower_case)
     for name, feature in sorted(example.features.feature.items()):
         values = feature.int64_list.value or feature.float_list.value
         if name == "input_ids":
@@ -284,7 +291,7 @@ def write_shards(maker, paths):
         shard: pretraining_shards.shard_path(output_file, shard, num_shards)
         for shard in range(num_shards)
     }
-    remove_leftovers(targets.values())
+    remove_leftovers()
     missing = {
         shard: path for shard, path in targets.items() if not files.exists(path)
     }
@@ -352,7 +359,7 @@ def read_state(path) -> dict:
     return state if isinstance(state, dict) else {}
 
 
-def remove_leftovers(targets):
+def remove_leftovers():
     """Removes what a run that was killed had not finished."""
     folder, name = os.path.split(FLAGS.output_file)
     if files.is_remote(folder):
