@@ -200,7 +200,8 @@ def load_weights(model, existing, training_follows) -> list:
     Returns:
         What is left of `existing`, without those that cannot be read.
     """
-    if existing and FLAGS.init_checkpoint:
+    is_given = not FLAGS["init_checkpoint"].using_default_value
+    if existing and FLAGS.init_checkpoint and is_given:
         logging.warning(
             "--output_dir has %s: --init_checkpoint=%s is not used",
             existing[0],

@@ -1,7 +1,7 @@
 """Filling masks: against the golden outputs, and as a program."""
 
 import json
-import os
+import pathlib
 
 import numpy as np
 import pytest
@@ -183,11 +183,17 @@ def test_a_mistake_ends_the_program_in_one_line(files):
     )
 
 
-@pytest.mark.skipif(
-    not os.path.exists(pretrained.BUNDLED_MODEL["init_checkpoint"] + ".index"),
-    reason="the bundled checkpoint is absent",
-)
 def test_the_bundled_model_is_the_default(capsys):
     out = run(capsys, {}, "see you [MASK] .", output_format="json")
     (words,) = json.loads(out)["masks"]
     assert len(words) == 5
+
+
+def test_the_bundled_model_is_small_and_has_read_its_books():
+    folder = pathlib.Path(pretrained.ASSETS, "demo")
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 4e6
+    fill = FillMask(**pretrained.BUNDLED_MODEL)
+    found = fill("he opened the [MASK] and went out .")
+    assert {"door", "room"} <= set(found.masks[0])
+    (found,) = fill("she sat down [MASK] a chair .", top_k=3).masks
+    assert "in" in found or "on" in found
