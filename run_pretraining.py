@@ -53,7 +53,8 @@ flags.DEFINE_string(
     "eval_input_file",
     None,
     "Files that training does not see, likewise; each record is evaluated "
-    "once. Without it --input_file is read, in circles, as the original does.",
+    "once, unless --max_eval_steps is given. Without it --input_file is read, "
+    "in circles, as the original does.",
 )
 shared_flags.define_model_flags()
 shared_flags.define_count(
@@ -174,6 +175,11 @@ def check_flags(modes):
             FLAGS.num_warmup_steps,
             FLAGS.num_train_steps,
         )
+    if FLAGS.eval_input_file and "eval" not in modes_with_batches(modes):
+        logging.warning(
+            "--eval_input_file=%s is not read: give --do_eval or --eval_steps",
+            FLAGS.eval_input_file,
+        )
     engine.check_evaluation_flags(metrics.PRETRAINING_NAMES)
 
 
@@ -189,6 +195,14 @@ def file_flag(mode) -> str:
     if mode == "eval" and FLAGS.eval_input_file is not None:
         return "eval_input_file"
     return "input_file"
+
+
+def max_eval_steps() -> int | None:
+    """The original's 100 are for files that it reads in circles."""
+    flag = FLAGS["max_eval_steps"]
+    if FLAGS.eval_input_file is not None and flag.using_default_value:
+        return None
+    return flag.value
 
 
 def log_files(job, mode):
@@ -241,7 +255,7 @@ def evaluate(job) -> dict:
         job.paths["eval"],
         FLAGS.eval_batch_size,
         job.parser("eval"),
-        FLAGS.max_eval_steps,
+        max_eval_steps(),
         repeat=FLAGS.eval_input_file is None,
     )
 

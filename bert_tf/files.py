@@ -69,14 +69,27 @@ def glob(pattern: str) -> list:
         # Only the name is a pattern: brackets may stand in a folder's.
         return sorted(
             os.path.join(folder, found)
-            for found in fnmatch.filter(_entries(folder), name)
+            for found in fnmatch.filter(entries(folder), name)
         )
     with naming(pattern):
         return sorted(_gfile().glob(pattern))
 
 
-def _entries(folder):
-    return os.listdir(folder) if os.path.isdir(folder) else []
+def entries(folder: str) -> list:
+    """Names in a folder, "" for the current one; none where there is none."""
+    if not is_remote(folder):
+        folder = folder or "."
+        return os.listdir(folder) if os.path.isdir(folder) else []
+    with naming(folder):
+        is_there = _gfile().isdir(folder)
+        return _gfile().listdir(folder) if is_there else []
+
+
+def is_same(path: str, other: str) -> bool:
+    """Whether two names are of one file, which need not be there yet."""
+    if is_remote(path) or is_remote(other):
+        return path == other
+    return os.path.realpath(path) == os.path.realpath(other)
 
 
 def is_folder(path: str) -> bool:
@@ -94,6 +107,12 @@ def stamp(path: str) -> list:
     with naming(path):
         found = _gfile().stat(path)
         return [found.length, found.mtime_nsec]
+
+
+def make_folder_of(path: str):
+    """Makes the folder that a file is to be in."""
+    if folder := os.path.dirname(path):
+        make_folder(folder)
 
 
 def make_folder(path: str):

@@ -311,14 +311,31 @@ def matching_files(name: str) -> list:
     require(name)
     paths = []
     for pattern in filter(None, FLAGS[name].value.split(",")):
-        found = sorted(tf.io.gfile.glob(pattern))
+        found = [pattern]  # A name may hold brackets.
+        if not files.exists(pattern):
+            found = sorted(tf.io.gfile.glob(pattern))
         found = [path for path in found if not files.is_folder(path)]
         if not found:
             raise UserError(f"--{name}: no file matches {pattern}")
         paths += found
     if not paths:
         raise UserError(f"--{name}={FLAGS[name].value}: names no file")
+    if len(set(paths)) < len(paths):
+        logging.warning(
+            "--%s=%s: names files more than once", name, FLAGS[name].value
+        )
     return paths
+
+
+def check_output(name: str, path: str, inputs):
+    """Raises UserError where a file cannot be written, or is an input."""
+    if not os.path.basename(path):
+        raise UserError(f"--{name}={FLAGS[name].value}: a file name is needed")
+    if files.is_folder(path):
+        raise UserError(f"--{name}={path}: this is a folder")
+    for other in inputs:
+        if files.is_same(path, other):
+            raise UserError(f"--{name}={path}: would replace an input")
 
 
 def read_config_and_tokenizer():
@@ -413,6 +430,11 @@ def run(main, takes_texts: bool = False):
             _exit(error)
         except KeyboardInterrupt:
             _exit("interrupted")
+        except BrokenPipeError:
+            # Whoever reads the output has enough. Python would complain once
+            # more when it closes it.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(1)
         except OSError as error:
             if error.filename is None:
                 raise

@@ -59,7 +59,7 @@ def serialized(example: dict) -> bytes:
 
 
 def write_examples(path, some_examples) -> str:
-    write_records(str(path), map(serialized, some_examples))
+    write_records([str(path)], [*map(serialized, some_examples)])
     return str(path)
 
 

@@ -12,7 +12,7 @@ LIGHTHOUSE = (
 )
 BAKERY = (
     "Every morning at four o'clock Mr. O'Hara's bakery opens its ovens. He "
-    "sells rye bread, rolls and – on Sundays only – a cake with Crème fraîche."
+    "sells rye bread, rolls and — on Sundays only — a cake with Crème fraîche."
 )
 # One that learns some answers by heart, and soon.
 CONFIG = {

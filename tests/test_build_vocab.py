@@ -21,7 +21,7 @@ def test_learned_vocabulary_spells_the_text(tmp_path):
         (tmp_path / name).write_text(text + "ж", encoding="utf-8")
     path = tmp_path / "vocab.txt"
     done = run_program(
-        f"--input_file={tmp_path}/*.txt",
+        f"--input_file={tmp_path}/[ab].txt",
         f"--output_file={path}",
         "--vocab_size=60",
         "--num_unused=2",
@@ -39,7 +39,7 @@ def test_learned_vocabulary_spells_the_text(tmp_path):
 
     before = path.read_bytes()
     done = run_program(
-        f"--input_file={tmp_path}/*.txt",
+        f"--input_file={tmp_path}/[ab].txt",
         f"--output_file={path}",
         "--vocab_size=50",
     )

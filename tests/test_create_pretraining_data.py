@@ -184,6 +184,7 @@ def test_a_beam_pipeline_makes_the_same_shards(corpus, tmp_path):
     changes["num_shards"] = 61
     with pytest.raises(UserError, match="shards have got no document"):
         create(corpus, tmp_path / "beam" / "s", **changes)
+    assert visible(tmp_path / "beam") == visible(tmp_path / "here")
     bad = tmp_path / "bad.txt"
     bad.write_bytes(b"good\n\nb\xffd\n")
     with pytest.raises(UserError, match=r"bad.txt:3: not UTF-8") as error:
@@ -194,6 +195,9 @@ def test_a_beam_pipeline_makes_the_same_shards(corpus, tmp_path):
             **{**changes, "num_shards": 2},
         )
     assert "\n" not in str(error.value)
+    changes["beam_options"] = "--direct_num_workers=abc"
+    with pytest.raises(UserError, match="invalid int value: 'abc'"):
+        create(corpus, tmp_path / "t", **changes)
     changes["beam_options"] = "--runner=Nothing"
     with pytest.raises(UserError, match="--beam_options=--runner=Nothing: "):
         create(corpus, tmp_path / "t", **changes)
@@ -203,6 +207,71 @@ def test_without_beam_installed(corpus, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "apache_beam", None)
     with pytest.raises(UserError, match="pip install apache-beam"):
         create(corpus, tmp_path / "r", runner="beam", num_shards=2)
+
+
+def test_names_of_shards_are_taken_as_they_are(corpus, tmp_path, monkeypatch):
+    """No folder, brackets, and another name that starts alike."""
+    monkeypatch.chdir(tmp_path)
+    create(corpus, "r-x", num_shards=2, num_workers=1)
+    for name in ("r", "r[1]", "r*"):
+        create(corpus, name, num_shards=2, num_workers=1)
+        expected = visible(tmp_path)
+        with pytest.raises(UserError, match="made with another random_seed"):
+            create(corpus, name, num_shards=2, random_seed=9)
+        with pytest.raises(UserError, match="made with another num_shards"):
+            create(corpus, name, num_shards=3)
+        assert visible(tmp_path) == expected
+    # An input with brackets, too.
+    (tmp_path / "a [1].txt").write_text("one.\ntwo.\n")
+    create(corpus, "s", input_file="a [1].txt", num_shards=1, num_workers=1)
+    os.utime("a [1].txt", (1, 1))
+    with pytest.raises(UserError, match=r"input_file \(a \[1\].txt: another"):
+        create(corpus, "s", input_file="a [1].txt", num_shards=1)
+
+
+def test_two_runs_do_not_meet(corpus, tmp_path):
+    with CREATE.module.only_run(str(tmp_path / "r")):
+        with pytest.raises(UserError, match="another run is writing it"):
+            create(corpus, tmp_path / "r", num_shards=2)
+    assert not [*tmp_path.iterdir()]
+    create(corpus, tmp_path / "r", num_shards=2, num_workers=1)
+
+
+def test_inputs_are_not_replaced(corpus, tmp_path):
+    text, vocab = tmp_path / "text", tmp_path / "vocab"
+    text.write_text("you win.\na prize.\n")
+    vocab.write_bytes(pathlib.Path(VOCAB).read_bytes())
+    (tmp_path / "link").symlink_to(text)
+    before = visible(tmp_path)
+    for name in ("text", "vocab", "link"):
+        with pytest.raises(UserError, match=f"{name}: would replace an input"):
+            create(
+                corpus,
+                tmp_path / name,
+                input_file=str(text),
+                vocab_file=str(vocab),
+            )
+    for names in (f"{tmp_path}/x,", ",", f"{tmp_path}/x,{tmp_path}/"):
+        with pytest.raises(UserError, match="a file name is needed"):
+            create(corpus, names)
+    with pytest.raises(UserError, match="x: a name twice"):
+        create(corpus, f"{tmp_path}/x,{tmp_path}/x")
+    # All of the files or none.
+    with pytest.raises(OSError):
+        create(corpus, f"{tmp_path}/x,/proc/none")
+    assert visible(tmp_path) == before
+
+
+def test_shards_without_text_are_refused(corpus, tmp_path):
+    (tmp_path / "in").write_text("\ufffd\n\nreal text\nand more\n")
+    with pytest.raises(UserError, match="00000-of-00002: its documents have n"):
+        create(
+            corpus,
+            tmp_path / "r",
+            input_file=str(tmp_path / "in"),
+            num_shards=2,
+            num_workers=1,
+        )
 
 
 def bad_inputs():
@@ -237,9 +306,13 @@ def bad_inputs():
         "folder": ({"output_file": "{}"}, "--output_file=.*this is a folder"),
         "two names": (
             {"output_file": "{}/x,{}/y", "num_shards": 2},
-            "--output_file: one name",
+            "--output_file=.*: --num_shards wants one name",
         ),
         "workers": ({"num_workers": 2}, "--num_workers=2 needs --num_shards"),
+        "options": (
+            {"num_shards": 2, "beam_options": "--x"},
+            "--beam_options=--x: only with --runner=beam",
+        ),
         "beam": ({"runner": "beam"}, "--runner=beam needs --num_shards"),
         "shards": (
             {"num_shards": 61},

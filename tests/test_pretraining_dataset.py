@@ -12,6 +12,7 @@ from pretraining_files import (
     SPECS,
     changed,
     examples,
+    serialized,
     write_examples,
 )
 
@@ -140,7 +141,8 @@ def refused(message, function, *args):
 @pytest.mark.parametrize(
     "content, message",
     [
-        (b"", "no record in there"),
+        (b"", "empty"),
+        (b"short", "not a TFRecord file"),
         (b"a text, and a long one", "not a TFRecord file, or damaged from the"),
     ],
 )
@@ -188,13 +190,22 @@ def test_first_records_are_looked_at(tmp_path, changes, message):
 
 def test_records_that_are_no_examples(tmp_path):
     path = str(tmp_path / "x.tfrecord")
-    write_records(path, [b"\xff text"])
+    write_records([path], [b"\xff text"])
     refused(
         f"{path}: its records are no tf.train.Example",
         pretraining_dataset.check_files,
         [path],
         SPECS,
     )
+
+
+@pytest.mark.parametrize("content", [b"not an example", b"\xff\xfe\xff"])
+def test_later_records_that_are_no_examples(tmp_path, content):
+    good = write_examples(tmp_path / "good.tfrecord", some())
+    path = str(tmp_path / "x.tfrecord")
+    write_records([path], [*map(serialized, some(2)), content])
+    message = f"{path}, record 3: not a tf.train.Example"
+    refused(message, read_all, [good, path])
 
 
 def read_all(paths):
@@ -221,6 +232,11 @@ def read_all(paths):
             f"masked_lm_positions has {LENGTH}, allowed are",
         ),
         ({"next_sentence_labels": [2]}, "next_sentence_labels has 2, allowed"),
+        (
+            {"masked_lm_weights": np.array([1.0, np.nan, 0.0])},
+            "masked_lm_weights has nan, allowed are 0 to 1",
+        ),
+        ({"masked_lm_weights": np.full(3, -5.0)}, "masked_lm_weights has -5.0"),
         ({"input_ids": np.zeros(16, int)}, "input_ids is missing, or has not"),
         ({"masked_lm_ids": [5]}, "masked_lm_ids is missing, or has not as"),
         ({"segment_ids": None}, "segment_ids is missing, or has not as many"),

@@ -375,9 +375,9 @@ def _padded(name, values, length):
     return example_proto.int64_feature(name, values + padding)
 
 
-@functools.cache
+@functools.lru_cache(maxsize=10_000)
 def _layout(length_a, length, max_seq_length):
-    """What depends on the lengths alone, of which most instances have few."""
+    """What depends on the lengths alone; most instances are full."""
     segment_ids = [0] * length_a + [1] * (length - length_a)
     return (
         _padded("input_mask", [1] * length, max_seq_length),

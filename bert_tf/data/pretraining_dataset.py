@@ -14,7 +14,9 @@ import re
 
 import numpy as np
 import tensorflow as tf
+from google.protobuf import message
 
+from bert_tf import files
 from bert_tf.data.features import FeatureSpec, parse_examples, sequence_specs
 from bert_tf.data.pipeline import SHUFFLE_BUFFER, fill_up
 from bert_tf.errors import UserError
@@ -50,14 +52,16 @@ def check_files(paths: list, specs: list):
                 f"{path}: not a TFRecord file, or damaged from the start"
             ) from None
         if not records:
-            raise UserError(f"{path}: no record in there")
+            # TensorFlow takes what is shorter than a record's frame for none.
+            what = "not a TFRecord file" if files.stamp(path)[0] else "empty"
+            raise UserError(f"{path}: {what}")
         _check_record(path, records[0], specs)
 
 
 def _check_record(path, record, specs):
     try:
         example = tf.train.Example.FromString(record)
-    except Exception:  # protobuf's errors are of many modules.
+    except message.DecodeError:
         raise UserError(
             f"{path}: its records are no tf.train.Example"
         ) from None
@@ -88,33 +92,40 @@ def _wrong_length(path, spec, found):
 
 @contextlib.contextmanager
 def user_errors(paths: list):
-    """Raises errors of reading the files as UserErrors that name file and
-    record."""
+    """Makes errors of reading the files UserErrors that name the record."""
     try:
         yield
-    except tf.errors.DataLossError:
+    # The last one where TensorFlow's message holds bytes of a record.
+    except (
+        tf.errors.DataLossError,
+        tf.errors.InvalidArgumentError,
+        UnicodeDecodeError,
+    ) as error:
+        found = re.search(
+            r"Name: (.*?, record \d+), (?:Key|Feature): (\w+)", str(error)
+        )
+        if found:
+            raise UserError(
+                f"{found[1]}: {found[2]} is missing, or has not as many values "
+                "as in the first record"
+            ) from None
         for path in paths:
             _check_readable(path)
         raise
-    except tf.errors.InvalidArgumentError as error:
-        found = re.search(
-            r"Name: (.*?, record \d+), (?:Key|Feature): (\w+)", error.message
-        )
-        if not found:
-            raise
-        raise UserError(
-            f"{found[1]}: {found[2]} is missing, or has not as many values as "
-            "in the first record"
-        ) from None
 
 
 def _check_readable(path):
     number = 0
     try:
-        for _ in tf.data.TFRecordDataset(path):
+        for record in tf.data.TFRecordDataset(path).as_numpy_iterator():
             number += 1
+            tf.train.Example.FromString(record)
     except tf.errors.DataLossError:
         raise UserError(f"{path}: damaged behind record {number}") from None
+    except message.DecodeError:
+        raise UserError(
+            f"{path}, record {number}: not a tf.train.Example"
+        ) from None
 
 
 def records_of_files(paths: list, files_at_once: int = FILES_AT_ONCE):
@@ -190,7 +201,7 @@ def evaluation_batches(
     paths: list,
     batch_size: int,
     to_features,
-    max_steps: int,
+    max_steps: int | None,
     *,
     repeat: bool = False,
 ) -> tf.data.Dataset:
@@ -198,7 +209,7 @@ def evaluation_batches(
 
     Args:
         paths, batch_size, to_features: as for training.
-        max_steps: batches at most.
+        max_steps: batches at most; None for all there are.
         repeat: start again at the end, as the original does, until there are
             `max_steps` batches. Else each record comes once at most, and what
             fills up the last batch counts nowhere.
@@ -206,7 +217,8 @@ def evaluation_batches(
     rows = records_of_files(paths, files_at_once=1)
     if repeat:
         rows = rows.repeat()
-    batches = rows.batch(batch_size, drop_remainder=repeat).take(max_steps)
+    batches = rows.batch(batch_size, drop_remainder=repeat)
+    batches = batches.take(-1 if max_steps is None else max_steps)
     batches = batches.map(to_features, num_parallel_calls=tf.data.AUTOTUNE)
     if not repeat:
         batches = batches.map(lambda batch: fill_up(batch, batch_size))
@@ -225,14 +237,15 @@ class RecordParser:
     def __init__(self, paths: list, specs: list, config):
         self.paths = paths
         self.specs = specs
-        # What a feature's values must be less than.
+        # A feature's largest value; the smallest is 0.
         self.limits = {
-            "input_ids": config.vocab_size,
-            "input_mask": 2,
-            "segment_ids": config.type_vocab_size,
-            "masked_lm_ids": config.vocab_size,
-            "masked_lm_positions": specs[0].shape[0],
-            "next_sentence_labels": 2,
+            "input_ids": config.vocab_size - 1,
+            "input_mask": 1,
+            "segment_ids": config.type_vocab_size - 1,
+            "masked_lm_ids": config.vocab_size - 1,
+            "masked_lm_positions": specs[0].shape[0] - 1,
+            "masked_lm_weights": 1,
+            "next_sentence_labels": 1,
         }
 
     def __call__(self, rows: dict) -> dict:
@@ -247,7 +260,7 @@ class RecordParser:
         )
         is_wrong = tf.stack(
             [
-                tf.reduce_any((parsed[name] < 0) | (parsed[name] >= limit), 1)
+                tf.reduce_any(~_fits(parsed[name], limit), axis=1)
                 for name, limit in self.limits.items()
             ]
         )
@@ -274,10 +287,10 @@ class RecordParser:
             feature, row = np.argwhere(is_wrong)[0]
             name, limit = list(self.limits.items())[feature]
             found = values[feature][row]
-            value = found[(found < 0) | (found >= limit)][0]
+            value = found[~_fits(found, limit)][0]
             raise UserError(
                 f"{self.paths[file[row]]}, record {number[row]}: {name} has "
-                f"{value}, allowed are 0 to {limit - 1}: made with another "
+                f"{value}, allowed are 0 to {limit}: made with another "
                 "vocabulary, or for another model?"
             )
 
@@ -291,3 +304,7 @@ class RecordParser:
             ],
             tf.int32,
         )
+
+
+def _fits(values, limit):
+    return (values >= 0) & (values <= limit)  # Not where it is NaN.

@@ -9,10 +9,12 @@ elsewhere: any number of processes or machines make the same, and those that
 are there need not be made again.
 """
 
+import contextlib
 import dataclasses
 import functools
 import os
 import random
+import re
 
 from bert_tf import files
 from bert_tf.data import example_proto
@@ -23,6 +25,7 @@ from bert_tf.data.pretraining import (
     read_documents,
     serialized_example,
 )
+from bert_tf.errors import UserError
 from bert_tf.tokenization import FullTokenizer
 
 # Of documents that wait to be written to their shards, in characters.
@@ -68,9 +71,18 @@ class RecordMaker:
         return random.Random(f"{self.random_seed}, shard {shard}")
 
     def write_shard(self, path: str, shard: int, lines) -> int:
-        """Writes a shard's file; returns the number of its records."""
+        """Writes a shard's file; returns the number of its records.
+
+        Raises:
+            UserError: there are none, as its documents are of characters that
+                the tokenizer drops.
+        """
         serialized = self.serialized_examples(lines, self.rng_of_shard(shard))
-        write_records(path, serialized)
+        if not serialized:
+            raise UserError(
+                f"{path}: its documents have no text; take fewer shards"
+            )
+        write_records([path], serialized)
         return len(serialized)
 
 
@@ -80,16 +92,29 @@ def vocabulary(vocab_file, do_lower_case):
     return Tokens(FullTokenizer(vocab_file, do_lower_case), as_ids=True)
 
 
-def write_records(path: str, serialized):
-    """Writes a TFRecord file, which appears when it is complete."""
-    with files.replacing(path) as temporary:
-        with files.open_binary(temporary, "wb") as writer:
-            for content in serialized:
-                writer.write(example_proto.record(content))
+def write_records(paths: list, serialized):
+    """Writes TFRecord files, which get the records in turn.
+
+    All of them appear when all are complete.
+    """
+    with contextlib.ExitStack() as stack:
+        temporaries = [stack.enter_context(files.replacing(p)) for p in paths]
+        for index, temporary in enumerate(temporaries):
+            with files.open_binary(temporary, "wb") as writer:
+                for content in serialized[index :: len(paths)]:
+                    writer.write(example_proto.record(content))
 
 
 def shard_path(output_file: str, shard: int, num_shards: int) -> str:
     return f"{output_file}-{shard:05d}-of-{num_shards:05d}"
+
+
+def existing_shards(output_file: str) -> list:
+    """Paths of the shards that are there, of any number of them."""
+    folder, name = os.path.split(output_file)
+    shard = re.compile(re.escape(name) + r"-\d{5}-of-\d{5}")
+    names = sorted(filter(shard.fullmatch, files.entries(folder)))
+    return [os.path.join(folder, name) for name in names]
 
 
 # ---------------------------------------------------------------------------

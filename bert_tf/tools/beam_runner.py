@@ -7,6 +7,7 @@ makes records of them: so the files are the same.
 """
 
 import contextlib
+import io
 import re
 import shlex
 
@@ -36,10 +37,16 @@ def write_shards(maker, paths: list, targets: dict, options: str):
             "--runner=beam needs Apache Beam: pip install apache-beam"
         ) from None
     missing = {s: path for s, path in targets.items() if not files.exists(path)}
+    complaint = io.StringIO()
     try:
-        pipeline = beam.Pipeline(options=PipelineOptions(shlex.split(options)))
-    except ValueError as error:
-        raise UserError(f"--beam_options={options}: {error}") from None
+        # Options are parsed by argparse, which prints and exits.
+        with contextlib.redirect_stderr(complaint):
+            parsed = PipelineOptions(shlex.split(options))
+            parsed.get_all_options()
+            pipeline = beam.Pipeline(options=parsed)
+    except (ValueError, SystemExit) as error:
+        why = (complaint.getvalue().strip() or str(error)).split("\n")[-1]
+        raise UserError(f"--beam_options={options}: {why}") from None
     with user_errors(), pipeline:
         (
             pipeline
@@ -51,6 +58,8 @@ def write_shards(maker, paths: list, targets: dict, options: str):
         )
     empty = [path for path in missing.values() if not files.exists(path)]
     if empty:
+        for path in set(missing.values()) - set(empty):
+            files.remove(path)  # Another number of shards needs others.
         raise UserError(
             f"--num_shards={len(targets)}: {len(empty)} shards have got no "
             f"document, {empty[0]} first"

@@ -52,7 +52,7 @@ def in_memory(maker, paths, folder):
         pretraining.lines_of(paths), random.Random(SEED)
     )
     path = os.path.join(folder, "records")
-    pretraining_shards.write_records(path, serialized)
+    pretraining_shards.write_records([path], serialized)
 
 
 def in_shards(maker, paths, folder, num_workers):

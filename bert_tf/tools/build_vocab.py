@@ -36,20 +36,20 @@ flags.DEFINE_string(
     "input_file", None, "Text files, patterns such as a/*.txt; commas between."
 )
 flags.DEFINE_string("output_file", None, "The vocabulary to write.")
-flags.DEFINE_integer(
+shared_flags.define_count(
     "vocab_size",
     30522,
     "Entries at most, special ones included.",
     lower_bound=10,
 )
 shared_flags.define_casing_flag()
-flags.DEFINE_integer(
+shared_flags.define_count(
     "num_unused",
     99,
     "Entries [unusedN] kept free for words of your own.",
     lower_bound=0,
 )
-flags.DEFINE_integer(
+shared_flags.define_count(
     "max_unique_chars",
     1000,
     "Characters at most, the most frequent ones; words with others become "
@@ -142,6 +142,7 @@ def extend_model():
 def learn_vocabulary():
     shared_flags.require("input_file", "output_file")
     paths = shared_flags.matching_files("input_file")
+    shared_flags.check_output("output_file", FLAGS.output_file, paths)
     counts = count_words(paths, FLAGS.do_lower_case)
     if not counts:
         raise UserError(f"--input_file={FLAGS.input_file}: no words in there")
@@ -166,7 +167,11 @@ def learn_vocabulary():
     files.write_text(
         FLAGS.output_file, "".join(f"{token}\n" for token in vocab)
     )
-    logging.info("%d entries written to %s", len(vocab), FLAGS.output_file)
+    logging.info(
+        "%d entries written to %s: the least vocab_size of a bert_config.json",
+        len(vocab),
+        FLAGS.output_file,
+    )
 
 
 def main():

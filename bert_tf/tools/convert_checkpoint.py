@@ -33,6 +33,7 @@ flags.adopt_module_key_flags(shared_flags)
 def main():
     shared_flags.require("init_checkpoint", "output_checkpoint")
     target = FLAGS.output_checkpoint
+    shared_flags.check_output("output_checkpoint", target, [])
     if files.exists(target + ".index"):
         raise UserError(f"--output_checkpoint={target}: is there already")
     checkpoint = checkpoints.Checkpoint(FLAGS.init_checkpoint)

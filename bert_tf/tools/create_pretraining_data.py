@@ -12,6 +12,7 @@ itself, --num_workers at a time.
 
 import contextlib
 import dataclasses
+import fcntl
 import json
 import os
 import random
@@ -114,6 +115,7 @@ flags.adopt_module_key_flags(shared_flags)
 def main():
     maker = read_flags()
     paths = shared_flags.matching_files("input_file")
+    check_outputs(paths)
     logging.info("*** Reading from input files ***")
     for path in paths:
         logging.info("  %s", path)
@@ -151,18 +153,15 @@ def read_flags() -> pretraining_shards.RecordMaker:
         pretraining.Tokens(tokenizer, as_ids=True)
     except UserError as error:
         raise UserError(f"--vocab_file={FLAGS.vocab_file}: {error}") from None
-    for path in output_files():
-        if files.is_folder(path):
-            raise UserError(f"--output_file={path}: this is a folder")
-    if FLAGS.num_shards and len(output_files()) > 1:
-        raise UserError(
-            "--output_file: one name, please, to which --num_shards adds"
-        )
     if not FLAGS.num_shards and (FLAGS.num_workers or FLAGS.runner == "beam"):
         given = "--runner=beam"
         if FLAGS.num_workers:
             given = f"--num_workers={FLAGS.num_workers}"
         raise UserError(f"{given} needs --num_shards: into how many files")
+    if FLAGS.beam_options and FLAGS.runner != "beam":
+        raise UserError(
+            f"--beam_options={FLAGS.beam_options}: only with --runner=beam"
+        )
     return pretraining_shards.RecordMaker(
         FLAGS.vocab_file,
         FLAGS.do_lower_case,
@@ -180,6 +179,22 @@ def read_flags() -> pretraining_shards.RecordMaker:
 
 def output_files() -> list:
     return FLAGS.output_file.split(",")
+
+
+def check_outputs(inputs):
+    """Raises UserError for names that cannot be what is meant."""
+    paths = output_files()
+    for path in paths:
+        shared_flags.check_output(
+            "output_file", path, [*inputs, FLAGS.vocab_file]
+        )
+    if len(set(paths)) < len(paths):
+        raise UserError(f"--output_file={FLAGS.output_file}: a name twice")
+    if FLAGS.num_shards and len(paths) > 1:
+        raise UserError(
+            f"--output_file={FLAGS.output_file}: --num_shards wants one name, "
+            "to which it adds"
+        )
 
 
 class Progress:
@@ -225,6 +240,9 @@ class Progress:
 
 def write_as_the_original(maker, paths):
     """Writes the original's records; its files appear when all are made."""
+    for path in output_files():
+        files.make_folder_of(path)
+        check_writable(path)
     reading = Progress("Read")
 
     def lines():
@@ -246,13 +264,10 @@ def write_as_the_original(maker, paths):
     logging.info("*** Writing to output files ***")
     for path in output_files():
         logging.info("  %s", path)
-        make_folder_of(path)
     tokenizer = FullTokenizer(FLAGS.vocab_file, FLAGS.do_lower_case)
     for content in serialized[:NUM_INSTANCES_LOGGED]:
         log_instance(tf.train.Example.FromString(content), tokenizer)
-    number = len(output_files())
-    for index, path in enumerate(output_files()):
-        pretraining_shards.write_records(path, serialized[index::number])
+    pretraining_shards.write_records(output_files(), serialized)
     logging.info("Wrote %d total instances", len(serialized))
 
 
@@ -261,10 +276,14 @@ def check_any(num_instances):
         raise UserError(f"--input_file={FLAGS.input_file}: no text in there")
 
 
-def make_folder_of(path):
-    folder = os.path.dirname(path)
-    if folder:
-        files.make_folder(folder)
+def check_writable(path):
+    """Finds out before the long work; leaves nothing behind."""
+    folder, name = os.path.split(path)
+    probe = os.path.join(folder, f".{name}.{os.getpid()}.tmp")
+    with files.naming(path, "could not be written", scratch=probe):
+        with files.open_binary(probe, "wb") as writer:
+            writer.write(b"")
+        files.remove(probe)
 
 
 def log_instance(example, tokenizer):
@@ -283,10 +302,15 @@ def log_instance(example, tokenizer):
 
 def write_shards(maker, paths):
     """Writes the shards that are not there yet."""
+    files.make_folder_of(FLAGS.output_file)
+    with only_run(FLAGS.output_file):
+        state = state_of_run(maker, paths)
+        check_same_run(state)
+        write_missing_shards(maker, paths, state)
+
+
+def write_missing_shards(maker, paths, state):
     output_file, num_shards = FLAGS.output_file, FLAGS.num_shards
-    state = state_of_run(maker, paths)
-    check_same_run(state)
-    make_folder_of(output_file)
     targets = {
         shard: pretraining_shards.shard_path(output_file, shard, num_shards)
         for shard in range(num_shards)
@@ -311,6 +335,30 @@ def write_shards(maker, paths):
         logging.info("  %s", path)
 
 
+@contextlib.contextmanager
+def only_run(output_file):
+    """Raises UserError where another process writes the same shards.
+
+    The lock ends with the process, however that ends.
+    """
+    if files.is_remote(output_file):
+        yield
+        return
+    folder, name = os.path.split(output_file)
+    path = os.path.join(folder, f".{name}.lock")
+    with open(path, "wb") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                f"--output_file={output_file}: another run is writing it"
+            ) from None
+        try:
+            yield
+        finally:
+            os.remove(path)
+
+
 def state_file() -> str:
     """Beside the shards, hidden, as patterns may name all that is there."""
     folder, name = os.path.split(FLAGS.output_file)
@@ -332,7 +380,7 @@ def state_of_run(maker, paths) -> dict:
 
 def check_same_run(state):
     """Raises UserError where there are shards that were made otherwise."""
-    shards = files.glob(f"{FLAGS.output_file}-*-of-*")
+    shards = pretraining_shards.existing_shards(FLAGS.output_file)
     if not shards:
         return
     before = read_state(state_file())
@@ -340,9 +388,22 @@ def check_same_run(state):
         if before.get(name) != value:
             raise UserError(
                 f"--output_file={FLAGS.output_file}: shards are here that were "
-                f"made with another {name}, {shards[0]} first; remove them, "
-                "or name another file"
+                f"made with another {name}{_changed_file(before, state, name)}"
+                f", {shards[0]} first; remove them, or name another file"
             )
+
+
+def _changed_file(before, state, name):
+    """Which of the input files has changed, if that is what has."""
+    earlier = before.get(name)
+    if name != "input_file" or not isinstance(earlier, dict):
+        return ""
+    changed = [
+        path
+        for path in sorted({*earlier, *state[name]})
+        if earlier.get(path) != state[name].get(path)
+    ]
+    return f" ({changed[0]}: another file, or written since)"
 
 
 def write_state(state):
@@ -362,7 +423,7 @@ def read_state(path) -> dict:
 def remove_leftovers():
     """Removes what a run that was killed had not finished."""
     folder, name = os.path.split(FLAGS.output_file)
-    if files.is_remote(folder):
+    if files.is_remote(FLAGS.output_file):
         return
     unfinished = re.compile(rf"\.{re.escape(name)}-\d+-of-\d+\.\d+\.tmp")
     for found in os.listdir(folder or "."):

@@ -39,7 +39,8 @@ flags.adopt_module_key_flags(shared_flags)
 
 
 def main(*texts):
-    texts = sys.stdin.read().splitlines() if texts == ("-",) else texts
+    if texts == ("-",):
+        texts = sys.stdin.read().split("\n")
     texts = [text for text in texts if text.strip()]
     if not texts:
         raise UserError(f"no text is given, such as {EXAMPLE}")

@@ -103,9 +103,12 @@ def without_frame(path: str):
 
 def main():
     shared_flags.require("input_file", "output_file")
+    paths = shared_flags.matching_files("input_file")
+    shared_flags.check_output("output_file", FLAGS.output_file, paths)
+    files.make_folder_of(FLAGS.output_file)
     num_documents = num_sentences = 0
     with files.writing_text(FLAGS.output_file) as writer:
-        for path in shared_flags.matching_files("input_file"):
+        for path in paths:
             for document in documents_of(
                 without_frame(path), FLAGS.empty_lines
             ):
