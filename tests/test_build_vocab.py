@@ -3,16 +3,14 @@
 What the program adds to a model's vocabulary: test_vocabulary.py.
 """
 
-import subprocess
-import sys
-
-from conftest import ROOT, run_module
+import pytest
+from conftest import run_module
+from programs import last_line, program_of
 
 from bert_tf import FullTokenizer, pretrained
+from bert_tf.errors import UserError
 
-
-def run_program(*args):
-    return run_module("bert_tf.tools.build_vocab", *args)
+BUILD = program_of("bert_tf.tools.build_vocab")
 
 
 def test_learned_vocabulary_spells_the_text(tmp_path):
@@ -20,14 +18,8 @@ def test_learned_vocabulary_spells_the_text(tmp_path):
     for name in ("a.txt", "b.txt"):
         (tmp_path / name).write_text(text + "ж", encoding="utf-8")
     path = tmp_path / "vocab.txt"
-    done = run_program(
-        f"--input_file={tmp_path}/[ab].txt",
-        f"--output_file={path}",
-        "--vocab_size=60",
-        "--num_unused=2",
-        "--max_unique_chars=17",
-    )
-    assert done.returncode == 0, done.stderr
+    files = {"input_file": f"{tmp_path}/[ab].txt", "output_file": str(path)}
+    BUILD.run(**files, vocab_size=60, num_unused=2, max_unique_chars=17)
     tokens = path.read_text(encoding="utf-8").split("\n")[:-1]
     special = "[PAD] [unused0] [unused1] [UNK] [CLS] [SEP] [MASK]".split()
     assert tokens[:7] == special and len(tokens) <= 60
@@ -38,41 +30,31 @@ def test_learned_vocabulary_spells_the_text(tmp_path):
     assert tokenizer.tokenize("ж") == ["[UNK]"]
 
     before = path.read_bytes()
-    done = run_program(
-        f"--input_file={tmp_path}/[ab].txt",
-        f"--output_file={path}",
-        "--vocab_size=50",
-    )
-    assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert "leaves no room beside the 104 special entries" in done.stderr
+    with pytest.raises(UserError, match="leaves no room beside the 104 speci"):
+        BUILD.run(**files, vocab_size=50)
+    with pytest.raises(UserError, match="vocab.txt: would replace an input"):
+        BUILD.run(**{**files, "input_file": f"{tmp_path}/*.txt"})
     assert path.read_bytes() == before
 
-    done = run_program(f"--input_file={tmp_path}/*.x", f"--output_file={path}")
+    done = run_module(
+        "bert_tf.tools.build_vocab",
+        f"--input_file={tmp_path}/*.x",
+        f"--output_file={path}",
+    )
     assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert "--input_file: no file matches" in done.stderr
-
-
-CUT = """
-from bert_tf.errors import UserError
-from bert_tf.tools.build_vocab import cut_to_size
-vocab = ["[PAD]", "[UNK]", "a", "b", "the", "##ing", "##a", "cat", "##b"]
-print(*cut_to_size(vocab, 7, ["[PAD]", "[UNK]"]))
-try:
-    cut_to_size(vocab, 5, ["[PAD]", "[UNK]"])
-except UserError as error:
-    print(error)
-"""
+    assert "--input_file: no file matches" in last_line(done)
 
 
 def test_cutting_keeps_characters_and_special_tokens():
-    """In a process of its own, as each program defines its flags."""
-    done = subprocess.run(
-        [sys.executable, "-c", CUT], capture_output=True, text=True, cwd=ROOT
-    )
-    assert done.stdout.splitlines() == [
-        "[PAD] [UNK] a b the ##a ##b",
-        "--vocab_size=5: the characters of the text alone need 6 entries",
-    ], done.stderr
+    special = ["[PAD]", "[UNK]"]
+    vocab = [*special, "a", "b", "the", "##ing", "##a", "cat", "##b"]
+    cut_to_size = BUILD.module.cut_to_size
+    assert cut_to_size(vocab, 7, special) == [
+        *special,
+        *("a", "b", "the", "##a", "##b"),
+    ]
+    with pytest.raises(UserError, match="--vocab_size=5: the characters of th"):
+        cut_to_size(vocab, 5, special)
 
 
 def test_the_bundled_vocabulary_spells_the_bundled_messages():

@@ -144,6 +144,7 @@ def test_shards_that_are_there_stay(corpus, tmp_path, caplog):
     assert visible(tmp_path) == expected
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle_and_started_again(corpus, tmp_path):
     expected, out = tmp_path / "whole", tmp_path / "killed"
     more = {"num_shards": 8, "dupe_factor": 100, "max_seq_length": 64}
@@ -401,16 +402,12 @@ def test_split_sentences_as_a_program(tmp_path):
         "It was\nlate. He slept.\n\n\n\nNext.\n"
         "*** END OF THIS PROJECT GUTENBERG EBOOK X ***\nDonate. Now.\n"
     )
-    out = tmp_path / "out.txt"
-    tool = "bert_tf.tools.split_sentences"
-    done = run_module(
-        tool, f"--input_file={tmp_path}/b*.txt", f"--output_file={out}"
-    )
-    assert done.returncode == 0, done.stderr
+    out = tmp_path / "new" / "out.txt"
+    SPLIT.run(input_file=f"{tmp_path}/b*.txt", output_file=str(out))
     assert out.read_text() == "It was late.\nHe slept.\n\nNext.\n\n"
     (tmp_path / "empty.txt").write_text("\n")
-    done = run_module(
-        tool, f"--input_file={tmp_path}/e*.txt", f"--output_file={out}.2"
-    )
-    assert done.returncode == 1 and "no text in there" in last_line(done)
-    assert not (tmp_path / "out.txt.2").exists()
+    with pytest.raises(UserError, match="no text in there"):
+        SPLIT.run(input_file=f"{tmp_path}/e*.txt", output_file=f"{out}.2")
+    with pytest.raises(UserError, match="would replace an input"):
+        SPLIT.run(input_file=str(out), output_file=str(out))
+    assert [path.name for path in out.parent.iterdir()] == ["out.txt"]

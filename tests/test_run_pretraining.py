@@ -243,6 +243,7 @@ def test_evaluation_takes_each_record_once(trained, max_eval_steps, number):
     assert found == pytest.approx(expected, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_replicas_and_micro_batches_change_nothing(trained):
     settings = {
         "do_train": True,

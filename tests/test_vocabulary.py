@@ -7,7 +7,8 @@ import os
 import keras
 import numpy as np
 import pytest
-from conftest import TINY_CONFIG, read_json, run_module, shared
+from conftest import TINY_CONFIG, read_json, shared
+from programs import program_of
 
 from bert_tf import BertConfig, BertModel, FullTokenizer, vocabulary
 from bert_tf.checkpoints import Checkpoint, load_weights, write_checkpoint
@@ -24,6 +25,7 @@ ENTRIES = (
 PIECES = {"genome": [10, 11], "cells": [13, 12], "genx": [10, 14], "ß": [2]}
 FILES = ["bert_config.json", "vocab.txt"]
 WEIGHTS = ["bert_model.ckpt.data-00000-of-00001", "bert_model.ckpt.index"]
+BUILD = program_of("bert_tf.tools.build_vocab")
 
 
 @pytest.fixture(scope="module")
@@ -272,18 +274,18 @@ def test_released_vocabularies(tmp_path, name):
     assert len(config) == len(read_json(folder / "bert_config.json"))
 
 
-def test_program(old, tmp_path):
+def test_program(old, tmp_path, caplog):
+    caplog.set_level("INFO", logger="absl")
     words = tmp_path / "words.txt"
     words.write_text("".join(f"genome{i}\n" for i in range(25)))
-    args = [
-        f"--add_words={words}",
-        f"--vocab_file={old}/vocab.txt",
-        f"--bert_config_file={old}/bert_config.json",
-        f"--init_checkpoint={old}/bert_model.ckpt",
-        f"--output_dir={tmp_path}/new",
-    ]
-    done = run_module("bert_tf.tools.build_vocab", *args)
-    assert done.returncode == 0, done.stderr
+    values = {
+        "add_words": str(words),
+        "vocab_file": f"{old}/vocab.txt",
+        "bert_config_file": f"{old}/bert_config.json",
+        "init_checkpoint": f"{old}/bert_model.ckpt",
+        "output_dir": f"{tmp_path}/new",
+    }
+    BUILD.run(**values)
     for said in (
         "25 new, 0 in the vocabulary already, 0 repeated",
         "2 in places of [unusedN], 23 appended; vocab_size 20 -> 38",
@@ -291,9 +293,7 @@ def test_program(old, tmp_path):
         "1 genome0: [UNK]",
         "... 5 more",
     ):
-        assert said in done.stderr, said
+        assert said in caplog.text, said
     assert sorted(os.listdir(tmp_path / "new")) == sorted(FILES + WEIGHTS)
-
-    done = run_module("bert_tf.tools.build_vocab", *args, "--input_file=a.txt")
-    assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert "--input_file=a.txt: one is for adding words" in done.stderr
+    with pytest.raises(UserError, match="--input_file=a.txt: one is for addin"):
+        BUILD.run(**values, input_file="a.txt")
