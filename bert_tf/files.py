@@ -52,7 +52,10 @@ def naming(path: str, action: str = "cannot be used", scratch: str = ""):
     except Exception as error:
         if not type(error).__module__.startswith("tensorflow"):
             raise
-        raise OSError(None, f"{action}: {reason(error)}", path) from None
+        why = reason(error)
+        if scratch and scratch in why:
+            why = why.rpartition("; ")[2]  # Behind the file's name.
+        raise OSError(None, f"{action}: {why}", path) from None
 
 
 def exists(path: str) -> bool:

@@ -14,10 +14,13 @@ def run(*arguments):
 @pytest.mark.slow
 def test_it_prints_tables(tmp_path):
     predict_file = write_json(tmp_path / "squad.json", squad_data())
+    corpus = tmp_path / "text.txt"
+    corpus.write_text("You win a prize.\nOr not.\n\nIt is so.\n" * 20)
     done = run(
-        "--what=tokenizer,input,squad",
+        "--what=tokenizer,input,squad,pretraining",
         "--rounds=1",
         f"--predict_file={predict_file}",
+        f"--corpus={corpus}",
     )
     assert done.returncode == 0, done.stderr
     rows = {
@@ -28,7 +31,7 @@ def test_it_prints_tables(tmp_path):
             if line.startswith("|")
         )
     }
-    for name in ("in the graph", "from the file", "the plain way"):
+    for name in ("in the graph", "from the file", "the plain way", "plain"):
         assert float(rows[name].replace(",", "")) > 0
     assert "To the first batch: " in done.stdout
     assert "from memory, by length: " in done.stdout
