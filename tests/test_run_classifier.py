@@ -398,6 +398,7 @@ def test_an_output_folder_that_cannot_be_made(folder):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_the_run_usable(folder):
     """A limit on file size stands for the full disk: the checkpoint of the
     longer training does not fit, and that of the shorter one stays."""
