@@ -458,9 +458,7 @@ def evaluate(job, global_step):
         seconds=time.perf_counter() - start,
         results={**results, **metrics},
     )
-    logging.info("***** Eval results *****")
-    for key, value in sorted({**results, **metrics}.items()):
-        logging.info("  %s = %s", key, value)
+    engine.log_results({**results, **metrics})
     return {**results, **metrics}
 
 

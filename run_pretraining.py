@@ -284,9 +284,7 @@ def write_evaluation(job, global_step):
         seconds=time.perf_counter() - start,
         results=scores,
     )
-    logging.info("***** Eval results *****")
-    for key, value in sorted(results.items()):
-        logging.info("  %s = %s", key, value)
+    engine.log_results(results)
 
 
 if __name__ == "__main__":

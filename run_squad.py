@@ -510,9 +510,7 @@ def answer_questions(job, modes, global_step):
                 results=results,
             )
     if "eval" in modes:
-        logging.info("***** Eval results *****")
-        for key, value in sorted(results.items()):
-            logging.info("  %s = %s", key, value)
+        engine.log_results(results)
     if "predict" in modes:
         logging.info("***** Predict results *****")
         for name in writers:

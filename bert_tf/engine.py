@@ -121,6 +121,13 @@ def log_features(specs, batch_size: int):
         logging.info("  name = %s, shape = %s", spec.name, shape)
 
 
+def log_results(results: dict):
+    """The lines that people look for at the end."""
+    logging.info("***** Eval results *****")
+    for key, value in sorted(results.items()):
+        logging.info("  %s = %s", key, value)
+
+
 def needs_full_batches(strategy) -> bool:
     """A TPU wants every batch full, and so do several replicas."""
     return distribution.is_tpu(strategy) or strategy.num_replicas_in_sync > 1

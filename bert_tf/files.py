@@ -219,6 +219,19 @@ def is_temporary(name: str) -> bool:
     return bool(re.fullmatch(r"\..+\.\d+\.tmp", name))
 
 
+def _temporary_name(path):
+    folder, name = os.path.split(path)
+    return os.path.join(folder, f".{name}.{os.getpid()}.tmp")
+
+
+def check_writable(path: str):
+    """Raises OSError if a file cannot be made there; leaves nothing behind."""
+    probe = _temporary_name(path)
+    with naming(path, "could not be written", scratch=probe):
+        open_binary(probe, "wb").close()
+        remove(probe)
+
+
 @contextlib.contextmanager
 def replacing(path: str):
     """Gives a temporary path; what was written there becomes `path` at the end.
@@ -226,8 +239,7 @@ def replacing(path: str):
     If the block raises, `path` is left as it was and the temporary file is
     removed. A reader sees the old file or the new one, never a half.
     """
-    folder, name = os.path.split(path)
-    temporary = os.path.join(folder, f".{name}.{os.getpid()}.tmp")
+    temporary = _temporary_name(path)
     try:
         with naming(path, "could not be written", scratch=temporary):
             yield temporary

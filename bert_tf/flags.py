@@ -19,7 +19,7 @@ from bert_tf.data.features import MIN_SEQ_LENGTH
 from bert_tf.distribution import STRATEGIES
 from bert_tf.errors import UserError
 from bert_tf.optimization import OPTIMIZERS
-from bert_tf.tokenization import FullTokenizer, check_casing, count_ids
+from bert_tf.tokenization import FullTokenizer, check_casing, check_size
 from bert_tf.training import POLICIES
 
 FLAGS = flags.FLAGS
@@ -70,6 +70,15 @@ def define_vocab_flags():
         "vocab_file", None, "vocab.txt that the model was trained with."
     )
     define_casing_flag()
+
+
+def define_text_files_flag():
+    """What `matching_files` reads."""
+    flags.DEFINE_string(
+        "input_file",
+        None,
+        "Text files, patterns such as a/*.txt; commas between.",
+    )
 
 
 def define_text_flags(max_seq_length: int):
@@ -348,13 +357,12 @@ def read_config_and_tokenizer():
     require_existing("bert_config_file", "vocab_file")
     config = BertConfig.from_json_file(FLAGS.bert_config_file)
     tokenizer = FullTokenizer(FLAGS.vocab_file, FLAGS.do_lower_case)
-    num_ids = count_ids(tokenizer.vocab)
-    if num_ids > config.vocab_size:
-        raise UserError(
-            f"--vocab_file={FLAGS.vocab_file} has {num_ids} entries, more "
-            f"than the vocab_size={config.vocab_size} of "
-            f"{FLAGS.bert_config_file}"
-        )
+    check_size(
+        tokenizer.vocab,
+        config.vocab_size,
+        f"--vocab_file={FLAGS.vocab_file}",
+        FLAGS.bert_config_file,
+    )
     check_casing(tokenizer.vocab, FLAGS.do_lower_case)
     return config, tokenizer
 

@@ -123,12 +123,6 @@ def load_vocab(vocab_file: str) -> dict:
     return vocab
 
 
-def count_ids(vocab: dict) -> int:
-    """How many ids a model needs for a vocabulary, {token: id}."""
-    # Empty lines, which editors leave at the end, are nobody's token.
-    return 1 + max(index for token, index in vocab.items() if token)
-
-
 class BasicTokenizer:
     """Text → words: clean, lower-case, split at spaces and punctuation.
 
@@ -256,3 +250,24 @@ def check_casing(vocab, do_lower_case: bool):
             "model, every capitalized word would be [UNK]; use "
             "--do_lower_case=True"
         )
+
+
+def check_size(vocab: dict, vocab_size: int, vocab_name, config_name) -> int:
+    """How many ids a model needs for a vocabulary.
+
+    Args:
+        vocab: {token: id}.
+        vocab_size: of the model.
+        vocab_name, config_name: what an error calls them.
+
+    Raises:
+        UserError: there are more than the model has.
+    """
+    # Empty lines, which editors leave at the end, are nobody's token.
+    num_ids = 1 + max(index for token, index in vocab.items() if token)
+    if num_ids > vocab_size:
+        raise UserError(
+            f"{vocab_name} has {num_ids} entries, more than the "
+            f"vocab_size={vocab_size} of {config_name}"
+        )
+    return num_ids

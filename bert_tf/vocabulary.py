@@ -32,7 +32,7 @@ from bert_tf.tokenization import (
     UNKNOWN,
     FullTokenizer,
     check_casing,
-    count_ids,
+    check_size,
 )
 
 # Variables with one row for each entry of the vocabulary.
@@ -92,12 +92,9 @@ def add_words(
     tokenizer = FullTokenizer(vocab_file, do_lower_case)
     check_casing(tokenizer.vocab, do_lower_case)
     config = BertConfig.from_json_file(bert_config_file)
-    num_ids = count_ids(tokenizer.vocab)
-    if num_ids > config.vocab_size:
-        raise UserError(
-            f"{vocab_file} has {num_ids} entries, more than the "
-            f"vocab_size={config.vocab_size} of {bert_config_file}"
-        )
+    num_ids = check_size(
+        tokenizer.vocab, config.vocab_size, vocab_file, bert_config_file
+    )
     # Empty lines behind the last entry would be in the way of new ones.
     lines = _read_raw_lines(vocab_file)[:num_ids]
     words = place_words(

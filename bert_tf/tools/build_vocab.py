@@ -32,9 +32,7 @@ FLAGS = flags.FLAGS
 MIN_COUNT = 2  # A piece that stands once in all the text helps no other word.
 LINES_BETWEEN_LOGS = 1_000_000
 
-flags.DEFINE_string(
-    "input_file", None, "Text files, patterns such as a/*.txt; commas between."
-)
+shared_flags.define_text_files_flag()
 flags.DEFINE_string("output_file", None, "The vocabulary to write.")
 shared_flags.define_count(
     "vocab_size",

@@ -39,19 +39,14 @@ NUM_INSTANCES_LOGGED = 20
 # A sequence has [CLS], two [SEP], and a token of A and of B.
 MIN_SEQ_LENGTH = pretraining.NUM_SPECIAL + pretraining.MIN_TOKENS
 
-flags.DEFINE_string(
-    "input_file", None, "Text files, patterns such as a/*.txt; commas between."
-)
+shared_flags.define_text_files_flag()
 flags.DEFINE_string(
     "output_file",
     None,
     "TFRecord file to write; several, with commas between, get the records in "
     "turn.",
 )
-flags.DEFINE_string(
-    "vocab_file", None, "vocab.txt that the model is to be trained with."
-)
-shared_flags.define_casing_flag()
+shared_flags.define_vocab_flags()
 flags.DEFINE_bool(
     "do_whole_word_mask", False, "Mask all the pieces of a word or none."
 )
@@ -147,12 +142,7 @@ def read_flags() -> pretraining_shards.RecordMaker:
             FLAGS.masked_lm_prob,
             wanted,
         )
-    tokenizer = FullTokenizer(FLAGS.vocab_file, FLAGS.do_lower_case)
-    check_casing(tokenizer.vocab, FLAGS.do_lower_case)
-    try:
-        pretraining.Tokens(tokenizer, as_ids=True)
-    except UserError as error:
-        raise UserError(f"--vocab_file={FLAGS.vocab_file}: {error}") from None
+    check_casing(read_tokenizer().vocab, FLAGS.do_lower_case)
     if not FLAGS.num_shards and (FLAGS.num_workers or FLAGS.runner == "beam"):
         given = "--runner=beam"
         if FLAGS.num_workers:
@@ -175,6 +165,20 @@ def read_flags() -> pretraining_shards.RecordMaker:
         ),
         FLAGS.random_seed,
     )
+
+
+def read_tokenizer() -> FullTokenizer:
+    """That of the flags, which is read once."""
+    try:
+        tokens = pretraining_shards.vocabulary(
+            FLAGS.vocab_file, FLAGS.do_lower_case
+        )
+    except UserError as error:
+        message = str(error)
+        if FLAGS.vocab_file not in message:
+            message = f"--vocab_file={FLAGS.vocab_file}: {message}"
+        raise UserError(message) from None
+    return tokens.tokenizer
 
 
 def output_files() -> list:
@@ -242,7 +246,7 @@ def write_as_the_original(maker, paths):
     """Writes the original's records; its files appear when all are made."""
     for path in output_files():
         files.make_folder_of(path)
-        check_writable(path)
+        files.check_writable(path)  # Before the long work.
     reading = Progress("Read")
 
     def lines():
@@ -264,9 +268,8 @@ def write_as_the_original(maker, paths):
     logging.info("*** Writing to output files ***")
     for path in output_files():
         logging.info("  %s", path)
-    tokenizer = FullTokenizer(FLAGS.vocab_file, FLAGS.do_lower_case)
     for content in serialized[:NUM_INSTANCES_LOGGED]:
-        log_instance(tf.train.Example.FromString(content), tokenizer)
+        log_instance(tf.train.Example.FromString(content))
     pretraining_shards.write_records(output_files(), serialized)
     logging.info("Wrote %d total instances", len(serialized))
 
@@ -276,22 +279,14 @@ def check_any(num_instances):
         raise UserError(f"--input_file={FLAGS.input_file}: no text in there")
 
 
-def check_writable(path):
-    """Finds out before the long work; leaves nothing behind."""
-    folder, name = os.path.split(path)
-    probe = os.path.join(folder, f".{name}.{os.getpid()}.tmp")
-    with files.naming(path, "could not be written", scratch=probe):
-        with files.open_binary(probe, "wb") as writer:
-            writer.write(b"")
-        files.remove(probe)
-
-
-def log_instance(example, tokenizer):
+def log_instance(example):
     logging.info("*** Example ***")
     for name, feature in sorted(example.features.feature.items()):
         values = feature.int64_list.value or feature.float_list.value
         if name == "input_ids":
-            tokens = tokenizer.convert_ids_to_tokens(filter(None, values))
+            tokens = read_tokenizer().convert_ids_to_tokens(
+                filter(None, values)
+            )
             logging.info("tokens: %s", " ".join(tokens))
         logging.info("%s: %s", name, " ".join(map(str, values)))
 

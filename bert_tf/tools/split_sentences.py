@@ -20,9 +20,7 @@ from bert_tf.errors import UserError
 
 FLAGS = flags.FLAGS
 
-flags.DEFINE_string(
-    "input_file", None, "Text files, patterns such as a/*.txt; commas between."
-)
+shared_flags.define_text_files_flag()
 flags.DEFINE_string("output_file", None, "The sentences, one a line.")
 shared_flags.define_count(
     "empty_lines",
