@@ -18,6 +18,7 @@ from bert_tf import pretrained
 from bert_tf.data.features import parse_examples
 from bert_tf.data.pretraining_dataset import pretraining_specs
 from bert_tf.errors import UserError
+from bert_tf.shard_run import ShardRun
 
 TOOL = "bert_tf.tools.create_pretraining_data"
 CREATE = program_of(TOOL)
@@ -231,7 +232,7 @@ def test_names_of_shards_are_taken_as_they_are(corpus, tmp_path, monkeypatch):
 
 
 def test_two_runs_do_not_meet(corpus, tmp_path):
-    with CREATE.module.only_run(str(tmp_path / "r")):
+    with ShardRun(str(tmp_path / "r")).alone():
         with pytest.raises(UserError, match="another run is writing it"):
             create(corpus, tmp_path / "r", num_shards=2)
     assert not [*tmp_path.iterdir()]

@@ -19,7 +19,7 @@ RANKS = [
     "__init__",
     "heads",
     "tasks training export fill_mask",
-    "flags progress run_folder",
+    "flags progress run_folder shard_run",
     "engine",
     "tools.racing tools.beam_runner",
     "tools.*",

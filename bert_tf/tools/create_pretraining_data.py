@@ -10,15 +10,8 @@ no memory holds, --num_shards=K deals the documents into K files, each made by
 itself, --num_workers at a time.
 """
 
-import contextlib
 import dataclasses
-import fcntl
-import json
-import os
 import random
-import re
-import shutil
-import tempfile
 import time
 import zlib
 
@@ -31,6 +24,7 @@ from bert_tf import flags as shared_flags
 from bert_tf.data import pretraining, pretraining_shards
 from bert_tf.errors import UserError
 from bert_tf.progress import SECONDS_BETWEEN_LINES, format_seconds
+from bert_tf.shard_run import ShardRun
 from bert_tf.tokenization import FullTokenizer, check_casing
 from bert_tf.tools import beam_runner
 
@@ -298,19 +292,20 @@ def log_instance(example):
 def write_shards(maker, paths):
     """Writes the shards that are not there yet."""
     files.make_folder_of(FLAGS.output_file)
-    with only_run(FLAGS.output_file):
+    run = ShardRun(FLAGS.output_file)
+    with run.alone():
         state = state_of_run(maker, paths)
-        check_same_run(state)
-        write_missing_shards(maker, paths, state)
+        run.check(state)
+        run.remove_leftovers()
+        write_missing_shards(run, maker, paths, state)
 
 
-def write_missing_shards(maker, paths, state):
+def write_missing_shards(run, maker, paths, state):
     output_file, num_shards = FLAGS.output_file, FLAGS.num_shards
     targets = {
         shard: pretraining_shards.shard_path(output_file, shard, num_shards)
         for shard in range(num_shards)
     }
-    remove_leftovers()
     missing = {
         shard: path for shard, path in targets.items() if not files.exists(path)
     }
@@ -322,42 +317,12 @@ def write_missing_shards(maker, paths, state):
         )
     logging.info("*** Writing to output files ***")
     if missing and FLAGS.runner == "beam":
-        write_state(state)
+        run.write(state)
         beam_runner.write_shards(maker, paths, targets, FLAGS.beam_options)
     elif missing:
-        write_shards_here(maker, paths, missing, state)
+        write_shards_here(run, maker, paths, missing, state)
     for path in targets.values():
         logging.info("  %s", path)
-
-
-@contextlib.contextmanager
-def only_run(output_file):
-    """Raises UserError where another process writes the same shards.
-
-    The lock ends with the process, however that ends.
-    """
-    if files.is_remote(output_file):
-        yield
-        return
-    folder, name = os.path.split(output_file)
-    path = os.path.join(folder, f".{name}.lock")
-    with open(path, "wb") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(
-                f"--output_file={output_file}: another run is writing it"
-            ) from None
-        try:
-            yield
-        finally:
-            os.remove(path)
-
-
-def state_file() -> str:
-    """Beside the shards, hidden, as patterns may name all that is there."""
-    folder, name = os.path.split(FLAGS.output_file)
-    return os.path.join(folder, f".{name}.json")
 
 
 def state_of_run(maker, paths) -> dict:
@@ -373,70 +338,9 @@ def state_of_run(maker, paths) -> dict:
     }
 
 
-def check_same_run(state):
-    """Raises UserError where there are shards that were made otherwise."""
-    shards = pretraining_shards.existing_shards(FLAGS.output_file)
-    if not shards:
-        return
-    before = read_state(state_file())
-    for name, value in state.items():
-        if before.get(name) != value:
-            raise UserError(
-                f"--output_file={FLAGS.output_file}: shards are here that were "
-                f"made with another {name}{_changed_file(before, state, name)}"
-                f", {shards[0]} first; remove them, or name another file"
-            )
-
-
-def _changed_file(before, state, name):
-    """Which of the input files has changed, if that is what has."""
-    earlier = before.get(name)
-    if name != "input_file" or not isinstance(earlier, dict):
-        return ""
-    changed = [
-        path
-        for path in sorted({*earlier, *state[name]})
-        if earlier.get(path) != state[name].get(path)
-    ]
-    return f" ({changed[0]}: another file, or written since)"
-
-
-def write_state(state):
-    files.write_text(state_file(), json.dumps(state, indent=2) + "\n")
-
-
-def read_state(path) -> dict:
-    if not files.exists(path):
-        return {}
-    try:
-        state = json.loads(files.read_text(path))
-    except ValueError:
-        return {}
-    return state if isinstance(state, dict) else {}
-
-
-def remove_leftovers():
-    """Removes what a run that was killed had not finished."""
-    folder, name = os.path.split(FLAGS.output_file)
-    if files.is_remote(FLAGS.output_file):
-        return
-    unfinished = re.compile(rf"\.{re.escape(name)}-\d+-of-\d+\.\d+\.tmp")
-    for found in os.listdir(folder or "."):
-        path = os.path.join(folder, found)
-        if unfinished.fullmatch(found):
-            os.remove(path)
-        elif found.startswith(dealing_prefix()):
-            shutil.rmtree(path)
-
-
-def dealing_prefix() -> str:
-    return f".{os.path.basename(FLAGS.output_file)}.dealing-"
-
-
-def write_shards_here(maker, paths, missing, state):
+def write_shards_here(run, maker, paths, missing, state):
     """Writes shards in several processes, as much at a time as they take."""
-    with contextlib.ExitStack() as stack:
-        folder = stack.enter_context(dealing_folder())
+    with run.dealing_folder() as folder:
         dealing = Progress("Dealt")
         dealt = pretraining_shards.deal(
             paths,
@@ -446,7 +350,7 @@ def write_shards_here(maker, paths, missing, state):
         )
         dealing.log()
         check_dealt(dealt)
-        write_state(state)
+        run.write(state)
         total = sum(dealt[shard].num_characters for shard in missing)
         parallel = joblib.Parallel(
             n_jobs=FLAGS.num_workers or joblib.cpu_count(),
@@ -470,18 +374,6 @@ def write_shard(maker, source, path, shard):
     """(shard, number of its records); in a process of its own."""
     lines = pretraining.lines_of([source])
     return shard, maker.write_shard(path, shard, lines)
-
-
-@contextlib.contextmanager
-def dealing_folder():
-    """A folder for the shards' text: beside the output, which has the room."""
-    folder = os.path.dirname(FLAGS.output_file)
-    if files.is_remote(folder):
-        folder = None  # That of the system.
-    with tempfile.TemporaryDirectory(
-        prefix=dealing_prefix(), dir=folder or None
-    ) as path:
-        yield path
 
 
 def check_dealt(dealt):
