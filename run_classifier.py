@@ -32,16 +32,17 @@ from bert_tf import (
     engine,
     files,
     pretrained,
+    reports,
     training,
 )
 from bert_tf import flags as shared_flags
-from bert_tf.data import features, glue, pipeline
+from bert_tf.data import features, pipeline
+from bert_tf.data.text_reader import TextReader
 from bert_tf.errors import UserError
 from bert_tf.heads import CLASSIFIER_DROPOUT
-from bert_tf.preprocessing import BertPreprocessor
-from bert_tf.run_folder import RunFolder
-from bert_tf.tasks import TASKS, Task, get_task
-from bert_tf.tokenization import FullTokenizer
+from bert_tf.problems import HeadSettings, Problem, SingleLabel
+from bert_tf.run_folder import RunFolder, learned_of
+from bert_tf.tasks import TASKS, TaskSettings, get_task
 
 FLAGS = flags.FLAGS
 NUM_EXAMPLES_LOGGED = 5
@@ -51,21 +52,20 @@ NUM_EXAMPLES_MEASURED = 10_000  # To tell how many are truncated.
 MODES = {"train": "train", "eval": "dev", "predict": "test"}
 
 flags.DEFINE_string(
-    "data_dir", None, "Folder with the task's files, such as train.tsv."
-)
-flags.DEFINE_string(
     "task_name", None, f"The task: {', '.join(TASKS)}; upper or lower case."
 )
 flags.DEFINE_bool("do_train", False, "Train on the task's train set.")
 flags.DEFINE_bool("do_eval", False, "Evaluate on its dev set.")
 flags.DEFINE_bool("do_predict", False, "Label its test set.")
+shared_flags.define_example_flags()
 shared_flags.define_model_flags()
 shared_flags.define_text_flags(max_seq_length=128)
+shared_flags.define_long_document_flags()
 shared_flags.define_training_flags()
 shared_flags.define_fine_tuning_flags()
 shared_flags.define_batch_size_flag("eval")
 shared_flags.define_batch_size_flag("predict")
-shared_flags.define_evaluation_flags(metric_for_best="eval_accuracy")
+shared_flags.define_evaluation_flags(metric_for_best=None)
 shared_flags.define_distribution_flags()
 shared_flags.define_tpu_flags()
 flags.DEFINE_string(
@@ -89,6 +89,12 @@ shared_flags.define_float(
     upper_bound=0.99,
 )
 shared_flags.define_count(
+    "classifier_hidden",
+    None,
+    "Width of one more layer in the classifier, with ReLU; helps where the "
+    "encoder is frozen.",
+)
+shared_flags.define_count(
     "num_seeds",
     1,
     "Run so many times, with --seed, --seed + 1, …, each in a folder of its "
@@ -105,7 +111,7 @@ def main():
             "At least one of --do_train, --do_eval, --do_predict must be given"
         )
     shared_flags.require(
-        "task_name", "data_dir", "vocab_file", "bert_config_file", "output_dir"
+        "task_name", "vocab_file", "bert_config_file", "output_dir"
     )
     strategy = engine.set_up(sets_needed(modes))
     if FLAGS.num_seeds == 1:
@@ -119,44 +125,44 @@ def run_once(modes, strategy) -> dict:
     # 1. What the model is, and how it reads text.
     task = get_task(FLAGS.task_name)
     config, tokenizer = shared_flags.read_model_files()
-    preprocess = BertPreprocessor(
-        FLAGS.vocab_file, FLAGS.do_lower_case, FLAGS.max_seq_length
+    reader = TextReader(
+        tokenizer,
+        FLAGS.vocab_file,
+        FLAGS.do_lower_case,
+        FLAGS.max_seq_length,
+        FLAGS.long_documents,
+        FLAGS.max_windows,
+        FLAGS.doc_stride,
     )
     training.set_seed(FLAGS.seed)
     run = RunFolder(
-        FLAGS.output_dir,
-        task.name,
-        task.labels,
-        writes=distribution.is_chief(strategy),
+        FLAGS.output_dir, task.name, writes=distribution.is_chief(strategy)
     )
 
     # 2. The examples: the files are looked at, and wrong ones refused, before
     #    anything is written.
-    shared_flags.require_existing("data_dir", folder=True)
-    engine.check_evaluation_flags(task.metric_names)
-    examples = {
-        mode: glue.Examples(task.processor, FLAGS.data_dir, MODES[mode])
-        for mode in sets_needed(modes)
-    }
+    problem, examples = read_examples(task, sets_needed(modes), reader)
+    run.check_labels(problem.labels)
+    engine.check_evaluation_flags(problem.metric_names)
     num_train_steps = engine.count_train_steps(len(examples.get("train", ())))
-    weights = class_weights(task, examples.get("train", []))
+    weights = class_weights(problem, examples.get("train", []))
 
     # 3. The model under the strategy, with its pretrained weights.
     existing = engine.existing_checkpoints()
     with strategy.scope():
-        model = task.build_model(config, FLAGS.classifier_dropout)
+        model = problem.build_model(config, head_settings())
     engine.prepare(model)
     existing = engine.load_weights(
         model, existing, training_follows="train" in modes
     )
-    run.open()
+    run.open(problem.labels)
+    run.write_json("task.json", problem.learned())
 
     # 4. Train, evaluate, predict.
     job = Job(
         run,
-        task,
-        tokenizer,
-        preprocess,
+        problem,
+        reader,
         model,
         strategy,
         training.Predictor(model, strategy),
@@ -180,6 +186,49 @@ def sets_needed(modes) -> list:
     """The modes whose examples are read: training may evaluate, too."""
     evaluates = "train" in modes and FLAGS.eval_steps
     return [m for m in MODES if m in modes or m == "eval" and evaluates]
+
+
+def read_examples(task, modes, reader):
+    """(problem, {mode: examples}), for which the flags have a meaning."""
+    settings = {
+        field.name: FLAGS[field.name].value
+        for field in dataclasses.fields(TaskSettings)
+    }
+    shared_flags.refuse(
+        f"--task_name={FLAGS.task_name} does not use it",
+        *(name for name in settings if name not in task.flags),
+    )
+    if "data_dir" in task.flags:
+        shared_flags.require("data_dir")
+        shared_flags.require_existing("data_dir", folder=True)
+    found, problem = task.read(
+        [MODES[mode] for mode in modes],
+        TaskSettings(**settings),
+        learned_of(folders_of_weights()),
+    )
+    shared_flags.refuse(
+        f"not for {problem.description}", *problem.refused_flags
+    )
+    if FLAGS.metric_for_best is None:
+        FLAGS.set_default("metric_for_best", problem.main_metric)
+    return problem, {
+        mode: problem.prepare(found[MODES[mode]], reader) for mode in modes
+    }
+
+
+def folders_of_weights() -> list:
+    """Where the run may lie whose weights are used, the likeliest first."""
+    folders = [FLAGS.output_dir]
+    if FLAGS.init_checkpoint:
+        folder = os.path.dirname(FLAGS.init_checkpoint)
+        folders += [folder, os.path.dirname(folder)]  # Of out/best/model.ckpt.
+    return folders
+
+
+def head_settings() -> HeadSettings:
+    return HeadSettings(
+        FLAGS.classifier_dropout, FLAGS.classifier_hidden, FLAGS.window_pooling
+    )
 
 
 def run_seeds(modes, strategy):
@@ -210,7 +259,11 @@ def run_seeds(modes, strategy):
     finally:
         FLAGS.seed, FLAGS.output_dir = first_seed, folder
         FLAGS.resume = resume
-    collapsed = [s for s, r in by_seed.items() if r["num_labels_predicted"] < 2]
+    collapsed = [
+        seed
+        for seed, results in by_seed.items()
+        if results.get("num_labels_predicted", 2) < 2
+    ]
     summary = {"seeds": list(by_seed), "collapsed": collapsed}
     logging.info("***** %d seeds *****", len(by_seed))
     for name in sorted(by_seed[first_seed]):
@@ -233,9 +286,8 @@ class Job:
     """What the modes of a run share."""
 
     run: RunFolder
-    task: Task
-    tokenizer: FullTokenizer
-    preprocess: BertPreprocessor
+    problem: Problem
+    reader: TextReader
     model: keras.Model
     strategy: tf.distribute.Strategy
     predictor: training.Predictor
@@ -265,12 +317,12 @@ def use_demo_if_nothing_is_given():
 def read_rows(job, mode):
     """(rows, function that makes features of them) of a mode's examples."""
     examples = job.examples[mode]
-    specs = job.task.feature_specs(FLAGS.max_seq_length)
-    log_examples(job, examples)
+    specs = job.problem.feature_specs(job.reader)
+    log_examples(job, mode)
     engine.log_features(specs, FLAGS[f"{mode}_batch_size"].value)
     if not FLAGS.write_tf_records:
-        return job.task.rows(examples), functools.partial(
-            job.task.features_of_rows, preprocess=job.preprocess
+        return job.problem.rows(examples, job.reader), functools.partial(
+            job.problem.features_of_rows, reader=job.reader
         )
     path = job.run.file(f"{mode}.tf_record")
     if job.run.writes:
@@ -292,15 +344,15 @@ def evaluation_batches(job, mode):
 def write_tf_records(path, job, mode, specs):
     """Writes the file that the original makes before each mode."""
     examples = job.examples[mode]
-    padding = [features.PaddingInputExample()] * num_padding(job, mode)
 
     def convert():
-        for index, example in enumerate(itertools.chain(examples, padding)):
+        for index, example in enumerate(examples):
             if index % 10000 == 0:
                 logging.info("Writing example %d of %d", index, len(examples))
-            yield job.task.convert(
-                example, FLAGS.max_seq_length, job.tokenizer
-            )[0]
+            yield job.problem.convert(example, job.reader)[0]
+        # It counts in no loss, metric or output file.
+        padding = {spec.name: np.zeros(spec.shape) for spec in specs}
+        yield from [padding] * num_padding(job, mode)
 
     features.write_tf_records(path, convert(), specs)
 
@@ -312,36 +364,40 @@ def num_padding(job, mode):
     return -len(job.examples[mode]) % FLAGS[f"{mode}_batch_size"].value
 
 
-def log_examples(job, examples):
+def log_examples(job, mode):
     """Shows the first examples, and tells how many are truncated."""
+    examples = job.examples[mode]
     first = list(itertools.islice(examples, NUM_EXAMPLES_MEASURED))
     for example in first[:NUM_EXAMPLES_LOGGED]:
-        converted, tokens, _ = job.task.convert(
-            example, FLAGS.max_seq_length, job.tokenizer
-        )
-        log_example(example, converted, tokens)
-    lengths = job.task.sequence_lengths(first, job.preprocess)
-    num_truncated = int(np.sum(lengths > FLAGS.max_seq_length))
-    if num_truncated:
-        logging.info(
-            "%d of the %s%d examples are longer than --max_seq_length=%d and "
-            "are truncated (the longest has %d tokens)",
-            num_truncated,
-            "first " if len(first) < len(examples) else "",
-            len(first),
-            FLAGS.max_seq_length,
-            np.max(lengths),
-        )
+        log_example(job, example)
+    lengths = job.problem.num_tokens(first, job.reader)
+    num_truncated = int(np.sum(lengths > job.reader.capacity))
+    logging.info(
+        "%s: %d of the %s%d examples (%.1f %%) are longer than %d tokens and "
+        "are truncated (the longest has %d)",
+        mode,
+        num_truncated,
+        "first " if len(first) < len(examples) else "",
+        len(first),
+        100 * num_truncated / len(first),
+        job.reader.capacity,
+        np.max(lengths),
+    )
 
 
-def log_example(example, converted, tokens):
+def log_example(job, example):
+    converted, tokens = job.problem.convert(example, job.reader)
     logging.info("*** Example ***")
     logging.info("guid: %s", example.guid)
     logging.info("tokens: %s", " ".join(tokens))
     for name in ("input_ids", "input_mask", "segment_ids"):
-        logging.info("%s: %s", name, " ".join(map(str, converted[name])))
-    (label_id,) = converted["label_ids"]
-    logging.info("label: %s (id = %d)", example.label, label_id)
+        numbers = np.ravel(converted[name])
+        logging.info("%s: %s", name, " ".join(map(str, numbers)))
+    if isinstance(job.problem, SingleLabel):
+        label_id = converted["label_ids"]
+        logging.info("label: %s (id = %d)", example.label, label_id)
+    else:
+        logging.info("label: %s", example.label)
 
 
 def log_num_examples(what, job, mode):
@@ -364,17 +420,16 @@ def train(job, config, existing, num_train_steps, weights):
     trainer = engine.make_trainer(
         job.model,
         job.strategy,
-        job.task.loss_terms(weights, FLAGS.label_smoothing),
+        job.problem.loss_terms(weights, FLAGS.label_smoothing),
         num_train_steps,
         config,
     )
     evaluate_dev = None
     if FLAGS.eval_steps:
-        dev = evaluation_batches(job, "eval")
+        evaluation_batches(job, "eval")
 
         def evaluate_dev():
-            results, metrics = score(job, dev)
-            return {**results, **metrics}
+            return score(job, "eval")[1].scores
 
     rows, to_features = read_rows(job, "train")
     batches = functools.partial(
@@ -395,7 +450,7 @@ def train(job, config, existing, num_train_steps, weights):
     )
 
 
-def class_weights(task, examples):
+def class_weights(problem, examples):
     """A weight for each label, of --class_weights; None where not needed.
 
     Raises:
@@ -406,14 +461,14 @@ def class_weights(task, examples):
         return None
     if text == "balanced":
         counts = collections.Counter(example.label for example in examples)
-        missing = [label for label in task.labels if not counts[label]]
+        missing = [label for label in problem.labels if not counts[label]]
         if missing:
             raise UserError(
                 f"--class_weights=balanced: no example has the label "
                 f"{missing[0]!r}"
             )
-        total = len(examples) / len(task.labels)
-        weights = [total / counts[label] for label in task.labels]
+        total = len(examples) / len(problem.labels)
+        weights = [total / counts[label] for label in problem.labels]
     else:
         try:
             weights = [float(part) for part in text.split(",")]
@@ -422,77 +477,108 @@ def class_weights(task, examples):
         with np.errstate(over="ignore"):
             numbers = np.array(weights, np.float32)  # What they are used as.
         usable = np.isfinite(numbers).all() and numbers.any()
-        if len(weights) != len(task.labels) or min(weights) < 0 or not usable:
+        if (
+            len(weights) != len(problem.labels)
+            or min(weights) < 0
+            or not usable
+        ):
             raise UserError(
                 f"--class_weights={text}: give `balanced`, or a number for "
-                f"each of the labels {', '.join(task.labels)}"
+                f"each of the labels {', '.join(problem.labels)}"
             )
     logging.info(
         "Class weights: %s",
         ", ".join(
             f"{label} {weight:.4g}"
-            for label, weight in zip(task.labels, weights, strict=True)
+            for label, weight in zip(problem.labels, weights, strict=True)
         ),
     )
     return weights
 
 
-def score(job, dataset):
-    """(results, metrics) of the model as it is, see `Task.evaluate`."""
-    rows = pipeline.in_file_order(job.predictor(dataset))
-    return job.task.evaluate(rows, FLAGS.eval_batch_size)
+def answers(job, mode):
+    """Yields (example, output) for each example, in the file's order."""
+    rows = pipeline.in_file_order(job.predictor(evaluation_batches(job, mode)))
+    return job.problem.answers(rows, job.examples[mode])
+
+
+def score(job, mode):
+    """(problem, evaluation) of the model as it is; thresholds are tuned."""
+    labels, outputs = [], []
+    for example, output in answers(job, mode):
+        labels.append(example.label)
+        outputs.append(output)
+    problem = job.problem.tune(labels, outputs)
+    return problem, problem.evaluate(labels, outputs, FLAGS.eval_batch_size)
 
 
 def evaluate(job, global_step):
     """Writes eval_results.txt; what the original does not report is logged."""
-    dataset = evaluation_batches(job, "eval")
+    evaluation_batches(job, "eval")
     log_num_examples("evaluation *****", job, "eval")
     start = time.perf_counter()
-    results, metrics = score(job, dataset)
-    results["global_step"] = global_step
-    job.run.write_eval_results(results)
-    job.run.record_mode(
-        "eval",
-        shared_flags.values(),
-        num_examples=len(job.examples["eval"]),
-        seconds=time.perf_counter() - start,
-        results={**results, **metrics},
-    )
-    engine.log_results({**results, **metrics})
-    return {**results, **metrics}
+    job.problem, evaluation = score(job, "eval")
+    evaluation.results["global_step"] = global_step
+    job.run.write_json("task.json", job.problem.learned())
+    record(job, "eval", start, evaluation)
+    write_scores(job, evaluation, "eval")
+    return evaluation.scores
 
 
 def predict(job):
-    """Writes test_results.tsv as the original, and test_predictions.tsv."""
-    dataset = evaluation_batches(job, "predict")
+    """Labels the test set; if its labels are known, scores it as well.
+
+    Writes test_results.tsv as the original, and test_predictions.tsv.
+    """
+    evaluation_batches(job, "predict")
     log_num_examples("prediction*****", job, "predict")
     start = time.perf_counter()
-    rows = pipeline.in_file_order(job.predictor(dataset))
-    pairs = zip(
-        job.examples["predict"], job.task.probabilities(rows), strict=True
-    )
-    names = ("test_results.tsv", "test_predictions.tsv")
+    texts = job.problem.prediction_files()
+    labels, outputs, number = [], [], 0
     with contextlib.ExitStack() as stack:
-        results, predictions = [
-            stack.enter_context(job.run.writing(name)) for name in names
-        ]
-        predictions.write("id\tlabel\tscore\n")
-        for example, probabilities in pairs:
-            best = int(np.argmax(probabilities))
-            results.write("\t".join(map(str, probabilities)) + "\n")
-            predictions.write(
-                f"{example.guid}\t{job.task.labels[best]}\t"
-                f"{probabilities[best]!s}\n"
-            )
-    job.run.record_mode(
-        "predict",
-        shared_flags.values(),
-        num_examples=len(job.examples["predict"]),
-        seconds=time.perf_counter() - start,
-    )
+        writers = [stack.enter_context(job.run.writing(n)) for n in texts]
+        for writer, text in zip(writers, texts.values(), strict=True):
+            writer.write(text.header)
+        for example, output in answers(job, "predict"):
+            for writer, text in zip(writers, texts.values(), strict=True):
+                writer.write(text.text_of(example, output))
+            number += 1
+            if example.label is not None:
+                labels.append(example.label)
+                outputs.append(output)
+    evaluation = None
+    if labels:
+        evaluation = job.problem.evaluate(
+            labels, outputs, FLAGS.eval_batch_size
+        )
+    record(job, "predict", start, evaluation)
     logging.info("***** Predict results *****")
-    for name in names:
+    for name in texts:
         logging.info("  %s", job.run.file(name))
+    if evaluation:
+        logging.info("%d of %d have a known label", len(labels), number)
+        write_scores(job, evaluation, "test")
+
+
+def record(job, mode, start, evaluation):
+    """Tells train.json of an evaluation or a prediction."""
+    job.run.record_mode(
+        mode,
+        shared_flags.values(),
+        num_examples=len(job.examples[mode]),
+        seconds=time.perf_counter() - start,
+        **({"results": evaluation.scores} if evaluation else {}),
+    )
+
+
+def write_scores(job, evaluation, name):
+    """Writes the scores of the set "eval" or "test", and shows them."""
+    job.run.write_results(evaluation.results, f"{name}_results.txt")
+    job.run.write_json(f"{name}_report.json", evaluation.report)
+    logging.info("***** %s report *****", name.capitalize())
+    for line in reports.format_report(evaluation.report):
+        logging.info("  %s", line)
+    engine.log_results(evaluation.scores, f"{name.capitalize()} results")
 
 
 if __name__ == "__main__":

@@ -276,7 +276,7 @@ def write_evaluation(job, global_step):
     scores = evaluate(job)
     results = {name: scores[name] for name in RESULT_NAMES}
     results["global_step"] = global_step
-    job.run.write_eval_results(results)
+    job.run.write_results(results)
     job.run.record_mode(
         "eval",
         shared_flags.values(),

@@ -498,7 +498,7 @@ def answer_questions(job, modes, global_step):
     results = {}
     if "eval" in modes:
         results = {**score(job, found), "global_step": global_step}
-        job.run.write_eval_results(results)
+        job.run.write_results(results)
     for mode in ("eval", "predict"):
         if mode in modes:
             job.run.record_mode(

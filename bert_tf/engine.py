@@ -29,6 +29,7 @@ TRAINING_FLAGS = (
     "bert_config_file",
     "class_weights",
     "classifier_dropout",
+    "classifier_hidden",
     "cpu_replicas",
     "data_dir",
     "distribution_strategy",
@@ -121,9 +122,9 @@ def log_features(specs, batch_size: int):
         logging.info("  name = %s, shape = %s", spec.name, shape)
 
 
-def log_results(results: dict):
+def log_results(results: dict, title: str = "Eval results"):
     """The lines that people look for at the end."""
-    logging.info("***** Eval results *****")
+    logging.info("***** %s *****", title)
     for key, value in sorted(results.items()):
         logging.info("  %s = %s", key, value)
 

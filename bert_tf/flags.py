@@ -15,9 +15,12 @@ from absl import app, flags, logging
 
 from bert_tf import files
 from bert_tf.config import BertConfig
+from bert_tf.data import glue, tables
 from bert_tf.data.features import MIN_SEQ_LENGTH
+from bert_tf.data.text_reader import LONG_DOCUMENTS
 from bert_tf.distribution import STRATEGIES
 from bert_tf.errors import UserError
+from bert_tf.heads import POOLINGS
 from bert_tf.optimization import OPTIMIZERS
 from bert_tf.tokenization import FullTokenizer, check_casing, check_size
 from bert_tf.training import POLICIES
@@ -113,7 +116,7 @@ def define_text_flags(max_seq_length: int):
 
 def define_count(
     name: str,
-    default: int,
+    default: int | None,
     description: str,
     lower_bound=1,
     upper_bound=MAX_COUNT,
@@ -215,7 +218,8 @@ def define_training_flags():
     define_count("keep_checkpoints", 5, "The newest ones that stay.")
 
 
-def define_evaluation_flags(metric_for_best: str):
+def define_evaluation_flags(metric_for_best: str | None):
+    """Without `metric_for_best` the program sets it for each task."""
     define_count(
         "eval_steps",
         0,
@@ -251,6 +255,99 @@ def define_distribution_flags():
         "Split the CPU into so many devices, for trying what runs on several.",
         lower_bound=0,
         upper_bound=64,
+    )
+
+
+def define_example_flags():
+    """Where run_classifier's examples are: `tasks.TaskSettings`."""
+    flags.DEFINE_string(
+        "data_dir", None, "Folder with the task's files, such as train.tsv."
+    )
+    flags.DEFINE_enum(
+        "xnli_language",
+        "zh",
+        glue.XNLI_LANGUAGES,
+        "Language of --task_name=xnli.",
+    )
+    # What follows is not in the original: your own files.
+    flags.DEFINE_string("train_file", None, "File to train on.")
+    flags.DEFINE_string("dev_file", None, "File to evaluate on.")
+    flags.DEFINE_string("test_file", None, "File to label.")
+    flags.DEFINE_string("text_column", "text", "Column of the text.")
+    flags.DEFINE_string(
+        "text_pair_column", None, "Column of the second text of a pair."
+    )
+    flags.DEFINE_string(
+        "label_column",
+        "label",
+        "Column of the label; with --problem_type=multi_label also several, "
+        "commas between, that hold 0 or 1.",
+    )
+    flags.DEFINE_string(
+        "id_column", None, "Column of what names a row in test_predictions.tsv."
+    )
+    flags.DEFINE_bool(
+        "header",
+        True,
+        "The first row names the columns. Without it they are numbers from 1 "
+        "on: --text_column=2.",
+    )
+    flags.DEFINE_string(
+        "delimiter",
+        None,
+        "What separates columns: a comma in csv, a tab in tsv, unless given; "
+        r"\t is a tab.",
+    )
+    flags.DEFINE_string("encoding", "utf-8", "Of csv and tsv files.")
+    flags.DEFINE_enum(
+        "problem_type",
+        "single_label",
+        tables.PROBLEM_TYPES,
+        "One label for each text, any number of labels, or a number.",
+    )
+    flags.DEFINE_string(
+        "label_delimiter", ",", "Between labels in a cell of multi_label."
+    )
+    for mode in ("dev", "test"):
+        define_float(
+            f"{mode}_fraction",
+            0.0,
+            f"Part of --train_file that is the {mode} set instead: the same "
+            "rows in each run, of each label its share.",
+            lower_bound=0.0,
+            upper_bound=1.0,
+        )
+    define_count(
+        "split_seed", 12345, "Chooses the rows of these parts.", lower_bound=0
+    )
+    flags.DEFINE_bool(
+        "strict",
+        False,
+        "Rows without text or label are an error; else they are counted.",
+    )
+
+
+def define_long_document_flags():
+    """What becomes of texts longer than --max_seq_length: `TextReader`."""
+    flags.DEFINE_enum(
+        "long_documents",
+        "truncate",
+        LONG_DOCUMENTS,
+        "Of a longer text: read its start; its first quarter and its end; or "
+        "all of it, in windows.",
+    )
+    flags.DEFINE_enum(
+        "window_pooling",
+        "mean",
+        list(POOLINGS),
+        "What becomes of the logits of a text's windows.",
+    )
+    define_count("max_windows", 4, "Windows of a text, at most.")
+    define_count(
+        "doc_stride",
+        None,
+        "WordPieces from the start of a window to that of the next; without "
+        "it windows do not overlap.",
     )
 
 
@@ -294,6 +391,13 @@ def require(*names: str):
     missing = [f"--{name}" for name in names if FLAGS[name].value is None]
     if missing:
         raise UserError(f"{', '.join(missing)} must be given")
+
+
+def refuse(why: str, *names: str):
+    """Raises UserError if one of these flags was given."""
+    for name in names:
+        if FLAGS[name].present:
+            raise UserError(f"--{name}={FLAGS[name].value}: {why}")
 
 
 def require_existing(*names: str, folder: bool = False):

@@ -1,7 +1,7 @@
 """The encoder with a task on top: one model for each kind of answer.
 
-Shape letters: B batch, S sequence, D hidden size, C number of classes, P
-predictions of a sequence, V vocabulary size.
+Shape letters: B batch, S sequence, D hidden size, C number of classes, N
+sequences of an example, P predictions of a sequence, V vocabulary size.
 
 The layers here that only hold others are variable scopes of the original.
 """
@@ -19,26 +19,85 @@ from bert_tf.layers import (
     initializer,
     layer_norm,
 )
+from bert_tf.losses import at_least_float32
 from bert_tf.modeling import BertModel
 
 # The original's heads have these whatever bert_config.json says.
 CLASSIFIER_DROPOUT = 0.1
 HEAD_STDDEV = 0.02
+NO_CHOICE = -1e9  # The logit of what cannot be chosen.
+
+
+class OutputHead(Configured, keras.Model):
+    """An encoder with one linear output, whose variables are at the root.
+
+        logits = dropout(x) output_weights^T + output_bias
+
+    Args:
+        config: a `BertConfig`.
+        num_outputs: how many numbers come out.
+        num_inputs: width of x; the hidden size unless told.
+        dropout_rate: dropout in front of it.
+    """
+
+    def __init__(
+        self,
+        config: BertConfig,
+        num_outputs: int,
+        dropout_rate: float,
+        num_inputs: int | None = None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.config = config
+        self.dropout_rate = dropout_rate
+        self.bert = BertModel(config)
+        self.dropout = dropout(dropout_rate)
+        width = num_inputs or config.hidden_size
+        self.dropout.build((None, width))
+        # Made here and not in `build`, where this model's name would become
+        # part of theirs: the original keeps both at the root.
+        self.output_weights = keras.Variable(
+            keras.initializers.TruncatedNormal(stddev=HEAD_STDDEV),
+            shape=(num_outputs, width),
+            name="output_weights",
+        )
+        self.output_bias = keras.Variable(
+            "zeros", shape=(num_outputs,), name="output_bias"
+        )
+        self.built = True
+
+    def output_of(self, x, training=None, seed=None):
+        x = self.dropout(x, training=training, seed=seed)
+        return linear(x, self.output_weights, self.output_bias)
+
+    def get_config(self):
+        return {**super().get_config(), "dropout_rate": self.dropout_rate}
 
 
 @keras.saving.register_keras_serializable(package="bert_tf")
-class BertClassifier(Configured, keras.Model):
-    """A linear classifier on the pooled output: one label for each text.
+class BertClassifier(OutputHead):
+    """A classifier on the pooled output: one row of logits for each text.
 
         logits = dropout(pooled_output) output_weights^T + output_bias
+
+    With `hidden_units` there is a layer more between the two, which helps
+    where the encoder is frozen:
+
+        hidden = dropout(relu(dense(dropout(pooled_output))))
 
     Args:
         config: a `BertConfig`.
         num_labels: number of classes C.
-        dropout_rate: dropout on the pooled output.
+        dropout_rate: dropout on what a layer of the head reads.
+        hidden_units: width of the layer in between; None for none.
+        pooling: "mean" or "max": what becomes of the logits of several
+            sequences, the windows of a long text.
 
     Call arguments:
-        inputs, training, seed: as in `BertModel`.
+        inputs: as in `BertModel`; or each [B, N, S], the windows of texts.
+            Windows whose `input_mask` is 0 throughout are none.
+        training, seed: as in `BertModel`.
 
     Returns:
         float [B, C], logits.
@@ -49,45 +108,172 @@ class BertClassifier(Configured, keras.Model):
         config: BertConfig,
         num_labels: int,
         dropout_rate: float = CLASSIFIER_DROPOUT,
+        hidden_units: int | None = None,
+        pooling: str = "mean",
         **kwargs,
     ):
         kwargs.setdefault("name", "classifier")
-        super().__init__(**kwargs)
-        self.config = config
+        super().__init__(
+            config, num_labels, dropout_rate, hidden_units, **kwargs
+        )
+        if pooling not in POOLINGS:
+            raise ValueError(
+                f"pooling must be one of {', '.join(POOLINGS)}. "
+                f"Received: pooling={pooling}"
+            )
         self.num_labels = num_labels
-        self.dropout_rate = dropout_rate
-        self.bert = BertModel(config)
-        self.dropout = dropout(dropout_rate)
-        self.dropout.build((None, config.hidden_size))
-        # Made here and not in `build`, where this model's name would become
-        # part of theirs: the original keeps both at the root.
-        self.output_weights = keras.Variable(
-            keras.initializers.TruncatedNormal(stddev=HEAD_STDDEV),
-            shape=(num_labels, config.hidden_size),
-            name="output_weights",
-        )
-        self.output_bias = keras.Variable(
-            "zeros", shape=(num_labels,), name="output_bias"
-        )
-        self.built = True
+        self.hidden_units = hidden_units
+        self.pooling = pooling
+        if hidden_units:
+            self.input_dropout = dropout(dropout_rate)
+            self.input_dropout.build((None, config.hidden_size))
+            self.hidden = dense(
+                hidden_units, config, name="hidden", activation="relu"
+            )
+            self.hidden.build((None, config.hidden_size))
 
     def call(self, inputs, training=None, seed=None):
-        pooled_output = self.bert(inputs, training=training, seed=seed)[
-            "pooled_output"
-        ]
-        pooled_output = self.dropout(
-            pooled_output, training=training, seed=seed
-        )
-        weights = ops.cast(self.output_weights, pooled_output.dtype)
-        bias = ops.cast(self.output_bias, pooled_output.dtype)
-        return ops.matmul(pooled_output, ops.transpose(weights)) + bias
+        x, is_there = pooled_outputs(self.bert, inputs, training, seed)
+        if self.hidden_units:
+            x = self.input_dropout(x, training=training, seed=seed)
+            x = self.hidden(x)
+        logits = self.output_of(x, training, seed)
+        if is_there is None:
+            return logits
+        return POOLINGS[self.pooling](at_least_float32(logits), is_there)
 
     def get_config(self):
         return {
             **super().get_config(),
             "num_labels": self.num_labels,
-            "dropout_rate": self.dropout_rate,
+            "hidden_units": self.hidden_units,
+            "pooling": self.pooling,
         }
+
+
+@keras.saving.register_keras_serializable(package="bert_tf")
+class BertTokenClassifier(OutputHead):
+    """One row of logits for each token: named entities, parts of speech.
+
+        logits = dropout(sequence_output) output_weights^T + output_bias
+
+    Devlin et al. 2018, section 5.3: what counts is the first piece of a word.
+
+    Args:
+        config: a `BertConfig`.
+        num_labels: number of tags C.
+        dropout_rate: dropout on the sequence output.
+
+    Call arguments:
+        inputs, training, seed: as in `BertModel`.
+
+    Returns:
+        float [B, S, C], logits.
+    """
+
+    def __init__(
+        self,
+        config: BertConfig,
+        num_labels: int,
+        dropout_rate: float = CLASSIFIER_DROPOUT,
+        **kwargs,
+    ):
+        kwargs.setdefault("name", "token_classifier")
+        super().__init__(config, num_labels, dropout_rate, **kwargs)
+        self.num_labels = num_labels
+
+    def call(self, inputs, training=None, seed=None):
+        outputs = self.bert(inputs, training=training, seed=seed)
+        return self.output_of(outputs["sequence_output"], training, seed)
+
+    def get_config(self):
+        return {**super().get_config(), "num_labels": self.num_labels}
+
+
+@keras.saving.register_keras_serializable(package="bert_tf")
+class BertMultipleChoice(OutputHead):
+    """One logit for each of several texts, of which one is right.
+
+    Devlin et al. 2018, section 4.4: the score of a choice is the product of
+    its pooled output with a vector.
+
+    Args:
+        config: a `BertConfig`.
+        dropout_rate: dropout on the pooled output.
+
+    Call arguments:
+        inputs: as in `BertModel`, but [B, N, S], a sequence for each choice.
+            One whose `input_mask` is 0 throughout is none.
+        training, seed: as in `BertModel`.
+
+    Returns:
+        float [B, N], logits; at least float32, and -1e9 where there is no
+        choice.
+    """
+
+    def __init__(
+        self,
+        config: BertConfig,
+        dropout_rate: float = CLASSIFIER_DROPOUT,
+        **kwargs,
+    ):
+        kwargs.setdefault("name", "multiple_choice")
+        super().__init__(config, 1, dropout_rate, **kwargs)
+
+    def call(self, inputs, training=None, seed=None):
+        x, is_there = pooled_outputs(self.bert, inputs, training, seed)
+        logits = at_least_float32(self.output_of(x, training, seed))[..., 0]
+        return ops.where(is_there, logits, NO_CHOICE)
+
+
+def linear(x, weights, bias):
+    """x weights^T + bias, in x's precision."""
+    weights, bias = ops.cast(weights, x.dtype), ops.cast(bias, x.dtype)
+    return ops.matmul(x, ops.transpose(weights)) + bias
+
+
+def pooled_outputs(bert, inputs, training, seed):
+    """The pooled output of one or of several sequences of each example.
+
+    Args:
+        bert: a `BertModel`.
+        inputs: as it takes them, [B, S]; or a dict with `input_mask`, all of
+            them [B, N, S].
+
+    Returns:
+        float [B, D] and None; or float [B, N, D] and bool [B, N], which
+        sequences are not empty.
+    """
+    is_dict = isinstance(inputs, dict)
+    input_ids = inputs["input_ids"] if is_dict else inputs
+    if len(ops.shape(input_ids)) == 2:
+        outputs = bert(inputs, training=training, seed=seed)
+        return outputs["pooled_output"], None
+    num_sequences, length = ops.shape(input_ids)[1:]
+    names = ("input_ids", "input_mask", "segment_ids")
+    flat = {
+        name: ops.reshape(inputs[name], (-1, length))
+        for name in names
+        if name in inputs
+    }
+    x = bert(flat, training=training, seed=seed)["pooled_output"]
+    x = ops.reshape(x, (-1, num_sequences, x.shape[-1]))
+    return x, ops.any(ops.not_equal(inputs["input_mask"], 0), axis=-1)
+
+
+def mean_of_windows(logits, is_there):
+    """float [B, N, C], bool [B, N] -> [B, C]."""
+    weights = ops.cast(is_there, logits.dtype)[..., None]
+    number = ops.maximum(ops.sum(weights, axis=1), 1.0)
+    return ops.sum(logits * weights, axis=1) / number
+
+
+def max_of_windows(logits, is_there):
+    """float [B, N, C], bool [B, N] -> [B, C]."""
+    return ops.max(ops.where(is_there[..., None], logits, NO_CHOICE), axis=1)
+
+
+POOLINGS = {"mean": mean_of_windows, "max": max_of_windows}
 
 
 @keras.saving.register_keras_serializable(package="bert_tf")
@@ -159,9 +345,7 @@ class SpanHead(keras.layers.Layer):
         )
 
     def call(self, sequence_output):
-        weights = ops.cast(self.output_weights, sequence_output.dtype)
-        bias = ops.cast(self.output_bias, sequence_output.dtype)
-        logits = ops.matmul(sequence_output, ops.transpose(weights)) + bias
+        logits = linear(sequence_output, self.output_weights, self.output_bias)
         start_logits, end_logits = ops.unstack(logits, axis=-1)
         return {"start_logits": start_logits, "end_logits": end_logits}
 
@@ -251,9 +435,7 @@ class MaskedLMHead(BertLayer):
 
     def call(self, masked, word_embeddings):
         x = self.transform(masked)
-        table = ops.cast(word_embeddings, x.dtype)
-        bias = ops.cast(self.output_bias, x.dtype)
-        return ops.matmul(x, ops.transpose(table)) + bias
+        return linear(x, word_embeddings, self.output_bias)
 
 
 class MaskedLMTransform(BertLayer):
@@ -291,6 +473,4 @@ class NextSentenceHead(BertLayer):
         )
 
     def call(self, pooled_output):
-        weights = ops.cast(self.output_weights, pooled_output.dtype)
-        bias = ops.cast(self.output_bias, pooled_output.dtype)
-        return ops.matmul(pooled_output, ops.transpose(weights)) + bias
+        return linear(pooled_output, self.output_weights, self.output_bias)

@@ -34,6 +34,12 @@ class LossTerm(NamedTuple):
     denominator: Callable[[dict], Any]
 
 
+def at_least_float32(x):
+    """What is of half precision in float32: losses need the digits."""
+    is_half = ops.dtype(x) in ("float16", "bfloat16")
+    return ops.cast(x, "float32") if is_half else x
+
+
 def softmax_cross_entropy(logits, label_ids, label_smoothing: float = 0.0):
     """-Σ_c target_c log softmax(logits)_c, [B, C] and int [B] -> float32 [B].
 
@@ -43,8 +49,7 @@ def softmax_cross_entropy(logits, label_ids, label_smoothing: float = 0.0):
 
     Computed in at least float32, whatever the precision of the logits.
     """
-    if ops.dtype(logits) in ("float16", "bfloat16"):
-        logits = ops.cast(logits, "float32")
+    logits = at_least_float32(logits)
     log_probs = ops.log_softmax(logits, axis=-1)
     num_classes = ops.shape(logits)[-1]  # Of spans it is known when run.
     target = ops.one_hot(label_ids, num_classes, dtype=log_probs.dtype)
@@ -60,12 +65,30 @@ def real_examples(batch):
     return ops.cast(batch["is_real_example"], keras.config.floatx())
 
 
+def mean_loss(per_example_loss, example_weights=real_examples) -> tuple:
+    """The mean over the examples of a batch, Σ w l / Σ w.
+
+    Args:
+        per_example_loss: function(outputs, batch) -> float [B, …].
+        example_weights: function(batch) -> float of the same shape.
+    """
+
+    def numerator(outputs, batch):
+        loss = per_example_loss(outputs, batch)
+        return ops.sum(loss * ops.cast(example_weights(batch), loss.dtype))
+
+    def denominator(batch):
+        return ops.sum(example_weights(batch))
+
+    return (LossTerm("loss", numerator, denominator),)
+
+
 def classifier_loss(class_weights=None, label_smoothing: float = 0.0) -> tuple:
     """The mean cross entropy over the examples of a batch.
 
     Args:
         class_weights: a weight for each class, or None. The mean is then a
-            weighted one, Σ w l / Σ w, each example with its label's weight.
+            weighted one, each example with its label's weight.
         label_smoothing: see `softmax_cross_entropy`.
     """
 
@@ -76,20 +99,59 @@ def classifier_loss(class_weights=None, label_smoothing: float = 0.0) -> tuple:
         by_class = ops.convert_to_tensor(class_weights, weights.dtype)
         return weights * ops.take(by_class, batch["label_ids"])
 
-    def numerator(logits, batch):
-        per_example_loss = softmax_cross_entropy(
+    return mean_loss(
+        lambda logits, batch: softmax_cross_entropy(
             logits, batch["label_ids"], label_smoothing
-        )
-        weights = ops.cast(example_weights(batch), per_example_loss.dtype)
-        return ops.sum(per_example_loss * weights)
-
-    def denominator(batch):
-        return ops.sum(example_weights(batch))
-
-    return (LossTerm("loss", numerator, denominator),)
+        ),
+        example_weights,
+    )
 
 
 CLASSIFIER_LOSS = classifier_loss()
+
+
+def tagging_loss(label_smoothing: float = 0.0) -> tuple:
+    """The mean cross entropy over the words of a batch, at their first piece.
+
+    `label_mask`, int [B, S], tells where these are.
+    """
+    return mean_loss(
+        lambda logits, batch: softmax_cross_entropy(
+            logits, batch["label_ids"], label_smoothing
+        ),
+        lambda batch: ops.cast(batch["label_mask"], keras.config.floatx()),
+    )
+
+
+def multi_label_loss() -> tuple:
+    """Cross entropy of each label by itself: the mean over labels, examples.
+
+    loss = -(t log σ(x) + (1 - t) log(1 - σ(x))), t = 1 for labels that hold.
+    """
+
+    def per_example_loss(logits, batch):
+        logits = at_least_float32(logits)
+        return ops.mean(
+            ops.binary_crossentropy(
+                ops.cast(batch["label_ids"], logits.dtype),
+                logits,
+                from_logits=True,
+            ),
+            axis=-1,
+        )
+
+    return mean_loss(per_example_loss)
+
+
+def regression_loss() -> tuple:
+    """The mean of the squared errors: float [B, 1] against `label_values`."""
+
+    def per_example_loss(outputs, batch):
+        outputs = at_least_float32(outputs)[:, 0]
+        labels = ops.cast(batch["label_values"], outputs.dtype)
+        return ops.square(outputs - labels)
+
+    return mean_loss(per_example_loss)
 
 
 def span_loss() -> tuple:
@@ -98,20 +160,16 @@ def span_loss() -> tuple:
     loss = mean over examples of (ce(start) + ce(end)) / 2
     """
 
-    def numerator(outputs, batch):
+    def per_example_loss(outputs, batch):
         start_loss = softmax_cross_entropy(
             outputs["start_logits"], batch["start_positions"]
         )
         end_loss = softmax_cross_entropy(
             outputs["end_logits"], batch["end_positions"]
         )
-        loss = (start_loss + end_loss) / 2.0
-        return ops.sum(loss * ops.cast(real_examples(batch), loss.dtype))
+        return (start_loss + end_loss) / 2.0
 
-    def denominator(batch):
-        return ops.sum(real_examples(batch))
-
-    return (LossTerm("loss", numerator, denominator),)
+    return mean_loss(per_example_loss)
 
 
 # The original adds it to the sum of the weights.
@@ -124,10 +182,8 @@ def masked_lm_cross_entropy(mlm_logits, masked_lm_ids):
     `softmax_cross_entropy` without a second tensor of the logits' size, which
     is the largest there is in pretraining.
     """
-    if ops.dtype(mlm_logits) in ("float16", "bfloat16"):
-        mlm_logits = ops.cast(mlm_logits, "float32")
     return ops.sparse_categorical_crossentropy(
-        masked_lm_ids, mlm_logits, from_logits=True
+        masked_lm_ids, at_least_float32(mlm_logits), from_logits=True
     )
 
 
@@ -149,22 +205,14 @@ def pretraining_loss() -> tuple:
     def masked_lm_denominator(batch):
         return ops.sum(batch["masked_lm_weights"]) + MASKED_LM_EPSILON
 
-    def next_sentence_numerator(outputs, batch):
-        loss = softmax_cross_entropy(
+    (next_sentence,) = mean_loss(
+        lambda outputs, batch: softmax_cross_entropy(
             outputs["nsp_logits"], batch["next_sentence_labels"]
         )
-        return ops.sum(loss * ops.cast(real_examples(batch), loss.dtype))
-
-    def next_sentence_denominator(batch):
-        return ops.sum(real_examples(batch))
-
+    )
     return (
         LossTerm("masked_lm_loss", masked_lm_numerator, masked_lm_denominator),
-        LossTerm(
-            "next_sentence_loss",
-            next_sentence_numerator,
-            next_sentence_denominator,
-        ),
+        next_sentence._replace(name="next_sentence_loss"),
     )
 
 

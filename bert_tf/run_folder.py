@@ -2,6 +2,7 @@
 
 eval_results.txt    `key = value` lines, sorted; the original's
 labels.txt          one label a line: the columns of test_results.tsv
+task.json           what a model knows beside its weights: labels, thresholds
 train.json          what was run: flags, versions, sizes, seconds, results
 """
 
@@ -28,7 +29,6 @@ class RunFolder:
     Args:
         path: the folder; it need not exist.
         task_name: of the run.
-        labels: of the task, or None for a task without labels.
         writes: whether this process writes; of several only one does.
 
     Raises:
@@ -39,27 +39,37 @@ class RunFolder:
         self,
         path: str,
         task_name: str,
-        labels: list | None = None,
         writes: bool = True,
     ):
         self.path = path
         self.writes = writes
-        self.labels = labels
         if files.exists(path) and not files.is_folder(path):
             raise UserError(f"--output_dir={path}: this is a file")
         self.record = self._earlier_record()
-        self._check_is_ours(task_name, labels)
+        self._check_is_ours(task_name)
         self.record["task_name"] = task_name
 
-    def open(self):
-        """Makes the folder, labels.txt and train.json."""
+    def open(self, labels: list | None = None):
+        """Makes the folder, train.json, and labels.txt if there are labels."""
         if not self.writes:
             return
         files.make_folder(self.path)
-        if self.labels is not None:
-            lines = "".join(f"{label}\n" for label in self.labels)
+        if labels is not None:
+            lines = "".join(f"{label}\n" for label in labels)
             self.write("labels.txt", lines)
         self._write_record()
+
+    def check_labels(self, labels: list | None):
+        """Raises UserError if the folder holds a run with other labels."""
+        path = self.file("labels.txt")
+        if labels is not None and files.exists(path):
+            found = files.read_text(path).split("\n")
+            if found != labels:
+                raise UserError(
+                    f"--output_dir={self.path}: holds a run with the labels "
+                    f"{', '.join(found)}, not {', '.join(labels)}; name "
+                    "another folder"
+                )
 
     def file(self, name: str) -> str:
         return os.path.join(self.path, name)
@@ -77,9 +87,12 @@ class RunFolder:
         with files.writing_text(self.file(name)) as writer:
             yield writer
 
-    def write_eval_results(self, results: dict):
+    def write_json(self, name: str, value):
+        self.write(name, json.dumps(value, indent=2, default=_plain) + "\n")
+
+    def write_results(self, results: dict, name: str = "eval_results.txt"):
         lines = [f"{key} = {value!s}\n" for key, value in results.items()]
-        self.write("eval_results.txt", "".join(sorted(lines)))
+        self.write(name, "".join(sorted(lines)))
 
     def earlier(self, mode: str) -> dict:
         """What train.json tells of the last "train", "eval" or "predict"."""
@@ -101,25 +114,15 @@ class RunFolder:
         self._write_record()
 
     def _write_record(self):
-        text = json.dumps(self.record, indent=2, default=_plain)
-        self.write("train.json", text + "\n")
+        self.write_json("train.json", self.record)
 
-    def _check_is_ours(self, task_name, labels):
+    def _check_is_ours(self, task_name):
         earlier = self.record.get("task_name")
         if earlier not in (None, task_name):
             raise UserError(
                 f"--output_dir={self.path}: holds a run of the task "
                 f"{earlier!r}, not {task_name!r}; name another folder"
             )
-        path = self.file("labels.txt")
-        if labels is not None and files.exists(path):
-            found = files.read_text(path).split("\n")
-            if found != labels:
-                raise UserError(
-                    f"--output_dir={self.path}: holds a run with the labels "
-                    f"{', '.join(found)}, not {', '.join(labels)}; name "
-                    "another folder"
-                )
 
     def _earlier_record(self):
         path = self.file("train.json")
@@ -135,6 +138,26 @@ class RunFolder:
                 "this task's"
             )
         return record
+
+
+def learned_of(folders) -> dict:
+    """What the task.json of the first folder that has one tells, or {}.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    for folder in folders:
+        path = os.path.join(folder, "task.json")
+        if not files.exists(path):
+            continue
+        try:
+            learned = json.loads(files.read_text(path))
+        except ValueError:
+            learned = None
+        if not isinstance(learned, dict):
+            raise UserError(f"{path}: damaged")
+        return learned
+    return {}
 
 
 def _is_record(value) -> bool:

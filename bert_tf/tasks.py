@@ -1,23 +1,40 @@
-"""Task: what run_classifier needs to know about each task."""
+"""Task: what run_classifier needs to know about each --task_name.
+
+    Task             a published data set, in its own files
+    OwnTexts         your own CSV, TSV or JSONL file
+    Tagging          words with tags, in CoNLL's files
+    MultipleChoice   texts with several endings, in SWAG's columns
+
+A task reads its files, and says what is asked: a `problems.Problem`.
+"""
 
 import dataclasses
 from collections.abc import Callable
 
 import numpy as np
 
-from bert_tf import losses, metrics
-from bert_tf.config import BertConfig
-from bert_tf.data import glue
+from bert_tf import metrics, problems
+from bert_tf.data import glue, multiple_choice, tables, tagging
 from bert_tf.errors import UserError
-from bert_tf.heads import BertClassifier
 
-# What every task reports, the keys of the original's eval_results.txt.
-RESULTS = ("eval_accuracy", "eval_loss", "loss")
+
+@dataclasses.dataclass(frozen=True)
+class TaskSettings(tables.TableSettings):
+    """The flags that tell where a task's examples are, by their names."""
+
+    data_dir: str | None = None
+    xnli_language: str = "zh"
+
+
+FILE_FLAGS = (
+    *("train_file", "dev_file", "test_file"),
+    *("dev_fraction", "test_fraction", "split_seed", "strict"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """One label for each text or pair of texts.
+    """A published data set: one label for each text, or a number.
 
     Attributes:
         name: the value of --task_name.
@@ -30,84 +47,140 @@ class Task:
     processor: glue.DataProcessor
     metrics: dict[str, Callable] = dataclasses.field(default_factory=dict)
 
-    loss_terms = staticmethod(losses.classifier_loss)
+    @property
+    def flags(self) -> tuple:
+        """The settings that it reads."""
+        is_xnli = isinstance(self.processor, glue.XnliProcessor)
+        return ("data_dir", "xnli_language") if is_xnli else ("data_dir",)
 
     @property
-    def labels(self) -> list:
-        return self.processor.get_labels()
+    def problem(self) -> problems.Problem:
+        labels = self.processor.get_labels()
+        if labels is None:
+            return problems.Regression()
+        return problems.SingleLabel(labels, self.metrics)
 
-    @property
-    def metric_names(self) -> set:
-        """What `evaluate` reports."""
-        return {*RESULTS, *self.metrics, "num_labels_predicted"}
-
-    def feature_specs(self, max_seq_length: int) -> list:
-        return glue.classification_specs(max_seq_length)
-
-    def convert(self, example, max_seq_length: int, tokenizer):
-        """(features, tokens, truncated), as `glue.convert_single_example`."""
-        label_ids = {label: i for i, label in enumerate(self.labels)}
-        return glue.convert_single_example(
-            example, label_ids, max_seq_length, tokenizer
-        )
-
-    def rows(self, examples):
-        """A dataset of the examples; `features_of_rows` reads its batches."""
-        label_ids = {label: i for i, label in enumerate(self.labels)}
-        return glue.text_rows(examples, label_ids)
-
-    features_of_rows = staticmethod(glue.features_of_rows)
-    sequence_lengths = staticmethod(glue.sequence_lengths)
-
-    def build_model(self, config: BertConfig, dropout_rate: float):
-        return BertClassifier(config, len(self.labels), dropout_rate)
-
-    def evaluate(self, rows, batch_size: int):
-        """Scores (logits, features) of each example, in the file's order.
+    def read(self, sets, settings: TaskSettings, learned: dict):
+        """Reads sets of examples.
 
         Args:
-            rows: float [C] and a dict for each, of `pipeline.in_file_order`.
-            batch_size: of the original's batches, see below.
+            sets: of "train", "dev" and "test".
+            settings: of the flags.
+            learned: what `Problem.learned` told in an earlier run, or {}.
 
         Returns:
-            (results, metrics). `results` has the original's keys, each a
-            float32: eval_accuracy and eval_loss over examples, and loss, the
-            mean of the mean losses of batches in the file's order, which
-            differs from eval_loss where the last batch is short. `metrics`
-            has this task's own.
+            ({set: examples}, problem).
+
+        Raises:
+            UserError: a flag or a file is wrong.
         """
-        logits, label_ids = [], []
-        for row_logits, row in rows:
-            logits.append(row_logits)
-            label_ids.append(row["label_ids"])
-        logits, label_ids = np.stack(logits), np.array(label_ids)
-        log_probs = log_softmax(logits)
-        losses = -log_probs[np.arange(len(label_ids)), label_ids]
-        predictions = logits.argmax(axis=-1)
-        batches = np.split(losses, range(batch_size, len(losses), batch_size))
-        results = {
-            "eval_accuracy": metrics.accuracy(label_ids, predictions),
-            "eval_loss": losses.mean(),
-            "loss": np.mean([batch.mean() for batch in batches]),
+        processor = self.processor.configured(**dataclasses.asdict(settings))
+        if not settings.data_dir:
+            raise UserError(f"--data_dir must be given for {self.name}")
+        examples = {
+            name: glue.Examples(processor, settings.data_dir, name)
+            for name in sets
         }
-        extra = {
-            name: metric(label_ids, predictions)
-            for name, metric in self.metrics.items()
-        }
-        extra["num_labels_predicted"] = len(np.unique(predictions))
-        return {k: np.float32(v) for k, v in results.items()}, extra
-
-    def probabilities(self, rows):
-        """Yields one float32 [C] for each (logits, features), in order."""
-        for logits, _ in rows:
-            yield np.exp(log_softmax(logits)).astype(np.float32)
+        return examples, self.problem
 
 
-def log_softmax(logits):
-    """float [..., C] -> float64 [..., C]."""
-    logits = logits.astype(np.float64)
-    logits = logits - logits.max(axis=-1, keepdims=True)
-    return logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
+@dataclasses.dataclass(frozen=True)
+class OwnTexts:
+    """Your own files: labels, sets of labels, or numbers.
+
+    Attributes:
+        name: the value of --task_name, and the format.
+    """
+
+    name: str
+
+    flags = (
+        *FILE_FLAGS,
+        *("text_column", "text_pair_column", "label_column", "id_column"),
+        *("header", "delimiter", "encoding"),
+        *("problem_type", "label_delimiter"),
+    )
+
+    def read(self, sets, settings, learned):
+        """As `Task.read`; labels are those of the training set."""
+        sets = with_training_set(sets, learned)
+        found = tables.read_sets(settings, self.name, sets)
+        problem = self.problem(found.get("train"), settings, learned)
+        if problem.labels is not None:
+            found = {
+                name: tables.check_labels(
+                    table, problem.labels, name, settings.strict
+                )
+                for name, table in found.items()
+            }
+        return found, problem
+
+    def problem(self, train, settings, learned) -> problems.Problem:
+        """What the training set asks, or what an earlier one did."""
+        if settings.problem_type == "regression":
+            if "mean" not in learned:
+                learned = mean_and_deviation(train)
+            return problems.Regression(learned["mean"], learned["deviation"])
+        labels = learned.get("labels")
+        if train is not None:
+            inferred = tables.infer_labels(train, settings.problem_type)
+            if not labels or not {*inferred} <= {*labels}:
+                labels = inferred
+        if settings.problem_type == "single_label":
+            return problems.SingleLabel(labels, {"macro_f1": metrics.macro_f1})
+        return problems.MultiLabel(
+            labels, learned.get("thresholds", {}), settings.label_delimiter
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Tagging:
+    """Named entities and other tags of words."""
+
+    name: str
+
+    flags = FILE_FLAGS
+
+    def read(self, sets, settings, learned):
+        """As `Task.read`; tags are those of the training set."""
+        found = tagging.read_sets(
+            settings, with_training_set(sets, learned), learned.get("labels")
+        )
+        labels = learned.get("labels")
+        if "train" in found:
+            inferred = tagging.infer_labels(found["train"])
+            if not labels or not {*inferred} <= {*labels}:
+                labels = inferred
+        return found, problems.Tagging(labels)
+
+
+@dataclasses.dataclass(frozen=True)
+class MultipleChoice:
+    """Which of several endings is right."""
+
+    name: str
+
+    flags = (*FILE_FLAGS, "id_column", "encoding", "delimiter")
+
+    def read(self, sets, settings, learned):
+        """As `Task.read`; the most endings of an example are what counts."""
+        found = multiple_choice.read_sets(settings, sets)
+        number = max(
+            len(example.endings)
+            for examples in found.values()
+            for example in examples
+        )
+        return found, problems.MultipleChoice(number)
+
+
+def with_training_set(sets, learned: dict) -> list:
+    """The sets to read: the labels must come from somewhere."""
+    return list(sets) if learned or "train" in sets else ["train", *sets]
+
+
+def mean_and_deviation(train) -> dict:
+    numbers = np.array([example.label for example in train], np.float64)
+    return {"mean": numbers.mean(), "deviation": numbers.std()}
 
 
 TASKS = {
@@ -118,16 +191,34 @@ TASKS = {
             glue.ColaProcessor(),
             {"matthews_correlation": metrics.matthews_correlation},
         ),
-        Task("mnli", glue.MnliProcessor()),
-        Task("mrpc", glue.MrpcProcessor(), {"f1": metrics.f1}),
-        Task("sms", glue.SmsProcessor(), {"f1": metrics.f1}),
         Task("sst-2", glue.Sst2Processor()),
+        Task("mrpc", glue.MrpcProcessor(), {"f1": metrics.f1}),
+        Task("sts-b", glue.StsbProcessor()),
+        Task("qqp", glue.QqpProcessor(), {"f1": metrics.f1}),
+        Task("mnli", glue.MnliProcessor()),
+        Task("mnli-mm", glue.MnliMismatchedProcessor()),
+        Task("qnli", glue.QnliProcessor()),
+        Task("rte", glue.RteProcessor()),
+        Task("wnli", glue.WnliProcessor()),
+        Task(
+            "ax",
+            glue.DiagnosticProcessor(),
+            {"matthews_correlation": metrics.matthews_correlation},
+        ),
         Task("xnli", glue.XnliProcessor()),
+        Task("snli", glue.SnliProcessor()),
+        Task("scitail", glue.SciTailProcessor()),
+        Task("sms", glue.SmsProcessor(), {"f1": metrics.f1}),
+        OwnTexts("csv"),
+        OwnTexts("tsv"),
+        OwnTexts("jsonl"),
+        Tagging("ner"),
+        MultipleChoice("swag"),
     )
 }
 
 
-def get_task(name: str) -> Task:
+def get_task(name: str):
     """The task of a --task_name, upper or lower case.
 
     Raises:

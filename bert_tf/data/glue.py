@@ -4,17 +4,24 @@ Each `DataProcessor` names the files of one task and the columns of its rows.
 Files are tab-separated without any quoting: a `"` is a character like others.
 """
 
+import contextlib
 import functools
 import itertools
+import math
 import os
 
-import tensorflow as tf
-
 from bert_tf import files
-from bert_tf.data import features, pipeline
-from bert_tf.data.features import InputExample, PaddingInputExample
+from bert_tf.data.features import InputExample
 from bert_tf.errors import UserError
 
+# How errors call the columns.
+COLUMN_NAMES = {
+    "id": "the id",
+    "label": "the label",
+    "text_a": "the text",
+    "text_b": "the second text",
+}
+XNLI_LANGUAGES = tuple("ar bg de el en es fr hi ru sw th tr ur vi zh".split())
 NUM_CHECKED = 100_000  # Rows of a file that are checked before anything else.
 
 
@@ -53,20 +60,36 @@ class Row:
 class DataProcessor:
     """How the examples of one task stand in its files.
 
+    Most say it by attributes alone; `create_example` is for the others.
+
     Attributes:
-        labels: every label, in the order of the model's outputs.
-        files: {"train" | "dev" | "test": path in the data folder}.
+        labels: every label, in the order of the model's outputs; None where
+            labels are numbers.
+        files: {"train" | "dev" | "test": path in the data folder}, or several
+            paths of which the first that is there is read.
         headers: the sets whose file starts with a header row.
         partial: the sets of which not every row is an example.
+        columns: {"text_a", "text_b", "label", "id": column}, from 0, those
+            that there are; -1 is the last.
+        test_columns: the same of the test set, which has no labels.
+        label_name: the label's column in a header. A test file that has it is
+            read like the dev set, labels and all.
     """
 
-    labels: list
+    labels: list | None
     files = {"train": "train.tsv", "dev": "dev.tsv", "test": "test.tsv"}
     headers = ("train", "dev", "test")
     partial = ()
+    columns: dict
+    test_columns: dict
+    label_name = "label"
 
-    def get_labels(self) -> list:
-        return list(self.labels)
+    def configured(self, **settings) -> "DataProcessor":
+        """The processor under the program's settings."""
+        return self
+
+    def get_labels(self) -> list | None:
+        return None if self.labels is None else list(self.labels)
 
     def get_train_examples(self, data_dir: str) -> list:
         return self.get_examples(data_dir, "train")
@@ -78,14 +101,43 @@ class DataProcessor:
         return self.get_examples(data_dir, "test")
 
     def path(self, data_dir: str, set_type: str) -> str:
-        return os.path.join(data_dir, self.files[set_type])
+        """The file of a set; it need not be there.
 
-    def create_example(self, row: Row, set_type: str, index: int):
-        """The example of a row, or None for a row of another language.
-
-        `index` is the row's place in its file from 0, the header counted.
+        Raises:
+            UserError: the task has no such set.
         """
-        raise NotImplementedError
+        if set_type not in self.files:
+            raise UserError(
+                f"this task has no {set_type} set, only {', '.join(self.files)}"
+            )
+        names = self.files[set_type]
+        names = [names] if isinstance(names, str) else names
+        paths = [os.path.join(data_dir, name) for name in names]
+        return next(filter(files.exists, paths), paths[0])
+
+    def columns_of(self, set_type: str, has_labels: bool) -> dict:
+        """The columns of a set; a test file may have labels or not."""
+        return self.columns if has_labels else self.test_columns
+
+    def create_example(self, row: Row, set_type, index: int, columns: dict):
+        """The example of a row, or None for a row that is not to be read.
+
+        Args:
+            row: the row.
+            set_type: "train", "dev" or "test".
+            index: its place in the file from 0, the header counted.
+            columns: of `columns_of`.
+        """
+        values = {
+            name: row(column, COLUMN_NAMES[name])
+            for name, column in columns.items()
+        }
+        return InputExample(
+            f"{set_type}-{values.get('id', index)}",
+            values["text_a"],
+            values.get("text_b"),
+            values.get("label"),
+        )
 
     def get_examples(self, data_dir: str, set_type: str) -> list:
         """The examples of the set "train", "dev" or "test".
@@ -96,25 +148,42 @@ class DataProcessor:
         return list(Examples(self, data_dir, set_type))
 
     def read_examples(self, path: str, set_type: str):
-        """Yields the examples of a file as it is read."""
-        for index, (number, columns) in enumerate(read_tsv(path)):
+        """Yields an example for each row as it is read, None for no example."""
+        has_labels = set_type != "test"
+        for index, (number, cells) in enumerate(read_tsv(path)):
             if index == 0 and set_type in self.headers:
+                has_labels = has_labels or self.label_name in cells
                 continue
-            row = Row(path, number, columns)
-            example = self.create_example(row, set_type, index)
-            if example is not None:
-                self._check_label(example, row)
-                yield example
+            row = Row(path, number, cells)
+            example = self.create_example(
+                row, set_type, index, self.columns_of(set_type, has_labels)
+            )
+            if example is not None and example.label is not None:
+                example.label = self._checked_label(example, row, set_type)
+            yield example
 
-    def _check_label(self, example, row):
-        if example.label is None or example.label in self.labels:
-            return
+    def _checked_label(self, example, row, set_type):
+        """The label; None for one that is not known in a test set.
+
+        Test sets are published with all sorts of placeholders.
+        """
+        label = example.label
+        if self.labels is None:
+            with contextlib.suppress(ValueError):
+                if math.isfinite(number := float(label)):
+                    return number
+        elif label in self.labels:
+            return label
+        if set_type == "test":
+            return None
+        allowed = "a number"
+        if self.labels is not None:
+            allowed = f"one of {', '.join(self.labels)}"
         hint = ""
         if row.number == 1:
             hint = " (is this a header row? This file is read without one)"
         raise UserError(
-            f"{row.path}:{row.number}: label {example.label!r} is not one of "
-            f"{', '.join(self.labels)}{hint}"
+            f"{row.path}:{row.number}: label {label!r} is not {allowed}{hint}"
         )
 
 
@@ -136,16 +205,18 @@ class Examples:
     """
 
     def __init__(self, processor: DataProcessor, data_dir: str, set_type: str):
-        self._read = functools.partial(
-            processor.read_examples,
-            processor.path(data_dir, set_type),
-            set_type,
-        )
         path = processor.path(data_dir, set_type)
+        self._read = functools.partial(processor.read_examples, path, set_type)
         if not files.exists(path):
             raise UserError(f"--data_dir={data_dir}: {path} does not exist")
         limit = None if set_type in processor.partial else NUM_CHECKED
-        self._number = sum(1 for _ in itertools.islice(self._read(), limit))
+        first = itertools.islice(self._read(), limit)
+        self.num_skipped = self._number = 0
+        for example in first:
+            if example is None:
+                self.num_skipped += 1
+            else:
+                self._number += 1
         if self._number == limit:
             has_header = set_type in processor.headers
             self._number = files.count_lines(path) - has_header
@@ -156,7 +227,7 @@ class Examples:
         return self._number
 
     def __iter__(self):
-        return self._read()
+        return (example for example in self._read() if example is not None)
 
 
 class ColaProcessor(DataProcessor):
@@ -168,93 +239,8 @@ class ColaProcessor(DataProcessor):
 
     labels = ["0", "1"]
     headers = ("test",)
-
-    def create_example(self, row, set_type, index):
-        guid = f"{set_type}-{index}"
-        if set_type == "test":
-            return InputExample(guid, row(1, "the sentence"))
-        label = row(1, "the label")
-        return InputExample(guid, row(3, "the sentence"), label=label)
-
-
-class MrpcProcessor(DataProcessor):
-    """Microsoft Research Paraphrase Corpus: do two sentences say the same?
-
-    Quality, id, id, sentence, sentence; header.
-    """
-
-    labels = ["0", "1"]
-
-    def create_example(self, row, set_type, index):
-        return InputExample(
-            f"{set_type}-{index}",
-            row(3, "the first sentence"),
-            row(4, "the second sentence"),
-            None if set_type == "test" else row(0, "the label"),
-        )
-
-
-class MnliProcessor(DataProcessor):
-    """Multi-Genre Natural Language Inference, the matched sets.
-
-    Column 0 is the id, 8 and 9 are the sentences, the last is the label.
-    """
-
-    labels = ["contradiction", "entailment", "neutral"]
-    files = {
-        "train": "train.tsv",
-        "dev": "dev_matched.tsv",
-        "test": "test_matched.tsv",
-    }
-    guid_prefixes = {
-        "train": "train",
-        "dev": "dev_matched",
-        "test": "test",
-    }
-
-    def create_example(self, row, set_type, index):
-        return InputExample(
-            f"{self.guid_prefixes[set_type]}-{row(0, 'the id')}",
-            row(8, "the premise"),
-            row(9, "the hypothesis"),
-            None if set_type == "test" else row(-1, "the label"),
-        )
-
-
-class XnliProcessor(DataProcessor):
-    """Cross-lingual Natural Language Inference, the Chinese part.
-
-    train: premise, hypothesis, label, machine-translated from MultiNLI.
-    dev, test: language, label, …, premise (6), hypothesis (7).
-    """
-
-    labels = ["contradiction", "entailment", "neutral"]
-    language = "zh"
-    partial = ("dev", "test")  # They hold all languages.
-    files = {
-        "train": os.path.join("multinli", f"multinli.train.{language}.tsv"),
-        "dev": "xnli.dev.tsv",
-        "test": "xnli.test.tsv",
-    }
-
-    def create_example(self, row, set_type, index):
-        guid = f"{set_type}-{index}"
-        if set_type == "train":
-            label = row(2, "the label")
-            # The translated file has its own word for it.
-            if label == "contradictory":
-                label = "contradiction"
-            return InputExample(
-                guid, row(0, "the premise"), row(1, "the hypothesis"), label
-            )
-        if row(0, "the language") != self.language:
-            return None
-        return InputExample(
-            guid,
-            row(6, "the premise"),
-            row(7, "the hypothesis"),
-            None if set_type == "test" else row(1, "the label"),
-        )
+    columns = {"label": 1, "text_a": 3}
+    test_columns = {"text_a": 1}
 
 
 class Sst2Processor(DataProcessor):
@@ -264,14 +250,196 @@ class Sst2Processor(DataProcessor):
     """
 
     labels = ["0", "1"]
+    columns = {"text_a": 0, "label": 1}
+    test_columns = {"text_a": 1}
 
-    def create_example(self, row, set_type, index):
-        guid = f"{set_type}-{index}"
-        if set_type == "test":
-            return InputExample(guid, row(1, "the sentence"))
-        return InputExample(
-            guid, row(0, "the sentence"), label=row(1, "the label")
-        )
+
+class MrpcProcessor(DataProcessor):
+    """Microsoft Research Paraphrase Corpus: do two sentences say the same?
+
+    Quality, id, id, sentence, sentence; header.
+    """
+
+    labels = ["0", "1"]
+    columns = {"text_a": 3, "text_b": 4, "label": 0}
+    test_columns = {"text_a": 3, "text_b": 4}
+    label_name = "Quality"
+
+
+class StsbProcessor(DataProcessor):
+    """Semantic Textual Similarity Benchmark: how alike, from 0 to 5?
+
+    Seven columns on the origin, sentence, sentence, score; header.
+    """
+
+    labels = None
+    columns = {"text_a": 7, "text_b": 8, "label": 9}
+    test_columns = {"text_a": 7, "text_b": 8}
+    label_name = "score"
+
+
+class QqpProcessor(DataProcessor):
+    """Quora Question Pairs: do two questions ask the same?
+
+    train, dev: id, qid, qid, question, question, is_duplicate; header. The
+    published file has some rows that a line break cuts in two: these are
+    skipped.
+    test: id, question, question; header.
+    """
+
+    labels = ["0", "1"]
+    partial = ("train", "dev")
+    columns = {"text_a": 3, "text_b": 4, "label": 5}
+    test_columns = {"text_a": 1, "text_b": 2}
+    label_name = "is_duplicate"
+
+    def create_example(self, row, set_type, index, columns):
+        if set_type != "test" and len(row.columns) != 6:
+            return None
+        return super().create_example(row, set_type, index, columns)
+
+
+class MnliProcessor(DataProcessor):
+    """Multi-Genre Natural Language Inference, dev and test of known genres.
+
+    Column 0 is the id, 8 and 9 are the sentences, the last is the label.
+    """
+
+    labels = ["contradiction", "entailment", "neutral"]
+    genres = "matched"
+    columns = {"id": 0, "text_a": 8, "text_b": 9, "label": -1}
+    test_columns = {"id": 0, "text_a": 8, "text_b": 9}
+    label_name = "gold_label"
+
+    @property
+    def files(self):
+        return {
+            "train": "train.tsv",
+            "dev": f"dev_{self.genres}.tsv",
+            "test": f"test_{self.genres}.tsv",
+        }
+
+    def create_example(self, row, set_type, index, columns):
+        example = super().create_example(row, set_type, index, columns)
+        if set_type == "dev":  # As the original calls them.
+            example.guid = f"dev_{self.genres}{example.guid[len('dev') :]}"
+        return example
+
+
+class MnliMismatchedProcessor(MnliProcessor):
+    """The same, dev and test of genres that training has not."""
+
+    genres = "mismatched"
+
+
+class DiagnosticProcessor(DataProcessor):
+    """GLUE's diagnostic set, for a model trained on MNLI.
+
+    index, sentence, sentence; header.
+    """
+
+    labels = MnliProcessor.labels
+    files = {"test": ("diagnostic.tsv", "AX.tsv")}
+    columns = {"text_a": 1, "text_b": 2, "label": 3}
+    test_columns = {"text_a": 1, "text_b": 2}
+
+
+class QnliProcessor(DataProcessor):
+    """SQuAD as inference: does the sentence answer the question?
+
+    index, question, sentence, label; header.
+    """
+
+    labels = ["entailment", "not_entailment"]
+    columns = {"text_a": 1, "text_b": 2, "label": 3}
+    test_columns = {"text_a": 1, "text_b": 2}
+
+
+class RteProcessor(QnliProcessor):
+    """Recognizing Textual Entailment: index, sentence, sentence, label."""
+
+
+class WnliProcessor(QnliProcessor):
+    """Winograd NLI: index, sentence, sentence, label; header."""
+
+    labels = ["0", "1"]
+
+
+class XnliProcessor(DataProcessor):
+    """Cross-lingual Natural Language Inference, one of 15 languages.
+
+    train: premise, hypothesis, label, machine-translated from MultiNLI.
+    dev, test: language, label, …, premise (6), hypothesis (7).
+    """
+
+    labels = MnliProcessor.labels
+    partial = ("dev", "test")  # They hold all languages.
+    columns = {"text_a": 6, "text_b": 7, "label": 1}
+    test_columns = columns
+    train_columns = {"text_a": 0, "text_b": 1, "label": 2}
+
+    def __init__(self, language: str = "zh"):
+        self.language = language
+
+    def configured(self, xnli_language="zh", **settings):
+        return XnliProcessor(xnli_language)
+
+    @property
+    def files(self):
+        train = f"multinli.train.{self.language}.tsv"
+        return {
+            "train": os.path.join("multinli", train),
+            "dev": "xnli.dev.tsv",
+            "test": "xnli.test.tsv",
+        }
+
+    def columns_of(self, set_type, has_labels):
+        return self.train_columns if set_type == "train" else self.columns
+
+    def create_example(self, row, set_type, index, columns):
+        is_other = row(0, "the language") != self.language
+        if set_type != "train" and is_other:
+            return None
+        example = super().create_example(row, set_type, index, columns)
+        # The translated file has its own word for it.
+        if example.label == "contradictory":
+            example.label = "contradiction"
+        return example
+
+
+class SnliProcessor(DataProcessor):
+    """Stanford Natural Language Inference 1.0, in its own files.
+
+    gold_label, four parses, sentence, sentence, …; header. Where the judges
+    did not agree the label is `-`: these rows are skipped, but in the test set.
+    """
+
+    labels = MnliProcessor.labels
+    files = {name: f"snli_1.0_{name}.txt" for name in ("train", "dev", "test")}
+    partial = ("train", "dev")
+    columns = {"text_a": 5, "text_b": 6, "label": 0}
+    test_columns = {"text_a": 5, "text_b": 6}
+    label_name = "gold_label"
+
+    def create_example(self, row, set_type, index, columns):
+        example = super().create_example(row, set_type, index, columns)
+        is_skipped = set_type != "test" and example.label == "-"
+        return None if is_skipped else example
+
+
+class SciTailProcessor(DataProcessor):
+    """SciTail 1.0, science questions as inference, in its `tsv_format`.
+
+    premise, hypothesis, label; no header.
+    """
+
+    labels = ["entails", "neutral"]
+    files = {
+        name: f"scitail_1.0_{name}.tsv" for name in ("train", "dev", "test")
+    }
+    headers = ()
+    columns = {"text_a": 0, "text_b": 1, "label": 2}
+    test_columns = columns
 
 
 class SmsProcessor(DataProcessor):
@@ -281,100 +449,5 @@ class SmsProcessor(DataProcessor):
     """
 
     labels = ["ham", "spam"]
-
-    def create_example(self, row, set_type, index):
-        text = row(1, "the text")
-        label = None if set_type == "test" else row(0, "the label")
-        return InputExample(f"{set_type}-{index}", text, label=label)
-
-
-def classification_specs(max_seq_length: int) -> list:
-    """The features of a classification example, as in the original's files."""
-    return [
-        *features.sequence_specs(max_seq_length),
-        features.FeatureSpec("label_ids", ()),
-        features.FeatureSpec("is_real_example", ()),
-    ]
-
-
-def convert_single_example(
-    example, label_ids: dict, max_seq_length: int, tokenizer
-):
-    """An `InputExample` as numbers, or a `PaddingInputExample` as zeros.
-
-    A second text that is empty, or has no token, is no second text.
-
-    Args:
-        example: either kind.
-        label_ids: {label: id}.
-        max_seq_length: length of the sequences, special tokens included.
-        tokenizer: a `FullTokenizer`.
-
-    Returns:
-        (features, tokens, truncated): a dict with a value for each of
-        `classification_specs`, the tokens without padding, and whether some
-        were cut off.
-    """
-    if isinstance(example, PaddingInputExample):
-        specs = classification_specs(max_seq_length)
-        return {s.name: [0] * (s.shape or (1,))[0] for s in specs}, [], False
-    tokens, segment_ids, truncated = features.pack_sequences(
-        tokenizer.tokenize(example.text_a),
-        tokenizer.tokenize(example.text_b) if example.text_b else [],
-        max_seq_length,
-    )
-    input_ids = tokenizer.convert_tokens_to_ids(tokens)
-    label = example.label
-    converted = {
-        "input_ids": features.pad(input_ids, max_seq_length),
-        "input_mask": features.pad([1] * len(tokens), max_seq_length),
-        "segment_ids": features.pad(segment_ids, max_seq_length),
-        # The original writes the first label where none is known.
-        "label_ids": [0 if label is None else label_ids[label]],
-        "is_real_example": [1],
-    }
-    return converted, tokens, truncated
-
-
-def text_rows(examples, label_ids: dict) -> tf.data.Dataset:
-    """The examples as scalars, texts not tokenized yet.
-
-    `features_of_rows` makes the features of `classification_specs` from them.
-    """
-
-    def encode(example):
-        label = example.label
-        return {
-            "text_a": example.text_a.encode(),
-            "text_b": (example.text_b or "").encode(),
-            "label_ids": 0 if label is None else label_ids[label],
-            "is_real_example": 1,
-        }
-
-    return pipeline.from_examples(
-        examples,
-        encode,
-        {
-            "text_a": tf.string,
-            "text_b": tf.string,
-            "label_ids": tf.int32,
-            "is_real_example": tf.int32,
-        },
-    )
-
-
-def features_of_rows(rows: dict, preprocess) -> dict:
-    """{name: [N]} of `text_rows` -> features, {name: [N, …]}, in the graph."""
-    return {
-        **preprocess(rows["text_a"], rows["text_b"]),
-        "label_ids": rows["label_ids"],
-        "is_real_example": rows["is_real_example"],
-    }
-
-
-def sequence_lengths(examples: list, preprocess):
-    """int64 [N]: tokens of each example's sequence if nothing were cut off."""
-    return preprocess.sequence_lengths(
-        [example.text_a for example in examples],
-        [example.text_b or "" for example in examples],
-    ).numpy()
+    columns = {"label": 0, "text_a": 1}
+    test_columns = {"text_a": 1}

@@ -33,7 +33,7 @@ def from_examples(examples, encode, signature: dict) -> tf.data.Dataset:
     Args:
         examples: an iterable that can be iterated more than once.
         encode: function(example) -> {name: bytes or number}.
-        signature: {name: tf.DType}.
+        signature: {name: tf.TensorSpec} of one example.
     """
 
     def blocks():
@@ -42,16 +42,18 @@ def from_examples(examples, encode, signature: dict) -> tf.data.Dataset:
             yield {
                 name: np.array(
                     [row[name] for row in block],
-                    object if dtype == tf.string else dtype.as_numpy_dtype,
+                    object
+                    if spec.dtype == tf.string
+                    else spec.dtype.as_numpy_dtype,
                 )
-                for name, dtype in signature.items()
+                for name, spec in signature.items()
             }
 
     return tf.data.Dataset.from_generator(
         blocks,
         output_signature={
-            name: tf.TensorSpec([None], dtype)
-            for name, dtype in signature.items()
+            name: tf.TensorSpec([None, *spec.shape], spec.dtype)
+            for name, spec in signature.items()
         },
     ).unbatch()
 
