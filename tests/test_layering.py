@@ -9,7 +9,7 @@ RANKS = [
     # Packages hold a docstring; the front door stands further down.
     "errors data tools",
     "files",
-    "config tokenization metrics losses optimization distribution",
+    "config tokenization metrics entities losses optimization distribution",
     "layers normalization checkpoints data.features data.pipeline",
     "text_context vocabulary",
     "preprocessing data.squad_answers data.squad_windows data.example_proto",
