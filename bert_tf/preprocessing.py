@@ -24,7 +24,7 @@ from tensorflow_text.core.pybinds import (
 )
 
 from bert_tf import normalization
-from bert_tf.data.features import MIN_SEQ_LENGTH
+from bert_tf.data import features
 from bert_tf.errors import UserError
 from bert_tf.normalization import regex_class
 from bert_tf.text_context import (
@@ -58,16 +58,19 @@ class BertPreprocessor:
         vocab_file: path of a `vocab.txt`.
         do_lower_case: True for uncased models.
         max_seq_length: length of the sequences, special tokens included.
-            Pairs that are too long lose tokens one by one from the end of the
-            longer text, as in the original.
+            Of pairs that are too long the longer text loses tokens one by
+            one, as in the original.
         length_multiple: None makes all sequences `max_seq_length` long. A
             number makes them as long as the longest of the batch, rounded up
             to a multiple of it.
+        truncation: what stays of a text that is too long, its start ("head")
+            or a quarter from its start and the rest from its end
+            ("head_tail"); as `features.pack_sequences`.
 
     Raises:
         UserError: the vocabulary cannot be used.
-        ValueError: not even the special tokens fit into `max_seq_length`, or
-            `length_multiple` is not positive.
+        ValueError: not even the special tokens fit into `max_seq_length`,
+            `length_multiple` is not positive, or there is no such truncation.
     """
 
     def __init__(
@@ -77,12 +80,10 @@ class BertPreprocessor:
         max_seq_length: int = 128,
         *,
         length_multiple: int | None = None,
+        truncation: str = "head",
     ):
-        if max_seq_length < MIN_SEQ_LENGTH:
-            raise ValueError(
-                f"max_seq_length must be at least {MIN_SEQ_LENGTH}. "
-                f"Received: max_seq_length={max_seq_length}"
-            )
+        features.check_max_seq_length(max_seq_length)
+        features.check_truncation(truncation)
         if length_multiple is not None and length_multiple < 1:
             raise ValueError(
                 f"length_multiple must be positive. "
@@ -90,6 +91,7 @@ class BertPreprocessor:
             )
         self.max_seq_length = max_seq_length
         self.length_multiple = length_multiple
+        self.truncation = truncation
         tokenizer = FullTokenizer(vocab_file, do_lower_case)
         vocab = tokenizer.vocab
         self._cls_id, self._sep_id = vocab["[CLS]"], vocab["[SEP]"]
@@ -125,6 +127,51 @@ class BertPreprocessor:
             {"input_ids", "input_mask", "segment_ids": int32 [B, S]}.
         """
         return self.pack(*self._tokenize_both(text, text_pair))
+
+    def windows(self, text, max_windows: int, stride: int | None = None):
+        """Makes sequences of parts of each text: `features.pack_windows`.
+
+        Neither `length_multiple` nor `truncation` counts here.
+
+        Args:
+            text: tf.string [B], single texts.
+            max_windows: W, windows of a text at most; what is behind the last
+                is cut off.
+            stride: pieces from the start of one window to that of the next.
+                None puts them next to each other.
+
+        Returns:
+            {"input_ids", "input_mask", "segment_ids": int32 [B, W, S]}, with
+            S = `max_seq_length`. Windows that a text does not need come last
+            and are zeros, as padding is.
+
+        Raises:
+            ValueError: `max_windows` is not positive, or `stride` not from 1
+                to the pieces of a window.
+        """
+        room, stride = features.window_room_and_stride(
+            self.max_seq_length, max_windows, stride
+        )
+        pieces = self.tokenize(text)
+        num_pieces = pieces.row_lengths()[:, tf.newaxis]
+        starts = stride * tf.range(max_windows, dtype=tf.int64)
+        lengths = tf.clip_by_value(num_pieces - starts, 0, room)
+        # A window follows one that does not reach the end of the text.
+        is_there = (starts == 0) | (starts - stride + room < num_pieces)
+        starts += pieces.row_starts()[:, tf.newaxis]
+        starts, lengths = (tf.reshape(x, [-1]) for x in (starts, lengths))
+        nothing = tf.zeros_like(lengths)
+        packed = self.lay_out(
+            Slices(pieces.values, starts, lengths),
+            Slices(tf.zeros([0], tf.int32), nothing, nothing),
+            tf.constant(self.max_seq_length, tf.int64),
+        )
+        shape = [-1, max_windows, self.max_seq_length]
+        is_there = tf.cast(is_there, tf.int32)[:, :, tf.newaxis]
+        return {
+            name: tf.reshape(values, shape) * is_there
+            for name, values in packed.items()
+        }
 
     def tokenize(self, text) -> tf.RaggedTensor:
         """WordPiece ids, int32 [B, (pieces)], without special tokens."""
@@ -223,10 +270,27 @@ class BertPreprocessor:
         )
         num_special = tf.cast(tf.where(num_b > 0, 3, 2), num_a.dtype)
         return self.lay_out(
-            Slices(pieces.values, pieces.row_starts(), num_a),
-            Slices(pair.values, pair.row_starts(), num_b),
+            self._truncate(pieces, num_a),
+            self._truncate(pair, num_b),
             self._sequence_length(num_a + num_b + num_special),
         )
+
+    def _truncate(self, pieces, lengths) -> "Slices":
+        """What stays of texts of which `lengths` pieces, [B], can stay."""
+        if self.truncation == "head":
+            return Slices(pieces.values, pieces.row_starts(), lengths)
+        # As `features.head_and_tail`: its tail is as many places further back
+        # as there are pieces too many.
+        head = lengths // features.HEAD_SHARE
+        too_many = pieces.row_lengths() - lengths
+        kept = tf.ragged.range(lengths)
+        place, rows = kept.values, kept.value_rowids()
+        is_head = place < tf.gather(head, rows)
+        place = tf.where(is_head, place, place + tf.gather(too_many, rows))
+        ids = tf.gather(
+            pieces.values, tf.gather(pieces.row_starts(), rows) + place
+        )
+        return Slices(ids, kept.row_starts(), lengths)
 
     def lay_out(self, first: "Slices", second: "Slices", length) -> dict:
         """[CLS] first [SEP] second [SEP] padding, for slices that fit.

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import read_npz, shared
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bert_tf import BertPreprocessor, FullTokenizer, files
 from bert_tf.data import features, glue
@@ -61,6 +63,11 @@ def test_features_are_the_originals(name):
     assert compared >= 2
 
 
+def drawn(tokens):
+    names = {"[CLS]": "^", "[SEP]": "."}
+    return "".join(names.get(token, token) for token in tokens)
+
+
 @pytest.mark.parametrize(
     "a, b, length, packed, segments",
     [
@@ -73,13 +80,99 @@ def test_features_are_the_originals(name):
     ],
 )
 def test_packing(a, b, length, packed, segments):
-    names = {"[CLS]": "^", "[SEP]": "."}
     tokens, segment_ids, truncated = features.pack_sequences(
         list(a), list(b), length
     )
-    assert "".join(names.get(t, t) for t in tokens) == packed
+    assert drawn(tokens) == packed
     assert "".join(map(str, segment_ids)) == segments
     assert truncated == (len(a) + len(b) + (3 if b else 2) > length)
+
+
+@pytest.mark.parametrize(
+    "a, b, length, packed, segments",
+    [
+        ("abcdefgh", "", 10, "^abcdefgh.", "0000000000"),
+        ("abcdefghi", "", 10, "^abdefghi.", "0000000000"),  # Two and six.
+        ("abcdefghi", "", 9, "^adefghi.", "000000000"),  # One and six.
+        ("abcdefghi", "", 5, "^ghi.", "00000"),
+        ("abcdefghi", "xy", 9, "^aghi.xy.", "000000111"),  # One is whole.
+        ("abcdefgh", "stuvwxyz", 11, "^afgh.sxyz.", "00000011111"),
+        ("abcdefgh", "stuvwxyz", 10, "^afgh.xyz.", "0000001111"),
+        ("abc", "xyz", 3, "^.", "00"),
+    ],
+)
+def test_a_text_loses_its_middle(a, b, length, packed, segments):
+    tokens, segment_ids, truncated = features.pack_sequences(
+        list(a), list(b), length, "head_tail"
+    )
+    assert drawn(tokens) == packed
+    assert "".join(map(str, segment_ids)) == segments
+    _, by_head, _ = features.pack_sequences(list(a), list(b), length)
+    assert segment_ids == by_head
+    assert truncated == (len(a) + len(b) + (3 if b else 2) > length)
+
+
+@pytest.mark.parametrize(
+    "text, max_windows, stride, windows, truncated",
+    [
+        ("", 3, None, ["^."], False),
+        ("abcd", 3, None, ["^abcd."], False),
+        ("abcde", 3, None, ["^abcd.", "^e."], False),
+        ("abcdefgh", 2, None, ["^abcd.", "^efgh."], False),
+        ("abcdefghi", 2, None, ["^abcd.", "^efgh."], True),
+        ("abcdefgh", 9, 3, ["^abcd.", "^defg.", "^gh."], False),
+        ("abcdefg", 9, 3, ["^abcd.", "^defg."], False),  # Its end is reached.
+        ("abcdef", 2, 1, ["^abcd.", "^bcde."], True),
+        ("abcde", 1, 4, ["^abcd."], True),
+    ],
+)
+def test_windows_of_a_text(text, max_windows, stride, windows, truncated):
+    found = features.pack_windows(list(text), 6, max_windows, stride)
+    assert ([*map(drawn, found[0])], found[1]) == (windows, truncated)
+
+
+@given(
+    st.integers(0, 60), st.integers(3, 20), st.integers(1, 8), st.integers(1)
+)
+def test_windows_cover_the_text(number, max_seq_length, max_windows, stride):
+    """Each but the last is full; a token is in one, or behind them all."""
+    room = max_seq_length - 2
+    stride = 1 + (stride - 1) % room
+    tokens = list(range(number))
+    windows, truncated = features.pack_windows(
+        tokens, max_seq_length, max_windows, stride
+    )
+    assert 1 <= len(windows) <= max_windows
+    for place, (cls, *inner, sep) in enumerate(windows):
+        assert (cls, sep) == ("[CLS]", "[SEP]")
+        assert inner == tokens[place * stride :][:room]
+        is_last = place == len(windows) - 1
+        assert is_last or len(inner) == room
+        # None follows the one that reaches the end.
+        assert is_last or inner[-1] != tokens[-1]
+    covered = {token for window in windows for token in window[1:-1]}
+    assert covered == set(range(len(covered)))
+    assert truncated == (len(covered) < number)
+    assert not truncated or len(windows) == max_windows
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ((2, 1), "max_seq_length must be at least 3. Received: .*=2"),
+        ((6, 0), "max_windows must be positive. Received: max_windows=0"),
+        ((6, 1, 0), "stride must be from 1 to 4, .* Received: stride=0"),
+        ((6, 1, 5), "stride must be from 1 to 4, .* Received: stride=5"),
+    ],
+)
+def test_windows_that_cannot_be(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        features.pack_windows(["a"], *arguments)
+
+
+def test_truncation_has_two_ways():
+    with pytest.raises(ValueError, match="one of head, head_tail. .*='tail'"):
+        features.pack_sequences(["a"], [], 6, "tail")
 
 
 def test_records_are_the_originals(tmp_path):

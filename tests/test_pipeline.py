@@ -190,3 +190,176 @@ def test_the_last_batch_is_filled_up(small_window):
     outputs = ((batch["input_ids"], batch) for batch in batches)
     restored = list(pipeline.in_file_order(outputs))
     assert [row["label_ids"] for _, row in restored] == list(range(300))
+
+
+# -- Several sequences to an example. ----------------------------------------
+
+MAX_SEQUENCES = 6
+# Tokens of each sequence; the missing ones come last, and have none.
+SEQUENCES = np.random.default_rng(2).integers(
+    2, MAX_LENGTH, (NUM_EXAMPLES, MAX_SEQUENCES)
+)
+SEQUENCES *= np.arange(MAX_SEQUENCES) < np.random.default_rng(3).integers(
+    1, MAX_SEQUENCES, (NUM_EXAMPLES, 1), endpoint=True
+)
+
+
+def rows_of_several():
+    return tf.data.Dataset.from_tensor_slices(
+        {
+            "number": np.arange(NUM_EXAMPLES),
+            "lengths": SEQUENCES.astype("int32"),
+        }
+    )
+
+
+def to_several(rows):
+    mask = tf.sequence_mask(rows["lengths"], MAX_LENGTH, tf.int32)
+    number = tf.cast(rows["number"], tf.int32)
+    place = tf.range(MAX_SEQUENCES * MAX_LENGTH)
+    place = tf.reshape(place, [MAX_SEQUENCES, MAX_LENGTH])
+    shown = mask * (1 + number[:, tf.newaxis, tf.newaxis] + place)
+    return {
+        "input_ids": shown,
+        "input_mask": mask,
+        "label_ids": number,
+        "is_real_example": tf.ones_like(number),
+        # As large as sequences are long, or many, by chance.
+        "classes": tf.ones([tf.size(number), MAX_LENGTH], tf.int32),
+        "choices": tf.ones([tf.size(number), MAX_SEQUENCES], tf.int32),
+        "pairs": tf.ones([tf.size(number), MAX_LENGTH, MAX_LENGTH]),
+    }
+
+
+def needed(batch, multiple=8):
+    """(number, length) of the sequences of a batch, from the rows."""
+    lengths = SEQUENCES[batch["label_ids"]]
+    length = -(-lengths.max() // multiple) * multiple
+    return (lengths > 0).sum(axis=1).max(), min(length, MAX_LENGTH)
+
+
+def expected_features(numbers):
+    whole = {
+        "number": tf.constant(numbers),
+        "lengths": tf.constant(SEQUENCES[numbers], tf.int32),
+    }
+    return tf.nest.map_structure(lambda x: x.numpy(), to_several(whole))
+
+
+def assert_cut_right(batches, multiple=8):
+    for batch in batches:
+        number, length = needed(batch, multiple)
+        whole = expected_features(batch["label_ids"])
+        for name, value in whole.items():
+            if name in ("input_ids", "input_mask"):
+                assert not value[:, number:].any()
+                assert not value[:, :, length:].any()
+                value = value[:, :number, :length]
+            assert np.array_equal(batch[name], value)
+
+
+@pytest.mark.parametrize("group_by_length", [False, True])
+@pytest.mark.parametrize("multiple", [1, 8])
+def test_several_sequences_are_cut_to_the_most_and_the_longest(
+    small_window, group_by_length, multiple
+):
+    batches = pipeline.training_batches(
+        rows_of_several(),
+        NUM_EXAMPLES,
+        BATCH_SIZE,
+        to_several,
+        group_by_length=group_by_length,
+        length_multiple=multiple,
+    )
+    batches = take(batches, 75)
+    assert_cut_right(batches, multiple)
+    counts = collections.Counter(numbers(batches).tolist())
+    assert counts == dict.fromkeys(range(NUM_EXAMPLES), 2)
+    if group_by_length:
+        most = {batch["input_ids"].shape[1] for batch in batches}
+        assert most >= {3, 4, 5, MAX_SEQUENCES}
+
+
+def test_examples_of_like_length_in_all_their_sequences():
+    """An example goes with others of as many tokens, whole."""
+    batches = take(
+        pipeline.training_batches(
+            rows_of_several(),
+            NUM_EXAMPLES,
+            BATCH_SIZE,
+            to_several,
+            group_by_length=True,
+        ),
+        37,
+    )
+    assert_cut_right(batches)
+    tokens = SEQUENCES.sum(axis=1)
+    spreads = [np.ptp(tokens[batch["label_ids"]]) for batch in batches]
+    assert np.median(spreads) < np.ptp(tokens) / 20
+
+
+@pytest.mark.parametrize("fill_last_batch", [False, True])
+@pytest.mark.parametrize("fixed_length", [False, True])
+def test_several_sequences_return_to_file_order(
+    small_window, fixed_length, fill_last_batch
+):
+    dataset = pipeline.evaluation_batches(
+        rows_of_several(),
+        BATCH_SIZE,
+        to_several,
+        fixed_length=fixed_length,
+        fill_last_batch=fill_last_batch,
+    )
+    batches = take(dataset, 100)
+    if fill_last_batch:
+        assert batches[-1]["input_ids"].shape[0] == BATCH_SIZE
+        assert batches[-1]["is_real_example"].tolist() == [1] * 4 + [0] * 4
+        assert not batches[-1]["input_mask"][4:].any()
+    if fixed_length:
+        full = (MAX_SEQUENCES, MAX_LENGTH)
+        assert dataset.element_spec["input_ids"].shape[1:] == full
+        assert {batch["input_ids"].shape[1:] for batch in batches} == {full}
+    else:
+        assert_cut_right(batches[:-1])
+    with_outputs = ((batch["input_ids"] + 1, batch) for batch in batches)
+    restored = list(pipeline.in_file_order(with_outputs))
+    assert [row["label_ids"] for _, row in restored] == list(range(300))
+    whole = expected_features(np.arange(NUM_EXAMPLES))["input_ids"]
+    for (outputs, row), ids in zip(restored, whole, strict=True):
+        number, length = row["input_ids"].shape
+        assert np.array_equal(row["input_ids"], ids[:number, :length])
+        assert row["input_ids"].sum() == ids.sum()
+        assert np.array_equal(outputs, row["input_ids"] + 1)
+
+
+def test_padding_examples_keep_a_sequence():
+    """A batch of nothing else is not cut to nothing."""
+    empty = {"input_mask": tf.zeros([2, MAX_SEQUENCES, MAX_LENGTH], tf.int32)}
+    assert pipeline._cut_to_longest(empty, 8)["input_mask"].shape == (2, 1, 8)
+    empty = {"input_mask": tf.zeros([2, MAX_LENGTH], tf.int32)}
+    assert pipeline._cut_to_longest(empty, 8)["input_mask"].shape == (2, 8)
+
+
+def test_what_is_cut_where_examples_have_one_sequence():
+    """Whatever is as long as the sequences, with all that each place has."""
+    mask = tf.sequence_mask([3, 9], MAX_LENGTH, tf.int32)
+    batch = {
+        "input_mask": mask,
+        "token_labels": mask + 1,
+        "positions": tf.ones([2, MAX_LENGTH, MAX_LENGTH]),
+        "vectors": tf.ones([2, MAX_LENGTH, 3]),
+        "windows": tf.ones([2, 3, MAX_LENGTH]),
+        "classes": tf.ones([2, MAX_LENGTH - 1]),
+        "label_ids": tf.constant([0, 1]),
+    }
+    cut = pipeline._cut_to_longest(batch, 8)
+    assert {name: tuple(value.shape[1:]) for name, value in cut.items()} == {
+        "input_mask": (16,),
+        "token_labels": (16,),
+        "positions": (16, MAX_LENGTH),
+        "vectors": (16, 3),
+        "windows": (3, MAX_LENGTH),
+        "classes": (MAX_LENGTH - 1,),
+        "label_ids": (),
+    }
+    assert np.array_equal(cut["token_labels"], mask[:, :16] + 1)

@@ -3,9 +3,11 @@
 import collections
 import dataclasses
 import gzip
+import itertools
 import json
 import os
 import resource
+import string
 import subprocess
 import sys
 import unicodedata
@@ -412,15 +414,24 @@ ROWS = [
 ]
 
 
+@pytest.mark.parametrize("truncation", features.TRUNCATIONS)
 @pytest.mark.parametrize("max_seq_length", [3, 4, 5, 12, 13, 40])
-def test_sequences_are_packed_as_in_python(tmp_path, max_seq_length):
+def test_sequences_are_packed_as_in_python(
+    tmp_path, max_seq_length, truncation
+):
     path = write_vocab(tmp_path, ["a", "b", "c"])
-    tokenizer = FullTokenizer(path)
-    preprocess = BertPreprocessor(path, max_seq_length=max_seq_length)
-    batch = preprocess(*zip(*ROWS, strict=True))
-    for i, row in enumerate(ROWS):
+    preprocess = BertPreprocessor(
+        path, max_seq_length=max_seq_length, truncation=truncation
+    )
+    assert_packed_as_in_python(FullTokenizer(path), preprocess, ROWS)
+
+
+def assert_packed_as_in_python(tokenizer, preprocess, rows):
+    max_seq_length = preprocess.max_seq_length
+    batch = preprocess(*zip(*rows, strict=True))
+    for i, row in enumerate(rows):
         tokens, segment_ids, _ = features.pack_sequences(
-            *map(tokenizer.tokenize, row), max_seq_length
+            *map(tokenizer.tokenize, row), max_seq_length, preprocess.truncation
         )
         ids = tokenizer.convert_tokens_to_ids(tokens)
         expected = {
@@ -433,6 +444,155 @@ def test_sequences_are_packed_as_in_python(tmp_path, max_seq_length):
             assert batch[name][i].numpy().tolist() == features.pad(
                 values, max_seq_length
             )
+
+
+@pytest.fixture(scope="module")
+def letters(tmp_path_factory):
+    """A vocabulary in which each of `LETTERS_AND_DIGITS` is a piece."""
+    return write_vocab(tmp_path_factory.mktemp("vocab"), LETTERS_AND_DIGITS)
+
+
+@pytest.fixture(scope="module")
+def packers(letters):
+    """{truncation: some `BertPreprocessor`s of different lengths}."""
+    return {
+        truncation: [
+            BertPreprocessor(
+                letters, max_seq_length=length, truncation=truncation
+            )
+            for length in (3, 6, 11, 24)
+        ]
+        for truncation in features.TRUNCATIONS
+    }
+
+
+# No token comes twice in a text, so that all places show.
+LETTERS_AND_DIGITS = [*string.ascii_lowercase, *string.digits]
+SPACED = st.integers(0, len(LETTERS_AND_DIGITS)).map(
+    lambda number: " ".join(LETTERS_AND_DIGITS[:number])
+)
+
+
+@settings(max_examples=40)
+@given(st.lists(st.tuples(SPACED, SPACED), min_size=1, max_size=5))
+@example([("", ""), ("", "a b c"), ("a b c d e", "")])
+def test_any_pairs_are_packed_as_in_python(letters, packers, rows):
+    tokenizer = FullTokenizer(letters)
+    for preprocess in itertools.chain(*packers.values()):
+        assert_packed_as_in_python(tokenizer, preprocess, rows)
+
+
+def test_a_text_loses_its_middle_without_a_second_text(letters, packers):
+    """A missing second text is as one without a token."""
+    text = " ".join("abcdefghijkl")
+    found = {
+        truncation: preprocess.detokenize(preprocess([text])["input_ids"])
+        for truncation, (_, _, preprocess, _) in packers.items()
+    }
+    assert found["head"].numpy() == [b"a b c d e f g h i"]
+    assert found["head_tail"].numpy() == [b"a b f g h i j k l"]
+    with pytest.raises(ValueError, match="one of head, head_tail. .*='tail'"):
+        BertPreprocessor(letters, truncation="tail")
+
+
+@given(
+    st.lists(SPACED, max_size=5), st.integers(1, 7), st.none() | st.integers(1)
+)
+@example(["", "a", " \0 "], 3, None)
+@example(["a b c d e f g h i", "a b c d e f g h i j"], 9, 3)
+@example([], 2, 1)
+def test_windows_are_those_of_python(
+    letters, packers, texts, max_windows, stride
+):
+    tokenizer = FullTokenizer(letters)
+    # Neither sort of truncation makes a difference.
+    for preprocess in itertools.chain(*packers.values()):
+        length = preprocess.max_seq_length
+        step = stride and 1 + (stride - 1) % (length - 2)
+        found = preprocess.windows(texts, max_windows, step)
+        shape = (len(texts), max_windows, length)
+        expected = np.zeros((2, *shape), "int32")
+        for i, text in enumerate(texts):
+            windows, _ = features.pack_windows(
+                tokenizer.tokenize(text), length, max_windows, step
+            )
+            for j, tokens in enumerate(windows):
+                ids = tokenizer.convert_tokens_to_ids(tokens)
+                expected[0, i, j, : len(ids)] = ids
+                expected[1, i, j, : len(ids)] = 1
+        assert {values.dtype for values in found.values()} == {tf.int32}
+        assert found["segment_ids"].shape == shape
+        assert not found["segment_ids"].numpy().any()
+        assert np.array_equal(found["input_ids"], expected[0])
+        assert np.array_equal(found["input_mask"], expected[1])
+
+
+def test_windows_of_any_text(pairs):
+    """Of characters that nobody counts, such as those that are removed."""
+    tokenizer, preprocess = pairs[True]
+    text = SPECIAL * 9
+    (found,) = preprocess.windows([text], 20, 50)["input_ids"].numpy()
+    windows, truncated = features.pack_windows(
+        tokenizer.tokenize(text), preprocess.max_seq_length, 20, 50
+    )
+    assert 3 < len(windows) < 20 and not truncated
+    for ids, tokens in zip(found, windows, strict=False):
+        expected = tokenizer.convert_tokens_to_ids(tokens)
+        assert ids.tolist() == features.pad(expected, len(ids))
+
+
+def test_windows_have_static_shapes_in_a_dataset(letters):
+    """`length_multiple`, which makes sequences shorter, does not count."""
+    texts = ["a b c d e f g", "", "a b", "a b c d"]
+    preprocess = BertPreprocessor(
+        letters, max_seq_length=5, length_multiple=1, truncation="head_tail"
+    )
+    dataset = tf.data.Dataset.from_tensor_slices(texts).batch(3)
+    dataset = dataset.map(lambda text: preprocess.windows(text, 2, 2))
+    for name in ("input_ids", "input_mask", "segment_ids"):
+        spec = tf.TensorSpec([None, 2, 5], tf.int32)
+        assert dataset.element_spec[name].is_compatible_with(spec)
+        assert dataset.element_spec[name].shape[1:] == (2, 5)
+    batches = list(dataset.as_numpy_iterator())
+    masks = np.concatenate([batch["input_mask"] for batch in batches])
+    expected = [[5, 5], [2, 0], [4, 0], [5, 4]]
+    assert masks.sum(axis=2).tolist() == expected
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ((0,), "max_windows must be positive"),
+        ((1, 0), "stride must be from 1 to 4"),
+        ((1, 5), "stride must be from 1 to 4"),
+    ],
+)
+def test_windows_that_cannot_be(packers, arguments, message):
+    _, preprocess, *_ = packers["head"]
+    with pytest.raises(ValueError, match=message):
+        preprocess.windows(["a"], *arguments)
+
+
+def test_long_texts_in_a_saved_model(letters, packers, tmp_path):
+    _, preprocess, *_ = packers["head_tail"]
+    model = tf.Module()
+    texts = tf.TensorSpec([None], tf.string)
+    model.pack = tf.function(lambda text: preprocess(text), [texts])
+    model.windows = tf.function(
+        lambda text: preprocess.windows(text, 3, 2), [texts]
+    )
+    tf.saved_model.save(model, str(tmp_path / "saved"))
+    loaded = tf.saved_model.load(str(tmp_path / "saved"))
+    texts = tf.constant(["a b c d e f g", "", "a b"])
+    for found, expected in (
+        (loaded.pack(texts), preprocess(texts)),
+        (loaded.windows(texts), preprocess.windows(texts, 3, 2)),
+    ):
+        assert found.keys() == expected.keys()
+        for name, values in expected.items():
+            assert np.array_equal(found[name], values)
+    ids = loaded.windows.get_concrete_function().structured_outputs["input_ids"]
+    assert ids.shape[1:] == (3, 6)
 
 
 def test_length_is_static_or_that_of_the_longest(tmp_path):

@@ -10,6 +10,10 @@
 An example becomes numbers only behind the shuffle buffer, which therefore
 holds texts, the smallest form of them. Nothing waits for a pass over all the
 examples, and memory is bounded by the buffer.
+
+An example has one sequence, [N, S], or several, [N, W, S]: windows of a text,
+or endings to choose from. `input_mask` tells which. An example that has fewer
+of them than others is filled up behind its own with sequences of zeros.
 """
 
 import itertools
@@ -85,19 +89,20 @@ def training_batches(
         num_examples: how many there are.
         batch_size: examples in a batch, over all replicas.
         to_features: function({name: [N]}) -> {name: [N, …]}, with
-            `input_mask` among them.
+            `input_mask` among them, [N, S] or [N, W, S].
         seed: see above.
         first_step: how many batches to leave out at the start, for a training
             that resumes; they are not made.
         fixed_length: leave sequences at the length that `to_features` gives
-            them, for devices that compile for one.
+            them, and at its number of them, for devices that compile for one.
         length_multiple: the length of a batch is a multiple of this. XLA
-            compiles anew for each length.
+            compiles anew for each length, and for each number of sequences.
         group_by_length: make batches of examples of like length, which need
             little padding: within a window of shuffled examples these are
-            sorted, and the batches then put into a random order. Where length
-            tells something about the label, a batch then tends to have one
-            label, which can spoil a training with a high learning rate.
+            sorted, and the batches then put into a random order. The length of
+            several sequences is that of all together. Where length tells
+            something about the label, a batch then tends to have one label,
+            which can spoil a training with a high learning rate.
     """
     batches_in_window = max(1, WINDOW // batch_size)
     window = batch_size * batches_in_window
@@ -201,7 +206,9 @@ def _features(index, rows, to_features):
 
 
 def _lengths(features):
-    return tf.reduce_sum(features["input_mask"], axis=1)
+    """int32 [N]: tokens of each example, in however many sequences."""
+    mask = features["input_mask"]
+    return tf.reduce_sum(mask, axis=list(range(1, mask.shape.rank)))
 
 
 def _order_by_length(lengths, epochs, batch_size, seed):
@@ -231,14 +238,27 @@ def _batches_of(windows, batch_size, drop_remainder):
 
 
 def _cut_to_longest(batch, multiple):
-    """Cuts all that is as long as the sequences to the longest of them."""
-    longest = tf.reduce_max(_lengths(batch))
-    rounded = -(-longest // multiple) * multiple
+    """Cuts what has a value for each token to as many as the batch needs.
+
+    That is the length of the longest sequence and, where examples have
+    several, also the number of them in the example that has most.
+    """
+    mask = batch["input_mask"]
+    lengths = tf.reduce_sum(mask, axis=-1)
+    rounded = -(-tf.reduce_max(lengths) // multiple) * multiple
     # A batch of padding examples alone would be cut to nothing.
-    rounded = tf.maximum(rounded, multiple)
-    full = batch["input_mask"].shape[1:2]
+    cuts = [slice(tf.maximum(rounded, multiple))]
+    if mask.shape.rank == 3:
+        numbers = tf.math.count_nonzero(lengths, axis=1, dtype=tf.int32)
+        cuts.insert(0, slice(tf.maximum(tf.reduce_max(numbers), 1)))
+
+    def has_tokens(value):
+        # Of both sizes where there are two: one alone, W or S, may as well be
+        # the number of classes.
+        return value.shape[1 : mask.shape.rank] == mask.shape[1:]
+
     return {
-        name: value[:, :rounded] if value.shape[1:2] == full else value
+        name: value[:, *cuts] if has_tokens(value) else value
         for name, value in batch.items()
     }
 
