@@ -100,7 +100,8 @@ def pack_sequences(
         truncation: what stays of a text that is too long. "head": its start.
             "head_tail": a quarter from its start, the rest from its end, as
             Sun et al. found best (2019, https://arxiv.org/abs/1905.05583,
-            section 5.3.1). Both keep equally many tokens of each text.
+            section 5.3.1; a quarter of 510 is 127 here, and 128 there). Both
+            keep equally many tokens of each text.
 
     Returns:
         (tokens, segment_ids, truncated), two lists of equal length, and
