@@ -521,7 +521,7 @@ def evaluate(job, global_step):
     evaluation.results["global_step"] = global_step
     job.run.write_json("task.json", job.problem.learned())
     record(job, "eval", start, evaluation)
-    write_scores(job, evaluation, "eval")
+    write_scores(job, evaluation, "eval", "eval_results.txt")
     return evaluation.scores
 
 
@@ -557,7 +557,7 @@ def predict(job):
         logging.info("  %s", job.run.file(name))
     if evaluation:
         logging.info("%d of %d have a known label", len(labels), number)
-        write_scores(job, evaluation, "test")
+        write_scores(job, evaluation, "test", "test_eval_results.txt")
 
 
 def record(job, mode, start, evaluation):
@@ -571,9 +571,9 @@ def record(job, mode, start, evaluation):
     )
 
 
-def write_scores(job, evaluation, name):
+def write_scores(job, evaluation, name, results_file):
     """Writes the scores of the set "eval" or "test", and shows them."""
-    job.run.write_results(evaluation.results, f"{name}_results.txt")
+    job.run.write_results(evaluation.results, results_file)
     job.run.write_json(f"{name}_report.json", evaluation.report)
     logging.info("***** %s report *****", name.capitalize())
     for line in reports.format_report(evaluation.report):

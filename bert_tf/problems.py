@@ -23,6 +23,7 @@ from bert_tf.config import BertConfig
 from bert_tf.data import pipeline, tagging
 from bert_tf.data.features import FeatureSpec
 from bert_tf.data.text_reader import TextReader
+from bert_tf.errors import UserError
 
 IS_REAL = FeatureSpec("is_real_example", ())
 
@@ -181,6 +182,16 @@ class TextProblem(Problem):
     """One text, or a pair of texts: an `InputExample`."""
 
     label_spec: FeatureSpec
+
+    def prepare(self, examples, reader):
+        """Raises UserError for pairs, of which windows cannot be made."""
+        first = next(iter(examples))
+        if reader.has_windows and first.text_b is not None:
+            raise UserError(
+                "--long_documents=windows: not for pairs of texts; head_tail "
+                "takes them"
+            )
+        return examples
 
     def label_value(self, label):
         """The label as a number, or list of numbers; of None anything."""

@@ -9,7 +9,8 @@ RANKS = [
     # Packages hold a docstring; the front door stands further down.
     "errors data tools",
     "files",
-    "config tokenization metrics entities losses optimization distribution",
+    "config tokenization losses optimization distribution",
+    "metrics entities reports",
     "layers normalization checkpoints data.features data.pipeline",
     "text_context vocabulary",
     "preprocessing data.squad_answers data.squad_windows data.example_proto",
@@ -18,6 +19,7 @@ RANKS = [
     # The package's front door names what people import from it.
     "__init__",
     "heads",
+    "problems",
     "tasks training export fill_mask",
     "flags progress run_folder shard_run",
     "engine",

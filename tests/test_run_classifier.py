@@ -41,13 +41,17 @@ def test_train_evaluate_predict(folder):
     assert {path.name for path in out.iterdir()} == {
         *events,
         "checkpoint",
+        "eval_report.json",
         "eval_results.txt",
         "labels.txt",
         "model.ckpt-0.data-00000-of-00001",
         "model.ckpt-0.index",
         "model.ckpt-10.data-00000-of-00001",
         "model.ckpt-10.index",
+        "task.json",
+        "test_eval_results.txt",
         "test_predictions.tsv",
+        "test_report.json",
         "test_results.tsv",
         "train.json",
     }
@@ -246,7 +250,7 @@ MISTAKES = {
     "unknown task": (
         None,
         {"task_name": "nope"},
-        "--task_name=nope: unknown task; known are cola, mnli",
+        "--task_name=nope: unknown task; known are cola, sst-2",
     ),
     "wrong label": (
         ("data/dev.tsv", "label\ttext\nham\ta\neggs\tb\n"),

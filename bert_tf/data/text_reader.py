@@ -4,7 +4,6 @@ Two tokenizers make the same of them: the one in the graph feeds the model, the
 one in Python the log and TFRecord files.
 """
 
-
 import numpy as np
 
 from bert_tf.data import features

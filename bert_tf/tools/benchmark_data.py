@@ -20,6 +20,7 @@ from bert_tf.data import (
     squad_dataset,
     squad_windows,
 )
+from bert_tf.data.text_reader import TextReader
 from bert_tf.errors import UserError
 from bert_tf.preprocessing import BertPreprocessor
 from bert_tf.tasks import get_task
@@ -139,12 +140,15 @@ def benchmark_input():
     task = get_task(FLAGS.task_name)
     examples = train_examples()
     number = len(examples)
-    preprocess = BertPreprocessor(
-        FLAGS.vocab_file, FLAGS.do_lower_case, FLAGS.max_seq_length
+    reader = TextReader(
+        FullTokenizer(FLAGS.vocab_file, FLAGS.do_lower_case),
+        FLAGS.vocab_file,
+        FLAGS.do_lower_case,
+        FLAGS.max_seq_length,
     )
-    rows = functools.partial(task.rows, train_examples())
+    rows = functools.partial(task.problem.rows, train_examples(), reader)
     to_features = functools.partial(
-        task.features_of_rows, preprocess=preprocess
+        task.problem.features_of_rows, reader=reader
     )
     batches = functools.partial(
         pipeline.training_batches, rows(), number, FLAGS.batch_size, to_features
@@ -173,7 +177,7 @@ def benchmark_input():
         for name, iterator in kept.items()
     }
     contestants["through TFRecord"] = functools.partial(
-        through_records, task, examples
+        through_records, task.problem, examples, reader
     )
     print_table(
         "An epoch of batches: with the rows in memory, as from the second "
@@ -216,14 +220,12 @@ def print_padding(kept, number):
         print(f"    {name}: {tokens / max(1, places):.1%}")
 
 
-def through_records(task, examples):
-    tokenizer = FullTokenizer(FLAGS.vocab_file, FLAGS.do_lower_case)
-    specs = task.feature_specs(FLAGS.max_seq_length)
+def through_records(problem, examples, reader):
+    specs = problem.feature_specs(reader)
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "train.tf_record")
         converted = (
-            task.convert(example, FLAGS.max_seq_length, tokenizer)[0]
-            for example in examples
+            problem.convert(example, reader)[0] for example in examples
         )
         features.write_tf_records(path, converted, specs)
         to_features = functools.partial(features.features_of_rows, specs=specs)
