@@ -38,13 +38,14 @@ class InputExample:
         guid: unique id, such as "dev-7".
         text_a: the text, not tokenized.
         text_b: the second text of a pair, or None.
-        label: its label, or None where it is not known.
+        label: its label; a tuple of labels where it may have several, a number
+            where it has a value; None where it is not known.
     """
 
     guid: str
     text_a: str
     text_b: str | None = None
-    label: str | None = None
+    label: str | tuple | float | None = None
 
 
 class PaddingInputExample:
