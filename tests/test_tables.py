@@ -141,8 +141,8 @@ def test_tsv_knows_no_quotes():
 
 
 def test_texts_are_raw_and_labels_fit_a_line():
-    table = read('text,label\n"  a\t""\r\n b ", x\nc\0,"y\n  z"\n')
-    assert texts(table) == ['  a\t"\r\n b ', "c\0"]
+    table = read('text,label\n"  a\t""\r\n b ", x\nc,"y\n  z"\n')
+    assert texts(table) == ['  a\t"\r\n b ', "c"]
     assert table.labels == ["x", "y z"]
 
 
@@ -230,6 +230,11 @@ def test_json_values_are_texts():
         (
             'text,label\n"a\n",x\nb,y,z\n',
             "x:4: 3 cells, but the header has 2",
+        ),
+        (
+            'text,label\na,x\n"b\n\0",y\n',
+            "x:4: a NUL character, which is in no text; --encoding=utf-16 "
+            "files have some",
         ),
         # What pandas would take for an index.
         ("text,label\n1,a,x\n2,b,y\n", "x:2: 3 cells, but the header has 2"),
@@ -678,8 +683,13 @@ def test_several_labels_that_were_not_in_training():
 # ---------------------------------------------------------------------------
 # Whatever is written comes back.
 
-CHARACTERS = st.characters(exclude_categories=["Cs"])
+CHARACTERS = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 TEXTS = st.text(CHARACTERS | st.sampled_from('",;\t\r\n '), min_size=1)
+
+
+def one_cell(text):
+    """Without what ends a cell of TSV, or a line."""
+    return text.replace("\t", " ").replace("\n", '"').rstrip("\r")
 
 
 def starts(rows, written):
@@ -729,7 +739,19 @@ def test_one_column_comes_back(values):
 
 
 @given(
-    st.lists(st.text('ab",\n\r \0é'), min_size=1).map("".join),
+    st.lists(st.tuples(*[st.text(CHARACTERS).map(one_cell)] * 2), min_size=1)
+)
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_tsv_comes_back(end, pairs):
+    rows = [("text", "b"), *pairs]
+    content = "".join(f"{a}\t{b}{end}" for a, b in rows)
+    table = read(content, "tsv", set_type="test", text_pair_column="b")
+    assert [(e.text_a, e.text_b) for e in table] == pairs
+    assert table.place(len(pairs) - 1) == f"x:{len(pairs) + 1}"
+
+
+@given(
+    st.lists(st.text('ab",\n\r é'), min_size=1).map("".join),
     st.integers(1, 3),
 )
 def test_pandas_and_csv_agree(content, width):

@@ -723,6 +723,20 @@ class _Bytes(io.RawIOBase):
         return len(block)
 
 
+class _NulCharacter(ValueError):
+    """Older versions of pandas would cut the cell off there."""
+
+
+class _Text(io.TextIOWrapper):
+    """What pandas reads."""
+
+    def read(self, size=-1):
+        text = super().read(size)
+        if "\0" in text:
+            raise _NulCharacter
+        return text
+
+
 @dataclasses.dataclass(frozen=True)
 class _Dialect:
     """How the cells stand in a file."""
@@ -731,6 +745,10 @@ class _Dialect:
     encoding: str
     delimiter: str
     has_quotes: bool
+
+    @property
+    def quoting(self):
+        return csv.QUOTE_MINIMAL if self.has_quotes else csv.QUOTE_NONE
 
     @contextlib.contextmanager
     def opened(self):
@@ -741,7 +759,12 @@ class _Dialect:
         with files.reading(self.path) as reader:
             buffer = io.BufferedReader(_Bytes(reader), 1 << 20)
             try:
-                yield io.TextIOWrapper(buffer, encoding, newline=newline)
+                yield _Text(buffer, encoding, newline=newline)
+            except _NulCharacter:
+                raise UserError(
+                    f"{self.path}:{self._line_of_nul()}: a NUL character, "
+                    "which is in no text; --encoding=utf-16 files have some"
+                ) from None
             except UnicodeError as error:
                 raise UserError(
                     f"{self.path}: not {self.encoding}: "
@@ -764,6 +787,11 @@ class _Dialect:
                     break
         return f"byte 0x{byte:02x}"
 
+    def _line_of_nul(self):
+        with self.opened() as reader:
+            numbered = enumerate(reader, start=1)
+            return next(number for number, line in numbered if "\0" in line)
+
     def frame(self):
         """All cells as texts, the header's among them.
 
@@ -782,9 +810,7 @@ class _Dialect:
                 dtype=str,
                 na_filter=False,
                 skip_blank_lines=False,
-                quoting=csv.QUOTE_MINIMAL
-                if self.has_quotes
-                else csv.QUOTE_NONE,
+                quoting=self.quoting,
                 lineterminator=None if self.has_quotes else "\n",
                 engine="c",
                 low_memory=False,
@@ -797,9 +823,7 @@ class _Dialect:
             rows = csv.reader(
                 reader if self.has_quotes else map(_without_end, reader),
                 delimiter=self.delimiter,
-                quoting=csv.QUOTE_MINIMAL
-                if self.has_quotes
-                else csv.QUOTE_NONE,
+                quoting=self.quoting,
             )
             line = 1
             for cells in rows:
@@ -824,46 +848,60 @@ def _without_limit():
         csv.field_size_limit(limit)
 
 
+class _Cells:
+    """The cells of a CSV or TSV file, by column."""
+
+    def __init__(self, dialect: _Dialect, settings: TableSettings):
+        self._dialect, self._settings = dialect, settings
+        self._frame = _checked_frame(dialect, settings.header)
+        self._width = self._frame.shape[1]
+        self.names = [str(number + 1) for number in range(self._width)]
+        if settings.header:
+            self.names = self._frame.iloc[0].tolist()
+            if not dialect.has_quotes:
+                self.names[-1] = self.names[-1].removesuffix("\r")
+
+    def __len__(self):
+        return len(self._frame) - self._settings.header
+
+    def column(self, flag: str, name: str) -> list:
+        """The cells of a column that a flag names."""
+        path = self._dialect.path
+        index = _find_column(path, self._settings, self.names, flag, name)
+        return self._values(index)[self._settings.header :]
+
+    def optional_column(self, flag: str):
+        name = getattr(self._settings, flag)
+        return self.column(flag, name) if name else None
+
+    def _values(self, index):
+        values = self._frame.iloc[:, index].tolist()
+        if self._dialect.has_quotes or index < self._width - 1:
+            return values
+        # In TSV the \r of a line's end is pandas' last character.
+        return [value.removesuffix("\r") for value in values]
+
+
 def _read_cells(path, settings, format, set_type):
     """(_Columns, _Lines) of a CSV or TSV file."""
     delimiter = "," if format == "csv" else "\t"
     if settings.delimiter is not None:
         delimiter = _unescaped(settings.delimiter)
     dialect = _Dialect(path, settings.encoding, delimiter, format == "csv")
-    frame = _checked_frame(dialect, settings.header)
-
-    def cells(column):
-        values = frame.iloc[:, column].tolist()
-        is_last = column == frame.shape[1] - 1
-        if is_last and not dialect.has_quotes:
-            values = [value.removesuffix("\r") for value in values]
-        return values[settings.header :]
-
-    names = [str(number + 1) for number in range(frame.shape[1])]
-    if settings.header:
-        names = frame.iloc[0].tolist()
-        if not dialect.has_quotes:
-            names[-1] = names[-1].removesuffix("\r")
-    find = functools.partial(_find_column, path, settings, names)
-    text_cells = cells(find("text_column", settings.text_column))
-    labels = _label_columns(settings, names)
-    if set_type == "test" and not set(labels) & set(names):
+    cells = _Cells(dialect, settings)
+    texts = cells.column("text_column", settings.text_column)
+    labels = _label_columns(settings, cells.names)
+    if set_type == "test" and not set(labels) & set(cells.names):
         labels = []
-    marks = [(name, cells(find("label_column", name))) for name in labels]
-    optional = {
-        name: cells(find(name, value))
-        for name in ("text_pair_column", "id_column")
-        if (value := getattr(settings, name))
-    }
+    marks = [(name, cells.column("label_column", name)) for name in labels]
     columns = _Columns(
-        list(range(len(frame) - settings.header)),
-        text_cells,
-        _label_cells(marks, len(frame) - settings.header),
-        optional.get("text_pair_column"),
-        optional.get("id_column"),
+        list(range(len(cells))),
+        texts,
+        _label_cells(marks, len(cells)),
+        cells.optional_column("text_pair_column"),
+        cells.optional_column("id_column"),
     )
-    lines = _Lines(functools.partial(_starts, dialect, settings.header))
-    return columns, lines
+    return columns, _Lines(functools.partial(_starts, dialect, settings.header))
 
 
 def _starts(dialect, header):
@@ -969,9 +1007,8 @@ def _damage(dialect, header, reason):
 
 def _read_json(path, settings, format, set_type):
     """(_Columns, _Lines) of a file with a JSON object on each line."""
-    texts = [settings.text_column, settings.text_pair_column]
-    texts.append(settings.id_column)
-    texts = [name for name in texts if name]
+    names = settings.text_column, settings.text_pair_column, settings.id_column
+    texts = [name for name in names if name]
     labels, rows, numbers = None, [], array.array("q")
     for number, value in _objects(path):
         place = f"{path}:{number}"
