@@ -209,6 +209,8 @@ def read_examples(task, modes, reader):
     shared_flags.refuse(
         f"not for {problem.description}", *problem.refused_flags
     )
+    if problem.labels is not None:
+        logging.info("Labels: %s", ", ".join(problem.labels))
     if FLAGS.metric_for_best is None:
         FLAGS.set_default("metric_for_best", problem.main_metric)
     return problem, {

@@ -12,6 +12,7 @@ import dataclasses
 from collections.abc import Callable
 
 import numpy as np
+from absl import logging
 
 from bert_tf import metrics, problems
 from bert_tf.data import glue, multiple_choice, tables, tagging
@@ -75,8 +76,6 @@ class Task:
             UserError: a flag or a file is wrong.
         """
         processor = self.processor.configured(**dataclasses.asdict(settings))
-        if not settings.data_dir:
-            raise UserError(f"--data_dir must be given for {self.name}")
         examples = {
             name: glue.Examples(processor, settings.data_dir, name)
             for name in sets
@@ -123,9 +122,9 @@ class OwnTexts:
             return problems.Regression(learned["mean"], learned["deviation"])
         labels = learned.get("labels")
         if train is not None:
-            inferred = tables.infer_labels(train, settings.problem_type)
-            if not labels or not {*inferred} <= {*labels}:
-                labels = inferred
+            labels = chosen_labels(
+                tables.infer_labels(train, settings.problem_type), labels
+            )
         if settings.problem_type == "single_label":
             return problems.SingleLabel(labels, {"macro_f1": metrics.macro_f1})
         return problems.MultiLabel(
@@ -148,9 +147,7 @@ class Tagging:
         )
         labels = learned.get("labels")
         if "train" in found:
-            inferred = tagging.infer_labels(found["train"])
-            if not labels or not {*inferred} <= {*labels}:
-                labels = inferred
+            labels = chosen_labels(tagging.infer_labels(found["train"]), labels)
         return found, problems.Tagging(labels)
 
 
@@ -176,6 +173,24 @@ class MultipleChoice:
 def with_training_set(sets, learned: dict) -> list:
     """The sets to read: the labels must come from somewhere."""
     return list(sets) if learned or "train" in sets else ["train", *sets]
+
+
+def chosen_labels(inferred: list, learned: list | None) -> list:
+    """Those of an earlier run where they do, so that its head keeps its sense.
+
+    Args:
+        inferred: the labels of the training set.
+        learned: those of the run that weights come from, or None.
+    """
+    if learned and {*inferred} <= {*learned}:
+        return learned
+    if learned:
+        logging.warning(
+            "The checkpoint was trained for the labels %s; these are %s",
+            ", ".join(learned),
+            ", ".join(inferred),
+        )
+    return inferred
 
 
 def mean_and_deviation(train) -> dict:
