@@ -143,14 +143,9 @@ class Tagging:
 
     def read(self, sets, settings, learned):
         """As `Task.read`; tags are those of the training set."""
-        found = tagging.read_sets(
+        found, labels = tagging.read_sets(
             settings, with_training_set(sets, learned), learned.get("labels")
         )
-        labels = learned.get("labels")
-        if "train" in found:
-            inferred = tagging.infer_labels(found["train"])
-            if not labels or not {*inferred} <= {*labels}:
-                labels = inferred
         return found, problems.Tagging(labels)
 
 

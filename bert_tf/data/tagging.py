@@ -22,7 +22,7 @@ import numpy as np
 from absl import logging
 
 from bert_tf import files
-from bert_tf.data import features
+from bert_tf.data import features, own_files
 from bert_tf.data.features import PaddingInputExample
 from bert_tf.errors import UserError
 from bert_tf.tokenization import UNKNOWN
@@ -166,26 +166,55 @@ def _is_known(tag, labels):
     return bool(_TAG.fullmatch(tag)) if labels is None else tag in labels
 
 
-def infer_labels(sentences: list, path: str) -> list:
-    """The tags of a training file, in the order of the model's outputs.
+def read_sets(settings: own_files.FileSettings, sets, labels=None):
+    """Reads the sets that are asked for.
+
+    The tags are those of the whole training file, also where some of its
+    sentences are another set: what has a rare tag may be there.
+
+    Args:
+        settings: the files.
+        sets: some of "train", "dev" and "test".
+        labels: the tags that an earlier run learned, or None. A training set
+            with others replaces them.
+
+    Returns:
+        ({set: list of `Sentence`}, labels).
+
+    Raises:
+        UserError: a setting or a file cannot be used.
+    """
+
+    def read(path, set_type):
+        nonlocal labels
+        if set_type != "train" or (labels and "train" not in sets):
+            return read_conll(path, set_type, labels)
+        sentences = read_conll(path, set_type)
+        inferred = infer_labels(sentences)
+        if inferred == [OUTSIDE]:
+            raise UserError(
+                f"{path}: all words have the tag {OUTSIDE!r}: there is nothing "
+                "to learn; a word's tag is the last column of its row"
+            )
+        if not labels or not {*inferred} <= {*labels}:
+            labels = inferred
+        return sentences
+
+    found = own_files.read_sets(settings, sets, read)
+    return found, labels
+
+
+def infer_labels(sentences: list) -> list:
+    """The tags of sentences, in the order of the model's outputs.
 
     O is the first. The others are in the order of their types, those of a
     type as B, I, E, S.
 
     Args:
         sentences: list of `Sentence`, with labels.
-        path: of their file, for the error.
-
-    Raises:
-        UserError: there is no tag but O.
     """
     found = {label for sentence in sentences for label in sentence.labels}
     found.discard(OUTSIDE)
-    if not found:
-        raise UserError(
-            f"{path}: all words have the tag {OUTSIDE!r}: there is nothing to "
-            "learn; a word's tag is the last column of its row"
-        )
 
     def order(label):
         prefix, _, kind = label.partition("-")
