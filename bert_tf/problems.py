@@ -77,8 +77,8 @@ class Problem:
     """Base of all problems.
 
     Attributes:
-        labels: every label, in the order of the model's outputs; None for
-            numbers.
+        labels: every label, in the order of the model's outputs; None where
+            there are none.
         description: how errors call it.
         main_metric: what makes a checkpoint the best, unless a flag tells.
         refused_flags: of the program, without sense here.
@@ -567,9 +567,7 @@ class MultipleChoice(Problem):
         "long_documents",
     )
 
-    @property
-    def labels(self):
-        return [str(index) for index in range(self.num_choices)]
+    labels = None  # A number says nothing about an ending.
 
     def feature_specs(self, reader):
         return [
@@ -659,7 +657,9 @@ class MultipleChoice(Problem):
         }
         extra = {"num_labels_predicted": len(np.unique(predictions))}
         report = reports.classification_report(
-            self.labels, label_ids, predictions
+            [str(index) for index in range(self.num_choices)],
+            label_ids,
+            predictions,
         )
         return Evaluation(as_float32(results), extra, report)
 

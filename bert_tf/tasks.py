@@ -142,12 +142,9 @@ class Tagging:
 
     def read(self, sets, settings, learned):
         """As `Task.read`; tags are those of the training set."""
-        found = tagging.read_sets(
+        found, labels = tagging.read_sets(
             settings, with_training_set(sets, learned), learned.get("labels")
         )
-        labels = learned.get("labels")
-        if "train" in found:
-            labels = chosen_labels(tagging.infer_labels(found["train"]), labels)
         return found, problems.Tagging(labels)
 
 
@@ -162,12 +159,12 @@ class MultipleChoice:
     def read(self, sets, settings, learned):
         """As `Task.read`; the most endings of an example are what counts."""
         found = multiple_choice.read_sets(settings, sets)
-        number = max(
+        most = max(
             len(example.endings)
             for examples in found.values()
             for example in examples
         )
-        return found, problems.MultipleChoice(number)
+        return found, problems.MultipleChoice(most)
 
 
 def with_training_set(sets, learned: dict) -> list:

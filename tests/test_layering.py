@@ -10,7 +10,7 @@ RANKS = [
     "errors data tools",
     "files",
     "config tokenization losses optimization distribution",
-    "metrics entities reports",
+    "metrics entities reports data.cells data.own_files",
     "layers normalization checkpoints data.features data.pipeline",
     "text_context vocabulary",
     "preprocessing data.squad_answers data.squad_windows data.example_proto",

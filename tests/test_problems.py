@@ -28,7 +28,7 @@ def reader_of(**settings):
     return TextReader(FullTokenizer(VOCAB), VOCAB, True, 10, **settings)
 
 
-TEXTS = ["free call", LONG, "", "Zoë said: no!"]
+TEXTS = ["free call", f"{LONG} {LONG}", "", "Zoë said: no!"]
 
 
 def examples(labels, pairs=(None,) * 4):

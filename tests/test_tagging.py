@@ -1,5 +1,6 @@
 """CoNLL files → windows → features, and back to files."""
 
+import dataclasses
 import re
 
 import numpy as np
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from bert_tf import FullTokenizer
 from bert_tf.data import features, tagging
+from bert_tf.data.own_files import FileSettings
 from bert_tf.data.tagging import Sentence, Window
 from bert_tf.errors import UserError
 
@@ -190,18 +192,103 @@ def test_labels_are_in_order(tmp_path):
         f"a {tag}\n\n"
         for tag in "S-PER I-PER I-LOC E-PER B-a-b B-PER B-LOC I-PER".split()
     )
-    labels = tagging.infer_labels(read(tmp_path, content), "x")
+    labels = tagging.infer_labels(read(tmp_path, content))
     assert labels == ("O B-LOC I-LOC B-PER I-PER E-PER S-PER B-a-b".split())
 
 
 def test_one_label_is_not_enough(tmp_path):
     sentences = read(tmp_path, "a O\n\nb O\n")
+    assert tagging.infer_labels(sentences) == ["O"]
+    path = str(tmp_path / "words.txt")
     with pytest.raises(UserError) as error:
-        tagging.infer_labels(sentences, "train.txt")
+        tagging.read_sets(FileSettings(path), ["train"])
     assert str(error.value) == (
-        "train.txt: all words have the tag 'O': there is nothing to learn; a "
+        f"{path}: all words have the tag 'O': there is nothing to learn; a "
         "word's tag is the last column of its row"
     )
+
+
+@pytest.fixture
+def settings(tmp_path):
+    """A file for each set."""
+    contents = {
+        "train": "a B-PER\nb O\n\nc B-LOC\n",
+        "dev": "a B-LOC\n",
+        "test": "a\n\nb\n",
+    }
+    paths = {}
+    for name, content in contents.items():
+        path = tmp_path / f"{name}.txt"
+        path.write_text(content)
+        paths[f"{name}_file"] = str(path)
+    return FileSettings(**paths)
+
+
+def test_sets_with_files_of_their_own(settings):
+    found, labels = tagging.read_sets(settings, ["dev", "train", "test"])
+    assert list(found) == ["dev", "train", "test"]
+    assert labels == ["O", "B-LOC", "B-PER"]
+    guids = {n: [s.guid for s in sentences] for n, sentences in found.items()}
+    assert guids == {
+        "dev": ["dev-0"],
+        "train": ["train-0", "train-1"],
+        "test": ["test-0", "test-1"],
+    }
+    assert found["test"][0].labels is None
+
+
+def test_dev_has_the_tags_of_training(settings, tmp_path):
+    (tmp_path / "dev.txt").write_text("a O\nb B-ORG\n")
+    message = "dev.txt:2: tag 'B-ORG' is not one of O, B-LOC, B-PER$"
+    with pytest.raises(UserError, match=message):
+        tagging.read_sets(settings, ["dev", "train"])
+    with pytest.raises(UserError, match="'B-ORG' is not one of O, B-PER$"):
+        tagging.read_sets(settings, ["dev"], ["O", "B-PER"])
+
+
+def test_tags_that_were_learned(settings):
+    learned = ["O", "B-ORG", "B-PER", "B-LOC"]
+    for sets in ["train"], ["dev"], ["test"]:
+        _, labels = tagging.read_sets(settings, sets, learned)
+        assert labels == learned
+    _, labels = tagging.read_sets(settings, ["train"], ["O", "B-PER"])
+    assert labels == ["O", "B-LOC", "B-PER"]
+    part = dataclasses.replace(settings, dev_file=None, dev_fraction=0.5)
+    with pytest.raises(UserError, match="train.txt:4: tag 'B-LOC' is not one"):
+        tagging.read_sets(part, ["dev"], ["O", "B-PER"])
+
+
+def test_tags_are_those_of_the_whole_training_file(tmp_path):
+    """A part may have one that the rest has not."""
+    path = tmp_path / "words.txt"
+    path.write_text("".join(f"a B-{i}\n\n" for i in range(10)))
+    settings = FileSettings(str(path), dev_fraction=0.5)
+    found, labels = tagging.read_sets(settings, ["train", "dev"])
+    assert [len(sentences) for sentences in found.values()] == [5, 5]
+    assert labels == ["O", *(f"B-{i}" for i in range(10))]
+
+
+@pytest.mark.parametrize("end", ["", "\n-DOCSTART- O\n"])
+def test_parts_of_a_file_are_written_back(tmp_path, end):
+    path = tmp_path / "words.txt"
+    start = "-DOCSTART- O\n\n"
+    content = "\n".join(
+        f"{'' if i % 3 else start}a{i} x B-PER\nb{i} x O\n" for i in range(20)
+    )
+    path.write_text(content + end)
+    settings = FileSettings(str(path), dev_fraction=0.2, test_fraction=0.3)
+    found, _ = tagging.read_sets(settings, ["train", "dev", "test"])
+    assert [len(sentences) for sentences in found.values()] == [10, 4, 6]
+    numbers = []
+    for name, sentences in found.items():
+        part = [int(sentence.words[0][1:]) for sentence in sentences]
+        assert part == sorted(part)
+        assert [s.guid for s in sentences] == [f"{name}-{i}" for i in part]
+        numbers += part
+        again = read(tmp_path, written(sentences))
+        assert [s.words for s in again] == [s.words for s in sentences]
+        assert {tag for s in again for tag in s.labels} == {"B-X"}
+    assert sorted(numbers) == [*range(20)]
 
 
 def test_a_window_as_features(tokenizer):
@@ -223,7 +310,7 @@ def test_a_window_as_features(tokenizer):
         "segment_ids": [0] * 10,
         "label_ids": [0, 1, 2, 0, 0, 3, 0, 0, 0, 0],
         "label_mask": [0, 1, 1, 0, 1, 1, 0, 0, 0, 0],
-        "is_real_example": [1],
+        "is_real_example": 1,
     }
     sentence.labels = None
     converted, _ = tagging.convert_window(window, LABEL_IDS, 10, tokenizer)
@@ -261,26 +348,23 @@ def test_one_piece_must_fit(tokenizer):
 
 
 def test_features_fit_their_specs(tmp_path, tokenizer):
-    """Through a file of records, with an example that fills up the batch."""
+    """Through a file of records."""
     specs = tagging.tagging_specs(8)
     windows = tagging.split_into_windows(
         [sentence_of("Johanson", "B-PER")], tokenizer, 8
     )
     converted = [
         tagging.convert_window(window, LABEL_IDS, 8, tokenizer)[0]
-        for window in features.pad_to_multiple(windows, 2)
+        for window in windows
     ]
-    assert [set(c) for c in converted] == [{s.name for s in specs}] * 2
+    assert {*converted[0]} == {spec.name for spec in specs}
     path = str(tmp_path / "train.tf_record")
     features.write_tf_records(path, converted, specs)
-    (rows,) = features.record_rows(path).batch(2)
+    (rows,) = features.record_rows(path).batch(1)
     batch = features.features_of_rows(rows, specs)
     assert {value.dtype for value in batch.values()} == {tf.int32}
-    assert batch["is_real_example"].numpy().tolist() == [1, 0]
-    assert batch["label_mask"].numpy().tolist() == [
-        [0, 1, 0, 0, 0, 0, 0, 0],
-        [0] * 8,
-    ]
+    assert batch["is_real_example"].numpy().tolist() == [1]
+    assert batch["label_mask"].numpy().tolist() == [[0, 1, 0, 0, 0, 0, 0, 0]]
 
 
 words = st.text(
@@ -313,7 +397,7 @@ def test_windows_hold_each_word_once(sentences, max_seq_length):
         assert len(tokens) <= max_seq_length
         assert sum(converted["label_mask"]) == window.num_words
         for spec in tagging.tagging_specs(max_seq_length):
-            assert len(converted[spec.name]) == (spec.shape or (1,))[0]
+            assert np.shape(converted[spec.name]) == spec.shape
         if window.first:  # It starts with what did not fit any more.
             in_front = sum(map(len, windows[number - 1].pieces))
             assert in_front + len(window.pieces[0]) > max_seq_length - 2

@@ -48,13 +48,6 @@ class InputExample:
     label: str | tuple | float | None = None
 
 
-class PaddingInputExample:
-    """Fills up the last batch where a device wants every batch full.
-
-    Its `is_real_example` is 0: it counts in no loss, metric or output file.
-    """
-
-
 @dataclasses.dataclass(frozen=True)
 class FeatureSpec:
     """Name, shape and type of one feature of an example."""
@@ -288,9 +281,3 @@ def record_rows(path: str) -> tf.data.Dataset:
 def features_of_rows(rows: dict, specs: list) -> dict:
     """{"record": tf.string [B]} -> {name: [B, …]}, as `parse_examples`."""
     return parse_examples(rows["record"], specs)
-
-
-def pad_to_multiple(examples: list, batch_size: int) -> list:
-    """Appends padding examples until the batches come out even."""
-    num_padding = -len(examples) % batch_size
-    return examples + [PaddingInputExample()] * num_padding

@@ -22,8 +22,7 @@ import numpy as np
 from absl import logging
 
 from bert_tf import files
-from bert_tf.data import features
-from bert_tf.data.features import PaddingInputExample
+from bert_tf.data import features, own_files
 from bert_tf.errors import UserError
 from bert_tf.tokenization import UNKNOWN
 
@@ -60,6 +59,11 @@ class Sentence:
     rows: list
     before: list = dataclasses.field(default_factory=list)
     behind: list = dataclasses.field(default_factory=list)
+
+    @property
+    def label(self):
+        """The labels, as other examples call them."""
+        return self.labels
 
 
 def read_conll(path: str, set_type: str, labels: list | None = None) -> list:
@@ -166,26 +170,55 @@ def _is_known(tag, labels):
     return bool(_TAG.fullmatch(tag)) if labels is None else tag in labels
 
 
-def infer_labels(sentences: list, path: str) -> list:
-    """The tags of a training file, in the order of the model's outputs.
+def read_sets(settings: own_files.FileSettings, sets, labels=None):
+    """Reads the sets that are asked for.
+
+    The tags are those of the whole training file, also where some of its
+    sentences are another set: what has a rare tag may be there.
+
+    Args:
+        settings: the files.
+        sets: some of "train", "dev" and "test".
+        labels: the tags that an earlier run learned, or None. A training set
+            with others replaces them.
+
+    Returns:
+        ({set: list of `Sentence`}, labels).
+
+    Raises:
+        UserError: a setting or a file cannot be used.
+    """
+
+    def read(path, set_type):
+        nonlocal labels
+        if set_type != "train" or (labels and "train" not in sets):
+            return read_conll(path, set_type, labels)
+        sentences = read_conll(path, set_type)
+        inferred = infer_labels(sentences)
+        if inferred == [OUTSIDE]:
+            raise UserError(
+                f"{path}: all words have the tag {OUTSIDE!r}: there is nothing "
+                "to learn; a word's tag is the last column of its row"
+            )
+        if not labels or not {*inferred} <= {*labels}:
+            labels = inferred
+        return sentences
+
+    found = own_files.read_sets(settings, sets, read)
+    return found, labels
+
+
+def infer_labels(sentences: list) -> list:
+    """The tags of sentences, in the order of the model's outputs.
 
     O is the first. The others are in the order of their types, those of a
     type as B, I, E, S.
 
     Args:
         sentences: list of `Sentence`, with labels.
-        path: of their file, for the error.
-
-    Raises:
-        UserError: there is no tag but O.
     """
     found = {label for sentence in sentences for label in sentence.labels}
     found.discard(OUTSIDE)
-    if not found:
-        raise UserError(
-            f"{path}: all words have the tag {OUTSIDE!r}: there is nothing to "
-            "learn; a word's tag is the last column of its row"
-        )
 
     def order(label):
         prefix, _, kind = label.partition("-")
@@ -209,6 +242,15 @@ class Window:
     first: int
     num_words: int
     pieces: list
+
+    @property
+    def guid(self) -> str:
+        return f"{self.sentence.guid}, from word {self.first + 1} on"
+
+    @property
+    def label(self):
+        labels = self.sentence.labels
+        return labels and labels[self.first : self.first + self.num_words]
 
 
 def split_into_windows(sentences, tokenizer, max_seq_length: int) -> list:
@@ -274,22 +316,19 @@ def tagging_specs(max_seq_length: int) -> list:
 
 
 def convert_window(window, label_ids: dict, max_seq_length: int, tokenizer):
-    """A `Window` as numbers, or a `PaddingInputExample` as zeros.
+    """A `Window` as numbers.
 
     Args:
-        window: either kind.
+        window: the window.
         label_ids: {label: id}.
         max_seq_length: length of the sequences, as the windows were made for.
         tokenizer: a `FullTokenizer`.
 
     Returns:
-        (features, tokens): a dict with a list for each of `tagging_specs`,
+        (features, tokens): a dict with a value for each of `tagging_specs`,
         and the tokens without padding. Where `label_mask` is 0, and where no
         labels are known, `label_ids` are 0.
     """
-    if isinstance(window, PaddingInputExample):
-        specs = tagging_specs(max_seq_length)
-        return {s.name: [0] * (s.shape or (1,))[0] for s in specs}, []
     labels = window.sentence.labels
     ids, mask = [0], [0]  # Those of [CLS].
     for word, pieces in enumerate(window.pieces, start=window.first):
@@ -306,7 +345,7 @@ def convert_window(window, label_ids: dict, max_seq_length: int, tokenizer):
         "segment_ids": features.pad(segment_ids, max_seq_length),
         "label_ids": features.pad(ids, max_seq_length),
         "label_mask": features.pad(mask, max_seq_length),
-        "is_real_example": [1],
+        "is_real_example": 1,
     }
     return converted, tokens
 
