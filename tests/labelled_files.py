@@ -12,6 +12,7 @@ import pathlib
 import random
 import sys
 
+import tensorflow as tf
 from programs import RUN_CLASSIFIER, arguments, make_folder
 
 WORDS = "call home free prize now win you are late bread milk tea".split()
@@ -61,6 +62,11 @@ def flags_of(kind, folder, **changes):
             **changes,
         },
     )
+
+
+def checkpoint_of(kind, folder):
+    """The prefix of the newest checkpoint of a run, for --init_checkpoint."""
+    return tf.train.latest_checkpoint(str(folder / kind))
 
 
 def make(folder):
@@ -159,6 +165,6 @@ if __name__ == "__main__":
             num_train_epochs=0.5,
         )
         RUN_CLASSIFIER.run(**given, do_train=True, do_eval=True)
-        given["init_checkpoint"] = str(directory / name / "model.ckpt-6")
+        given["init_checkpoint"] = checkpoint_of(name, directory)
         given["output_dir"] = str(directory / f"{name}-two-predict")
         RUN_CLASSIFIER.run(**given, do_predict=True)

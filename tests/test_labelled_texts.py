@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 from conftest import TESTS
-from labelled_files import KINDS, NUM_ROWS, flags_of, make
+from labelled_files import KINDS, NUM_ROWS, checkpoint_of, flags_of, make
 from programs import RUN_CLASSIFIER, results_of
 
 from bert_tf.errors import UserError
@@ -52,7 +52,7 @@ def assert_same_predictions(out, other):
 def test_scores_and_predictions(folder, kind):
     out = folder / kind
     results = results_of(out / "eval_results.txt")
-    assert results["global_step"] == "6"
+    assert int(results["global_step"]) >= 6
     report = json.loads((out / "eval_report.json").read_text())
     assert report
     # The test files have labels: they are scored as well, by the same names.
@@ -77,7 +77,7 @@ def test_test_scores_are_those_of_evaluation(folder, kind):
     out = folder / f"{kind}-swapped"
     flags = flags_of(kind, folder, output_dir=str(out))
     flags["dev_file"] = flags["test_file"]
-    flags["init_checkpoint"] = str(folder / kind / "model.ckpt-6")
+    flags["init_checkpoint"] = checkpoint_of(kind, folder)
     RUN_CLASSIFIER.run(**flags, do_eval=True)
     results = results_of(out / "eval_results.txt")
     on_test = results_of(folder / kind / "test_eval_results.txt")
@@ -91,16 +91,21 @@ def test_test_scores_are_those_of_evaluation(folder, kind):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"predict_batch_size": 1},
-        {"predict_batch_size": 3, "pad_to_max_length": True},
-        {"predict_batch_size": 64, "write_tf_records": True},
+        pytest.param({"predict_batch_size": 1}, id="1", marks=pytest.mark.slow),
+        pytest.param(
+            {"predict_batch_size": 3, "pad_to_max_length": True}, id="3 padded"
+        ),
+        pytest.param(
+            {"predict_batch_size": 64, "write_tf_records": True},
+            id="64 records",
+            marks=pytest.mark.slow,
+        ),
     ],
-    ids=["1", "3 padded", "64 records"],
 )
 @pytest.mark.parametrize("kind", KINDS)
 def test_predictions_do_not_depend_on_batches(folder, tmp_path, kind, changes):
     flags = flags_of(kind, folder, **changes)
-    flags["init_checkpoint"] = str(folder / kind / "model.ckpt-6")
+    flags["init_checkpoint"] = checkpoint_of(kind, folder)
     # Labels come from beside the checkpoint: no training file is needed.
     flags["output_dir"], flags["train_file"] = str(tmp_path / "out"), None
     RUN_CLASSIFIER.run(**flags, do_predict=True)
@@ -190,7 +195,7 @@ def test_a_mistake_is_one_line_and_writes_nothing(folder, tmp_path, mistake):
 def test_labels_of_an_earlier_run(folder, tmp_path, caplog):
     """They keep their places where they do, and are named where not."""
     flags = flags_of("single_label", folder, num_train_epochs=1.0)
-    flags["init_checkpoint"] = str(folder / "single_label" / "model.ckpt-6")
+    flags["init_checkpoint"] = checkpoint_of("single_label", folder)
     flags["train_file"] = flags["dev_file"] = str(tmp_path / "other.csv")
     rows = (folder / "single_label-dev.csv").read_text()
     for name, label, labels in (

@@ -192,10 +192,9 @@ def infer_labels(train: TableSet, problem_type: str) -> list:
         labels = itertools.chain.from_iterable(labels)
     found = sorted(set(labels))
     if problem_type == "multi_label" and len(found) < 2:
-        which = f"only {found[0]!r}" if found else "none"
         raise UserError(
             f"{train.path}: --problem_type=multi_label needs at least two "
-            f"labels, found {which}; with one, take single_label"
+            f"labels, found only {found[0]!r}; with one, take single_label"
         )
     numbers = [cells.number(label) for label in found]
     if None in numbers:
