@@ -17,6 +17,7 @@ from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
+from absl import logging
 
 from bert_tf import entities, heads, losses, metrics, reports
 from bert_tf.config import BertConfig
@@ -470,9 +471,17 @@ class Tagging(Problem):
         return {label: index for index, label in enumerate(self.labels)}
 
     def prepare(self, examples, reader):
-        return tagging.split_into_windows(
+        windows = tagging.split_into_windows(
             examples, reader.tokenizer, reader.max_seq_length
         )
+        if len(windows) > len(examples):
+            logging.info(
+                "%d sentences are read in %d windows of %d tokens",
+                len(examples),
+                len(windows),
+                reader.max_seq_length,
+            )
+        return windows
 
     def feature_specs(self, reader):
         return tagging.tagging_specs(reader.max_seq_length)

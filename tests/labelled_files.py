@@ -7,6 +7,7 @@ can only have from its start:
 """
 
 import csv
+import functools
 import json
 import pathlib
 import random
@@ -14,6 +15,8 @@ import sys
 
 import tensorflow as tf
 from programs import RUN_CLASSIFIER, arguments, make_folder
+
+from bert_tf import distribution
 
 WORDS = "call home free prize now win you are late bread milk tea".split()
 NUM_ROWS = {"train": 48, "dev": 13, "test": 11}
@@ -154,6 +157,8 @@ TEXTS = {
 
 
 if __name__ == "__main__":
+    # Two strategies in one process would mix up their collective operations.
+    distribution.make_strategy = functools.cache(distribution.make_strategy)
     directory = pathlib.Path(sys.argv[1])
     for name in sys.argv[2:]:
         given = flags_of(

@@ -9,6 +9,7 @@ import tensorflow as tf
 from conftest import ROOT, shared
 from programs import program_of
 
+from bert_tf import tasks
 from bert_tf.tasks import get_task
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -87,6 +88,23 @@ def test_the_reviews_example_writes_what_cola_reads(tmp_path, monkeypatch):
     assert sizes == {"train": 4000, "dev": 1000, "test": 3}
     # The step that the second command names: one epoch in batches of 32.
     assert "bert_output/model.ckpt-125" in README and 4000 // 32 == 125
+
+
+def test_a_task_of_your_own(tmp_path, monkeypatch):
+    (example,) = [b for b in blocks("python") if "QuestionsProcessor" in b]
+    assert len(example.strip().split("\n")) < 25
+    monkeypatch.setattr(tasks, "TASKS", dict(tasks.TASKS))
+    exec(example, {"__name__": "example"})
+    rows = "7\tHow many?\tnumber\n8\tWho?\tperson\n"
+    (tmp_path / "train.tsv").write_text(rows)
+    settings = tasks.TaskSettings(data_dir=str(tmp_path))
+    found, problem = get_task("questions").read(["train"], settings, {})
+    assert problem.labels == ["number", "person", "place"]
+    examples = [(e.guid, e.text_a, e.label) for e in found["train"]]
+    assert examples == [
+        ("train-7", "How many?", "number"),
+        ("train-8", "Who?", "person"),
+    ]
 
 
 def test_the_python_example_runs():
