@@ -278,22 +278,28 @@ class SingleLabel(TextProblem):
 
     @property
     def metric_names(self):
-        names = {"eval_accuracy", "eval_loss", "loss", "num_labels_predicted"}
-        return names | {*self.metrics}
+        return {
+            *("eval_accuracy", "eval_loss", "loss", "balanced_loss"),
+            *("num_labels_predicted", *self.metrics),
+        }
 
     def evaluate(self, labels, outputs, batch_size):
         """The original's keys are float32: eval_accuracy, and the losses."""
         label_ids = np.array([self.ids[label] for label in labels])
         logits = np.stack(outputs)
         predictions = logits.argmax(axis=-1)
+        each = cross_entropies(logits, label_ids)
         results = {
             "eval_accuracy": metrics.accuracy(label_ids, predictions),
-            **mean_losses(cross_entropies(logits, label_ids), batch_size),
+            **mean_losses(each, batch_size),
         }
         extra = {
             name: metric(label_ids, predictions)
             for name, metric in self.metrics.items()
         }
+        # What --class_weights=balanced minimizes: labels count as much.
+        by_label = [each[label_ids == i].mean() for i in np.unique(label_ids)]
+        extra["balanced_loss"] = float(np.mean(by_label))
         extra["num_labels_predicted"] = len(np.unique(predictions))
         report = reports.classification_report(
             self.labels, label_ids, predictions

@@ -1,4 +1,4 @@
-"""What the README says is so: commands, flags, file tree, Python."""
+"""What README and docs say is so: commands, flags, file tree, Python."""
 
 import csv
 import re
@@ -13,12 +13,17 @@ from bert_tf import tasks
 from bert_tf.tasks import get_task
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCS = "".join(
+    path.read_text(encoding="utf-8")
+    for path in sorted((ROOT / "docs").glob("*.md"))
+)
 
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
 def blocks(language):
-    return [text for name, text in FENCED.findall(README) if name == language]
+    found = FENCED.findall(README + DOCS)
+    return [text for name, text in found if name == language]
 
 
 def commands():

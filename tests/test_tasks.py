@@ -22,7 +22,16 @@ def test_evaluation_weighs_examples_and_batches_apart():
     assert found.results["eval_accuracy"] == np.float32(0.75)
     np.testing.assert_allclose(found.results["eval_loss"], one / 4, rtol=1e-6)
     np.testing.assert_allclose(found.results["loss"], one / 2, rtol=1e-6)
+    assert found.metrics.pop("balanced_loss") == pytest.approx(one / 4)
     assert found.metrics == {"f1": 0.0, "num_labels_predicted": 2}
+
+
+def test_balanced_loss():
+    """Each label's mean loss counts as much, however rare it is."""
+    logits = [[50.0, 0.0], [50.0, 0.0], [50.0, 0.0], [2.0, 0.0]]
+    found = evaluate("mrpc", logits, ["0", "0", "0", "1"])
+    one = np.log1p(np.exp(2.0))
+    assert found.metrics["balanced_loss"] == pytest.approx(one / 2)
     assert get_task("mrpc").problem.metric_names == {*found.scores}
 
 
