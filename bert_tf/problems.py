@@ -107,7 +107,7 @@ class Problem:
         raise NotImplementedError
 
     def row_signature(self, reader: TextReader) -> dict:
-        """{name: tf.TensorSpec} of what `encode` returns."""
+        """What `encode` returns, as `pipeline.from_examples` wants it."""
         raise NotImplementedError
 
     def encode(self, example, reader: TextReader) -> dict:
@@ -214,10 +214,10 @@ class TextProblem(Problem):
         label = self.label_spec
         dtype = tf.int32 if label.dtype == "int64" else label.dtype
         return {
-            "text_a": tf.TensorSpec([], tf.string),
-            "text_b": tf.TensorSpec([], tf.string),
+            "text_a": tf.string,
+            "text_b": tf.string,
             label.name: tf.TensorSpec(label.shape, dtype),
-            IS_REAL.name: tf.TensorSpec([], tf.int32),
+            IS_REAL.name: tf.int32,
         }
 
     def encode(self, example, reader):
@@ -607,11 +607,11 @@ class MultipleChoice(Problem):
 
     def row_signature(self, reader):
         return {
-            "text": tf.TensorSpec([], tf.string),
+            "text": tf.string,
             "endings": tf.TensorSpec([self.num_choices], tf.string),
-            "num_endings": tf.TensorSpec([], tf.int32),
-            "label_ids": tf.TensorSpec([], tf.int32),
-            IS_REAL.name: tf.TensorSpec([], tf.int32),
+            "num_endings": tf.int32,
+            "label_ids": tf.int32,
+            IS_REAL.name: tf.int32,
         }
 
     def encode(self, example, reader):

@@ -37,8 +37,15 @@ def from_examples(examples, encode, signature: dict) -> tf.data.Dataset:
     Args:
         examples: an iterable that can be iterated more than once.
         encode: function(example) -> {name: bytes or number}.
-        signature: {name: tf.TensorSpec} of one example.
+        signature: {name: tf.TensorSpec of one example}, or a tf.DType for a
+            scalar.
     """
+    specs = {
+        name: spec
+        if isinstance(spec, tf.TensorSpec)
+        else tf.TensorSpec([], spec)
+        for name, spec in signature.items()
+    }
 
     def blocks():
         iterator = iter(examples)
@@ -50,14 +57,14 @@ def from_examples(examples, encode, signature: dict) -> tf.data.Dataset:
                     if spec.dtype == tf.string
                     else spec.dtype.as_numpy_dtype,
                 )
-                for name, spec in signature.items()
+                for name, spec in specs.items()
             }
 
     return tf.data.Dataset.from_generator(
         blocks,
         output_signature={
             name: tf.TensorSpec([None, *spec.shape], spec.dtype)
-            for name, spec in signature.items()
+            for name, spec in specs.items()
         },
     ).unbatch()
 
