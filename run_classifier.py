@@ -40,8 +40,13 @@ from bert_tf.data import features, pipeline
 from bert_tf.data.text_reader import TextReader
 from bert_tf.errors import UserError
 from bert_tf.heads import CLASSIFIER_DROPOUT
-from bert_tf.problems import HeadSettings, Problem, SingleLabel
-from bert_tf.run_folder import RunFolder, learned_of
+from bert_tf.problems import (
+    HeadSettings,
+    Problem,
+    SingleLabel,
+    read_learned,
+)
+from bert_tf.run_folder import RunFolder
 from bert_tf.tasks import TASKS, TaskSettings, get_task
 
 FLAGS = flags.FLAGS
@@ -120,8 +125,8 @@ def main():
         run_seeds(modes, strategy)
 
 
-def run_once(modes, strategy) -> dict:
-    """One run of the modes that are asked for; returns its results."""
+def run_once(modes, strategy):
+    """One run of the modes that are asked for; returns its `Evaluation`."""
     # 1. What the model is, and how it reads text.
     task = get_task(FLAGS.task_name)
     config, tokenizer = shared_flags.read_model_files()
@@ -141,14 +146,14 @@ def run_once(modes, strategy) -> dict:
 
     # 2. The examples: the files are looked at, and wrong ones refused, before
     #    anything is written.
-    problem, examples = read_examples(task, sets_needed(modes), reader)
+    existing = engine.existing_checkpoints()
+    problem, examples = read_examples(task, modes, existing, reader)
     run.check_labels(problem.labels)
     engine.check_evaluation_flags(problem.metric_names)
     num_train_steps = engine.count_train_steps(len(examples.get("train", ())))
     weights = class_weights(problem, examples.get("train", []))
 
     # 3. The model under the strategy, with its pretrained weights.
-    existing = engine.existing_checkpoints()
     with strategy.scope():
         model = problem.build_model(config, head_settings())
     engine.prepare(model)
@@ -171,15 +176,17 @@ def run_once(modes, strategy) -> dict:
     global_step = 0
     if existing:
         global_step = checkpoints.Checkpoint(existing[0]).global_step()
-    results = {}
+    evaluation = None
     if "train" in modes:
         global_step = train(job, config, existing, num_train_steps, weights)
     global_step = engine.load_best(model, run) or global_step
     if "eval" in modes:
-        results = evaluate(job, global_step)
+        evaluation = evaluate(job, global_step)
+    elif problem.tunes and "eval" in examples:
+        tune(job)
     if "predict" in modes:
         predict(job)
-    return results
+    return evaluation
 
 
 def sets_needed(modes) -> list:
@@ -188,23 +195,26 @@ def sets_needed(modes) -> list:
     return [m for m in MODES if m in modes or m == "eval" and evaluates]
 
 
-def read_examples(task, modes, reader):
+def read_examples(task, modes, existing, reader):
     """(problem, {mode: examples}), for which the flags have a meaning."""
-    settings = {
-        field.name: FLAGS[field.name].value
-        for field in dataclasses.fields(TaskSettings)
-    }
+    names = [field.name for field in dataclasses.fields(TaskSettings)]
     shared_flags.refuse(
         f"--task_name={FLAGS.task_name} does not use it",
-        *(name for name in settings if name not in task.flags),
+        *(name for name in names if name not in task.flags),
     )
+    if not reader.has_windows:
+        shared_flags.refuse(
+            "only with --long_documents=windows",
+            *("max_windows", "window_pooling", "doc_stride"),
+        )
     if "data_dir" in task.flags:
         shared_flags.require("data_dir")
         shared_flags.require_existing("data_dir", folder=True)
+    settings = TaskSettings(**{name: FLAGS[name].value for name in names})
     found, problem = task.read(
-        [MODES[mode] for mode in modes],
-        TaskSettings(**settings),
-        learned_of(folders_of_weights()),
+        [MODES[mode] for mode in sets_needed(modes)],
+        settings,
+        learned_before(task.kind(settings), existing, "train" in modes),
     )
     shared_flags.refuse(
         f"not for {problem.description}", *problem.refused_flags
@@ -214,17 +224,40 @@ def read_examples(task, modes, reader):
     if FLAGS.metric_for_best is None:
         FLAGS.set_default("metric_for_best", problem.main_metric)
     return problem, {
-        mode: problem.prepare(found[MODES[mode]], reader) for mode in modes
+        mode: problem.prepare(found[MODES[mode]], reader)
+        for mode in sets_needed(modes)
     }
 
 
-def folders_of_weights() -> list:
-    """Where the run may lie whose weights are used, the likeliest first."""
-    folders = [FLAGS.output_dir]
-    if FLAGS.init_checkpoint:
-        folder = os.path.dirname(FLAGS.init_checkpoint)
-        folders += [folder, os.path.dirname(folder)]  # Of out/best/model.ckpt.
-    return folders
+def learned_before(kind: str, existing: list, trains: bool) -> dict:
+    """What is known of the run whose weights are used, see `read_learned`.
+
+    Args:
+        kind: of the problem that is asked now.
+        existing: checkpoints of --output_dir.
+        trains: a training that starts anew takes over labels alone.
+
+    Raises:
+        UserError: the run had another kind of problem, and is not to be
+            trained for this one.
+    """
+    folder = FLAGS.output_dir
+    if not existing:
+        folder = os.path.dirname(FLAGS.init_checkpoint or "")
+        if os.path.basename(folder) == "best":
+            folder = os.path.dirname(folder)
+    learned = read_learned(folder)
+    if learned and learned["problem"] != kind:
+        if trains and not existing:
+            return {}
+        raise UserError(
+            f"{folder}: holds a run of the kind {learned['problem']}, not "
+            f"{kind}"
+        )
+    if trains and not existing:
+        labels = learned.get("labels")
+        return {"labels": labels} if labels else {}
+    return learned
 
 
 def head_settings() -> HeadSettings:
@@ -261,15 +294,11 @@ def run_seeds(modes, strategy):
     finally:
         FLAGS.seed, FLAGS.output_dir = first_seed, folder
         FLAGS.resume = resume
-    collapsed = [
-        seed
-        for seed, results in by_seed.items()
-        if results.get("num_labels_predicted", 2) < 2
-    ]
+    collapsed = [seed for seed, e in by_seed.items() if e.is_collapsed]
     summary = {"seeds": list(by_seed), "collapsed": collapsed}
     logging.info("***** %d seeds *****", len(by_seed))
-    for name in sorted(by_seed[first_seed]):
-        values = [float(results[name]) for results in by_seed.values()]
+    for name in sorted(by_seed[first_seed].scores):
+        values = [float(found.scores[name]) for found in by_seed.values()]
         mean, deviation = np.mean(values), np.std(values, ddof=1)
         summary[name] = {"mean": mean, "std": deviation, "values": values}
         logging.info("  %s = %.4f ± %.4f", name, mean, deviation)
@@ -353,7 +382,7 @@ def write_tf_records(path, job, mode, specs):
                 logging.info("Writing example %d of %d", index, len(examples))
             yield job.problem.convert(example, job.reader)[0]
         # It counts in no loss, metric or output file.
-        padding = {spec.name: np.zeros(spec.shape) for spec in specs}
+        padding = {s.name: np.zeros(s.shape, s.dtype) for s in specs}
         yield from [padding] * num_padding(job, mode)
 
     features.write_tf_records(path, convert(), specs)
@@ -522,9 +551,16 @@ def evaluate(job, global_step):
     job.problem, evaluation = score(job, "eval")
     evaluation.results["global_step"] = global_step
     job.run.write_json("task.json", job.problem.learned())
+    job.run.write_results(evaluation.results)
     record(job, "eval", start, evaluation)
-    write_scores(job, evaluation, "eval", "eval_results.txt")
-    return evaluation.scores
+    show_scores(job, evaluation, "eval")
+    return evaluation
+
+
+def tune(job):
+    """Thresholds of the weights that a training chose by its dev set."""
+    job.problem, _ = score(job, "eval")
+    job.run.write_json("task.json", job.problem.learned())
 
 
 def predict(job):
@@ -559,7 +595,10 @@ def predict(job):
         logging.info("  %s", job.run.file(name))
     if evaluation:
         logging.info("%d of %d have a known label", len(labels), number)
-        write_scores(job, evaluation, "test", "test_eval_results.txt")
+        job.run.write_results(evaluation.scores, "test_eval_results.txt")
+        show_scores(job, evaluation, "test")
+    else:
+        job.run.remove("test_eval_results.txt", "test_report.json")
 
 
 def record(job, mode, start, evaluation):
@@ -573,10 +612,10 @@ def record(job, mode, start, evaluation):
     )
 
 
-def write_scores(job, evaluation, name, results_file):
-    """Writes the scores of the set "eval" or "test", and shows them."""
-    job.run.write_results(evaluation.results, results_file)
-    job.run.write_json(f"{name}_report.json", evaluation.report)
+def show_scores(job, evaluation, name):
+    """Shows the report of the set "eval" or "test", and writes it."""
+    report = {**evaluation.report, "scores": evaluation.scores}
+    job.run.write_json(f"{name}_report.json", report)
     logging.info("***** %s report *****", name.capitalize())
     for line in reports.format_report(evaluation.report):
         logging.info("  %s", line)

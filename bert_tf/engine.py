@@ -32,33 +32,48 @@ TRAINING_FLAGS = (
     "classifier_hidden",
     "cpu_replicas",
     "data_dir",
+    "delimiter",
+    "dev_fraction",
     "distribution_strategy",
     "do_lower_case",
     "doc_stride",
+    "encoding",
     "freeze_layers",
     "gradient_accumulation_steps",
     "group_by_length",
+    "header",
     "input_file",
+    "label_column",
+    "label_delimiter",
     "label_smoothing",
     "layerwise_lr_decay",
     "learning_rate",
+    "long_documents",
     "max_predictions_per_seq",
     "max_query_length",
     "max_seq_length",
+    "max_windows",
     "num_train_epochs",
     "num_train_steps",
     "num_warmup_steps",
     "optimizer",
     "pad_to_max_length",
     "precision",
+    "problem_type",
     "seed",
+    "split_seed",
+    "test_fraction",
+    "text_column",
+    "text_pair_column",
     "train_batch_size",
     "train_file",
     "use_tpu",
     "version_2_with_negative",
     "vocab_file",
     "warmup_proportion",
+    "window_pooling",
     "xla",
+    "xnli_language",
 )
 
 
@@ -388,8 +403,9 @@ def make_trainer(
 
 
 def is_better(value: float, other: float, metric: str) -> bool:
-    """Of a loss the lower one is, of any other metric the higher."""
-    return value < other if metric.endswith("loss") else value > other
+    """Of a loss or an error the lower one is, of other metrics the higher."""
+    is_lower_better = metric.endswith(("loss", "error"))
+    return value < other if is_lower_better else value > other
 
 
 class DevScores(keras.callbacks.Callback):

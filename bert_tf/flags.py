@@ -230,8 +230,8 @@ def define_evaluation_flags(metric_for_best: str | None):
     flags.DEFINE_string(
         "metric_for_best",
         metric_for_best,
-        "What makes a checkpoint the best; of a name that ends in `loss` the "
-        "lowest, of others the highest.",
+        "What makes a checkpoint the best; of a name that ends in `loss` or "
+        "`error` the lowest, of others the highest.",
     )
     define_count(
         "early_stopping_patience",
@@ -394,9 +394,10 @@ def require(*names: str):
 
 
 def refuse(why: str, *names: str):
-    """Raises UserError if one of these flags was given."""
+    """Raises UserError if one of these flags was given, but for its default."""
     for name in names:
-        if FLAGS[name].present:
+        flag = FLAGS[name]
+        if flag.present and flag.value != flag.default:
             raise UserError(f"--{name}={FLAGS[name].value}: {why}")
 
 

@@ -13,19 +13,27 @@ written is text.
 
 import dataclasses
 import functools
+import itertools
+import json
+import math
+import numbers
+import os
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from bert_tf import entities, heads, losses, metrics, reports
+from bert_tf import entities, files, heads, losses, metrics, reports
 from bert_tf.config import BertConfig
 from bert_tf.data import pipeline, tagging
 from bert_tf.data.features import FeatureSpec
 from bert_tf.data.text_reader import TextReader
 from bert_tf.errors import UserError
 
+# Of the flags, those on texts that are too long.
+LONG_FLAGS = ("long_documents", "max_windows", "window_pooling", "doc_stride")
 IS_REAL = FeatureSpec("is_real_example", ())
 
 
@@ -43,31 +51,33 @@ class Evaluation:
     """The scores of a set.
 
     Attributes:
-        results: {name: number}, what eval_results.txt holds.
-        metrics: the same of what the original does not report.
+        results: {name: number}, what eval_results.txt holds: the original's
+            names alone where it has any.
+        metrics: more of them.
         report: what `reports.format_report` shows.
+        is_collapsed: all answers are the same.
     """
 
     results: dict
     metrics: dict
     report: dict
+    is_collapsed: bool
 
     @property
     def scores(self) -> dict:
         return {**self.results, **self.metrics}
 
 
-class PredictionFile:
-    """A file of predictions: its header, and the text of each example.
+class PredictionFile(NamedTuple):
+    """A file of predictions.
 
-    Args:
+    Attributes:
         header: its first line, or "".
         text_of: function(example, output) -> str, whole lines.
     """
 
-    def __init__(self, header: str, text_of: Callable):
-        self.header = header
-        self.text_of = text_of
+    header: str
+    text_of: Callable
 
 
 def line(*cells) -> str:
@@ -78,17 +88,21 @@ class Problem:
     """Base of all problems.
 
     Attributes:
+        kind: its name in task.json and, of texts, that of --problem_type.
         labels: every label, in the order of the model's outputs; None where
             there are none.
         description: how errors call it.
         main_metric: what makes a checkpoint the best, unless a flag tells.
         refused_flags: of the program, without sense here.
+        tunes: whether `tune` does anything.
     """
 
+    kind: str
     labels: list | None
     description: str
     main_metric = "eval_accuracy"
     refused_flags = ()
+    tunes = False
 
     # --- Examples to features ---------------------------------------------
 
@@ -175,8 +189,8 @@ class Problem:
     # --- What must be known beside the weights ------------------------------
 
     def learned(self) -> dict:
-        """What JSON keeps of the problem; `of_learned` reads it."""
-        return {"labels": self.labels}
+        """What task.json keeps of the problem; see `read_learned`."""
+        return {"problem": self.kind, "labels": self.labels}
 
 
 class TextProblem(Problem):
@@ -263,6 +277,7 @@ class SingleLabel(TextProblem):
     metrics: dict = dataclasses.field(default_factory=dict)
 
     label_spec = FeatureSpec("label_ids", ())
+    kind = "single_label"
     description = "one label for each text"
 
     @functools.cached_property
@@ -300,11 +315,11 @@ class SingleLabel(TextProblem):
         # What --class_weights=balanced minimizes: labels count as much.
         by_label = [each[label_ids == i].mean() for i in np.unique(label_ids)]
         extra["balanced_loss"] = float(np.mean(by_label))
-        extra["num_labels_predicted"] = len(np.unique(predictions))
+        number = extra["num_labels_predicted"] = len(np.unique(predictions))
         report = reports.classification_report(
             self.labels, label_ids, predictions
         )
-        return Evaluation(as_float32(results), extra, report)
+        return Evaluation(as_float32(results), extra, report, number < 2)
 
     def prediction_files(self):
         def best(example, logits):
@@ -338,6 +353,8 @@ class MultiLabel(TextProblem):
     delimiter: str = ","
 
     main_metric = "micro_f1"
+    tunes = True
+    kind = "multi_label"
     description = "several labels for each text"
     refused_flags = ("class_weights", "label_smoothing")
 
@@ -383,7 +400,8 @@ class MultiLabel(TextProblem):
         results |= {f"{name}_tuned": value for name, value in tuned.items()}
         extra = {"num_labels_predicted": int(predictions.any(axis=0).sum())}
         report = reports.multi_label_report(self.labels, truth, predictions)
-        return Evaluation(as_float32(results), extra, report)
+        is_collapsed = len(np.unique(predictions, axis=0)) < 2
+        return Evaluation(as_float32(results), extra, report, is_collapsed)
 
     def prediction_files(self):
         def given(example, logits):
@@ -399,7 +417,7 @@ class MultiLabel(TextProblem):
         }
 
     def learned(self):
-        return {"labels": self.labels, "thresholds": self.thresholds}
+        return {**super().learned(), "thresholds": self.thresholds}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -417,6 +435,7 @@ class Regression(TextProblem):
     num_outputs = 1
     label_spec = FeatureSpec("label_values", (), "float32")
     main_metric = "pearson"
+    kind = "regression"
     description = "numbers"
     refused_flags = ("class_weights", "label_smoothing")
 
@@ -439,11 +458,13 @@ class Regression(TextProblem):
         errors = (predictions - truth) / self.deviation
         results = mean_losses(errors**2, batch_size)
         report = metrics.regression_scores(truth, predictions)
-        return Evaluation(as_float32({**results, **report}), {}, report)
+        is_collapsed = bool(np.ptp(predictions) < 1e-6 * self.deviation)
+        results = as_float32({**results, **report})
+        return Evaluation(results, {}, report, is_collapsed)
 
     def prediction_files(self):
         def number(output):
-            return np.float32(self.predict(output))
+            return f"{self.predict(output):.9g}"
 
         return {
             "test_results.tsv": PredictionFile(
@@ -456,7 +477,11 @@ class Regression(TextProblem):
         }
 
     def learned(self):
-        return {"mean": self.mean, "deviation": self.deviation}
+        return {
+            "problem": self.kind,
+            "mean": self.mean,
+            "deviation": self.deviation,
+        }
 
 
 @dataclasses.dataclass(frozen=True)
@@ -469,8 +494,9 @@ class Tagging(Problem):
     labels: list
 
     main_metric = "f1"
+    kind = "tags"
     description = "tags of words"
-    refused_flags = ("class_weights", "classifier_hidden", "long_documents")
+    refused_flags = ("class_weights", "classifier_hidden", *LONG_FLAGS)
 
     @functools.cached_property
     def ids(self) -> dict:
@@ -511,7 +537,10 @@ class Tagging(Problem):
 
     def num_tokens(self, examples, reader):
         return np.array(
-            [sum(map(len, window.pieces)) + 2 for window in examples]
+            [
+                sum(map(len, window.pieces)) + window.num_cut + 2
+                for window in examples
+            ]
         )
 
     def build_model(self, config, settings):
@@ -551,9 +580,12 @@ class Tagging(Problem):
             "recall": scores["recall"],
             "f1": scores["f1"],
         }
-        extra = {"num_labels_predicted": len({*sum(predictions, [])})}
+        number = len({*itertools.chain.from_iterable(predictions)})
         return Evaluation(
-            as_float32(results), extra, reports.entity_report(scores)
+            as_float32(results),
+            {"num_labels_predicted": number},
+            reports.entity_report(scores),
+            number < 2,
         )
 
     def prediction_files(self):
@@ -576,10 +608,11 @@ class MultipleChoice(Problem):
 
     num_choices: int
 
+    kind = "multiple_choice"
     description = "multiple choice"
     refused_flags = (
         *("class_weights", "classifier_hidden", "label_smoothing"),
-        "long_documents",
+        *LONG_FLAGS,
     )
 
     labels = None  # A number says nothing about an ending.
@@ -670,13 +703,17 @@ class MultipleChoice(Problem):
             "eval_accuracy": metrics.accuracy(label_ids, predictions),
             **mean_losses(each, batch_size),
         }
-        extra = {"num_labels_predicted": len(np.unique(predictions))}
+        number = len(np.unique(predictions))
+        last = max(label_ids.max(), predictions.max())
         report = reports.classification_report(
-            [str(index) for index in range(self.num_choices)],
-            label_ids,
-            predictions,
+            [str(index) for index in range(last + 1)], label_ids, predictions
         )
-        return Evaluation(as_float32(results), extra, report)
+        return Evaluation(
+            as_float32(results),
+            {"num_labels_predicted": number},
+            report,
+            number < 2,
+        )
 
     def prediction_files(self):
         def probabilities(example, logits):
@@ -696,7 +733,61 @@ class MultipleChoice(Problem):
         }
 
     def learned(self):
-        return {"num_choices": self.num_choices}
+        return {"problem": self.kind}
+
+
+# By the names that task.json calls them.
+KINDS = {
+    problem.kind: problem
+    for problem in (
+        SingleLabel,
+        MultiLabel,
+        Regression,
+        Tagging,
+        MultipleChoice,
+    )
+}
+
+
+def read_learned(folder: str) -> dict:
+    """What the task.json of a folder tells, or {} if there is none.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    path = os.path.join(folder, "task.json")
+    if not files.exists(path):
+        return {}
+    try:
+        learned = json.loads(files.read_text(path))
+        is_sound = _is_sound(learned)
+    except (ValueError, TypeError, AttributeError):
+        is_sound = False
+    if not is_sound:
+        raise UserError(f"{path}: damaged; train again, or name another folder")
+    return learned
+
+
+def _is_sound(learned) -> bool:
+    """Whether it is what `Problem.learned` tells."""
+    kind = learned.get("problem")
+    if kind not in KINDS:
+        return False
+    if kind == Regression.kind:
+        found = [learned.get("mean"), learned.get("deviation")]
+        return all(isinstance(x, numbers.Real) for x in found) and all(
+            map(math.isfinite, found)
+        )
+    if kind == MultipleChoice.kind:
+        return True
+    labels = learned.get("labels")
+    thresholds = learned.get("thresholds", {})
+    return (
+        isinstance(labels, list)
+        and all(isinstance(label, str) for label in labels)
+        and isinstance(thresholds, dict)
+        and all(isinstance(x, numbers.Real) for x in thresholds.values())
+    )
 
 
 def log_softmax(logits):

@@ -9,7 +9,8 @@ A report is a dict that JSON can hold:
     accuracy       share of the examples that are right
 
 where scores are precision, recall, f1 and support, the number of examples (or
-entities) that have the label. What is undefined is 0.
+entities) that have the label. What is undefined is 0. Means are over the
+labels that are in the set, or are predicted.
 """
 
 import numpy as np
@@ -30,7 +31,7 @@ def classification_report(labels: list, label_ids, predictions) -> dict:
         label_ids,
         predictions,
         averages=("macro", "weighted"),
-        labels=range(len(labels)),
+        all_labels=range(len(labels)),
     )
     right = np.asarray(label_ids) == np.asarray(predictions)
     return {**report, "accuracy": float(np.mean(right))}
@@ -61,13 +62,13 @@ def entity_report(scores: dict) -> dict:
     }
 
 
-def _report(names, truth, predictions, averages, **settings):
-    def scores(average):
+def _report(names, truth, predictions, averages, all_labels=None):
+    def scores(average, labels=None):
         return sklearn_metrics.precision_recall_fscore_support(
-            truth, predictions, average=average, zero_division=0, **settings
+            truth, predictions, average=average, labels=labels, zero_division=0
         )
 
-    rows = zip(*scores(None), strict=True)
+    rows = zip(*scores(None, all_labels), strict=True)
     by_name = {
         name: dict(zip(SCORES, _plain(row), strict=True))
         for name, row in zip(names, rows, strict=True)

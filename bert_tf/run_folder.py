@@ -87,6 +87,12 @@ class RunFolder:
         with files.writing_text(self.file(name)) as writer:
             yield writer
 
+    def remove(self, *names: str):
+        """What is of an earlier run, and no longer true."""
+        if self.writes:
+            for name in names:
+                files.remove_if_there(self.file(name))
+
     def write_json(self, name: str, value):
         self.write(name, json.dumps(value, indent=2, default=_plain) + "\n")
 
@@ -138,26 +144,6 @@ class RunFolder:
                 "this task's"
             )
         return record
-
-
-def learned_of(folders) -> dict:
-    """What the task.json of the first folder that has one tells, or {}.
-
-    Raises:
-        UserError: it is damaged.
-    """
-    for folder in folders:
-        path = os.path.join(folder, "task.json")
-        if not files.exists(path):
-            continue
-        try:
-            learned = json.loads(files.read_text(path))
-        except ValueError:
-            learned = None
-        if not isinstance(learned, dict):
-            raise UserError(f"{path}: damaged")
-        return learned
-    return {}
 
 
 def _is_record(value) -> bool:

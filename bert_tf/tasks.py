@@ -1,9 +1,9 @@
 """Task: what run_classifier needs to know about each --task_name.
 
     Task             a published data set, in its own files
-    OwnTexts         your own CSV, TSV or JSONL file
-    Tagging          words with tags, in CoNLL's files
-    MultipleChoice   texts with several endings, in SWAG's columns
+    OwnTextsTask     your own CSV, TSV or JSONL file
+    TaggingTask      words with tags, in CoNLL's files
+    ChoiceTask       texts with several endings, in SWAG's columns
 
 A task reads its files, and says what is asked: a `problems.Problem`.
 """
@@ -11,11 +11,10 @@ A task reads its files, and says what is asked: a `problems.Problem`.
 import dataclasses
 from collections.abc import Callable
 
-import numpy as np
 from absl import logging
 
 from bert_tf import metrics, problems
-from bert_tf.data import glue, multiple_choice, tables, tagging
+from bert_tf.data import cells, glue, multiple_choice, tables, tagging
 from bert_tf.errors import UserError
 
 
@@ -52,7 +51,7 @@ class Task:
     def flags(self) -> tuple:
         """The settings that it reads."""
         is_xnli = isinstance(self.processor, glue.XnliProcessor)
-        return ("data_dir", "xnli_language") if is_xnli else ("data_dir",)
+        return ("data_dir", "strict", *(["xnli_language"] * is_xnli))
 
     @property
     def problem(self) -> problems.Problem:
@@ -61,13 +60,18 @@ class Task:
             return problems.Regression()
         return problems.SingleLabel(labels, self.metrics)
 
+    def kind(self, settings) -> str:
+        return self.problem.kind
+
     def read(self, sets, settings: TaskSettings, learned: dict):
         """Reads sets of examples.
 
         Args:
             sets: of "train", "dev" and "test".
             settings: of the flags.
-            learned: what `Problem.learned` told in an earlier run, or {}.
+            learned: what `Problem.learned` told in an earlier run of the same
+                kind, or {}. In a training that starts anew there may be
+                labels, whose places the new ones take over.
 
         Returns:
             ({set: examples}, problem).
@@ -77,14 +81,16 @@ class Task:
         """
         processor = self.processor.configured(**dataclasses.asdict(settings))
         examples = {
-            name: glue.Examples(processor, settings.data_dir, name)
+            name: glue.Examples(
+                processor, settings.data_dir, name, settings.strict
+            )
             for name in sets
         }
         return examples, self.problem
 
 
 @dataclasses.dataclass(frozen=True)
-class OwnTexts:
+class OwnTextsTask:
     """Your own files: labels, sets of labels, or numbers.
 
     Attributes:
@@ -100,9 +106,12 @@ class OwnTexts:
         *("problem_type", "label_delimiter"),
     )
 
+    def kind(self, settings) -> str:
+        return settings.problem_type
+
     def read(self, sets, settings, learned):
         """As `Task.read`; labels are those of the training set."""
-        sets = with_training_set(sets, learned)
+        sets = with_training_set(sets, settings, learned)
         found = tables.read_sets(settings, self.name, sets)
         problem = self.problem(found.get("train"), settings, learned)
         if problem.labels is not None:
@@ -118,7 +127,7 @@ class OwnTexts:
         """What the training set asks, or what an earlier one did."""
         if settings.problem_type == "regression":
             if "mean" not in learned:
-                learned = mean_and_deviation(train)
+                learned = tables.mean_and_deviation(train, settings)
             return problems.Regression(learned["mean"], learned["deviation"])
         labels = learned.get("labels")
         if train is not None:
@@ -128,36 +137,43 @@ class OwnTexts:
         if settings.problem_type == "single_label":
             return problems.SingleLabel(labels, {"macro_f1": metrics.macro_f1})
         return problems.MultiLabel(
-            labels, learned.get("thresholds", {}), settings.label_delimiter
+            labels,
+            learned.get("thresholds", {}),
+            cells.unescaped(settings.label_delimiter),
         )
 
 
 @dataclasses.dataclass(frozen=True)
-class Tagging:
+class TaggingTask:
     """Named entities and other tags of words."""
 
     name: str
 
     flags = FILE_FLAGS
 
+    def kind(self, settings) -> str:
+        return problems.Tagging.kind
+
     def read(self, sets, settings, learned):
         """As `Task.read`; tags are those of the training set."""
-        found, labels = tagging.read_sets(
-            settings, with_training_set(sets, learned), learned.get("labels")
-        )
+        sets = with_training_set(sets, settings, learned)
+        found, labels = tagging.read_sets(settings, sets, learned.get("labels"))
         return found, problems.Tagging(labels)
 
 
 @dataclasses.dataclass(frozen=True)
-class MultipleChoice:
+class ChoiceTask:
     """Which of several endings is right."""
 
     name: str
 
     flags = (*FILE_FLAGS, "id_column", "encoding", "delimiter")
 
+    def kind(self, settings) -> str:
+        return problems.MultipleChoice.kind
+
     def read(self, sets, settings, learned):
-        """As `Task.read`; the most endings of an example are what counts."""
+        """As `Task.read`; examples have up to as many endings as any has."""
         found = multiple_choice.read_sets(settings, sets)
         most = max(
             len(example.endings)
@@ -167,9 +183,16 @@ class MultipleChoice:
         return found, problems.MultipleChoice(most)
 
 
-def with_training_set(sets, learned: dict) -> list:
+def with_training_set(sets, settings, learned: dict) -> list:
     """The sets to read: the labels must come from somewhere."""
-    return list(sets) if learned or "train" in sets else ["train", *sets]
+    if learned or "train" in sets:
+        return list(sets)
+    if not settings.train_file:
+        raise UserError(
+            "--train_file must be given, for its labels: there is no task.json "
+            "beside the checkpoint that would tell them"
+        )
+    return ["train", *sets]
 
 
 def chosen_labels(inferred: list, learned: list | None) -> list:
@@ -188,11 +211,6 @@ def chosen_labels(inferred: list, learned: list | None) -> list:
             ", ".join(inferred),
         )
     return inferred
-
-
-def mean_and_deviation(train) -> dict:
-    numbers = np.array([example.label for example in train], np.float64)
-    return {"mean": numbers.mean(), "deviation": numbers.std()}
 
 
 TASKS = {
@@ -221,11 +239,11 @@ TASKS = {
         Task("snli", glue.SnliProcessor()),
         Task("scitail", glue.SciTailProcessor()),
         Task("sms", glue.SmsProcessor(), {"f1": metrics.f1}),
-        OwnTexts("csv"),
-        OwnTexts("tsv"),
-        OwnTexts("jsonl"),
-        Tagging("ner"),
-        MultipleChoice("swag"),
+        OwnTextsTask("csv"),
+        OwnTextsTask("tsv"),
+        OwnTextsTask("jsonl"),
+        TaggingTask("ner"),
+        ChoiceTask("swag"),
     )
 }
 

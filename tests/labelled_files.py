@@ -168,6 +168,7 @@ if __name__ == "__main__":
             cpu_replicas=2,
             predict_batch_size=4,
             num_train_epochs=0.5,
+            write_tf_records=True,
         )
         RUN_CLASSIFIER.run(**given, do_train=True, do_eval=True)
         given["init_checkpoint"] = checkpoint_of(name, directory)

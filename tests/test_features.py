@@ -280,9 +280,9 @@ def test_unknown_task_lists_the_known():
 @pytest.mark.parametrize(
     "content, number",
     [
-        ("label\ttext\n" + "ham\ta\n" * 7, 7),
-        ("label\ttext\r\n" + "ham\ta\r\n" * 7 + "\r\n\n\n", 7),
-        ("label\ttext\n" + "ham\ta\n" * 6 + "ham\tb", 7),
+        ("label\ttext\nspam\tb\n" + "ham\ta\n" * 6, 7),
+        ("label\ttext\r\nspam\tb\r\n" + "ham\ta\r\n" * 6 + "\r\n\n\n", 7),
+        ("label\ttext\n" + "ham\ta\n" * 6 + "spam\tb", 7),
     ],
 )
 @pytest.mark.parametrize("num_checked", [1, 7, 100])

@@ -85,9 +85,9 @@ EXPECTED = {
 }
 
 
-def examples_of(task, set_type, folder):
-    processor = get_task(task).processor.configured(xnli_language="de")
-    return glue.Examples(processor, str(folder), set_type)
+def examples_of(task, set_type, folder, language="de", strict=False):
+    processor = get_task(task).processor.configured(xnli_language=language)
+    return glue.Examples(processor, str(folder), set_type, strict)
 
 
 def write(folder, files):
@@ -112,14 +112,28 @@ def test_skipped_rows_are_counted(tmp_path):
     assert examples_of("qqp", "train", tmp_path).num_skipped == 2
 
 
-def test_a_test_file_may_have_labels(tmp_path):
-    rows = "sentence\tlabel\ngood\t1\nodd\t-1\n"
+@pytest.mark.parametrize(
+    "task, rows",
+    [
+        ("sst-2", "sentence\tlabel\ngood\t1\nodd\t-1\n"),
+        ("sst-2", "index\tsentence\tlabel\n0\tgood\t1\n1\todd\t?\n"),
+        ("cola", "id\tsentence\tlabel\n0\tgood\t1\n1\todd\t\n"),
+        ("cola", "src\tlabel\tmark\ttext\ns\t1\t\tgood\ns\t\t\todd\n"),
+    ],
+)
+def test_a_test_file_may_have_labels(tmp_path, task, rows):
+    """In the dev set's columns or in one more; a placeholder is none."""
     write(tmp_path, {"test.tsv": rows})
-    found = [
-        (e.text_a, e.label) for e in examples_of("sst-2", "test", tmp_path)
-    ]
-    # A placeholder is no label.
+    found = [(e.text_a, e.label) for e in examples_of(task, "test", tmp_path)]
     assert found == [("good", "1"), ("odd", None)]
+
+
+def test_texts_without_content(tmp_path, caplog):
+    write(tmp_path, {"train.tsv": "s\t1\t\t\ns\t0\t\tb\n"})
+    assert len(examples_of("cola", "train", tmp_path)) == 2
+    assert "1 of 2 rows have no text (train-0 first)" in caplog.text
+    with pytest.raises(UserError, match="train-0 has no text, under --strict"):
+        examples_of("cola", "train", tmp_path, strict=True)
 
 
 def test_mistakes(tmp_path):
@@ -133,6 +147,15 @@ def test_mistakes(tmp_path):
         examples_of("ax", "train", tmp_path)
     with pytest.raises(UserError, match="diagnostic.tsv does not exist"):
         examples_of("ax", "test", tmp_path)
+
+
+def test_nothing_to_learn_or_to_read(tmp_path):
+    write(tmp_path, {"train.tsv": "s\t1\t\ta\ns\t1\t\tb\n"})
+    with pytest.raises(UserError, match="all 2 examples have the label '1'"):
+        examples_of("cola", "train", tmp_path)
+    write(tmp_path, LAYOUTS["xnli"])
+    with pytest.raises(UserError, match="no examples of --xnli_language=ur"):
+        examples_of("xnli", "dev", tmp_path, "ur")
 
 
 def test_every_task_has_its_labels():

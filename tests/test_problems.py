@@ -13,11 +13,13 @@ from bert_tf.data.tagging import Sentence
 from bert_tf.data.text_reader import TextReader
 from bert_tf.errors import UserError
 from bert_tf.problems import (
+    KINDS,
     MultiLabel,
     MultipleChoice,
     Regression,
     SingleLabel,
     Tagging,
+    read_learned,
 )
 
 VOCAB = str(DEMO / "demo" / "vocab.txt")
@@ -129,6 +131,7 @@ def test_several_labels():
     assert lines_of(
         tuned, "test_predictions.tsv", examples([None] * 4), outputs
     ) == ("id\tlabels\nx-0\ta\nx-1\ta,b\nx-2\t\nx-3\tb\n")
+    assert not after.is_collapsed
     # Extreme logits stay finite.
     extreme = tuned.evaluate(truth, list(outputs * 1e4), 8)
     assert np.isfinite(extreme.results["eval_loss"])
@@ -144,10 +147,11 @@ def test_numbers():
     assert found.results["spearman"] == 1.0
     assert found.results["pearson"] == pytest.approx(0.9934, abs=1e-4)
     constant = problem.evaluate([8.0, 10.0], [np.zeros(1)] * 2, 8)
+    assert constant.is_collapsed and not found.is_collapsed
     assert constant.results["pearson"] == constant.results["spearman"] == 0.0
     some = examples([None] * 4)[:3]
     assert lines_of(problem, "test_predictions.tsv", some, outputs) == (
-        "id\tprediction\nx-0\t8.0\nx-1\t10.0\nx-2\t13.0\n"
+        "id\tprediction\nx-0\t8\nx-1\t10\nx-2\t13\n"
     )
 
 
@@ -178,6 +182,35 @@ def test_tags():
     assert found.results["f1"] == 0.5
     assert found.results["eval_accuracy"] == pytest.approx(17 / 18)
     assert found.report["micro_avg"]["support"] == 2
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_what_was_learned_is_read_again(name, tmp_path):
+    problem, _ = PROBLEMS[name]
+    path = tmp_path / "task.json"
+    path.write_text(json.dumps(problem.learned()), encoding="utf-8")
+    assert read_learned(str(tmp_path)) == problem.learned()
+    assert KINDS[problem.learned()["problem"]] is type(problem)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        "{}",
+        '{"problem": "tags", "labels": 5}',
+        '{"problem": "single_label", "labels": [1, 2]}',
+        '{"problem": "regression", "mean": 3.0}',
+        '{"problem": "regression", "mean": 1, "deviation": Infinity}',
+        '{"problem": "multi_label", "labels": ["a"], "thresholds": {"a": "b"}}',
+    ],
+)
+def test_a_damaged_task_json(tmp_path, text):
+    (tmp_path / "task.json").write_text(text)
+    with pytest.raises(UserError, match="task.json: damaged; train again"):
+        read_learned(str(tmp_path))
+    assert read_learned(str(tmp_path / "nowhere")) == {}
 
 
 def test_a_report_as_a_person_reads_it():

@@ -82,9 +82,52 @@ def test_pairs_and_ids():
     ]
 
 
-def test_only_the_empty_cell_is_missing():
-    table = read("text,label\nNA,None\nnull,007\nnan,1.0\n")
-    assert table.labels == ["None", "007", "1.0"]
+def test_what_is_missing(warnings):
+    """Empty cells, and what NumPy writes for them; not names like None."""
+    rows = "text,label\nNA,None\nnull,007\nnan,1.0\nx,NaN\n,1\n"
+    assert read(rows).labels == ["None", "007"]
+    assert warnings() == [
+        "x: 2 of 5 rows have no text (row of line 4 first): left out",
+        "x: 1 of 5 rows has no label (row of line 5 first): left out",
+    ]
+    rows = '{"text": NaN, "label": "a"}\n{"text": "b", "label": NaN}\n'
+    table = read(rows, "jsonl", set_type="test")
+    assert texts(table) == ["", "b"] and table.labels == ["a", None]
+
+
+def test_empty_second_texts_are_counted(warnings):
+    content = "text,pair,label\na,b,x\nc,,y\n"
+    table = read(content, text_pair_column="pair")
+    assert [example.text_b for example in table] == ["b", ""]
+    assert warnings() == [
+        "x: 1 of 2 rows has no second text (row of line 3 first): read as "
+        "single texts"
+    ]
+    message = "x:3: no second text in --text_pair_column=pair, under --strict"
+    found = error_of(content, text_pair_column="pair", strict=True)
+    assert found == message
+
+
+def test_the_label_is_not_the_text():
+    message = "--label_column=text: this is the --text_column"
+    assert error_of("text\na\n", label_column="text") == message
+
+
+def test_mean_and_deviation():
+    settings = tables.TableSettings(problem_type="regression")
+    table = read("text,label\na,1\nb,3\n", problem_type="regression")
+    found = tables.mean_and_deviation(table, settings)
+    assert found == {"mean": 2.0, "deviation": 1.0}
+    for labels, why in (
+        ([5.0, 5.0], "all 5.0"),
+        ([-1e308, 1e308], "too large"),
+    ):
+        with pytest.raises(UserError) as caught:
+            tables.mean_and_deviation(table.with_labels(labels), settings)
+        assert str(caught.value) == (
+            "x: the 2 numbers to train on in --label_column=label are "
+            f"{why}: there is nothing to learn"
+        )
 
 
 def test_texts_are_raw_and_labels_fit_a_line():
@@ -245,7 +288,7 @@ def test_regression():
     assert table.labels == [1.0, 2.0]
 
 
-@pytest.mark.parametrize("cell", ["x", "nan", "inf", "1_0", "1.2.3"])
+@pytest.mark.parametrize("cell", ["x", "-nan", "inf", "1_0", "1.2.3"])
 def test_a_value_must_be_a_finite_number(cell, warnings):
     content = f"text,label\na,1\nb,{cell}\nc,\n"
     settings = {"problem_type": "regression"}
@@ -309,17 +352,34 @@ def test_one_of_two_label_columns_is_a_mistake():
 
 def test_lists_of_labels_in_json():
     rows = json_lines(
-        {"text": "a", "label": ["y, z", 1, "y, z", True]},
+        {"text": "a", "label": ["y z", 1, "y z", True]},
         {"text": "b", "label": []},
         {"text": "c", "label": None},
         {"text": "d", "label": "u, v"},
     )
     table = read(rows, "jsonl", problem_type="multi_label")
-    assert table.labels == [("y, z", "1", "true"), (), (), ("u", "v")]
+    assert table.labels == [("y z", "1", "true"), (), (), ("u", "v")]
+    rows = json_lines({"text": "a", "label": ["y, z"]})
+    assert error_of(rows, "jsonl", problem_type="multi_label") == (
+        "x:1: label 'y, z' has --label_delimiter=, in it; name another "
+        "delimiter"
+    )
+    # A column of empty cells in a test set says nothing.
+    blank = "text,label\na,\nb,\n"
+    table = read(blank, set_type="test", problem_type="multi_label")
+    assert table.labels == [None, None]
     rows = json_lines({"text": "a", "label": [["x"]]})
     assert error_of(rows, "jsonl", problem_type="multi_label") == (
         'x:1: "label" must be a list of texts or numbers'
     )
+
+
+def test_label_columns_keep_their_order(warnings):
+    settings = {"problem_type": "multi_label", "label_column": "z,b,a"}
+    table = read("text,a,b,z\nx,0,1,1\ny,0,1,0\n", **settings)
+    labels = tables.infer_labels(table, "multi_label")
+    assert labels == ["z", "b", "a"]
+    assert warnings() == ["x: no row has the label a"]
 
 
 def test_a_column_for_each_label():

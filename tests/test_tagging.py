@@ -163,10 +163,10 @@ def test_tags_that_training_had_not(tmp_path):
         ("a\nb\n", None, None),
         ("-DOCSTART- O\na O\nb B-PER\n", ["O", "B-PER"], None),
         ("a x O\nb O\n", ["O", "O"], None),
-        ("a NNP\nb O\n", None, ":1: 'NNP'"),
-        ("a O\nb VBZ\n", None, ":2: 'VBZ'"),
-        ("a O\nb\n", None, ":2: 'b'"),
-        ("O\nb O\n", None, ":1: 'O'"),
+        ("a NNP\nb O\n", None, ":1: 'NNP' is not a known tag"),
+        ("a O\nb VBZ\n", None, ":2: 'VBZ' is not a known tag"),
+        ("a O\nb\n", None, ":2: no tag behind 'b'"),
+        ("O\nb O\n", None, ":1: no tag behind 'O'"),
     ],
 )
 def test_files_for_prediction(
@@ -175,8 +175,8 @@ def test_files_for_prediction(
     (sentence,) = read(tmp_path, content, "test", labels)
     assert sentence.labels == tags and sentence.guid == "test-0"
     assert warnings == [
-        f"{tmp_path / 'words.txt'}{place} is not a known tag; the file is "
-        "taken as one without tags"
+        f"{tmp_path / 'words.txt'}{place}; the file is taken as one without "
+        "tags"
         for place in [warning]
         if place
     ]

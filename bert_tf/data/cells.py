@@ -153,8 +153,13 @@ def listed(names: list) -> str:
     return shown + (", …" if len(names) > NUM_NAMED else "")
 
 
+# What a table is written with where a value is missing: neither text nor label.
+MISSING = ("NaN", "nan")
+
+
 def is_empty(text: str | None) -> bool:
-    return not text or text.isspace()
+    """Whether a cell holds nothing: white space, or what NumPy writes then."""
+    return not text or text.isspace() or text in MISSING
 
 
 def number(text: str) -> float | None:
@@ -555,7 +560,7 @@ class _WrongValue(ValueError):
 
 
 def _text(value, allowed="text, a number or null"):
-    if value is None:
+    if value is None or value != value:  # NaN differs from itself.
         return None
     if isinstance(value, bool):
         return str(value).lower()

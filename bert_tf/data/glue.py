@@ -10,6 +10,8 @@ import itertools
 import math
 import os
 
+from absl import logging
+
 from bert_tf import files
 from bert_tf.data.features import InputExample
 from bert_tf.errors import UserError
@@ -72,8 +74,9 @@ class DataProcessor:
         columns: {"text_a", "text_b", "label", "id": column}, from 0, those
             that there are; -1 is the last.
         test_columns: the same of the test set, which has no labels.
-        label_name: the label's column in a header. A test file that has it is
-            read like the dev set, labels and all.
+        label_name: the label's column in a header, by which a test file that
+            has labels is known.
+        selection: what is read of a file that holds more, for errors.
     """
 
     labels: list | None
@@ -83,6 +86,7 @@ class DataProcessor:
     columns: dict
     test_columns: dict
     label_name = "label"
+    selection = ""
 
     def configured(self, **settings) -> "DataProcessor":
         """The processor under the program's settings."""
@@ -90,15 +94,6 @@ class DataProcessor:
 
     def get_labels(self) -> list | None:
         return None if self.labels is None else list(self.labels)
-
-    def get_train_examples(self, data_dir: str) -> list:
-        return self.get_examples(data_dir, "train")
-
-    def get_dev_examples(self, data_dir: str) -> list:
-        return self.get_examples(data_dir, "dev")
-
-    def get_test_examples(self, data_dir: str) -> list:
-        return self.get_examples(data_dir, "test")
 
     def path(self, data_dir: str, set_type: str) -> str:
         """The file of a set; it need not be there.
@@ -115,9 +110,20 @@ class DataProcessor:
         paths = [os.path.join(data_dir, name) for name in names]
         return next(filter(files.exists, paths), paths[0])
 
-    def columns_of(self, set_type: str, has_labels: bool) -> dict:
-        """The columns of a set; a test file may have labels or not."""
-        return self.columns if has_labels else self.test_columns
+    def columns_of(self, set_type: str, header: list) -> dict:
+        """The columns of a set whose file has this header, or [].
+
+        A test file may have labels: in the columns of the dev set, or in one
+        column more than test files have.
+        """
+        if set_type != "test":
+            return self.columns
+        if self.label_name not in header:
+            return self.test_columns
+        place = header.index(self.label_name)
+        if place == self.columns["label"] % len(header):
+            return self.columns
+        return {**self.test_columns, "label": place}
 
     def create_example(self, row: Row, set_type, index: int, columns: dict):
         """The example of a row, or None for a row that is not to be read.
@@ -149,15 +155,13 @@ class DataProcessor:
 
     def read_examples(self, path: str, set_type: str):
         """Yields an example for each row as it is read, None for no example."""
-        has_labels = set_type != "test"
+        columns = self.columns_of(set_type, [])
         for index, (number, cells) in enumerate(read_tsv(path)):
             if index == 0 and set_type in self.headers:
-                has_labels = has_labels or self.label_name in cells
+                columns = self.columns_of(set_type, cells)
                 continue
             row = Row(path, number, cells)
-            example = self.create_example(
-                row, set_type, index, self.columns_of(set_type, has_labels)
-            )
+            example = self.create_example(row, set_type, index, columns)
             if example is not None and example.label is not None:
                 example.label = self._checked_label(example, row, set_type)
             yield example
@@ -192,36 +196,84 @@ class Examples:
 
     Making the object reads the first `NUM_CHECKED` rows, so that mistakes are
     found at once; in a larger file the other rows are counted, which takes
-    little time, and checked when their turn comes.
+    little time, and checked when their turn comes. Rows that are skipped, and
+    those without text, are counted in the log.
 
     Args:
         processor: of the task.
         data_dir: its folder.
         set_type: "train", "dev" or "test".
+        strict: a row without text is an error.
 
     Raises:
-        UserError: there is no such file, or a row of it is wrong. Iterating
-            raises it too.
+        UserError: there is no such file, a row of it is wrong, or all examples
+            to train on have the same label. Iterating raises it too.
     """
 
-    def __init__(self, processor: DataProcessor, data_dir: str, set_type: str):
-        path = processor.path(data_dir, set_type)
+    def __init__(
+        self,
+        processor: DataProcessor,
+        data_dir: str,
+        set_type: str,
+        strict: bool = False,
+    ):
+        self._path = path = processor.path(data_dir, set_type)
         self._read = functools.partial(processor.read_examples, path, set_type)
         if not files.exists(path):
             raise UserError(f"--data_dir={data_dir}: {path} does not exist")
         limit = None if set_type in processor.partial else NUM_CHECKED
-        first = itertools.islice(self._read(), limit)
-        self.num_skipped = self._number = 0
-        for example in first:
-            if example is None:
-                self.num_skipped += 1
-            else:
-                self._number += 1
-        if self._number == limit:
+        labels = self._check(limit, strict)
+        is_whole = self._number != limit
+        if not is_whole:
             has_header = set_type in processor.headers
             self._number = files.count_lines(path) - has_header
         if not self._number:
-            raise UserError(f"{path}: no examples in this file")
+            raise UserError(
+                f"{path}: no examples{processor.selection} in this file"
+            )
+        if set_type == "train" and is_whole and 1 < self._number:
+            self._check_varied(labels)
+
+    def _check(self, limit, strict):
+        """Counts the first examples; returns their labels."""
+        labels, empty = set(), []
+        self._number = self.num_skipped = 0
+        for example in itertools.islice(self._read(), limit):
+            if example is None:
+                self.num_skipped += 1
+                continue
+            self._number += 1
+            labels.add(example.label)
+            if not example.text_a.strip():
+                empty.append(example.guid)
+        if empty and strict:
+            raise UserError(
+                f"{self._path}: {empty[0]} has no text, under --strict"
+            )
+        total = self._number + self.num_skipped
+        if empty:
+            logging.warning(
+                "%s: %d of %d rows have no text (%s first)",
+                self._path,
+                len(empty),
+                total,
+                empty[0],
+            )
+        if self.num_skipped:
+            logging.info(
+                "%s: %d of %d rows are skipped",
+                self._path,
+                self.num_skipped,
+                total,
+            )
+        return labels
+
+    def _check_varied(self, labels):
+        if len(labels) == 1:
+            raise UserError(
+                f"{self._path}: all {self._number} examples have the label "
+                f"{labels.pop()!r}: there is nothing to learn"
+            )
 
     def __len__(self):
         return self._number
@@ -393,7 +445,11 @@ class XnliProcessor(DataProcessor):
             "test": "xnli.test.tsv",
         }
 
-    def columns_of(self, set_type, has_labels):
+    @property
+    def selection(self):
+        return f" of --xnli_language={self.language}"
+
+    def columns_of(self, set_type, header):
         return self.train_columns if set_type == "train" else self.columns
 
     def create_example(self, row, set_type, index, columns):

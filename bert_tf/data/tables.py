@@ -13,7 +13,9 @@ logged once.
 import dataclasses
 import functools
 import itertools
+import math
 
+import numpy as np
 from absl import logging
 
 from bert_tf.data import cells, own_files
@@ -88,6 +90,7 @@ class TableSet:
         path: of the file.
         file_labels: the labels of the whole file, of which the set may be a
             part.
+        label_columns: their names, where each label has a column; else None.
     """
 
     def __init__(
@@ -97,10 +100,12 @@ class TableSet:
         lines: cells.Lines,
         columns: _Columns,
         file_labels: list | None = None,
+        label_columns: list | None = None,
     ):
         self.set_type, self.path = set_type, path
         self._lines, self._columns = lines, columns
         self.file_labels = file_labels or columns.labels
+        self.label_columns = label_columns
 
     def __len__(self):
         return len(self._columns.rows)
@@ -137,13 +142,19 @@ class TableSet:
             self._lines,
             self._columns.pick(indices),
             self.file_labels,
+            self.label_columns,
         )
 
     def with_labels(self, labels: list) -> "TableSet":
         """The same examples with other labels."""
         columns = dataclasses.replace(self._columns, labels=labels)
         return TableSet(
-            self.set_type, self.path, self._lines, columns, self.file_labels
+            self.set_type,
+            self.path,
+            self._lines,
+            columns,
+            self.file_labels,
+            self.label_columns,
         )
 
 
@@ -182,7 +193,8 @@ def infer_labels(train: TableSet, problem_type: str) -> list:
         problem_type: which of both.
 
     Returns:
-        Each label once; numbers by value, other texts in alphabetical order.
+        Each label once; numbers by value, other texts in alphabetical order,
+        those that have a column each in the order of the columns.
 
     Raises:
         UserError: a set of multi_label has fewer than two.
@@ -191,15 +203,41 @@ def infer_labels(train: TableSet, problem_type: str) -> list:
     if problem_type == "multi_label":
         labels = itertools.chain.from_iterable(labels)
     found = sorted(set(labels))
+    if train.label_columns:
+        missing = [name for name in train.label_columns if name not in found]
+        if missing:
+            logging.warning(
+                "%s: no row has the label %s", train.path, cells.listed(missing)
+            )
+        found = train.label_columns
     if problem_type == "multi_label" and len(found) < 2:
         raise UserError(
             f"{train.path}: --problem_type=multi_label needs at least two "
             f"labels, found only {found[0]!r}; with one, take single_label"
         )
     numbers = [cells.number(label) for label in found]
-    if None in numbers:
+    if None in numbers or train.label_columns:
         return found
     return [label for _, label in sorted(zip(numbers, found, strict=True))]
+
+
+def mean_and_deviation(train: TableSet, settings: TableSettings) -> dict:
+    """{"mean", "deviation"} of the numbers of a training set.
+
+    Raises:
+        UserError: they are all the same, or too large to be squared.
+    """
+    numbers = np.array(train.labels, np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, deviation = float(numbers.mean()), float(numbers.std())
+    if not 0 < deviation < math.inf:
+        why = "too large" if deviation else f"all {mean}"
+        raise UserError(
+            f"{train.path}: the {len(train)} numbers to train on in "
+            f"--label_column={settings.label_column} are {why}: there is "
+            "nothing to learn"
+        )
+    return {"mean": mean, "deviation": deviation}
 
 
 def check_labels(
@@ -261,6 +299,10 @@ def _check_settings(settings):
         )
     if not settings.label_delimiter:
         raise UserError("--label_delimiter=: must not be empty")
+    if settings.label_column == settings.text_column:
+        raise UserError(
+            f"--label_column={settings.label_column}: this is the --text_column"
+        )
 
 
 # ---------------------------------------------------------------------------
@@ -279,15 +321,28 @@ def _read(settings, format, path, set_type) -> TableSet:
     _check_no_numbers(columns.pairs, "text_pair_column", settings)
     odd_rows = cells.OddRows(table, settings.strict)
     left_out = _without_text(columns.texts, set_type, settings, odd_rows)
+    if columns.pairs:
+        _report_single_texts(columns, settings, odd_rows)
     columns.labels = _converted(
         columns.labels, set_type, settings, table, odd_rows
     )
+    is_several = settings.problem_type == "multi_label"
+    if set_type == "test" and is_several and not any(columns.labels):
+        # A column of empty cells says nothing, not that no label holds.
+        columns.labels = [None] * len(table)
     left_out += _without_label(columns.labels, set_type, settings, odd_rows)
     if left_out:
         columns = columns.pick(sorted({*columns.rows}.difference(left_out)))
     if not columns.rows:
         raise UserError(f"{path}: no row has a text and a label")
-    found = TableSet(set_type, path, table.lines, columns)
+    names = _label_columns(settings, table.names)
+    found = TableSet(
+        set_type,
+        path,
+        table.lines,
+        columns,
+        label_columns=names if len(names) > 1 else None,
+    )
     if set_type == "train":
         _check_varied(found, settings)
     return found
@@ -347,6 +402,15 @@ def _without_text(texts, set_type, settings, odd_rows):
     return rows if is_train else []
 
 
+def _report_single_texts(columns, settings, odd_rows):
+    odd_rows.report(
+        [r for r, text in enumerate(columns.pairs) if cells.is_empty(text)],
+        "no second text",
+        f"--text_pair_column={settings.text_pair_column}",
+        "read as single texts",
+    )
+
+
 def _without_label(labels, set_type, settings, odd_rows):
     """Rows to leave out as nothing can be learned or measured with them."""
     if set_type == "test":
@@ -401,7 +465,7 @@ class _NoNumber(ValueError):
 def _converter(settings, set_type):
     """Function from the content of a cell to a label; None: there is none."""
     if settings.problem_type == "single_label":
-        return lambda text: _collapsed(text or "") or None
+        return lambda text: None if cells.is_empty(text) else _collapsed(text)
     if settings.problem_type == "regression":
         return functools.partial(_to_number, settings)
     delimiter = cells.unescaped(settings.label_delimiter)
@@ -430,9 +494,23 @@ def _to_labels(settings, delimiter, set_type, value):
         return None if set_type == "test" else ()
     if isinstance(value, _Marks):
         return value.labels(settings, set_type)
-    parts = value.split(delimiter) if isinstance(value, str) else value
+    parts = value
+    if isinstance(value, str):
+        parts = [] if cells.is_empty(value) else value.split(delimiter)
     # A dict keeps the order, and each label once.
-    return tuple(dict.fromkeys(filter(None, map(_collapsed, parts))))
+    labels = tuple(dict.fromkeys(filter(None, map(_collapsed, parts))))
+    _check_delimiter(labels, settings)
+    return labels
+
+
+def _check_delimiter(labels, settings):
+    """Raises ValueError for what could not be read again from predictions."""
+    for label in labels:
+        if cells.unescaped(settings.label_delimiter) in label:
+            raise ValueError(
+                f"label {label!r} has --label_delimiter="
+                f"{settings.label_delimiter} in it; name another delimiter"
+            )
 
 
 class _Marks(tuple):

@@ -66,7 +66,12 @@ class Sentence:
         return self.labels
 
 
-def read_conll(path: str, set_type: str, labels: list | None = None) -> list:
+def read_conll(
+    path: str,
+    set_type: str,
+    labels: list | None = None,
+    strict: bool = False,
+) -> list:
     """The sentences of a file.
 
     Files for training and evaluation have a tag in each row. A file for
@@ -78,6 +83,7 @@ def read_conll(path: str, set_type: str, labels: list | None = None) -> list:
         set_type: "train", "dev" or "test".
         labels: the tags that may occur; None allows O, and B-, I-, E- and S-
             with any type.
+        strict: a file for prediction with some known tags must have them all.
 
     Returns:
         list of `Sentence`.
@@ -91,7 +97,7 @@ def read_conll(path: str, set_type: str, labels: list | None = None) -> list:
     if not rows:
         raise UserError(f"{path}: no sentence in this file")
     if set_type == "test":
-        has_labels = _has_tags(path, rows, labels)
+        has_labels = _has_tags(path, rows, labels, strict)
     else:
         _check_rows(path, rows, labels)
         has_labels = True
@@ -148,19 +154,24 @@ def _check_rows(path, rows, labels):
             )
 
 
-def _has_tags(path, rows, labels):
+def _has_tags(path, rows, labels, strict):
     """Whether all rows end with a known tag; warns where only some do."""
     if all(len(columns) == 1 for _, columns in rows):
         return False
     for number, columns in rows:
-        if len(columns) > 1 and _is_known(columns[-1], labels):
+        if len(columns) == 1:
+            what = f"no tag behind {columns[0]!r}"
+        elif not _is_known(columns[-1], labels):
+            what = f"{columns[-1]!r} is not a known tag"
+        else:
             continue
+        if strict:
+            raise UserError(f"{path}:{number}: {what}, under --strict")
         logging.warning(
-            "%s:%d: %r is not a known tag; the file is taken as one without "
-            "tags",
+            "%s:%d: %s; the file is taken as one without tags",
             path,
             number,
-            columns[-1],
+            what,
         )
         return False
     return True
@@ -192,7 +203,7 @@ def read_sets(settings: own_files.FileSettings, sets, labels=None):
     def read(path, set_type):
         nonlocal labels
         if set_type != "train" or (labels and "train" not in sets):
-            return read_conll(path, set_type, labels)
+            return read_conll(path, set_type, labels, settings.strict)
         sentences = read_conll(path, set_type)
         inferred = infer_labels(sentences)
         if inferred == [OUTSIDE]:
@@ -236,12 +247,14 @@ class Window:
         first: place of the window's first word in it.
         num_words: how many words there are.
         pieces: a list of WordPieces for each of them, none empty.
+        num_cut: pieces that do not fit, of a word too long for any window.
     """
 
     sentence: Sentence
     first: int
     num_words: int
     pieces: list
+    num_cut: int = 0
 
     @property
     def guid(self) -> str:
@@ -281,14 +294,22 @@ def split_into_windows(sentences, tokenizer, max_seq_length: int) -> list:
 
     @functools.lru_cache(WORDS_REMEMBERED)
     def pieces_of(word):
-        return tokenizer.tokenize(word)[:room] or [UNKNOWN]
+        return tokenizer.tokenize(word) or [UNKNOWN]
 
     windows = []
     for sentence in sentences:
         pieces = [pieces_of(word) for word in sentence.words]
-        for first, last in _cut([*map(len, pieces)], room):
+        sizes = [min(len(of_word), room) for of_word in pieces]
+        for first, last in _cut(sizes, room):
+            number = sum(map(len, pieces[first:last]))
             windows.append(
-                Window(sentence, first, last - first, pieces[first:last])
+                Window(
+                    sentence,
+                    first,
+                    last - first,
+                    [of_word[:room] for of_word in pieces[first:last]],
+                    number - sum(sizes[first:last]),
+                )
             )
     return windows
 
