@@ -99,7 +99,7 @@ def test_a_task_of_your_own(tmp_path, monkeypatch):
     (example,) = [b for b in blocks("python") if "QuestionsProcessor" in b]
     assert len(example.strip().split("\n")) < 25
     monkeypatch.setattr(tasks, "TASKS", dict(tasks.TASKS))
-    exec(example, {"__name__": "example"})
+    exec(example, vars(tasks) | {"__name__": "example"})
     rows = "7\tHow many?\tnumber\n8\tWho?\tperson\n"
     (tmp_path / "train.tsv").write_text(rows)
     settings = tasks.TaskSettings(data_dir=str(tmp_path))
