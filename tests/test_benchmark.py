@@ -65,6 +65,7 @@ def test_recomputation_halves_the_memory_of_a_step(tmp_path):
     assert gigabytes("--remat") <= gigabytes() / 2
 
 
+@pytest.mark.slow
 def test_mistakes_are_one_line():
     for argument, message in (
         ("--what=speed", "--what=speed: known are tokenizer, input, squad"),

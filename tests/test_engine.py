@@ -137,6 +137,7 @@ def test_odd_records_are_named(trained):
     path.write_text(text)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 2**31 - 1])
 def test_seeds_that_tensorflow_takes_for_none(trained, seed):
     folder, _ = trained
@@ -364,7 +365,7 @@ def test_class_weights_and_other_mistakes(trained):
     for text in ("1", "1,x", "1,-1", "0,0", "nan,1", "1,1,1", "1e39,1"):
         refuses(f"--class_weights={text}: give", class_weights=text)
     refuses(
-        "--metric_for_best=accuracy: the evaluation reports eval_accuracy, ",
+        "--metric_for_best=accuracy: the evaluation reports balanced_loss, ",
         metric_for_best="accuracy",
     )
     refuses("=2 needs --eval_steps", early_stopping_patience=2)

@@ -1,6 +1,7 @@
 """Every kind of labelled text through run_classifier.py, start to end."""
 
 import json
+import random
 import shutil
 import subprocess
 import sys
@@ -8,9 +9,10 @@ import sys
 import numpy as np
 import pytest
 from conftest import TESTS
-from labelled_files import KINDS, NUM_ROWS, checkpoint_of, flags_of, make
+from labelled_files import KINDS, NUM_ROWS, WORDS, checkpoint_of, flags_of, make
 from programs import RUN_CLASSIFIER, results_of, write
 
+from bert_tf import pretrained
 from bert_tf.errors import UserError
 
 
@@ -72,6 +74,7 @@ def test_scores_and_predictions(folder, kind):
     assert ids == ["id", *(f"{prefix}{i}" for i in range(number)), ""]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_test_scores_are_those_of_evaluation(folder, kind):
     """The same file as dev and as test set has the same scores."""
@@ -90,19 +93,15 @@ def test_test_scores_are_those_of_evaluation(folder, kind):
             )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [
-        pytest.param({"predict_batch_size": 1}, id="1", marks=pytest.mark.slow),
-        pytest.param(
-            {"predict_batch_size": 3, "pad_to_max_length": True}, id="3 padded"
-        ),
-        pytest.param(
-            {"predict_batch_size": 64, "write_tf_records": True},
-            id="64 records",
-            marks=pytest.mark.slow,
-        ),
+        {"predict_batch_size": 1},
+        {"predict_batch_size": 3, "pad_to_max_length": True},
+        {"predict_batch_size": 64, "write_tf_records": True},
     ],
+    ids=["1", "3 padded", "64 records"],
 )
 @pytest.mark.parametrize("kind", KINDS)
 def test_predictions_do_not_depend_on_batches(folder, tmp_path, kind, changes):
@@ -128,6 +127,32 @@ def test_two_replicas(folder):
     for kind in KINDS:
         assert_same_predictions(folder / f"{kind}-two-predict", folder / kind)
         assert results_of(folder / f"{kind}-two" / "eval_results.txt")
+
+
+@pytest.mark.slow
+def test_long_documents_are_read_to_their_end(folder, tmp_path):
+    """What the last word alone tells is learned if it is read."""
+    rng = random.Random(0)
+    rows = [
+        " ".join([*rng.choices(WORDS[3:], k=30), word]) + f",{word}\n"
+        for word in ("call", "home") * 150
+    ]
+    path = write(tmp_path, "long.csv", "text,label\n" + "".join(rows))
+    accuracy = {}
+    for long_documents in ("truncate", "head_tail", "windows"):
+        out = tmp_path / long_documents
+        flags = flags_of("windows", folder, output_dir=str(out))
+        flags |= {"dev_file": None, "test_file": None, "dev_fraction": 0.2}
+        flags |= {"long_documents": long_documents, "train_file": str(path)}
+        for name in ("bert_config_file", "vocab_file", "init_checkpoint"):
+            flags[name] = pretrained.DEMO_FLAGS[name]
+        flags |= {"num_train_epochs": 5.0, "learning_rate": 3e-4}
+        RUN_CLASSIFIER.run(**flags, do_train=True, do_eval=True)
+        results = results_of(out / "eval_results.txt")
+        accuracy[long_documents] = float(results["eval_accuracy"])
+    assert accuracy["truncate"] < 0.7, accuracy
+    assert accuracy["head_tail"] > 0.85, accuracy
+    assert accuracy["windows"] > 0.85, accuracy
 
 
 MISTAKES = {

@@ -109,6 +109,7 @@ def test_batches_have_like_lengths_in_random_order():
     assert 8 < rises < 28  # Neither rising nor falling.
 
 
+@pytest.mark.slow
 def test_every_example_is_as_likely_early(small_window):
     """Mean place of an example over seeds, short and long ones alike."""
     places = np.zeros(NUM_EXAMPLES)

@@ -224,6 +224,7 @@ def write_vocab(folder, tokens):
 LETTERS = "aAbé中.,# \u2e52한"
 
 
+@pytest.mark.slow
 @settings(max_examples=100)
 @given(
     st.lists(st.text(st.sampled_from(LETTERS), max_size=4), max_size=12),
@@ -473,6 +474,7 @@ SPACED = st.integers(0, len(LETTERS_AND_DIGITS)).map(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(st.lists(st.tuples(SPACED, SPACED), min_size=1, max_size=5))
 @example([("", ""), ("", "a b c"), ("a b c d e", "")])

@@ -151,6 +151,7 @@ def test_squad_2(tmp_path):
     assert not any(predictions_of(folder).values())
 
 
+@pytest.mark.slow
 def test_answers_depend_on_nothing_but_the_question(folder):
     """Batch size, length of batches, record files, replicas."""
     run(folder, do_train=True, num_train_epochs=10.0)
@@ -230,7 +231,9 @@ def test_a_finished_run_predicts_from_its_checkpoint(folder):
 
 
 @pytest.mark.parametrize("version", [1, 2])
-@pytest.mark.parametrize("pad", [False, True])
+@pytest.mark.parametrize(
+    "pad", [False, pytest.param(True, marks=pytest.mark.slow)]
+)
 def test_predictions_of_a_checkpoint_are_the_originals(tmp_path, version, pad):
     golden = shared(f"golden/6_run_squad/e2e_odd_squad_v{version}")
     model = shared("golden/2_modeling/odd_squad")
@@ -468,6 +471,7 @@ def test_the_program_ends_in_one_line(folder):
 # Scoring files.
 
 
+@pytest.mark.slow
 def test_scoring_a_file_of_predictions(tmp_path):
     predict_file = write_json(tmp_path / "squad.json", squad_data())
     predictions = {"light-0": "Marta Lindqvist", "light-1": "in 1871", "x": ""}
