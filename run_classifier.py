@@ -33,6 +33,7 @@ from bert_tf import (
     files,
     pretrained,
     reports,
+    task_record,
     training,
 )
 from bert_tf import flags as shared_flags
@@ -40,12 +41,7 @@ from bert_tf.data import features, pipeline
 from bert_tf.data.text_reader import TextReader
 from bert_tf.errors import UserError
 from bert_tf.heads import CLASSIFIER_DROPOUT
-from bert_tf.problems import (
-    HeadSettings,
-    Problem,
-    SingleLabel,
-    read_learned,
-)
+from bert_tf.problems import HeadSettings, Problem, SingleLabel
 from bert_tf.run_folder import RunFolder
 from bert_tf.tasks import TASKS, TaskSettings, get_task
 
@@ -161,7 +157,7 @@ def run_once(modes, strategy):
         model, existing, training_follows="train" in modes
     )
     run.open(problem.labels)
-    run.write_json("task.json", problem.learned())
+    run.write_json(task_record.NAME, problem.learned())
 
     # 4. Train, evaluate, predict.
     job = Job(
@@ -230,7 +226,7 @@ def read_examples(task, modes, existing, reader):
 
 
 def learned_before(kind: str, existing: list, trains: bool) -> dict:
-    """What is known of the run whose weights are used, see `read_learned`.
+    """What is known of the run whose weights are used, see `task_record`.
 
     Args:
         kind: of the problem that is asked now.
@@ -246,7 +242,7 @@ def learned_before(kind: str, existing: list, trains: bool) -> dict:
         folder = os.path.dirname(FLAGS.init_checkpoint or "")
         if os.path.basename(folder) == "best":
             folder = os.path.dirname(folder)
-    learned = read_learned(folder)
+    learned = task_record.read(folder)
     if learned and learned["problem"] != kind:
         if trains and not existing:
             return {}
@@ -550,7 +546,7 @@ def evaluate(job, global_step):
     start = time.perf_counter()
     job.problem, evaluation = score(job, "eval")
     evaluation.results["global_step"] = global_step
-    job.run.write_json("task.json", job.problem.learned())
+    job.run.write_json(task_record.NAME, job.problem.learned())
     job.run.write_results(evaluation.results)
     record(job, "eval", start, evaluation)
     show_scores(job, evaluation, "eval")
@@ -560,7 +556,7 @@ def evaluate(job, global_step):
 def tune(job):
     """Thresholds of the weights that a training chose by its dev set."""
     job.problem, _ = score(job, "eval")
-    job.run.write_json("task.json", job.problem.learned())
+    job.run.write_json(task_record.NAME, job.problem.learned())
 
 
 def predict(job):

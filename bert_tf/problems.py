@@ -14,10 +14,6 @@ written is text.
 import dataclasses
 import functools
 import itertools
-import json
-import math
-import numbers
-import os
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -25,7 +21,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from bert_tf import entities, files, heads, losses, metrics, reports
+from bert_tf import entities, heads, losses, metrics, reports
 from bert_tf.config import BertConfig
 from bert_tf.data import pipeline, tagging
 from bert_tf.data.features import FeatureSpec
@@ -189,7 +185,7 @@ class Problem:
     # --- What must be known beside the weights ------------------------------
 
     def learned(self) -> dict:
-        """What task.json keeps of the problem; see `read_learned`."""
+        """What task.json keeps of the problem; see `task_record`."""
         return {"problem": self.kind, "labels": self.labels}
 
 
@@ -734,60 +730,6 @@ class MultipleChoice(Problem):
 
     def learned(self):
         return {"problem": self.kind}
-
-
-# By the names that task.json calls them.
-KINDS = {
-    problem.kind: problem
-    for problem in (
-        SingleLabel,
-        MultiLabel,
-        Regression,
-        Tagging,
-        MultipleChoice,
-    )
-}
-
-
-def read_learned(folder: str) -> dict:
-    """What the task.json of a folder tells, or {} if there is none.
-
-    Raises:
-        UserError: it is damaged.
-    """
-    path = os.path.join(folder, "task.json")
-    if not files.exists(path):
-        return {}
-    try:
-        learned = json.loads(files.read_text(path))
-        is_sound = _is_sound(learned)
-    except (ValueError, TypeError, AttributeError):
-        is_sound = False
-    if not is_sound:
-        raise UserError(f"{path}: damaged; train again, or name another folder")
-    return learned
-
-
-def _is_sound(learned) -> bool:
-    """Whether it is what `Problem.learned` tells."""
-    kind = learned.get("problem")
-    if kind not in KINDS:
-        return False
-    if kind == Regression.kind:
-        found = [learned.get("mean"), learned.get("deviation")]
-        return all(isinstance(x, numbers.Real) for x in found) and all(
-            map(math.isfinite, found)
-        )
-    if kind == MultipleChoice.kind:
-        return True
-    labels = learned.get("labels")
-    thresholds = learned.get("thresholds", {})
-    return (
-        isinstance(labels, list)
-        and all(isinstance(label, str) for label in labels)
-        and isinstance(thresholds, dict)
-        and all(isinstance(x, numbers.Real) for x in thresholds.values())
-    )
 
 
 def log_softmax(logits):

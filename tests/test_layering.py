@@ -20,7 +20,7 @@ RANKS = [
     "__init__",
     "heads",
     "problems",
-    "tasks training export fill_mask",
+    "tasks task_record training export fill_mask",
     "flags progress run_folder shard_run",
     "engine",
     "tools.racing tools.beam_runner",

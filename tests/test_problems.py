@@ -6,20 +6,18 @@ import numpy as np
 import pytest
 from programs import DEMO
 
-from bert_tf import FullTokenizer, reports
+from bert_tf import FullTokenizer, reports, task_record
 from bert_tf.data.features import InputExample
 from bert_tf.data.multiple_choice import ChoiceExample
 from bert_tf.data.tagging import Sentence
 from bert_tf.data.text_reader import TextReader
 from bert_tf.errors import UserError
 from bert_tf.problems import (
-    KINDS,
     MultiLabel,
     MultipleChoice,
     Regression,
     SingleLabel,
     Tagging,
-    read_learned,
 )
 
 VOCAB = str(DEMO / "demo" / "vocab.txt")
@@ -189,8 +187,8 @@ def test_what_was_learned_is_read_again(name, tmp_path):
     problem, _ = PROBLEMS[name]
     path = tmp_path / "task.json"
     path.write_text(json.dumps(problem.learned()), encoding="utf-8")
-    assert read_learned(str(tmp_path)) == problem.learned()
-    assert KINDS[problem.learned()["problem"]] is type(problem)
+    assert task_record.read(str(tmp_path)) == problem.learned()
+    assert task_record.KINDS[problem.learned()["problem"]] is type(problem)
 
 
 @pytest.mark.parametrize(
@@ -209,8 +207,8 @@ def test_what_was_learned_is_read_again(name, tmp_path):
 def test_a_damaged_task_json(tmp_path, text):
     (tmp_path / "task.json").write_text(text)
     with pytest.raises(UserError, match="task.json: damaged; train again"):
-        read_learned(str(tmp_path))
-    assert read_learned(str(tmp_path / "nowhere")) == {}
+        task_record.read(str(tmp_path))
+    assert task_record.read(str(tmp_path / "nowhere")) == {}
 
 
 def test_a_report_as_a_person_reads_it():
