@@ -58,3 +58,19 @@ def read_json(path):
 def read_npz(path) -> dict:
     with np.load(path, allow_pickle=False) as file:
         return {name: file[name] for name in file.files}
+
+
+def json_lines(*rows) -> str:
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """Files have short names, as errors show them."""
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def warnings(caplog):
+    """Function that gives the messages so far."""
+    return lambda: [record.getMessage() for record in caplog.records]

@@ -8,6 +8,7 @@ import pickle
 
 import pytest
 import tensorflow as tf
+from conftest import json_lines
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,18 +16,9 @@ from bert_tf.data import cells
 from bert_tf.data.cells import read_table
 from bert_tf.errors import UserError
 
+pytestmark = pytest.mark.usefixtures("here")
+
 ROWS = "id,text,label\n1,one,a\n2,two,b\n3,three,a\n"
-
-
-@pytest.fixture(autouse=True)
-def here(tmp_path, monkeypatch):
-    """Files have short names, as errors show them."""
-    monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture
-def warnings(caplog):
-    return lambda: [record.getMessage() for record in caplog.records]
 
 
 def read(content, format="csv", **settings):
@@ -52,10 +44,6 @@ def error_of(*arguments, names=("text", "label"), **settings):
             table.texts(name)
     assert "\n" not in str(caught.value)
     return str(caught.value)
-
-
-def json_lines(*rows):
-    return "".join(json.dumps(row) + "\n" for row in rows)
 
 
 # ---------------------------------------------------------------------------

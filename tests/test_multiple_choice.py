@@ -3,30 +3,21 @@
 import csv
 import gzip
 import io
-import json
 
 import pytest
+from conftest import json_lines
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bert_tf.data import multiple_choice
+from bert_tf.data import cells, multiple_choice
 from bert_tf.data.multiple_choice import ChoiceExample
 from bert_tf.data.tables import TableSettings
 from bert_tf.errors import UserError
 
+pytestmark = pytest.mark.usefixtures("here")
+
 HEADER = "sent1,sent2,ending0,ending1,ending2,label\n"
 ROWS = HEADER + "One.,He,runs.,walks.,sits.,2\nTwo.,,yes,no,,0\n"
-
-
-@pytest.fixture(autouse=True)
-def here(tmp_path, monkeypatch):
-    """Files have short names, as errors show them."""
-    monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture
-def warnings(caplog):
-    return lambda: [record.getMessage() for record in caplog.records]
 
 
 def read(content, set_type="train", name="x.csv", **settings):
@@ -45,10 +36,6 @@ def error_of(*arguments, **settings):
         read(*arguments, **settings)
     assert "\n" not in str(caught.value)
     return str(caught.value)
-
-
-def json_lines(*rows):
-    return "".join(json.dumps(row) + "\n" for row in rows)
 
 
 def test_csv_becomes_examples():
@@ -265,7 +252,7 @@ def test_splits():
 
 CHARACTERS = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 TEXTS = st.text(CHARACTERS | st.sampled_from('",\n\r '))
-ENDINGS = TEXTS.filter(lambda text: text.strip())
+ENDINGS = TEXTS.filter(lambda text: not cells.is_empty(text))
 
 
 @given(

@@ -1,27 +1,18 @@
 """People's own files: what is read from them, and what is said about them."""
 
-import json
 import pickle
 
 import pytest
+from conftest import json_lines
 
 from bert_tf.data import tables
 from bert_tf.data.features import InputExample
 from bert_tf.data.tables import TableSettings, read_sets
 from bert_tf.errors import UserError
 
+pytestmark = pytest.mark.usefixtures("here")
+
 ROWS = "id,text,label\n1,one,a\n2,two,b\n3,three,a\n"
-
-
-@pytest.fixture(autouse=True)
-def here(tmp_path, monkeypatch):
-    """Files have short names, as errors show them."""
-    monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture
-def warnings(caplog):
-    return lambda: [record.getMessage() for record in caplog.records]
 
 
 def write(content, name="x"):
@@ -48,10 +39,6 @@ def error_of(*arguments, **settings):
         read(*arguments, **settings)
     assert "\n" not in str(caught.value)
     return str(caught.value)
-
-
-def json_lines(*rows):
-    return "".join(json.dumps(row) + "\n" for row in rows)
 
 
 # ---------------------------------------------------------------------------
