@@ -101,6 +101,7 @@ def test_a_resumed_run_knows_its_evaluations(folder):
     assert histories[1]["resumed_at_step"] == 5
 
 
+@pytest.mark.slow
 def test_the_best_is_used_only_where_it_belongs(folder, caplog):
     caplog.set_level("INFO", logger="absl")
     out = folder / "out"
@@ -147,6 +148,7 @@ def test_seeds_that_tensorflow_takes_for_none(trained, seed):
     assert difference(values, again, "") == 0
 
 
+@pytest.mark.slow
 def test_another_precision_may_follow(trained, caplog):
     folder, out = trained
     run(folder, do_train=True, num_train_epochs=1.0, output_dir=f"{out}-mixed")
@@ -311,6 +313,7 @@ def test_frozen_layers_stay(trained):
         train(folder, "frozen", freeze_layers="2")
 
 
+@pytest.mark.slow
 def test_options_that_must_not_change_the_result(trained):
     folder, out = trained
     expected = values_of(out / "model.ckpt-10")

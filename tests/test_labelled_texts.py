@@ -300,6 +300,7 @@ def test_scores_do_not_outlive_their_predictions(folder, tmp_path):
     assert_same_predictions(out, folder / "regression")
 
 
+@pytest.mark.slow
 def test_a_new_training_learns_its_own_numbers(folder, tmp_path):
     """Mean and deviation are those of its data, not of the checkpoint's."""
     rows = "".join(f"word {i}\t{i / 10}\tk{i}\n" for i in range(16))
@@ -323,6 +324,7 @@ def test_thresholds_belong_to_the_chosen_weights(folder, tmp_path):
     assert {*told["thresholds"]} == {"free", "home"}
 
 
+@pytest.mark.slow
 def test_another_split_is_named(folder, tmp_path, caplog):
     flags = flags_of("single_label", folder, output_dir=str(tmp_path / "out"))
     flags |= {"dev_file": None, "dev_fraction": 0.25}

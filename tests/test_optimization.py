@@ -203,6 +203,7 @@ def test_norm_counts_slices_as_the_original():
     assert float(training.gradient_norm(gradients, squares, {0})) == 6.0
 
 
+@pytest.mark.slow
 def test_fit_makes_the_same_update():
     """`compile` and `fit` work with our optimizer, for notebooks."""
     keras.utils.set_random_seed(1)

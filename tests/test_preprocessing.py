@@ -135,6 +135,7 @@ class QuickWordpieces(WordpieceTokenizer):
                 yield from unknown
 
 
+@pytest.mark.slow
 @CASINGS
 def test_every_code_point(do_lower_case):
     """Alone, between letters, doubled, at the end and the start of a word."""

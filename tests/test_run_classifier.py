@@ -383,6 +383,7 @@ def test_a_file_system_that_is_not_there(folder):
     assert error.value.filename == path
 
 
+@pytest.mark.slow
 def test_flag_values_that_are_no_numbers():
     for flag in ("learning_rate=nan", "num_train_epochs=inf", "seed=1e9"):
         done = run_program(f"--{flag}")
@@ -502,6 +503,7 @@ def test_mrpc_layout_trains_on_real_data(tmp_path):
     assert len(rows) == 53
 
 
+@pytest.mark.slow
 def test_records_and_padding_change_no_result(folder):
     """Neither the way through files nor the length of sequences matters."""
     run(folder, do_train=True, do_eval=True, do_predict=True)

@@ -293,6 +293,7 @@ def test_predictions_of_a_checkpoint_are_the_originals(tmp_path, version, pad):
 # Empty, odd and long.
 
 
+@pytest.mark.slow
 def test_empty_and_long_contexts_and_questions(folder, caplog):
     contexts = {
         "plain": ("Who?", "Marta built it."),
