@@ -41,9 +41,10 @@ from bert_tf.data import features, pipeline
 from bert_tf.data.text_reader import TextReader
 from bert_tf.errors import UserError
 from bert_tf.heads import CLASSIFIER_DROPOUT
-from bert_tf.problems import HeadSettings, Problem, SingleLabel
+from bert_tf.problems import HeadSettings, Problem
 from bert_tf.run_folder import RunFolder
 from bert_tf.tasks import TASKS, TaskSettings, get_task
+from bert_tf.text_problems import SingleLabel
 
 FLAGS = flags.FLAGS
 NUM_EXAMPLES_LOGGED = 5

@@ -11,19 +11,22 @@ import math
 import numbers
 import os
 
-from bert_tf import files, problems
+from bert_tf import files
+from bert_tf.choice_problem import MultipleChoice
 from bert_tf.errors import UserError
+from bert_tf.tagging_problem import Tagging
+from bert_tf.text_problems import MultiLabel, Regression, SingleLabel
 
 NAME = "task.json"
 # By the names that the file calls them.
 KINDS = {
     problem.kind: problem
     for problem in (
-        problems.SingleLabel,
-        problems.MultiLabel,
-        problems.Regression,
-        problems.Tagging,
-        problems.MultipleChoice,
+        SingleLabel,
+        MultiLabel,
+        Regression,
+        Tagging,
+        MultipleChoice,
     )
 }
 
@@ -52,12 +55,12 @@ def _is_sound(learned) -> bool:
     kind = learned.get("problem")
     if kind not in KINDS:
         return False
-    if kind == problems.Regression.kind:
+    if kind == Regression.kind:
         found = [learned.get("mean"), learned.get("deviation")]
         return all(isinstance(x, numbers.Real) for x in found) and all(
             map(math.isfinite, found)
         )
-    if kind == problems.MultipleChoice.kind:
+    if kind == MultipleChoice.kind:
         return True
     labels = learned.get("labels")
     thresholds = learned.get("thresholds", {})

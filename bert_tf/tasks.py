@@ -13,9 +13,13 @@ from collections.abc import Callable
 
 from absl import logging
 
-from bert_tf import metrics, problems
+from bert_tf import metrics
+from bert_tf.choice_problem import MultipleChoice
 from bert_tf.data import cells, glue, multiple_choice, tables, tagging
 from bert_tf.errors import UserError
+from bert_tf.problems import Problem
+from bert_tf.tagging_problem import Tagging
+from bert_tf.text_problems import MultiLabel, Regression, SingleLabel
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,11 +58,11 @@ class Task:
         return ("data_dir", "strict", *(["xnli_language"] * is_xnli))
 
     @property
-    def problem(self) -> problems.Problem:
+    def problem(self) -> Problem:
         labels = self.processor.get_labels()
         if labels is None:
-            return problems.Regression()
-        return problems.SingleLabel(labels, self.metrics)
+            return Regression()
+        return SingleLabel(labels, self.metrics)
 
     def kind(self, settings) -> str:
         return self.problem.kind
@@ -123,20 +127,20 @@ class OwnTextsTask:
             }
         return found, problem
 
-    def problem(self, train, settings, learned) -> problems.Problem:
+    def problem(self, train, settings, learned) -> Problem:
         """What the training set asks, or what an earlier one did."""
         if settings.problem_type == "regression":
             if "mean" not in learned:
                 learned = tables.mean_and_deviation(train, settings)
-            return problems.Regression(learned["mean"], learned["deviation"])
+            return Regression(learned["mean"], learned["deviation"])
         labels = learned.get("labels")
         if train is not None:
             labels = chosen_labels(
                 tables.infer_labels(train, settings.problem_type), labels
             )
         if settings.problem_type == "single_label":
-            return problems.SingleLabel(labels, {"macro_f1": metrics.macro_f1})
-        return problems.MultiLabel(
+            return SingleLabel(labels, {"macro_f1": metrics.macro_f1})
+        return MultiLabel(
             labels,
             learned.get("thresholds", {}),
             cells.unescaped(settings.label_delimiter),
@@ -152,13 +156,13 @@ class TaggingTask:
     flags = FILE_FLAGS
 
     def kind(self, settings) -> str:
-        return problems.Tagging.kind
+        return Tagging.kind
 
     def read(self, sets, settings, learned):
         """As `Task.read`; tags are those of the training set."""
         sets = with_training_set(sets, settings, learned)
         found, labels = tagging.read_sets(settings, sets, learned.get("labels"))
-        return found, problems.Tagging(labels)
+        return found, Tagging(labels)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -170,7 +174,7 @@ class ChoiceTask:
     flags = (*FILE_FLAGS, "id_column", "encoding", "delimiter")
 
     def kind(self, settings) -> str:
-        return problems.MultipleChoice.kind
+        return MultipleChoice.kind
 
     def read(self, sets, settings, learned):
         """As `Task.read`; examples have up to as many endings as any has."""
@@ -180,7 +184,7 @@ class ChoiceTask:
             for examples in found.values()
             for example in examples
         )
-        return found, problems.MultipleChoice(most)
+        return found, MultipleChoice(most)
 
 
 def with_training_set(sets, settings, learned: dict) -> list:

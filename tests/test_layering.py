@@ -20,6 +20,7 @@ RANKS = [
     "__init__",
     "heads",
     "problems",
+    "text_problems tagging_problem choice_problem",
     "tasks task_record training export fill_mask",
     "flags progress run_folder shard_run",
     "engine",

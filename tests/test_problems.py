@@ -7,18 +7,14 @@ import pytest
 from programs import DEMO
 
 from bert_tf import FullTokenizer, reports, task_record
+from bert_tf.choice_problem import MultipleChoice
 from bert_tf.data.features import InputExample
 from bert_tf.data.multiple_choice import ChoiceExample
 from bert_tf.data.tagging import Sentence
 from bert_tf.data.text_reader import TextReader
 from bert_tf.errors import UserError
-from bert_tf.problems import (
-    MultiLabel,
-    MultipleChoice,
-    Regression,
-    SingleLabel,
-    Tagging,
-)
+from bert_tf.tagging_problem import Tagging
+from bert_tf.text_problems import MultiLabel, Regression, SingleLabel
 
 VOCAB = str(DEMO / "demo" / "vocab.txt")
 LONG = "call me when you are home, and do not forget the bread and milk"

@@ -136,20 +136,16 @@ class TableSet:
 
     def pick(self, set_type: str, indices) -> "TableSet":
         """Some of the examples, as those of another set."""
-        return TableSet(
-            set_type,
-            self.path,
-            self._lines,
-            self._columns.pick(indices),
-            self.file_labels,
-            self.label_columns,
-        )
+        return self._with(self._columns.pick(indices), set_type)
 
     def with_labels(self, labels: list) -> "TableSet":
         """The same examples with other labels."""
         columns = dataclasses.replace(self._columns, labels=labels)
+        return self._with(columns, self.set_type)
+
+    def _with(self, columns, set_type):
         return TableSet(
-            self.set_type,
+            set_type,
             self.path,
             self._lines,
             columns,
