@@ -367,6 +367,35 @@ def define_fine_tuning_flags():
     )
 
 
+def define_export_flags():
+    flags.DEFINE_bool(
+        "do_export",
+        False,
+        "Write a SavedModel that takes raw text, to --output_dir/export.",
+    )
+    flags.DEFINE_enum(
+        "export_precision",
+        "float32",
+        ["float32", "bfloat16"],
+        "What the exported model computes in, and its weights are kept in.",
+    )
+
+
+def define_export_shape_flags():
+    """What accelerators want to be fixed."""
+    define_count(
+        "export_batch_size",
+        None,
+        "Rows of each request to the exported model; any number unless given.",
+    )
+    flags.DEFINE_bool(
+        "export_pad_to_max_length",
+        False,
+        "The exported model pads all texts to --max_seq_length, not to the "
+        "longest one of a request.",
+    )
+
+
 def define_batch_size_flag(mode: str):
     define_count(
         f"{mode}_batch_size",
