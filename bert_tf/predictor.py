@@ -159,10 +159,12 @@ class Predictor:
             items: list.
             first: number of the first one, for errors.
         """
-        inputs = [
-            self._inputs(item, number)
-            for number, item in enumerate(items, first)
-        ]
+        inputs = []
+        for number, item in enumerate(items, first):
+            try:
+                inputs.append(self.check(item))
+            except ValueError as error:
+                raise ValueError(f"item {number}: {error}") from None
         if not self._reads_ids or not inputs:
             return [Request(row, None, _about_length(row)) for row in inputs]
         return [
@@ -285,14 +287,17 @@ class Predictor:
     # -----------------------------------------------------------------------
     # Items.
 
-    def _inputs(self, item, number) -> tuple:
-        """An item as bytes, in the order of `input_names`."""
+    def check(self, item) -> tuple:
+        """An item as bytes, in the order of `input_names`.
+
+        Raises:
+            ValueError: it is not what `predict` takes.
+        """
         names = self.input_names
         if isinstance(item, Mapping):
             if {*item} != {*names}:
                 raise ValueError(
-                    f"item {number}: must have {_named(names)}, and has "
-                    f"{_named(item)}"
+                    f"must have {_named(names)}, and has {_named(item)}"
                 )
             values = [item[name] for name in names]
         elif isinstance(item, str):
@@ -301,18 +306,15 @@ class Predictor:
             values = item
         else:
             raise ValueError(
-                f"item {number}: must be str, tuple or dict, not "
-                f"{type(item).__name__}"
+                f"must be str, tuple or dict, not {type(item).__name__}"
             )
         if len(values) != len(names):
             raise ValueError(
-                f"item {number}: must have {_named(names)}: {len(names)} "
-                f"values, not {len(values)}"
+                f"must have {len(names)} values, {_named(names)}, not "
+                f"{len(values)}"
             )
         return tuple(
-            _endings(value, number)
-            if name == "endings"
-            else _encoded(value, name, number)
+            _endings(value) if name == "endings" else _encoded(value, name)
             for name, value in zip(names, values, strict=True)
         )
 
@@ -321,20 +323,18 @@ def _named(names):
     return " and ".join(map(str, names)) or "nothing"
 
 
-def _encoded(value, name, number) -> bytes:
+def _encoded(value, name) -> bytes:
     if not isinstance(value, str):
-        raise ValueError(
-            f"item {number}: {name} must be str, not {type(value).__name__}"
-        )
+        raise ValueError(f"{name} must be str, not {type(value).__name__}")
     return value.encode("utf-8", "replace")
 
 
-def _endings(values, number) -> tuple:
+def _endings(values) -> tuple:
     if not isinstance(values, tuple | list) or not values:
-        raise ValueError(f"item {number}: endings must be a list of str")
-    endings = tuple(_encoded(v, "endings", number) for v in values)
+        raise ValueError("endings must be a list of str, and not empty")
+    endings = tuple(_encoded(value, "an ending") for value in values)
     if not endings[-1]:
-        raise ValueError(f"item {number}: the last ending must not be empty")
+        raise ValueError("the last ending must not be empty")
     return endings
 
 

@@ -19,9 +19,9 @@ RANKS = [
     # The package's front door names what people import from it.
     "__init__",
     "heads answering",
-    "problems tag_answering question_answering predictor",
+    "problems pooling tag_answering question_answering predictor",
     "text_problems tagging_problem choice_problem",
-    "tasks task_record training export fill_mask",
+    "tasks task_record training export fill_mask embeddings",
     "flags progress run_folder shard_run",
     "engine export_run",
     "tools.racing tools.beam_runner",
