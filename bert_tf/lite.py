@@ -135,7 +135,7 @@ class LiteModel:
 
     Args:
         path: of the file.
-        num_threads: how many it may use.
+        num_threads: how many it may use; None for one.
 
     Call arguments:
         input_ids, input_mask, segment_ids: int32 [B, S], of the shape that
@@ -145,7 +145,7 @@ class LiteModel:
         UserError: there is no such model in the file.
     """
 
-    def __init__(self, path: str, num_threads: int = 1):
+    def __init__(self, path: str, num_threads: int | None = None):
         with files.naming(path), files.open_binary(path) as reader:
             content = reader.read()
         try:
@@ -197,8 +197,8 @@ def check_same(function, path: str, config: BertConfig, tolerance: float):
     names, others = set(expected[0]), set(found[0])
     if names != others:
         raise RuntimeError(
-            f"{path}: its outputs are {', '.join(sorted(others))}, not "
-            f"{', '.join(sorted(names))}"
+            f"the LiteRT file has the outputs {', '.join(sorted(others))}, "
+            f"not {', '.join(sorted(names))}"
         )
     for name in sorted(names):
         if expected[0][name].dtype.is_floating or tolerance <= TOLERANCE:
@@ -215,13 +215,12 @@ def _compare(name, expected, found, tolerance):
     size = _size(np.concatenate([array.ravel() for array in expected]))
     for ours, theirs in zip(expected, found, strict=True):
         for row, other in zip(ours, theirs, strict=True):
-            # Not a number is never near.
-            if not _size(np.subtract(other, row, dtype=float)) <= (
-                tolerance * size
-            ):
+            difference = _size(np.subtract(other, row, dtype=float))
+            if not difference <= tolerance * size:  # Nor where it is NaN.
                 raise RuntimeError(
-                    f"the LiteRT file answers otherwise: {name} is {other}, "
-                    f"not {row}; tolerance {tolerance}"
+                    f"the LiteRT file answers otherwise: {name} is off by "
+                    f"{difference:.3g}, more than {tolerance:g} of its size, "
+                    f"{size:.3g}"
                 )
 
 
