@@ -26,7 +26,8 @@ from bert_tf.errors import UserError
 INPUTS = ("input_ids", "input_mask", "segment_ids")
 ONE_TEXT = (1, None)  # B and S; None is any.
 SIGNATURE = "serving_default"
-# How far outputs may be off, as a part of their size.
+# How far outputs may be off, as a part of their size. Of a fine-tuned model of 6
+# layers we saw 2e-5 and, int8, 0.08 on random tokens; 0.02 on real texts.
 TOLERANCE = 1e-4
 INT8_TOLERANCE = 0.25
 MOST_TOKENS = 64  # Of the longest row that is compared.
@@ -51,14 +52,17 @@ def export_tflite(
         quantize: whether weights, embedding tables too, become int8, and are
             multiplied with activations that are rounded to int8 as they come;
             a quarter of the size.
-        shape: (B, S) of the inputs. At most one of them may be None, any
-            number: TensorFlow Lite cannot do more. Delegates for special
-            hardware want none.
+        shape: (B, S) of the inputs. One of them may be None, any number:
+            with two the converter cannot lay out attention masks. Delegates
+            for special hardware want two numbers.
         attached: {name: text} of files to attach.
 
     Raises:
+        ValueError: both numbers of the shape are None.
         RuntimeError: what was written does not answer as the function does.
     """
+    if shape == (None, None):
+        raise ValueError(f"shape must have a number. Received: {shape}")
     with files.replacing(path) as temporary:
         with _quietly():
             model = _convert(function, quantize, shape)

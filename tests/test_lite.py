@@ -227,6 +227,12 @@ def test_what_answers_otherwise_is_not_written(module, tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == ["model.tflite"]
 
 
+def test_a_shape_without_a_number(module, tmp_path):
+    with pytest.raises(ValueError, match="must have a number"):
+        path = str(tmp_path / "model.tflite")
+        lite.export_tflite(module.ids, path, CONFIG, shape=(None, None))
+
+
 def test_files_that_hold_no_model(tmp_path):
     path = tmp_path / "model.tflite"
     with pytest.raises(OSError, match="model.tflite"):
