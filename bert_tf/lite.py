@@ -26,8 +26,8 @@ from bert_tf.errors import UserError
 INPUTS = ("input_ids", "input_mask", "segment_ids")
 ONE_TEXT = (1, None)  # B and S; None is any.
 SIGNATURE = "serving_default"
-# How far outputs may be off, as a part of their size. Of a fine-tuned model of 6
-# layers we saw 2e-5 and, int8, 0.08 on random tokens; 0.02 on real texts.
+# How far outputs may be off, as a part of their size. A fine-tuned model of 6
+# layers has 2e-5 and, in int8, 0.08 on random tokens; 0.02 on real texts.
 TOLERANCE = 1e-4
 INT8_TOLERANCE = 0.25
 MOST_TOKENS = 64  # Of the longest row that is compared.

@@ -84,15 +84,16 @@ def _tensors(signature, inputs) -> dict:
             f"Received: {', '.join(sorted(inputs))}"
         )
     tensors = {
+        # The signature has them in any order.
         name: tf.convert_to_tensor(inputs[name], spec.dtype)
-        for name, spec in specs.items()
+        for name, spec in sorted(specs.items())
     }
-    for name, spec in specs.items():
+    for name, tensor in tensors.items():
         # The signature itself takes other shapes, a server does not.
-        if not spec.shape.is_compatible_with(tensors[name].shape):
+        if not specs[name].shape.is_compatible_with(tensor.shape):
             raise ValueError(
-                f"{name} must have the shape {spec.shape}. "
-                f"Received: {tensors[name].shape}"
+                f"{name} must have the shape {specs[name].shape}. "
+                f"Received: {tensor.shape}"
             )
     return tensors
 
