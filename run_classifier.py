@@ -59,6 +59,7 @@ EXPORT_FLAGS = (
     "export_precision",
     "export_batch_size",
     "export_pad_to_max_length",
+    "export_tflite",
 )
 
 flags.DEFINE_string(

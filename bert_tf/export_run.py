@@ -41,6 +41,9 @@ def export_trained(folder: str, model, make_model, answering, **description):
         description=description,
     )
     logging.info("  %s", folder)
+    if FLAGS.export_tflite:
+        export.export_lite(folder, trained, model.config, FLAGS.vocab_file)
+        logging.info("  %s.tflite, %s_int8.tflite", folder, folder)
 
 
 def plain_copy(model, make_model, precision: str = "float32"):

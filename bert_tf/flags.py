@@ -379,6 +379,12 @@ def define_export_flags():
         ["float32", "bfloat16"],
         "What the exported model computes in, and its weights are kept in.",
     )
+    flags.DEFINE_bool(
+        "export_tflite",
+        False,
+        "Write LiteRT (TensorFlow Lite) files beside the exported model, one "
+        "of float32 and one of int8.",
+    )
 
 
 def define_export_shape_flags():
