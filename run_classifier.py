@@ -55,13 +55,6 @@ NUM_EXAMPLES_MEASURED = 10_000  # To tell how many are truncated.
 # The modes, as in --do_train, and the set of the task's files that each reads.
 MODES = {"train": "train", "eval": "dev", "predict": "test"}
 
-EXPORT_FLAGS = (
-    "export_precision",
-    "export_batch_size",
-    "export_pad_to_max_length",
-    "export_tflite",
-)
-
 flags.DEFINE_string(
     "task_name", None, f"The task: {', '.join(TASKS)}; upper or lower case."
 )
@@ -79,8 +72,12 @@ shared_flags.define_batch_size_flag("predict")
 shared_flags.define_evaluation_flags(metric_for_best=None)
 shared_flags.define_distribution_flags()
 shared_flags.define_tpu_flags()
+flags.DEFINE_bool(
+    "do_export",
+    False,
+    "Write a SavedModel that takes raw text to --output_dir/export.",
+)
 shared_flags.define_export_flags()
-shared_flags.define_export_shape_flags()
 flags.DEFINE_string(
     "class_weights",
     None,
@@ -125,7 +122,7 @@ def main():
             "must be given"
         )
     if "export" not in modes:
-        shared_flags.refuse("only with --do_export", *EXPORT_FLAGS)
+        shared_flags.refuse("only with --do_export", *shared_flags.EXPORT_FLAGS)
     shared_flags.require(
         "task_name", "vocab_file", "bert_config_file", "output_dir"
     )
@@ -218,7 +215,11 @@ def task_settings(task, modes, reader) -> TaskSettings:
         f"--task_name={FLAGS.task_name} does not use it",
         *(name for name in names if name not in task.flags),
     )
-    if not reader.has_windows:
+    if reader.has_windows:
+        shared_flags.refuse(
+            "not with --long_documents=windows", "export_tflite"
+        )
+    else:
         shared_flags.refuse(
             "only with --long_documents=windows",
             *("max_windows", "window_pooling", "doc_stride"),

@@ -76,6 +76,11 @@ flags.DEFINE_bool(
 flags.DEFINE_bool(
     "do_eval", False, "Score the predictions for --predict_file as SQuAD does."
 )
+flags.DEFINE_bool(
+    "do_export",
+    False,
+    "Write a SavedModel that takes raw text to --output_dir/export.",
+)
 shared_flags.define_export_flags()
 shared_flags.define_model_flags()
 shared_flags.define_text_flags(max_seq_length=384)
@@ -213,6 +218,11 @@ def check_flags(modes):
             "must be given"
         )
     shared_flags.require("bert_config_file", "vocab_file", "output_dir")
+    if "export" not in modes:
+        shared_flags.refuse("only with --do_export", *shared_flags.EXPORT_FLAGS)
+    shared_flags.refuse(
+        "not for questions", "export_batch_size", "export_pad_to_max_length"
+    )
     for mode in files_needed(modes):
         shared_flags.require(f"{mode}_file")
         shared_flags.require_existing(f"{mode}_file")

@@ -146,6 +146,12 @@ class Answering(tf.Module):
         )
 
     @property
+    def id_shape(self) -> tuple:
+        """That of each tensor of the signature `ids`."""
+        length = self._shape.length(self._max_seq_length)
+        return (self._shape.batch_size, *self._axes(), length)
+
+    @property
     def signatures(self) -> dict:
         """{name: tf.function}."""
         return {
@@ -175,9 +181,10 @@ class Answering(tf.Module):
         return ()
 
     def _id_specs(self):
-        length = self._shape.length(self._max_seq_length)
-        shape = [self._shape.batch_size, *self._axes(), length]
-        return [tf.TensorSpec(shape, tf.int32, name=name) for name in ID_NAMES]
+        return [
+            tf.TensorSpec(self.id_shape, tf.int32, name=name)
+            for name in ID_NAMES
+        ]
 
     def _ids(self, *ids):
         return self._answer_to(dict(zip(ID_NAMES, ids, strict=True)))

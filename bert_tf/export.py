@@ -66,6 +66,7 @@ def export_lite(
         config: of the model inside.
         vocab_file: of its tokens.
     """
+    batch_size, length = answering.id_shape
     attached = {
         "vocab.txt": files.read_text(vocab_file),
         saved_models.DESCRIPTION: files.read_text(
@@ -78,6 +79,7 @@ def export_lite(
             folder.rstrip("/") + ending,
             config,
             quantize=quantize,
+            shape=(batch_size or 1, length),
             attached=attached,
         )
 

@@ -26,6 +26,11 @@ from bert_tf.tokenization import FullTokenizer, check_casing, check_size
 from bert_tf.training import POLICIES
 
 FLAGS = flags.FLAGS
+# What is asked of an export, and has no sense without one.
+EXPORT_FLAGS = (
+    *("export_precision", "export_tflite"),
+    *("export_batch_size", "export_pad_to_max_length"),
+)
 MAX_COUNT = 2**31 - 1
 
 # What TensorFlow raises for a path or a file system that it cannot use.
@@ -368,11 +373,6 @@ def define_fine_tuning_flags():
 
 
 def define_export_flags():
-    flags.DEFINE_bool(
-        "do_export",
-        False,
-        "Write a SavedModel that takes raw text, to --output_dir/export.",
-    )
     flags.DEFINE_enum(
         "export_precision",
         "float32",
@@ -385,10 +385,7 @@ def define_export_flags():
         "Write LiteRT (TensorFlow Lite) files beside the exported model, one "
         "of float32 and one of int8.",
     )
-
-
-def define_export_shape_flags():
-    """What accelerators want to be fixed."""
+    # What accelerators want to be fixed.
     define_count(
         "export_batch_size",
         None,
