@@ -186,7 +186,8 @@ class Answering(tf.Module):
             for name in ID_NAMES
         ]
 
-    def _ids(self, *ids):
+    def _ids(self, input_ids, input_mask, segment_ids):
+        ids = (input_ids, input_mask, segment_ids)
         return self._answer_to(dict(zip(ID_NAMES, ids, strict=True)))
 
     def _parse(self, serialized) -> dict:

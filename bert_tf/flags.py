@@ -22,6 +22,7 @@ from bert_tf.distribution import STRATEGIES
 from bert_tf.errors import UserError
 from bert_tf.heads import POOLINGS
 from bert_tf.optimization import OPTIMIZERS
+from bert_tf.pooling import POOLINGS as VECTOR_POOLINGS
 from bert_tf.tokenization import FullTokenizer, check_casing, check_size
 from bert_tf.training import POLICIES
 
@@ -31,6 +32,7 @@ EXPORT_FLAGS = (
     *("export_precision", "export_tflite"),
     *("export_batch_size", "export_pad_to_max_length"),
 )
+POOLING_FLAGS = ("pooling", "pooling_layer", "normalize")
 MAX_COUNT = 2**31 - 1
 
 # What TensorFlow raises for a path or a file system that it cannot use.
@@ -370,6 +372,64 @@ def define_fine_tuning_flags():
         lower_bound=0.0,
         upper_bound=1.0,
     )
+
+
+def define_pooling_flags():
+    """What makes a vector of a text; none of it is in the original."""
+    flags.DEFINE_enum(
+        "pooling", "mean", VECTOR_POOLINGS, "How tokens become one vector."
+    )
+    flags.DEFINE_string(
+        "pooling_layer",
+        "-2",
+        "Layer that --pooling takes, numbered as --layers; of several, such as "
+        "-4,-3,-2,-1, the vectors stand side by side.",
+    )
+    flags.DEFINE_bool(
+        "normalize",
+        False,
+        "Give the vectors length 1: their product is then their cosine.",
+    )
+
+
+def pooling_settings(config: BertConfig) -> dict:
+    """Arguments of the `BertEmbedder` that the flags ask for.
+
+    Raises:
+        UserError: flags contradict each other, or there is no such layer.
+    """
+    settings = {"pooling": FLAGS.pooling, "normalize": FLAGS.normalize}
+    if FLAGS.pooling == "cls_pooled":
+        refuse(
+            "--pooling=cls_pooled is made of the last layer", "pooling_layer"
+        )
+        return {**settings, "layers": (-1,)}
+    return {**settings, "layers": chosen_layers("pooling_layer", config)}
+
+
+def chosen_layers(name: str, config) -> tuple:
+    """The layers that a flag names.
+
+    Raises:
+        UserError: the flag names none, or one that the model has not.
+    """
+    flag = FLAGS[name]
+    try:
+        layers = tuple(map(int, flag.value.split(",")))
+    except ValueError:
+        raise UserError(
+            f"--{name}={flag.value}: whole numbers are needed, commas between"
+        ) from None
+    number = config.num_hidden_layers
+    known = [i for i in layers if i in range(-number, number)]
+    if flag.using_default_value and known:
+        return tuple(known)
+    if len(known) < len(layers):
+        raise UserError(
+            f"--{name}={flag.value}: the model has {number} layers, from "
+            f"-{number} to -1, or 0 to {number - 1} ({FLAGS.bert_config_file})"
+        )
+    return layers
 
 
 def define_export_flags():

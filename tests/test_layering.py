@@ -24,6 +24,7 @@ RANKS = [
     "tasks task_record training export fill_mask embeddings",
     "flags progress run_folder shard_run",
     "engine export_run",
+    "labelled_run",
     "tools.racing tools.beam_runner",
     "tools.*",
     "tools.benchmark",
