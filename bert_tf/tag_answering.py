@@ -25,7 +25,7 @@ from bert_tf.tokenization import CJK_BLOCKS
 NUM_SPECIAL = 2  # [CLS] and [SEP].
 NOWHERE = -1
 # Between words of a text, and of one whose words are parted already.
-WHITE_SPACE = r"[\s\x{0}\pZ]+"
+WHITE_SPACE = r"[\s\pZ]+"
 SPACES = "[ \t\r\n]+"
 PUNCTUATION = r"\pP$+<=>^`|~"  # As `tokenization.is_punctuation`.
 CHINESE = f"[{regex_class(CJK_BLOCKS)}]"
