@@ -195,8 +195,12 @@ class TagAnswering(Answering):
 
 
 def valid(text):
-    """The text with U+FFFD for bytes that are no UTF-8."""
-    return tf.strings.unicode_transcode(text, "UTF-8", "UTF-8")
+    """The text with U+FFFD for bytes that are no UTF-8, and spaces for NUL.
+
+    What splits at patterns would see nothing behind a NUL.
+    """
+    text = tf.strings.unicode_transcode(text, "UTF-8", "UTF-8")
+    return tf.strings.regex_replace(text, r"\x00", " ")
 
 
 def split_at(text, delimiter: str) -> _Words:
