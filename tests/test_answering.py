@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from programs import DEMO, SMALL_CONFIG
+from programs import DEMO, SMALL_CONFIG, program_of
 
 from bert_tf import BertConfig, FullTokenizer, export, saved_models
 from bert_tf.answering import SAMPLES, EmbeddingAnswering, Shape
@@ -24,6 +24,7 @@ from bert_tf.tag_answering import SPACES, split_at, split_text
 from bert_tf.tagging_problem import Tagging
 from bert_tf.text_problems import MultiLabel, Regression, SingleLabel
 
+PREDICT = program_of("bert_tf.tools.predict")
 VOCAB = str(DEMO / "demo" / "vocab.txt")
 CONFIG = BertConfig.from_dict(SMALL_CONFIG)
 LENGTH = 24
@@ -356,6 +357,62 @@ def test_fixed_shapes_for_accelerators(tmp_path):
     requests = fixed.prepare(TEXTS)
     with pytest.raises(ValueError, match="takes 3 rows at a time"):
         fixed.run(requests)
+
+
+# ---------------------------------------------------------------------------
+# tools/predict.
+
+
+def run_predict(pairs, tmp_path, text, name="in.txt", **changes):
+    path = tmp_path / name
+    path.write_text(text, encoding="utf-8", newline="")
+    output = tmp_path / "out"
+    flags = {"model": pairs[0], "input": str(path), "output": str(output)}
+    PREDICT.run(**{**flags, **changes})
+    return output.read_text(encoding="utf-8").splitlines()
+
+
+def test_a_file_of_pairs_is_answered(pairs, predictor, tmp_path):
+    items = [some_pairs(number) for number in range(9)]
+    text = "".join(f"{a} ||| {b}\n" for a, b in items)
+    expected = predictor.predict(items)
+    found = [json.loads(x) for x in run_predict(pairs, tmp_path, text)]
+    assert [x["label"] for x in found] == [x["label"] for x in expected]
+    # With more than the model reads.
+    rows = [{"id": 7, "text": a, "text_pair": b} for a, b in items]
+    text = "\n".join(map(json.dumps, rows))
+    assert found == [
+        json.loads(x) for x in run_predict(pairs, tmp_path, text, "in.jsonl")
+    ]
+    header, *lines = run_predict(
+        pairs, tmp_path, text, "in.jsonl", output_format="tsv"
+    )
+    assert header == "label\tscore"
+    assert [line.split("\t")[0] for line in lines] == [
+        x["label"] for x in expected
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "changes", "message"),
+    [
+        ("in.txt", "", {}, "in.txt: no text in there"),
+        ("in.jsonl", '{"text": "a"}', {}, "in.jsonl:1: must have text and "),
+        (
+            "in.jsonl",
+            '{"text": "a", "text_pair": "b"}\n{"text": 1, "text_pair": "b"}',
+            {},
+            "in.jsonl:2: text must be str, not int",
+        ),
+        ("in.jsonl", "[" * 100_000, {}, "in.jsonl:1: not a JSON object with"),
+        ("in.txt", "a", {"input": "none.txt"}, "--input=none.txt: no such"),
+        ("in.txt", "a ||| b", {"model": "/none"}, "--model=/none: no such"),
+    ],
+)
+def test_files_that_are_refused(pairs, tmp_path, name, text, changes, message):
+    with pytest.raises(UserError, match=message):
+        run_predict(pairs, tmp_path, text, name, **changes)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow
