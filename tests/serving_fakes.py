@@ -2,12 +2,18 @@
 
 It has the interface of `predictor.Predictor`. Its answers tell which text they
 are of: the score of a text is its number of characters.
+
+    python tests/serving_fakes.py FOLDER SECONDS
+
+is a server of it in a process of its own, with batches that take so long.
 """
 
 import contextlib
 import dataclasses
 import functools
+import pathlib
 import socket
+import sys
 import threading
 import time
 
@@ -20,7 +26,7 @@ from bert_tf.serving.app import Serving
 from bert_tf.serving.batching import Batcher
 from bert_tf.serving.limits import Limits
 from bert_tf.serving.models import ServedModel
-from bert_tf.serving.server import Server, bind
+from bert_tf.serving.server import Server, address_of, bind, end_process
 
 INPUTS = {
     "single_label": ("text",),
@@ -284,3 +290,20 @@ def running(serving, **settings):
     finally:
         server.should_exit = True
         thread.join()
+
+
+def main(folder, seconds):
+    serving = make_serving()
+    start(serving, pathlib.Path(folder))
+    for model in serving.models.values():
+        with model.use() as version:
+            version.predictor.seconds = float(seconds)
+    listener = bind("127.0.0.1", 0)
+    server = Server(serving)
+    print(address_of(listener), flush=True)
+    server.run(sockets=[listener])
+    end_process(1 if server.num_unanswered else 0)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
