@@ -30,9 +30,11 @@ from bert_tf import (
     checkpoints,
     distribution,
     engine,
+    export_run,
     files,
     pretrained,
     reports,
+    saved_models,
     task_record,
     training,
 )
@@ -53,6 +55,12 @@ NUM_EXAMPLES_MEASURED = 10_000  # To tell how many are truncated.
 # The modes, as in --do_train, and the set of the task's files that each reads.
 MODES = {"train": "train", "eval": "dev", "predict": "test"}
 
+EXPORT_FLAGS = (
+    "export_precision",
+    "export_batch_size",
+    "export_pad_to_max_length",
+)
+
 flags.DEFINE_string(
     "task_name", None, f"The task: {', '.join(TASKS)}; upper or lower case."
 )
@@ -70,6 +78,8 @@ shared_flags.define_batch_size_flag("predict")
 shared_flags.define_evaluation_flags(metric_for_best=None)
 shared_flags.define_distribution_flags()
 shared_flags.define_tpu_flags()
+shared_flags.define_export_flags()
+shared_flags.define_export_shape_flags()
 flags.DEFINE_string(
     "class_weights",
     None,
@@ -107,11 +117,14 @@ flags.adopt_module_key_flags(shared_flags)
 
 def main():
     use_demo_if_nothing_is_given()
-    modes = [mode for mode in MODES if FLAGS[f"do_{mode}"].value]
+    modes = [m for m in (*MODES, "export") if FLAGS[f"do_{m}"].value]
     if not modes:
         raise UserError(
-            "At least one of --do_train, --do_eval, --do_predict must be given"
+            "At least one of --do_train, --do_eval, --do_predict, --do_export "
+            "must be given"
         )
+    if "export" not in modes:
+        shared_flags.refuse("only with --do_export", *EXPORT_FLAGS)
     shared_flags.require(
         "task_name", "vocab_file", "bert_config_file", "output_dir"
     )
@@ -144,8 +157,11 @@ def run_once(modes, strategy):
     # 2. The examples: the files are looked at, and wrong ones refused, before
     #    anything is written.
     existing = engine.existing_checkpoints()
-    problem, examples = read_examples(task, modes, existing, reader)
+    settings = task_settings(task, modes, reader)
+    problem, examples = read_examples(task, settings, modes, existing, reader)
     run.check_labels(problem.labels)
+    if "export" in modes:
+        saved_models.check_replaceable(run.file("export"))
     engine.check_evaluation_flags(problem.metric_names)
     num_train_steps = engine.count_train_steps(len(examples.get("train", ())))
     weights = class_weights(problem, examples.get("train", []))
@@ -183,6 +199,8 @@ def run_once(modes, strategy):
         tune(job)
     if "predict" in modes:
         predict(job)
+    if "export" in modes:
+        export_model(job, config, task.takes_pairs(settings))
     return evaluation
 
 
@@ -192,8 +210,8 @@ def sets_needed(modes) -> list:
     return [m for m in MODES if m in modes or m == "eval" and evaluates]
 
 
-def read_examples(task, modes, existing, reader):
-    """(problem, {mode: examples}), for which the flags have a meaning."""
+def task_settings(task, modes, reader) -> TaskSettings:
+    """Where the examples are, of flags that have a meaning for the task."""
     names = [field.name for field in dataclasses.fields(TaskSettings)]
     shared_flags.refuse(
         f"--task_name={FLAGS.task_name} does not use it",
@@ -204,10 +222,14 @@ def read_examples(task, modes, existing, reader):
             "only with --long_documents=windows",
             *("max_windows", "window_pooling", "doc_stride"),
         )
-    if "data_dir" in task.flags:
+    if "data_dir" in task.flags and sets_needed(modes):
         shared_flags.require("data_dir")
         shared_flags.require_existing("data_dir", folder=True)
-    settings = TaskSettings(**{name: FLAGS[name].value for name in names})
+    return TaskSettings(**{name: FLAGS[name].value for name in names})
+
+
+def read_examples(task, settings, modes, existing, reader):
+    """(problem, {mode: examples})."""
     found, problem = task.read(
         [MODES[mode] for mode in sets_needed(modes)],
         settings,
@@ -596,6 +618,23 @@ def predict(job):
         show_scores(job, evaluation, "test")
     else:
         job.run.remove("test_eval_results.txt", "test_report.json")
+
+
+def export_model(job, config, takes_pairs):
+    """Writes the SavedModel to --output_dir/export."""
+    if not job.run.writes:
+        return
+    learned = job.problem.learned()
+    del learned["problem"]  # The kind of the answering.
+    export_run.export_trained(
+        job.run.file("export"),
+        job.model,
+        lambda: job.problem.build_model(config, head_settings()),
+        lambda model: job.problem.answering(
+            model, job.reader, export_run.shape(), takes_pairs
+        ),
+        **learned,
+    )
 
 
 def record(job, mode, start, evaluation):

@@ -26,9 +26,10 @@ from bert_tf import (
     checkpoints,
     distribution,
     engine,
-    export,
+    export_run,
     losses,
     metrics,
+    saved_models,
     training,
 )
 from bert_tf import flags as shared_flags
@@ -43,6 +44,7 @@ from bert_tf.data import (
 from bert_tf.errors import UserError
 from bert_tf.heads import BertSpanLabeler
 from bert_tf.preprocessing import BertPreprocessor
+from bert_tf.question_answering import QuestionAnswering, SquadSettings
 from bert_tf.run_folder import RunFolder
 
 FLAGS = flags.FLAGS
@@ -74,11 +76,7 @@ flags.DEFINE_bool(
 flags.DEFINE_bool(
     "do_eval", False, "Score the predictions for --predict_file as SQuAD does."
 )
-flags.DEFINE_bool(
-    "do_export",
-    False,
-    "Write a SavedModel that answers questions on raw text.",
-)
+shared_flags.define_export_flags()
 shared_flags.define_model_flags()
 shared_flags.define_text_flags(max_seq_length=384)
 shared_flags.define_count(
@@ -160,7 +158,7 @@ def main():
         model, existing, training_follows="train" in modes
     )
     if "export" in modes:
-        export.check_replaceable(run.file("export"))
+        saved_models.check_replaceable(run.file("export"))
     run.open()
 
     # 4. Train, answer questions, export.
@@ -565,24 +563,23 @@ def export_model(job, config):
     """Writes the SavedModel to --output_dir/export."""
     if not job.run.writes:
         return
-    folder = job.run.file("export")
-    logging.info("***** Running export *****")
-    export.export_question_answering(
-        folder,
-        engine.plain_copy(job.model, lambda: BertSpanLabeler(config)),
-        BertPreprocessor(
-            FLAGS.vocab_file, FLAGS.do_lower_case, FLAGS.max_seq_length
-        ),
-        export.SquadSettings(
-            FLAGS.doc_stride,
-            FLAGS.max_query_length,
-            FLAGS.n_best_size,
-            FLAGS.max_answer_length,
-            FLAGS.version_2_with_negative,
-            FLAGS.null_score_diff_threshold,
-        ),
+    preprocess = BertPreprocessor(
+        FLAGS.vocab_file, FLAGS.do_lower_case, FLAGS.max_seq_length
     )
-    logging.info("  %s", folder)
+    settings = SquadSettings(
+        FLAGS.doc_stride,
+        FLAGS.max_query_length,
+        FLAGS.n_best_size,
+        FLAGS.max_answer_length,
+        FLAGS.version_2_with_negative,
+        FLAGS.null_score_diff_threshold,
+    )
+    export_run.export_trained(
+        job.run.file("export"),
+        job.model,
+        lambda: BertSpanLabeler(config),
+        lambda model: QuestionAnswering(model, preprocess, settings),
+    )
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from bert_tf import heads, losses, metrics, reports
+from bert_tf.answering import ChoiceAnswering
 from bert_tf.data.features import FeatureSpec
 from bert_tf.problems import (
     IS_REAL,
@@ -85,17 +86,11 @@ class MultipleChoice(Problem):
         }
 
     def features_of_rows(self, rows, reader):
-        number, length = self.num_choices, reader.max_seq_length
-        texts = reader.read(
-            tf.repeat(rows["text"], number),
-            tf.reshape(rows["endings"], [-1]),
+        texts = reader.read_choices(
+            rows["text"],
+            tf.ensure_shape(rows["endings"], [None, self.num_choices]),
+            rows["num_endings"],
         )
-        is_there = tf.range(number) < rows["num_endings"][:, tf.newaxis]
-        is_there = tf.cast(is_there, tf.int32)[:, :, tf.newaxis]
-        texts = {
-            name: tf.reshape(ids, [-1, number, length]) * is_there
-            for name, ids in texts.items()
-        }
         others = ("label_ids", IS_REAL.name)
         return {**texts, **{name: rows[name] for name in others}}
 
@@ -111,6 +106,18 @@ class MultipleChoice(Problem):
 
     def loss_terms(self, class_weights, label_smoothing):
         return losses.classifier_loss()
+
+    def answering(self, model, reader, shape, takes_pairs):
+        return ChoiceAnswering(model, reader, self.served, shape)
+
+    def served(self, logits) -> dict:
+        """float [B, N] -> what an exported model answers, in the graph."""
+        probabilities = tf.nn.softmax(logits)
+        return {
+            "label": tf.argmax(probabilities, axis=-1, output_type=tf.int32),
+            "score": tf.reduce_max(probabilities, axis=-1),
+            "probabilities": probabilities,
+        }
 
     @property
     def metric_names(self):

@@ -352,24 +352,6 @@ def load_best(model, run) -> int | None:
     return best["step"]
 
 
-def plain_copy(model, make):
-    """The model's weights in float32 on one device, for a SavedModel.
-
-    Args:
-        model: of any precision, under any strategy.
-        make: function() -> a new model of the same shape.
-    """
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("float32")
-    try:
-        copy = make()
-    finally:
-        keras.config.set_dtype_policy(policy)
-    for target, source in zip(copy.variables, model.variables, strict=True):
-        target.assign(source.numpy())
-    return copy
-
-
 def make_trainer(
     model, strategy, loss_terms, num_train_steps, config, num_warmup_steps=None
 ):

@@ -13,7 +13,7 @@ import sys
 import tensorflow as tf
 from absl import app, flags, logging
 
-from bert_tf import files
+from bert_tf import files, pretrained
 from bert_tf.config import BertConfig
 from bert_tf.data import glue, tables
 from bert_tf.data.features import MIN_SEQ_LENGTH
@@ -367,6 +367,35 @@ def define_fine_tuning_flags():
     )
 
 
+def define_export_flags():
+    flags.DEFINE_bool(
+        "do_export",
+        False,
+        "Write a SavedModel that takes raw text, to --output_dir/export.",
+    )
+    flags.DEFINE_enum(
+        "export_precision",
+        "float32",
+        ["float32", "bfloat16"],
+        "What the exported model computes in, and its weights are kept in.",
+    )
+
+
+def define_export_shape_flags():
+    """What accelerators want to be fixed."""
+    define_count(
+        "export_batch_size",
+        None,
+        "Rows of each request to the exported model; any number unless given.",
+    )
+    flags.DEFINE_bool(
+        "export_pad_to_max_length",
+        False,
+        "The exported model pads all texts to --max_seq_length, not to the "
+        "longest one of a request.",
+    )
+
+
 def define_batch_size_flag(mode: str):
     define_count(
         f"{mode}_batch_size",
@@ -399,6 +428,23 @@ def refuse(why: str, *names: str):
         flag = FLAGS[name]
         if flag.present and flag.value != flag.default:
             raise UserError(f"--{name}={FLAGS[name].value}: {why}")
+
+
+def use_bundled_model_if_none_is_given():
+    """Sets the three flags of the model, of which all or none are given.
+
+    Raises:
+        UserError: some are given, and not the others.
+    """
+    names = list(pretrained.BUNDLED_MODEL)
+    missing = [f"--{name}" for name in names if FLAGS[name].value is None]
+    if missing and len(missing) < len(names):
+        raise UserError(
+            f"{', '.join(missing)} must be given too: the bundled model is "
+            "used where no file is named"
+        )
+    for name, value in pretrained.BUNDLED_MODEL.items():
+        FLAGS.set_default(name, value)  # Changes no flag that was given.
 
 
 def require_existing(*names: str, folder: bool = False):

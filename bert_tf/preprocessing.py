@@ -89,13 +89,14 @@ class BertPreprocessor:
                 f"length_multiple must be positive. "
                 f"Received: length_multiple={length_multiple}"
             )
+        self.do_lower_case = do_lower_case
         self.max_seq_length = max_seq_length
         self.length_multiple = length_multiple
         self.truncation = truncation
         tokenizer = FullTokenizer(vocab_file, do_lower_case)
         vocab = tokenizer.vocab
         self._cls_id, self._sep_id = vocab["[CLS]"], vocab["[SEP]"]
-        self._unk_id = vocab[UNKNOWN]
+        self.unk_id = vocab[UNKNOWN]
         tables = normalization.load(do_lower_case)
         self._context = BytesContext()
         if do_lower_case:
@@ -339,10 +340,14 @@ class BertPreprocessor:
 
     def _sequence_length(self, lengths):
         """int64: of sequences that have so many tokens, [B]."""
-        if self.length_multiple is None:
-            return tf.constant(self.max_seq_length, tf.int64)
         # A batch without rows has no longest.
         longest = tf.reduce_max(tf.concat([[1], lengths], axis=0))
+        return self.padded_length(longest)
+
+    def padded_length(self, longest):
+        """int64: of sequences whose longest has so many tokens."""
+        if self.length_multiple is None:
+            return tf.constant(self.max_seq_length, tf.int64)
         rounded = -(-longest // self.length_multiple) * self.length_multiple
         return tf.minimum(rounded, self.max_seq_length)
 
@@ -352,9 +357,7 @@ class BertPreprocessor:
         # The op's limit of 200 is one of bytes. A word that it gave up may
         # have fewer characters.
         num_bytes = pieces.limits - pieces.starts
-        is_long = (num_bytes > MAX_CHARS_PER_WORD) & (
-            pieces.ids == self._unk_id
-        )
+        is_long = (num_bytes > MAX_CHARS_PER_WORD) & (pieces.ids == self.unk_id)
         return tf.cond(
             tf.reduce_any(is_long),
             lambda: self._cut_long_words(normalized, pieces, is_long),

@@ -19,6 +19,7 @@ import numpy as np
 import tensorflow as tf
 
 from bert_tf import heads
+from bert_tf.answering import Answering, Shape
 from bert_tf.config import BertConfig
 from bert_tf.data import pipeline
 from bert_tf.data.features import FeatureSpec
@@ -146,6 +147,19 @@ class Problem:
         raise NotImplementedError
 
     def loss_terms(self, class_weights, label_smoothing: float) -> tuple:
+        raise NotImplementedError
+
+    def answering(
+        self, model, reader: TextReader, shape: Shape, takes_pairs: bool
+    ) -> Answering:
+        """What an exported model computes.
+
+        Args:
+            model: of `build_model`.
+            reader: as in training.
+            shape: what of the inputs' shapes is fixed.
+            takes_pairs: whether a second text belongs to each.
+        """
         raise NotImplementedError
 
     # --- Its answers --------------------------------------------------------

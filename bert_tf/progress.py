@@ -23,6 +23,35 @@ def format_seconds(seconds: float) -> str:
     return f"{minutes}:{seconds:02d}"
 
 
+def counted(stream, total: int | None = None, what: str = "texts"):
+    """Yields what `stream` does, and logs now and then how far it is.
+
+    Args:
+        stream: iterable.
+        total: how many there will be; None where nobody knows.
+        what: they are.
+    """
+    start = last = time.monotonic()
+    for number, value in enumerate(stream, start=1):
+        yield value
+        now = time.monotonic()
+        if now - last > SECONDS_BETWEEN_LINES:
+            last = now
+            speed = number / (now - start)
+            if total is None:
+                logging.info("%d %s  %.1f %s/s", number, what, speed, what)
+                continue
+            logging.info(
+                "%d of %d %s  %.1f %s/s  %s left",
+                number,
+                total,
+                what,
+                speed,
+                what,
+                format_seconds((total - number) / speed),
+            )
+
+
 class Progress(keras.callbacks.Callback):
     """Shows step, loss, learning rate, examples/s and the time left.
 

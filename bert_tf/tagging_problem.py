@@ -20,6 +20,7 @@ from bert_tf.problems import (
     as_float32,
     cross_entropies,
 )
+from bert_tf.tag_answering import TagAnswering
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +35,10 @@ class Tagging(Problem):
     main_metric = "f1"
     kind = "tags"
     description = "tags of words"
-    refused_flags = ("class_weights", "classifier_hidden", *LONG_FLAGS)
+    refused_flags = (
+        *("class_weights", "classifier_hidden", *LONG_FLAGS),
+        *("export_batch_size", "export_pad_to_max_length", "export_tflite"),
+    )
 
     def prepare(self, examples, reader):
         windows = tagging.split_into_windows(
@@ -80,6 +84,13 @@ class Tagging(Problem):
     def build_model(self, config, settings):
         return heads.BertTokenClassifier(
             config, len(self.labels), settings.dropout_rate
+        )
+
+    def answering(self, model, reader, shape, takes_pairs):
+        return TagAnswering(
+            model,
+            reader.with_length_multiple(shape.length_multiple).preprocess,
+            self.labels,
         )
 
     def loss_terms(self, class_weights, label_smoothing):

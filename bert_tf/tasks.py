@@ -67,6 +67,10 @@ class Task:
     def kind(self, settings) -> str:
         return self.problem.kind
 
+    def takes_pairs(self, settings) -> bool:
+        """Whether an example has two texts."""
+        return "text_b" in self.processor.columns
+
     def read(self, sets, settings: TaskSettings, learned: dict):
         """Reads sets of examples.
 
@@ -113,6 +117,9 @@ class OwnTextsTask:
     def kind(self, settings) -> str:
         return settings.problem_type
 
+    def takes_pairs(self, settings) -> bool:
+        return settings.text_pair_column is not None
+
     def read(self, sets, settings, learned):
         """As `Task.read`; labels are those of the training set."""
         sets = with_training_set(sets, settings, learned)
@@ -158,6 +165,9 @@ class TaggingTask:
     def kind(self, settings) -> str:
         return Tagging.kind
 
+    def takes_pairs(self, settings) -> bool:
+        return False
+
     def read(self, sets, settings, learned):
         """As `Task.read`; tags are those of the training set."""
         sets = with_training_set(sets, settings, learned)
@@ -176,14 +186,18 @@ class ChoiceTask:
     def kind(self, settings) -> str:
         return MultipleChoice.kind
 
+    def takes_pairs(self, settings) -> bool:
+        return True
+
     def read(self, sets, settings, learned):
         """As `Task.read`; examples have up to as many endings as any has."""
         found = multiple_choice.read_sets(settings, sets)
-        most = max(
+        numbers = [
             len(example.endings)
             for examples in found.values()
             for example in examples
-        )
+        ]
+        most = max(numbers, default=0)  # Nothing is read for an export.
         return found, MultipleChoice(most)
 
 

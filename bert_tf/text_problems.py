@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from bert_tf import heads, losses, metrics, reports
+from bert_tf.answering import TextAnswering
 from bert_tf.data.features import FeatureSpec
 from bert_tf.errors import UserError
 from bert_tf.problems import (
@@ -94,6 +95,19 @@ class TextProblem(Problem):
             settings.pooling,
         )
 
+    def answering(self, model, reader, shape, takes_pairs):
+        return TextAnswering(
+            self.kind, takes_pairs, model, reader, self.served, shape
+        )
+
+    def served(self, logits) -> dict:
+        """float [B, C] -> what an exported model answers, in the graph.
+
+        Returns:
+            {name: tensor [B, …]}.
+        """
+        raise NotImplementedError
+
 
 @dataclasses.dataclass(frozen=True)
 class SingleLabel(TextProblem):
@@ -118,6 +132,10 @@ class SingleLabel(TextProblem):
 
     def loss_terms(self, class_weights, label_smoothing):
         return losses.classifier_loss(class_weights, label_smoothing)
+
+    def served(self, logits):
+        probabilities = tf.nn.softmax(tf.cast(logits, tf.float32))
+        return labelled(probabilities, self.labels)
 
     @property
     def metric_names(self):
@@ -196,6 +214,20 @@ class MultiLabel(TextProblem):
     def loss_terms(self, class_weights, label_smoothing):
         return losses.multi_label_loss()
 
+    def served(self, logits):
+        probabilities = tf.sigmoid(tf.cast(logits, tf.float32))
+        return {
+            **labelled(probabilities, self.labels),
+            "is_given": tf.cast(probabilities, tf.float64) >= self._thresholds,
+        }
+
+    @property
+    def _thresholds(self):
+        """float64 [C]."""
+        return np.array(
+            [self.thresholds.get(label, 0.5) for label in self.labels]
+        )
+
     @property
     def metric_names(self):
         names = metrics.MULTI_LABEL_NAMES
@@ -212,8 +244,7 @@ class MultiLabel(TextProblem):
 
     def predict(self, logits):
         """float [..., C] -> int: 1 for the labels that are given."""
-        thresholds = [self.thresholds.get(label, 0.5) for label in self.labels]
-        return (sigmoid(logits) >= np.array(thresholds)).astype(int)
+        return (sigmoid(logits) >= self._thresholds).astype(int)
 
     def evaluate(self, labels, outputs, batch_size):
         truth = np.array([self.label_value(label) for label in labels])
@@ -273,6 +304,10 @@ class Regression(TextProblem):
     def loss_terms(self, class_weights, label_smoothing):
         return losses.regression_loss()
 
+    def served(self, logits):
+        number = tf.cast(logits, tf.float32)[:, 0]
+        return {"prediction": number * self.deviation + self.mean}
+
     @property
     def metric_names(self):
         return {"eval_loss", "loss", *metrics.REGRESSION_NAMES}
@@ -310,3 +345,18 @@ class Regression(TextProblem):
             "mean": self.mean,
             "deviation": self.deviation,
         }
+
+
+def labelled(probabilities, labels: list) -> dict:
+    """float32 [B, C] -> the likeliest label, its probability, and all of them.
+
+    `labels`, the names of the columns, is repeated for each row, as
+    TensorFlow Serving gives rows their parts of an output.
+    """
+    names = tf.constant(labels)
+    return {
+        "label": tf.gather(names, tf.argmax(probabilities, axis=-1)),
+        "score": tf.reduce_max(probabilities, axis=-1),
+        "probabilities": probabilities,
+        "labels": tf.repeat(names[tf.newaxis], tf.shape(probabilities)[0], 0),
+    }

@@ -16,15 +16,22 @@ from conftest import ROOT
 from programs import DEMO, SMALL_CONFIG
 from squad_files import BAKERY, LIGHTHOUSE
 
-from bert_tf import BertConfig, BertPreprocessor, FullTokenizer, export
+from bert_tf import (
+    BertConfig,
+    BertPreprocessor,
+    FullTokenizer,
+    export,
+    saved_models,
+)
 from bert_tf.data import squad, squad_windows
 from bert_tf.data.squad_answers import AnswerSettings, RawResult, find_answer
 from bert_tf.errors import UserError
 from bert_tf.heads import BertSpanLabeler
+from bert_tf.question_answering import QuestionAnswering, SquadSettings
 
 VOCAB = str(DEMO / "demo" / "vocab.txt")
 LENGTH = 40
-SETTINGS = export.SquadSettings(
+SETTINGS = SquadSettings(
     doc_stride=7, max_query_length=8, version_2_with_negative=True
 )
 TEXTS = [
@@ -49,7 +56,7 @@ def model():
 
 
 def module(model, **changes):
-    return export.QuestionAnswering(
+    return QuestionAnswering(
         model,
         BertPreprocessor(VOCAB, max_seq_length=LENGTH),
         dataclasses.replace(SETTINGS, **changes),
@@ -59,9 +66,7 @@ def module(model, **changes):
 @pytest.fixture(scope="module")
 def folder(model, tmp_path_factory):
     path = tmp_path_factory.mktemp("export") / "model"
-    export.export_question_answering(
-        str(path), model, BertPreprocessor(VOCAB, True, LENGTH), SETTINGS
-    )
+    export.export_model(str(path), module(model))
     return path
 
 
@@ -247,16 +252,19 @@ def test_a_new_export_takes_the_place_of_the_old_one(tmp_path, monkeypatch):
     target = tmp_path / "export"
     target.mkdir()
     (target / "saved_model.pb").write_text("old")
-    export.check_replaceable(str(target))
+    saved_models.check_replaceable(str(target))
 
     def replace():
-        with export.replacing_folder(str(target)) as scratch:
+        with saved_models.replacing_folder(str(target)) as scratch:
             assert (target / "saved_model.pb").read_text() == "old"
             os.mkdir(scratch)
             (pathlib.Path(scratch) / "saved_model.pb").write_text("new")
 
     # Interrupted while writing, or between the two renames.
-    with pytest.raises(RuntimeError), export.replacing_folder(str(target)):
+    with (
+        pytest.raises(RuntimeError),
+        saved_models.replacing_folder(str(target)),
+    ):
         raise RuntimeError("no space")
     rename = tf.io.gfile.rename
 
@@ -279,18 +287,25 @@ def test_a_new_export_takes_the_place_of_the_old_one(tmp_path, monkeypatch):
 
 
 def test_what_is_no_savedmodel_is_not_replaced(tmp_path):
-    export.check_replaceable(str(tmp_path / "export"))
+    saved_models.check_replaceable(str(tmp_path / "export"))
     (tmp_path / "export").mkdir()
     with pytest.raises(UserError, match="export: this is no SavedModel"):
-        export.check_replaceable(str(tmp_path / "export"))
+        saved_models.check_replaceable(str(tmp_path / "export"))
 
 
 def test_folders_that_hold_no_such_model(tmp_path):
     with pytest.raises(UserError, match="no SavedModel here"):
         export.QuestionAnswerer(str(tmp_path))
     tf.saved_model.save(tf.Module(), str(tmp_path / "other"))
-    with pytest.raises(UserError, match="not question and context"):
+    with pytest.raises(UserError, match="other: a SavedModel, but not one of"):
         export.QuestionAnswerer(str(tmp_path / "other"))
+    description = tmp_path / "other" / saved_models.DESCRIPTION
+    description.parent.mkdir()
+    for text in ("{", "{}", "[]", '{"kind": "something"}'):
+        description.write_text(text)
+        with pytest.raises(UserError, match="model.json: damaged"):
+            export.QuestionAnswerer(str(tmp_path / "other"))
+    description.write_text('{"kind": "embedding"}')
     (tmp_path / "other" / "saved_model.pb").write_bytes(b"nothing")
     with pytest.raises((UserError, OSError), match="other"):
         export.QuestionAnswerer(str(tmp_path / "other"))
@@ -298,7 +313,7 @@ def test_folders_that_hold_no_such_model(tmp_path):
 
 def test_only_text_is_answered(answerer):
     for pair in ((None, "x"), ("x", b"x")):
-        with pytest.raises(TypeError, match="must be str"):
+        with pytest.raises(ValueError, match="must be str"):
             answerer.answer(*pair)
 
 

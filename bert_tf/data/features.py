@@ -25,6 +25,7 @@ import tensorflow as tf
 from bert_tf import files
 
 MIN_SEQ_LENGTH = 3  # [CLS], and [SEP] after each text of a pair.
+PAIR = " ||| "  # As in the input of the original's extract_features.py.
 TRUNCATIONS = ("head", "head_tail")
 # One token in so many comes from the start of a text that loses its middle.
 HEAD_SHARE = 4
@@ -65,6 +66,12 @@ def sequence_specs(max_seq_length: int) -> list:
         FeatureSpec("input_mask", shape),
         FeatureSpec("segment_ids", shape),
     ]
+
+
+def split_pair(text: str) -> tuple:
+    """(text, second text or None); the last ` ||| ` parts them."""
+    first, bar, second = text.rpartition(PAIR)
+    return (first, second) if bar else (text, None)
 
 
 def truncate_seq_pair(tokens_a: list, tokens_b: list, max_length: int):

@@ -4,7 +4,10 @@ Two tokenizers make the same of them: the one in the graph feeds the model, the
 one in Python the log and TFRecord files.
 """
 
+import copy
+
 import numpy as np
+import tensorflow as tf
 
 from bert_tf.data import features
 from bert_tf.data.features import FeatureSpec
@@ -51,6 +54,8 @@ class TextReader:
                 f"{max_seq_length} hold {room} pieces"
             )
         self.tokenizer = tokenizer
+        self._vocab_file = vocab_file
+        self._do_lower_case = do_lower_case
         self.max_seq_length = max_seq_length
         self.truncation = "head"
         if long_documents == "head_tail":
@@ -58,12 +63,26 @@ class TextReader:
         self.has_windows = long_documents == "windows"
         self.max_windows = max_windows
         self.doc_stride = doc_stride or room
-        self.preprocess = BertPreprocessor(
-            vocab_file,
-            do_lower_case,
-            max_seq_length,
+        self.preprocess = self._preprocessor(None)
+
+    def _preprocessor(self, length_multiple):
+        return BertPreprocessor(
+            self._vocab_file,
+            self._do_lower_case,
+            self.max_seq_length,
+            length_multiple=length_multiple,
             truncation=self.truncation,
         )
+
+    def with_length_multiple(self, length_multiple: int | None):
+        """A reader of the same, for batches that are padded no further.
+
+        Args:
+            length_multiple: see `BertPreprocessor`. Windows do not heed it.
+        """
+        other = copy.copy(self)
+        other.preprocess = self._preprocessor(length_multiple)
+        return other
 
     @property
     def capacity(self) -> int:
@@ -89,6 +108,30 @@ class TextReader:
                 text_a, self.max_windows, self.doc_stride
             )
         return self.preprocess(text_a, text_b)
+
+    def read_choices(self, text, endings, num_endings) -> dict:
+        """Pairs of each text with its endings, in the graph.
+
+        Args:
+            text: tf.string [B].
+            endings: tf.string [B, N].
+            num_endings: int32 [B], how many of them there are; the others are
+                sequences of zeros.
+
+        Returns:
+            As `read`, [B, N, S].
+        """
+        num_choices = tf.shape(endings)[1]
+        ids = self.preprocess(
+            tf.repeat(text, num_choices), tf.reshape(endings, [-1])
+        )
+        is_there = tf.range(num_choices) < num_endings[:, tf.newaxis]
+        is_there = tf.cast(is_there, tf.int32)[:, :, tf.newaxis]
+        shape = [-1, num_choices, tf.shape(ids["input_ids"])[1]]
+        return {
+            name: tf.reshape(values, shape) * is_there
+            for name, values in ids.items()
+        }
 
     def convert(self, text_a: str, text_b: str | None = None):
         """The same of one example, in Python.

@@ -18,12 +18,11 @@ import sys
 from absl import flags
 
 from bert_tf import flags as shared_flags
-from bert_tf import pretrained
+from bert_tf.data.features import split_pair
 from bert_tf.errors import UserError
 from bert_tf.fill_mask import MASK, FilledText, FillMask
 
 FLAGS = flags.FLAGS
-PAIR = " ||| "  # As in the input of the original's extract_features.py.
 EXAMPLE = f'"the capital of france is {MASK} ."'
 
 shared_flags.define_network_flags()
@@ -44,7 +43,7 @@ def main(*texts):
     texts = [text for text in texts if text.strip()]
     if not texts:
         raise UserError(f"no text is given, such as {EXAMPLE}")
-    use_bundled_model_if_none_is_given()
+    shared_flags.use_bundled_model_if_none_is_given()
     shared_flags.read_config_and_tokenizer()  # For its checks of the flags.
     fill_mask = FillMask(
         FLAGS.vocab_file,
@@ -57,29 +56,6 @@ def main(*texts):
     show = {"text": readable, "json": as_json}[FLAGS.output_format]
     for text in masked:
         print(show(fill_mask.fill(text, FLAGS.top_k)), flush=True)
-
-
-def use_bundled_model_if_none_is_given():
-    """Sets the three flags of the model, of which all or none are given.
-
-    Raises:
-        UserError: some are given, and not the others.
-    """
-    names = list(pretrained.BUNDLED_MODEL)
-    missing = [f"--{name}" for name in names if FLAGS[name].value is None]
-    if missing and len(missing) < len(names):
-        raise UserError(
-            f"{', '.join(missing)} must be given too: the bundled model is "
-            "used where no file is named"
-        )
-    for name, value in pretrained.BUNDLED_MODEL.items():
-        FLAGS.set_default(name, value)  # Changes no flag that was given.
-
-
-def split_pair(text: str) -> tuple:
-    """(text, second text or None); the last ` ||| ` parts them."""
-    first, bar, second = text.rpartition(PAIR)
-    return (first, second) if bar else (text, None)
 
 
 def readable(filled: FilledText) -> str:

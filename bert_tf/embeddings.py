@@ -1,0 +1,210 @@
+"""TextEmbedder: texts in, vectors out, as a NumPy array.
+
+Texts are sorted by length, so that little of a batch is padding, and their
+vectors put in order again; thousands at a time, so that a file of any size
+passes through.
+"""
+
+import functools
+import itertools
+import typing
+
+import numpy as np
+import tensorflow as tf
+
+from bert_tf.checkpoints import load_weights
+from bert_tf.config import BertConfig
+from bert_tf.pooling import DEFAULT_LAYERS, BertEmbedder
+from bert_tf.preprocessing import BertPreprocessor
+from bert_tf.tokenization import FullTokenizer, check_size
+
+WINDOW = 2048  # Texts that are sorted together.
+# Batches of them with a vector for each token, which are many numbers.
+BATCHES_OF_TOKENS = 4
+LENGTH_MULTIPLE = 8  # Sequences are padded to one: whole vector registers.
+
+
+class EmbeddedText(typing.NamedTuple):
+    """A text as the model read it, and its vector.
+
+    Attributes:
+        text: str, or a tuple of two, as it was given.
+        input_ids: int32 [tokens], special ones included.
+        is_truncated: whether it had more.
+        vector: float32 [E]; with the pooling "none" [tokens, E].
+    """
+
+    text: str | tuple
+    input_ids: np.ndarray
+    is_truncated: bool
+    vector: np.ndarray
+
+
+class TextEmbedder:
+    """Makes a vector of each text, or pair of texts.
+
+        embedder = TextEmbedder(
+            f"{BERT}/vocab.txt",
+            f"{BERT}/bert_config.json",
+            f"{BERT}/bert_model.ckpt",
+            normalize=True,
+        )
+        vectors = embedder.embed(["a text", "another", ("a pair", "of two")])
+        vectors @ vectors.T  # Their cosines.
+
+    Args:
+        vocab_file: path of the model's `vocab.txt`.
+        bert_config_file: path of its `bert_config.json`.
+        init_checkpoint: prefix of a checkpoint, pretrained or fine-tuned.
+        do_lower_case: True for uncased models.
+        max_seq_length: longest sequence in WordPieces; longer texts lose
+            their end.
+        pooling, layers, normalize: as for `BertEmbedder`.
+        batch_size: texts that the model reads together: a matter of speed and
+            memory.
+
+    Raises:
+        UserError: a file cannot be used, or they do not fit each other.
+        ValueError: a setting is wrong.
+    """
+
+    def __init__(
+        self,
+        vocab_file: str,
+        bert_config_file: str,
+        init_checkpoint: str,
+        do_lower_case: bool = True,
+        max_seq_length: int = 128,
+        *,
+        pooling: str = "mean",
+        layers: tuple = DEFAULT_LAYERS,
+        normalize: bool = False,
+        batch_size: int = 32,
+    ):
+        if batch_size < 1:
+            raise ValueError(
+                "batch_size must be positive. "
+                f"Received: batch_size={batch_size}"
+            )
+        self.batch_size = batch_size
+        config = BertConfig.from_json_file(bert_config_file)
+        _check_length(max_seq_length, config)
+        self.tokenizer = FullTokenizer(vocab_file, do_lower_case)
+        check_size(
+            self.tokenizer.vocab,
+            config.vocab_size,
+            vocab_file,
+            bert_config_file,
+        )
+        self.preprocess = BertPreprocessor(
+            vocab_file,
+            do_lower_case,
+            max_seq_length,
+            length_multiple=LENGTH_MULTIPLE,
+        )
+        self.model = BertEmbedder(config, pooling, layers, normalize)
+        load_weights(self.model, init_checkpoint)
+        # One graph for batches of any shape. What the vectors do not need is
+        # not computed, such as the layers above those taken.
+        ids = tf.TensorSpec([None, None], tf.int32)
+        names = ("input_ids", "input_mask", "segment_ids")
+        self._run = tf.function(
+            functools.partial(self.model, training=False),
+            input_signature=[dict.fromkeys(names, ids)],
+        )
+
+    def embed(self, texts):
+        """The vectors of texts, in their order.
+
+        Args:
+            texts: iterable of str, and of tuples (text, second text). A text
+                may be empty; a second one without a token is none.
+
+        Returns:
+            float32 [N, E]; with the pooling "none" a list of [tokens, E].
+
+        Raises:
+            ValueError: what is no text is among them.
+        """
+        vectors = [embedded.vector for embedded in self.stream(texts)]
+        if self.model.pooling == "none":
+            return vectors
+        width = self.model.embedding_size
+        return np.array(vectors, np.float32).reshape(-1, width)
+
+    def stream(self, texts):
+        """Yields the `EmbeddedText` of each of `texts`, in their order.
+
+        Args:
+            texts: as for `embed`; read as they are needed, so that there may
+                be any number of them.
+        """
+        if isinstance(texts, str):
+            raise ValueError(
+                f"texts must be a list of them. Received: texts={texts!r}"
+            )
+        window = WINDOW
+        if self.model.pooling == "none":
+            window = BATCHES_OF_TOKENS * self.batch_size
+        texts = iter(texts)
+        while block := list(itertools.islice(texts, window)):
+            yield from self._embed_block(block)
+
+    def tokens(self, embedded: EmbeddedText) -> list:
+        """The WordPieces that the model read."""
+        return self.tokenizer.convert_ids_to_tokens(embedded.input_ids.tolist())
+
+    def _embed_block(self, texts: list) -> list:
+        """The `EmbeddedText` of each, in their order."""
+        first, second = zip(*map(_as_pair, texts), strict=True)
+        pieces = self.preprocess.tokenize(first)
+        pair = self.preprocess.tokenize(second)
+        lengths = _sequence_lengths(pieces, pair)
+        found = [None] * len(texts)
+        order = np.argsort(lengths, kind="stable")
+        for start in range(0, len(order), self.batch_size):
+            rows = order[start : start + self.batch_size]
+            inputs = self.preprocess.pack(
+                tf.gather(pieces, rows), tf.gather(pair, rows)
+            )
+            numbers = self._run(inputs).numpy()
+            ids = inputs["input_ids"].numpy()
+            for row, row_ids, vector in zip(rows, ids, numbers, strict=True):
+                kept = min(lengths[row], self.preprocess.max_seq_length)
+                found[row] = EmbeddedText(
+                    texts[row],
+                    row_ids[:kept],
+                    bool(lengths[row] > kept),
+                    vector if vector.ndim == 1 else vector[:kept],
+                )
+        return found
+
+
+def _sequence_lengths(pieces, pair):
+    """int64 [B]: tokens with [CLS] and [SEP], if nothing were cut off."""
+    num_pair = pair.row_lengths().numpy()
+    return pieces.row_lengths().numpy() + num_pair + np.where(num_pair, 3, 2)
+
+
+def _as_pair(text):
+    """(text, second text or "")."""
+    pair = (text, "") if isinstance(text, str) else text
+    if (
+        not isinstance(pair, tuple)
+        or len(pair) != 2
+        or not all(isinstance(part, str) for part in pair)
+    ):
+        raise ValueError(
+            f"a text must be a str, or a tuple of two. Received: {text!r}"
+        )
+    return pair
+
+
+def _check_length(max_seq_length, config):
+    longest = config.max_position_embeddings
+    if max_seq_length > longest:
+        raise ValueError(
+            "max_seq_length must not exceed max_position_embeddings. "
+            f"Received: max_seq_length={max_seq_length}, "
+            f"max_position_embeddings={longest}"
+        )

@@ -1,0 +1,132 @@
+"""Folders of SavedModels: written whole or not at all, and described.
+
+    saved_model.pb, variables/   TensorFlow's
+    assets.extra/model.json      what the model is: kind, labels, lengths, …
+    assets.extra/tf_serving_warmup_requests
+                                 what TensorFlow Serving tries at the start
+
+This file knows TensorFlow alone: whoever only asks an exported model loads no
+Keras.
+"""
+
+import contextlib
+import json
+import os
+
+import tensorflow as tf
+import tensorflow_text  # noqa: F401  Its ops are in the SavedModels.
+from absl import logging
+
+from bert_tf import files
+from bert_tf.errors import UserError
+
+KINDS = (
+    *("single_label", "multi_label", "regression", "tags"),
+    *("multiple_choice", "question_answering", "embedding"),
+)
+# Of the signature `serving_default`, each kind of model having some of them.
+INPUT_NAMES = ("question", "context", "text", "text_pair", "endings")
+DESCRIPTION = os.path.join("assets.extra", "model.json")
+
+
+def check_replaceable(folder: str):
+    """Raises UserError where an export would replace what is none."""
+    if files.exists(folder) and not files.exists(
+        os.path.join(folder, "saved_model.pb")
+    ):
+        raise UserError(
+            f"{folder}: this is no SavedModel; an export would replace it: "
+            "move it away"
+        )
+
+
+@contextlib.contextmanager
+def replacing_folder(folder: str):
+    """Gives a scratch folder, which takes the place of `folder` at the end.
+
+    At every moment there is the old folder or the new one, under its own name
+    or, where a process was killed between two renames, under that of `old`.
+    """
+    gfile = tf.io.gfile
+    parent, name = os.path.split(folder.rstrip("/"))
+    scratch = os.path.join(parent, f".{name}.new.tmp")
+    old = os.path.join(parent, f".{name}.old.tmp")
+
+    def remove(path):
+        if gfile.exists(path):
+            gfile.rmtree(path)
+
+    with files.naming(folder, "could not be written", scratch=scratch):
+        if gfile.exists(old) and not gfile.exists(folder):
+            gfile.rename(old, folder)
+        remove(scratch)  # Of a process that was killed.
+        remove(old)
+        try:
+            yield scratch
+            if gfile.exists(folder):
+                gfile.rename(folder, old)
+            gfile.rename(scratch, folder)
+        except BaseException:
+            if gfile.exists(old) and not gfile.exists(folder):
+                gfile.rename(old, folder)
+            remove(scratch)
+            raise
+        remove(old)
+
+
+@contextlib.contextmanager
+def quietly():
+    """TensorFlow tells much of what it writes."""
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+
+
+def save(folder: str, module, description: dict):
+    """Writes a tf.Module with its `signatures`, and what describes it."""
+    with quietly():
+        tf.saved_model.save(module, folder, signatures=module.signatures)
+    path = os.path.join(folder, DESCRIPTION)
+    files.make_folder_of(path)
+    files.write_text(path, json.dumps(description, indent=2) + "\n")
+
+
+def load(folder: str):
+    """(the loaded SavedModel, its description).
+
+    Raises:
+        UserError: there is none, or it is not one of this package.
+    """
+    if not files.exists(os.path.join(folder, "saved_model.pb")):
+        raise UserError(f"{folder}: no SavedModel here")
+    description = read_description(folder)
+    try:
+        with files.naming(folder), quietly():
+            return tf.saved_model.load(folder), description
+    except (OSError, ValueError, RuntimeError) as error:
+        raise UserError(f"{folder}: damaged: {files.reason(error)}") from None
+
+
+def read_description(folder: str) -> dict:
+    """What model.json tells.
+
+    Raises:
+        UserError: it is not there, or damaged.
+    """
+    path = os.path.join(folder, DESCRIPTION)
+    if not files.exists(path):
+        raise UserError(
+            f"{folder}: a SavedModel, but not one of --do_export: "
+            f"{DESCRIPTION} is missing"
+        )
+    try:
+        description = json.loads(files.read_text(path))
+        is_sound = description["kind"] in KINDS
+    except (ValueError, TypeError, KeyError):
+        is_sound = False
+    if not is_sound:
+        raise UserError(f"{path}: damaged; export the model again")
+    return description
