@@ -16,6 +16,7 @@ import socket
 import sys
 import threading
 import time
+import types
 
 import numpy as np
 import tensorflow as tf
@@ -45,6 +46,10 @@ class FakeRequest:
     values: dict
     length: int
 
+    @property
+    def inputs(self):
+        return tuple(self.values.values())
+
 
 class FakeSignature:
     """A concrete function's specs; runs `function(**columns)`."""
@@ -53,6 +58,17 @@ class FakeSignature:
         self.structured_input_signature = ((), inputs)
         self.structured_outputs = outputs
         self._function = function
+        sizes = {
+            "word_embeddings": 100,
+            "token_type_embeddings": 2,
+            "position_embeddings": 64,
+        }
+        self.variables = [
+            types.SimpleNamespace(
+                name=f"bert/embeddings/{name}:0", shape=[size, 8]
+            )
+            for name, size in sizes.items()
+        ]
 
     def __call__(self, **columns):
         return self._function(**columns)
@@ -70,13 +86,7 @@ class FakePredictor:
         self.folder = "/nowhere"
         self.kind = kind
         self.labels = LABELS if kind.endswith("label") else None
-        self.info = {
-            "kind": kind,
-            "max_seq_length": 32,
-            "vocab_size": 100,
-            "max_position_embeddings": 64,
-            "type_vocab_size": 2,
-        }
+        self.info = {"kind": kind, "max_seq_length": 32}
         self.input_names = INPUTS[kind]
         self.seconds = seconds
         self.name = name
@@ -86,10 +96,7 @@ class FakePredictor:
         self.signatures = make_signatures(self)
 
     def prepare(self, items):
-        return [
-            self._request(place, item)
-            for place, item in enumerate(items, start=1)
-        ]
+        return [self._request(place, item) for place, item in enumerate(items)]
 
     def _request(self, place, item):
         names = self.input_names
@@ -108,8 +115,10 @@ class FakePredictor:
                 isinstance(text, str) for text in texts
             ):
                 raise ValueError(f"item {place}: {name} must be text")
-        length = 16 if len(item[names[0]]) < 16 else 32
-        return FakeRequest(item, length)
+        size = max(map(len, item.values()))
+        if self.kind in ("question_answering", "tags"):
+            return FakeRequest(item, size // 4 + 1)
+        return FakeRequest(item, 16 if size < 16 else 32)
 
     def run(self, requests):
         self.may_run.wait()
@@ -238,6 +247,7 @@ def make_serving(limits=None, load=None, folder=None, **settings):
         return Batcher(
             functools.partial(signatures.run, predictor),
             max_queue=serving.limits.max_queue,
+            weigh=signatures.num_sequences,
             observe=serving.metrics.batch_sizes.labels(name).observe,
             **settings,
         )
@@ -299,8 +309,8 @@ def main(folder, seconds):
         with model.use() as version:
             version.predictor.seconds = float(seconds)
     listener = bind("127.0.0.1", 0)
-    server = Server(serving)
-    print(address_of(listener), flush=True)
+    address = address_of(listener)
+    server = Server(serving, functools.partial(print, address, flush=True))
     server.run(sockets=[listener])
     end_process(1 if server.num_unanswered else 0)
 

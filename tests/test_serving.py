@@ -177,7 +177,9 @@ def examples_body(ids):
         for name, values in ids.items()
     }
     example = tf.train.Example(features=tf.train.Features(feature=features))
-    text = base64.b64encode(example.SerializeToString()).decode()
+    text = base64.b64encode(
+        example.SerializeToString(deterministic=True)
+    ).decode()
     return {"signature_name": "examples", "instances": [{"b64": text}]}
 
 
@@ -328,7 +330,7 @@ def test_errors_of_the_client_are_one_line(port):
     client = EncodeClient("127.0.0.1", port=port, model="none")
     with pytest.raises(EncodeError, match='404: no model "none"; there are'):
         client.encode(["a"])
-    with pytest.raises(EncodeError, match="400: text 2 must be a string"):
+    with pytest.raises(EncodeError, match=r"400: texts\[1\] must be a string"):
         EncodeClient(port=port).encode(["a", 5])
     for wrong in ("a text", []):
         with pytest.raises(ValueError, match="texts must be a list"):
@@ -484,6 +486,15 @@ def raw(port, data, *more):
 
 
 POST = b"POST /encode HTTP/1.1\r\nHost: a\r\n"
+
+
+def test_what_one_text_costs_has_a_limit(send):
+    many = [{"text": "a", "endings": ["b"] * 257}]
+    status, answer = send(predict("multiple_choice"), {"instances": many})
+    assert status == 413 and "257 sequences" in answer["error"]
+    long = [{"question": "a", "context": "b" * 40_000}]
+    status, answer = send(predict("question_answering"), {"instances": long})
+    assert status == 413 and "item 0: is about 313" in answer["error"]
 
 
 def test_chunks_are_counted(port):

@@ -20,6 +20,7 @@ from serving_fakes import INPUTS
 pytestmark = pytest.mark.slow
 
 MEGABYTE = 1 << 20
+REGRESSION = "/v1/models/regression:predict"
 
 
 class Process:
@@ -82,9 +83,7 @@ def test_each_of_many_clients_gets_its_own_answers(tmp_path):
                 "x" * rng.randrange(1, 40) for _ in range(rng.randrange(1, 6))
             ]
             body = json.dumps({"instances": texts})
-            status, answer = send(
-                connection, "/v1/models/regression:predict", body
-            )
+            status, answer = send(connection, REGRESSION, body)
             assert status == 200
             right.append(answer["predictions"] == [len(t) for t in texts])
 
@@ -106,9 +105,7 @@ def test_a_signal_under_load_loses_no_request(tmp_path):
                 return  # It does not accept any more.
             while True:
                 sent.append(1)
-                connection.request(
-                    "POST", "/v1/models/regression:predict", body
-                )
+                connection.request("POST", REGRESSION, body)
                 reply = connection.getresponse()
                 assert json.loads(reply.read()) == {"predictions": [3.0]}
                 answered.append(1)
@@ -131,7 +128,7 @@ def test_a_second_signal_ends_it_at_once(tmp_path):
     with server(tmp_path, seconds=30) as process:
         connection = process.connect()
         body = json.dumps({"instances": ["abc"]})
-        connection.request("POST", "/v1/models/regression:predict", body)
+        connection.request("POST", REGRESSION, body)
         time.sleep(0.5)
         process.process.send_signal(signal.SIGINT)
         time.sleep(1)
@@ -224,7 +221,7 @@ def fuzz(process, rng, number):
 def send_large(process):
     """50 MB, 100,000 texts, deep nesting, endless chunks."""
     connection = process.connect()
-    path = "/v1/models/regression:predict"
+    path = REGRESSION
     assert send(connection, path, b" " * (50 * MEGABYTE))[0] == 413
     texts = json.dumps({"instances": ["a"] * 100_000})
     assert send(process.connect(), path, texts)[0] == 413
@@ -266,9 +263,7 @@ def test_nothing_that_is_sent_breaks_it(tmp_path):
             send_rubbish(process, rng)
         assert process.memory() - before < 50 * MEGABYTE
         body = json.dumps({"instances": ["abc"]})
-        status, answer = send(
-            process.connect(), "/v1/models/regression:predict", body
-        )
+        status, answer = send(process.connect(), REGRESSION, body)
         assert (status, answer) == (200, {"predictions": [3.0]})
 
 

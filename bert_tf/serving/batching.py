@@ -67,9 +67,11 @@ class Batcher:
 
     Args:
         run: function(key, payloads) that returns {name: array [B, …]}.
-        max_batch_size: rows in a batch.
+        max_batch_size: rows in a batch, each counted as often as it weighs.
         max_wait_seconds: see above.
         max_queue: rows that may wait.
+        weigh: function(key); a row that weighs more than a batch may hold is
+            one alone.
         observe: function(number of rows), called for each batch.
     """
 
@@ -79,12 +81,14 @@ class Batcher:
         max_batch_size: int = 32,
         max_wait_seconds: float = 0.002,
         max_queue: int = 4096,
+        weigh: Callable = lambda key: 1,
         observe: Callable = lambda num_rows: None,
     ):
         self._run = run
         self._max_batch_size = max_batch_size
         self._max_wait_seconds = max_wait_seconds
         self._max_queue = max_queue
+        self._weigh = weigh
         self._observe = observe
         self._changed = threading.Condition()
         self._waiting = {}  # {key: heap of (turn, number, Row)}
@@ -164,7 +168,8 @@ class Batcher:
     def _take(self):
         key = min(self._waiting, key=lambda key: self._waiting[key][0][:2])
         heap, rows = self._waiting[key], []
-        while heap and len(rows) < self._max_batch_size:
+        size = max(1, self._max_batch_size // self._weigh(key))
+        while heap and len(rows) < size:
             row = heapq.heappop(heap)[-1]
             self._jobs[row.job] -= 1
             if not self._jobs[row.job]:

@@ -25,13 +25,13 @@ def encode_call(predictor, body: dict, limits: Limits) -> Call:
     if not isinstance(is_tokenized, bool):
         raise Refusal(400, "is_tokenized must be true or false")
     kind = "a list of words" if is_tokenized else "a string"
-    for place, text in enumerate(texts, start=1):
+    for place, text in enumerate(texts):
         if not _fits(text, is_tokenized):
-            raise Refusal(400, f"text {place} must be {kind}")
+            raise Refusal(400, f"texts[{place}] must be {kind}")
     if is_tokenized:
         texts = [" ".join(words) for words in texts]
     return Call(
-        to_rows(predictor, signatures.TEXTS, texts),
+        to_rows(predictor, signatures.TEXTS, texts, limits),
         lambda columns: {
             "id": number,
             "results": to_json(columns["embedding"]),

@@ -18,6 +18,8 @@ class Limits:
     Attributes:
         max_body_bytes: of a body.
         max_texts: of a request; `instances`, `examples` and `texts` alike.
+        max_sequences: that the model reads for one of them: the windows of a
+            long context, the endings of a text.
         max_queue: texts that wait for a model, of all requests together.
         body_seconds: in which a body must have arrived.
         request_seconds: in which the model must have answered.
@@ -25,6 +27,7 @@ class Limits:
 
     max_body_bytes: int = 8 << 20
     max_texts: int = 1024
+    max_sequences: int = 256
     max_queue: int = 4096
     body_seconds: float = 30.0
     request_seconds: float = 60.0

@@ -48,12 +48,12 @@ def predict_call(predictor, body: dict, limits: Limits) -> Call:
     if "instances" in body:
         items = list_of(body, "instances", limits)
         return Call(
-            to_rows(predictor, signature, items),
+            to_rows(predictor, signature, items, limits),
             lambda columns: {"predictions": _by_row(columns)},
         )
     items = _rows_of_columns(predictor, signature, body["inputs"], limits)
     return Call(
-        to_rows(predictor, signature, items),
+        to_rows(predictor, signature, items, limits),
         lambda columns: {"outputs": _by_column(columns)},
     )
 
@@ -68,7 +68,7 @@ def classify_call(predictor, body: dict, limits: Limits) -> Call:
     if predictor.kind not in ("single_label", "multi_label"):
         raise Refusal(400, f"a model of {predictor.kind}: use :predict")
     return Call(
-        to_rows(predictor, signatures.TEXTS, items),
+        to_rows(predictor, signatures.TEXTS, items, limits),
         lambda columns: {"results": _label_scores(columns)},
     )
 
@@ -83,22 +83,21 @@ def regress_call(predictor, body: dict, limits: Limits) -> Call:
     if predictor.kind != "regression":
         raise Refusal(400, f"a model of {predictor.kind}: use :predict")
     return Call(
-        to_rows(predictor, signatures.TEXTS, items),
+        to_rows(predictor, signatures.TEXTS, items, limits),
         lambda columns: {"results": to_json(next(iter(columns.values())))},
     )
 
 
-def to_rows(predictor, signature: str, items: list) -> list:
+def to_rows(predictor, signature: str, items: list, limits: Limits) -> list:
     """(key, payload) of each item.
 
     Raises:
         Refusal: an item is not what the signature takes.
     """
     try:
-        if signatures.reads_texts(predictor, signature):
+        if signatures.is_default(predictor, signature):
             items = [_decoded(item) for item in items]
-            return signatures.rows_of_texts(predictor, items)
-        return signatures.rows_of_tensors(predictor, signature, items)
+        return signatures.rows_of(predictor, signature, items, limits)
     except ValueError as error:
         raise Refusal(400, str(error)) from None
 
@@ -150,8 +149,6 @@ def _examples(body, limits):
 
 def _rows_of_columns(predictor, signature, inputs, limits):
     names = sorted(signatures.inputs_of(predictor, signature))
-    if signatures.reads_texts(predictor, signature):
-        names = list(predictor.input_names)
     if len(names) == 1 and isinstance(inputs, list):
         inputs = {names[0]: inputs}
     try:

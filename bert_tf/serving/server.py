@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Callable
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -91,6 +92,7 @@ class Server(uvicorn.Server):
 
     Args:
         serving: what is served.
+        on_start: function(), called when it accepts connections.
         max_connections: at a time; more are answered with 503.
         grace_seconds: after a signal, at most; a second signal ends it at
             once.
@@ -99,10 +101,12 @@ class Server(uvicorn.Server):
     def __init__(
         self,
         serving: Serving,
+        on_start: Callable = lambda: None,
         max_connections: int = 512,
         grace_seconds: float = 30.0,
     ):
         self._serving = serving
+        self._on_start = on_start
         super().__init__(
             uvicorn.Config(
                 make_app(serving),
@@ -135,6 +139,10 @@ class Server(uvicorn.Server):
     def handle_exit(self, sig, frame):
         self.force_exit = self.should_exit
         self.should_exit = True
+
+    async def startup(self, sockets=None):
+        await super().startup(sockets)
+        self._on_start()
 
     async def shutdown(self, sockets=None):
         """Stops to accept, and waits for what was accepted.

@@ -73,6 +73,12 @@ shared_flags.define_count(
     "max_texts", Limits.max_texts, "Texts in a request; more are refused, 413."
 )
 shared_flags.define_count(
+    "max_sequences",
+    Limits.max_sequences,
+    "Sequences that the model reads for one text, such as the windows of a "
+    "long context; more are refused, 413.",
+)
+shared_flags.define_count(
     "max_body_bytes",
     Limits.max_body_bytes,
     "Bytes of a request's body; more are refused, 413.",
@@ -123,8 +129,13 @@ def main():
         serving.models[name].start()
     # 3. Until a signal comes.
     watch = Watch(list(serving.models.values()), FLAGS.poll_seconds)
-    server = Server(serving, FLAGS.max_connections, FLAGS.grace_seconds)
-    print(f"Serving {', '.join(folders)} at {address_of(listener)}", flush=True)
+    announcement = f"Serving {', '.join(folders)} at {address_of(listener)}"
+    server = Server(
+        serving,
+        functools.partial(print, announcement, flush=True),
+        FLAGS.max_connections,
+        FLAGS.grace_seconds,
+    )
     server.run(sockets=[listener])
     # 4. The end.
     watch.close()
@@ -166,6 +177,7 @@ def read_limits() -> Limits:
     return Limits(
         max_body_bytes=FLAGS.max_body_bytes,
         max_texts=FLAGS.max_texts,
+        max_sequences=FLAGS.max_sequences,
         max_queue=FLAGS.max_queue,
         body_seconds=FLAGS.body_seconds,
         request_seconds=FLAGS.request_seconds,
@@ -173,12 +185,15 @@ def read_limits() -> Limits:
 
 
 def make_batcher(serving: Serving, name: str, predictor) -> Batcher:
+    # A model for accelerators takes one size of batches.
+    largest = predictor.info.get("batch_size") or FLAGS.max_batch_size
     return Batcher(
         functools.partial(signatures.run, predictor),
-        FLAGS.max_batch_size,
-        FLAGS.batch_wait_ms / 1000,
-        FLAGS.max_queue,
-        serving.metrics.batch_sizes.labels(name).observe,
+        max_batch_size=min(FLAGS.max_batch_size, largest),
+        max_wait_seconds=FLAGS.batch_wait_ms / 1000,
+        max_queue=FLAGS.max_queue,
+        weigh=signatures.num_sequences,
+        observe=serving.metrics.batch_sizes.labels(name).observe,
     )
 
 
