@@ -31,6 +31,7 @@ RANKS = [
     "flags progress run_folder shard_run",
     "engine export_run",
     "tools.racing tools.beam_runner",
+    "tools.benchmark_data",
     "tools.*",
     "tools.benchmark",
     "run_*",

@@ -112,11 +112,11 @@ def test_rows_of_a_request_are_as_long_as_its_own_longest(serving, send):
         serving,
         send,
         "tags",
-        [{"instances": ["One two"]}, {"instances": ["a b c d", "e"]}],
+        [{"instances": ["One two"]}, {"instances": ["a b c d", "eeeee"]}],
     )
     assert [len(row["tags"]) for row in long[0]["predictions"]] == [2]
     second = long[1]["predictions"][1]
-    assert second["words"] == ["e", "", "", ""]
+    assert second["words"] == ["eeeee", "", "", ""]
     assert second["starts"] == [0, -1, -1, -1]
 
 

@@ -12,14 +12,15 @@ import platform
 import re
 import time
 from collections.abc import Callable
+from typing import Annotated
 
 import tensorflow as tf
 from absl import logging
-from fastapi import FastAPI, Query, Request
+from fastapi import FastAPI, Path, Query, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.exceptions import HTTPException
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
 
 from bert_tf import files
 from bert_tf.serving import encode, rest, schemas, signatures
@@ -125,19 +126,28 @@ def make_app(serving: Serving) -> FastAPI:
     app.state.serving = serving
     app.add_middleware(_Observer, serving=serving)
     for verb, make_call in ANSWERS.items():
-        _add_verb(app, verb, make_call)
+        _add_verb(app, serving, verb, make_call)
     _add_models(app, serving)
     _add_encode(app, serving)
     _add_server(app, serving)
     return app
 
 
-def _add_verb(app, verb, make_call):
+def _names(serving):
+    """Type of a parameter that names a model. The description tells the names;
+    others are no wrong parameters but not found."""
+    return Annotated[
+        str, Path(json_schema_extra={"enum": list(serving.models)})
+    ]
+
+
+def _add_verb(app, serving, verb, make_call):
     """POST …/NAME:verb and …/NAME/versions/N:verb."""
     settings = schemas.operation(verb)
+    Name = _names(serving)
 
     @app.post(f"/v1/models/{{model:name}}:{verb}", name=verb, **settings)
-    async def newest(request: Request, model: str):
+    async def newest(request: Request, model: Name):
         return await _answer(request, make_call, model)
 
     @app.post(
@@ -145,7 +155,7 @@ def _add_verb(app, verb, make_call):
         name=f"{verb}_version",
         **settings,
     )
-    async def numbered(request: Request, model: str, version: int):
+    async def numbered(request: Request, model: Name, version: int):
         return await _answer(request, make_call, model, version)
 
 
@@ -154,6 +164,7 @@ def _add_models(app, serving):
     prefix = "/v1/models/{model:name}"
     numbered = prefix + "/versions/{version:name}"
     refusals = schemas.refusals(400, 404)
+    Name = _names(serving)
 
     def status(model: str, version: int | None = None):
         try:
@@ -167,19 +178,19 @@ def _add_models(app, serving):
             return json_response(rest.metadata(model, used))
 
     @app.get(prefix, responses=refusals)
-    async def model_status(model: str):
+    async def model_status(model: Name):
         return status(model)
 
     @app.get(numbered, responses=refusals)
-    async def version_status(model: str, version: int):
+    async def version_status(model: Name, version: int):
         return status(model, version)
 
     @app.get(prefix + "/metadata", responses=refusals)
-    async def model_metadata(model: str):
+    async def model_metadata(model: Name):
         return metadata(model)
 
     @app.get(numbered + "/metadata", responses=refusals)
-    async def version_metadata(model: str, version: int):
+    async def version_metadata(model: Name, version: int):
         return metadata(model, version)
 
 
@@ -215,7 +226,7 @@ def _add_server(app, serving):
             raise Refusal(503, why)
         return json_response({"status": "ok"})
 
-    @app.get("/metrics")
+    @app.get("/metrics", response_class=PlainTextResponse)
     async def prometheus_metrics():
         text = serving.metrics.text(serving.models)
         return Response(text, media_type=CONTENT_TYPE)

@@ -96,7 +96,12 @@ class Server(uvicorn.Server):
         max_connections: at a time; more are answered with 503.
         grace_seconds: after a signal, at most; a second signal ends it at
             once.
+
+    Attributes:
+        num_unanswered: requests that `grace_seconds` were too short for.
     """
+
+    num_unanswered = 0
 
     def __init__(
         self,
@@ -155,11 +160,7 @@ class Server(uvicorn.Server):
             listener.listen(0)  # No more may wait; those that do are taken.
         await asyncio.sleep(LINGER_SECONDS)
         await super().shutdown(sockets)
-
-    @property
-    def num_unanswered(self) -> int:
-        """Requests that the grace period was too short for."""
-        return len(self.server_state.tasks)
+        self.num_unanswered = len(self.server_state.tasks)
 
 
 def end_process(status: int):
