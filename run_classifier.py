@@ -30,8 +30,8 @@ from bert_tf import (
     checkpoints,
     distribution,
     engine,
-    export_run,
     files,
+    labelled_run,
     pretrained,
     reports,
     saved_models,
@@ -43,9 +43,9 @@ from bert_tf.data import features, pipeline
 from bert_tf.data.text_reader import TextReader
 from bert_tf.errors import UserError
 from bert_tf.heads import CLASSIFIER_DROPOUT
-from bert_tf.problems import HeadSettings, Problem
+from bert_tf.problems import Problem
 from bert_tf.run_folder import RunFolder
-from bert_tf.tasks import TASKS, TaskSettings, get_task
+from bert_tf.tasks import TASKS, get_task
 from bert_tf.text_problems import SingleLabel
 
 FLAGS = flags.FLAGS
@@ -54,12 +54,6 @@ NUM_EXAMPLES_MEASURED = 10_000  # To tell how many are truncated.
 
 # The modes, as in --do_train, and the set of the task's files that each reads.
 MODES = {"train": "train", "eval": "dev", "predict": "test"}
-
-EXPORT_FLAGS = (
-    "export_precision",
-    "export_batch_size",
-    "export_pad_to_max_length",
-)
 
 flags.DEFINE_string(
     "task_name", None, f"The task: {', '.join(TASKS)}; upper or lower case."
@@ -78,8 +72,12 @@ shared_flags.define_batch_size_flag("predict")
 shared_flags.define_evaluation_flags(metric_for_best=None)
 shared_flags.define_distribution_flags()
 shared_flags.define_tpu_flags()
+flags.DEFINE_bool(
+    "do_export",
+    False,
+    "Write a SavedModel that takes raw text to --output_dir/export.",
+)
 shared_flags.define_export_flags()
-shared_flags.define_export_shape_flags()
 flags.DEFINE_string(
     "class_weights",
     None,
@@ -124,7 +122,7 @@ def main():
             "must be given"
         )
     if "export" not in modes:
-        shared_flags.refuse("only with --do_export", *EXPORT_FLAGS)
+        shared_flags.refuse("only with --do_export", *shared_flags.EXPORT_FLAGS)
     shared_flags.require(
         "task_name", "vocab_file", "bert_config_file", "output_dir"
     )
@@ -140,15 +138,8 @@ def run_once(modes, strategy):
     # 1. What the model is, and how it reads text.
     task = get_task(FLAGS.task_name)
     config, tokenizer = shared_flags.read_model_files()
-    reader = TextReader(
-        tokenizer,
-        FLAGS.vocab_file,
-        FLAGS.do_lower_case,
-        FLAGS.max_seq_length,
-        FLAGS.long_documents,
-        FLAGS.max_windows,
-        FLAGS.doc_stride,
-    )
+    settings = shared_flags.values()
+    reader = labelled_run.make_reader(tokenizer, settings)
     training.set_seed(FLAGS.seed)
     run = RunFolder(
         FLAGS.output_dir, task.name, writes=distribution.is_chief(strategy)
@@ -157,8 +148,11 @@ def run_once(modes, strategy):
     # 2. The examples: the files are looked at, and wrong ones refused, before
     #    anything is written.
     existing = engine.existing_checkpoints()
-    settings = task_settings(task, modes, reader)
-    problem, examples = read_examples(task, settings, modes, existing, reader)
+    check_task_flags(task, modes, reader)
+    task_settings = labelled_run.task_settings(settings)
+    problem, examples = read_examples(
+        task, task_settings, modes, existing, reader
+    )
     run.check_labels(problem.labels)
     if "export" in modes:
         saved_models.check_replaceable(run.file("export"))
@@ -168,7 +162,7 @@ def run_once(modes, strategy):
 
     # 3. The model under the strategy, with its pretrained weights.
     with strategy.scope():
-        model = problem.build_model(config, head_settings())
+        model = labelled_run.build_model(problem, config, settings)
     engine.prepare(model)
     existing = engine.load_weights(
         model, existing, training_follows="train" in modes
@@ -199,8 +193,15 @@ def run_once(modes, strategy):
         tune(job)
     if "predict" in modes:
         predict(job)
-    if "export" in modes:
-        export_model(job, config, task.takes_pairs(settings))
+    if "export" in modes and run.writes:
+        labelled_run.export(
+            run.file("export"),
+            model,
+            job.problem,
+            reader,
+            task.takes_pairs(task_settings),
+            settings,
+        )
     return evaluation
 
 
@@ -210,14 +211,17 @@ def sets_needed(modes) -> list:
     return [m for m in MODES if m in modes or m == "eval" and evaluates]
 
 
-def task_settings(task, modes, reader) -> TaskSettings:
-    """Where the examples are, of flags that have a meaning for the task."""
-    names = [field.name for field in dataclasses.fields(TaskSettings)]
+def check_task_flags(task, modes, reader):
+    """Raises UserError for flags without a meaning for the task."""
     shared_flags.refuse(
         f"--task_name={FLAGS.task_name} does not use it",
-        *(name for name in names if name not in task.flags),
+        *(name for name in labelled_run.TASK_FLAGS if name not in task.flags),
     )
-    if not reader.has_windows:
+    if reader.has_windows:
+        shared_flags.refuse(
+            "not with --long_documents=windows", "export_tflite"
+        )
+    else:
         shared_flags.refuse(
             "only with --long_documents=windows",
             *("max_windows", "window_pooling", "doc_stride"),
@@ -225,7 +229,6 @@ def task_settings(task, modes, reader) -> TaskSettings:
     if "data_dir" in task.flags and sets_needed(modes):
         shared_flags.require("data_dir")
         shared_flags.require_existing("data_dir", folder=True)
-    return TaskSettings(**{name: FLAGS[name].value for name in names})
 
 
 def read_examples(task, settings, modes, existing, reader):
@@ -277,12 +280,6 @@ def learned_before(kind: str, existing: list, trains: bool) -> dict:
         labels = learned.get("labels")
         return {"labels": labels} if labels else {}
     return learned
-
-
-def head_settings() -> HeadSettings:
-    return HeadSettings(
-        FLAGS.classifier_dropout, FLAGS.classifier_hidden, FLAGS.window_pooling
-    )
 
 
 def run_seeds(modes, strategy):
@@ -618,23 +615,6 @@ def predict(job):
         show_scores(job, evaluation, "test")
     else:
         job.run.remove("test_eval_results.txt", "test_report.json")
-
-
-def export_model(job, config, takes_pairs):
-    """Writes the SavedModel to --output_dir/export."""
-    if not job.run.writes:
-        return
-    learned = job.problem.learned()
-    del learned["problem"]  # The kind of the answering.
-    export_run.export_trained(
-        job.run.file("export"),
-        job.model,
-        lambda: job.problem.build_model(config, head_settings()),
-        lambda model: job.problem.answering(
-            model, job.reader, export_run.shape(), takes_pairs
-        ),
-        **learned,
-    )
 
 
 def record(job, mode, start, evaluation):

@@ -43,8 +43,6 @@ from bert_tf.data import (
 )
 from bert_tf.errors import UserError
 from bert_tf.heads import BertSpanLabeler
-from bert_tf.preprocessing import BertPreprocessor
-from bert_tf.question_answering import QuestionAnswering, SquadSettings
 from bert_tf.run_folder import RunFolder
 
 FLAGS = flags.FLAGS
@@ -75,6 +73,11 @@ flags.DEFINE_bool(
 # Not in the original.
 flags.DEFINE_bool(
     "do_eval", False, "Score the predictions for --predict_file as SQuAD does."
+)
+flags.DEFINE_bool(
+    "do_export",
+    False,
+    "Write a SavedModel that takes raw text to --output_dir/export.",
 )
 shared_flags.define_export_flags()
 shared_flags.define_model_flags()
@@ -179,8 +182,10 @@ def main():
     global_step = engine.load_best(model, run) or global_step
     if "eval" in modes or "predict" in modes:
         answer_questions(job, modes, global_step)
-    if "export" in modes:
-        export_model(job, config)
+    if "export" in modes and run.writes:
+        export_run.export_questions(
+            run.file("export"), model, shared_flags.values()
+        )
 
 
 @dataclasses.dataclass
@@ -213,6 +218,11 @@ def check_flags(modes):
             "must be given"
         )
     shared_flags.require("bert_config_file", "vocab_file", "output_dir")
+    if "export" not in modes:
+        shared_flags.refuse("only with --do_export", *shared_flags.EXPORT_FLAGS)
+    shared_flags.refuse(
+        "not for questions", "export_batch_size", "export_pad_to_max_length"
+    )
     for mode in files_needed(modes):
         shared_flags.require(f"{mode}_file")
         shared_flags.require_existing(f"{mode}_file")
@@ -557,29 +567,6 @@ def score(job, found) -> dict:
             {qas_id: answer.null_odds for qas_id, answer in found.items()},
         ),
     }
-
-
-def export_model(job, config):
-    """Writes the SavedModel to --output_dir/export."""
-    if not job.run.writes:
-        return
-    preprocess = BertPreprocessor(
-        FLAGS.vocab_file, FLAGS.do_lower_case, FLAGS.max_seq_length
-    )
-    settings = SquadSettings(
-        FLAGS.doc_stride,
-        FLAGS.max_query_length,
-        FLAGS.n_best_size,
-        FLAGS.max_answer_length,
-        FLAGS.version_2_with_negative,
-        FLAGS.null_score_diff_threshold,
-    )
-    export_run.export_trained(
-        job.run.file("export"),
-        job.model,
-        lambda: BertSpanLabeler(config),
-        lambda model: QuestionAnswering(model, preprocess, settings),
-    )
 
 
 if __name__ == "__main__":

@@ -116,17 +116,49 @@ def map_chunks(function, columns, specs: list) -> list:
 class Answering(tf.Module):
     """Base of what is exported.
 
+    Args:
+        model: a head of `bert_tf.heads`, in the precision of the export.
+        max_seq_length: of its sequences.
+        shape: a `Shape`.
+
     Attributes:
         kind: of its answers, as model.json calls it.
         serve: tf.function of strings, the signature `serving_default`.
+        ids: tf.function of the model's ids, [B, S] each.
+        examples: tf.function of serialized tf.Examples, such as
+            --write_tf_records makes; [B].
     """
 
     kind: str
+    serve: tf.types.experimental.PolymorphicFunction
+
+    def __init__(self, model, max_seq_length: int, shape: Shape):
+        super().__init__(name=self.kind)
+        self._model = model
+        self._max_seq_length = max_seq_length
+        self._shape = shape
+        self.ids = tf.function(self._ids, input_signature=self._id_specs())
+        self.examples = tf.function(
+            lambda serialized: self._answer_to(self._parse(serialized)),
+            input_signature=[
+                tf.TensorSpec([shape.batch_size], tf.string, name="examples")
+            ],
+        )
+
+    @property
+    def id_shape(self) -> tuple:
+        """That of each tensor of the signature `ids`."""
+        length = self._shape.length(self._max_seq_length)
+        return (self._shape.batch_size, *self._axes(), length)
 
     @property
     def signatures(self) -> dict:
         """{name: tf.function}."""
-        return {"serving_default": self.serve}
+        return {
+            "serving_default": self.serve,
+            "ids": self.ids,
+            "examples": self.examples,
+        }
 
     def description(self) -> dict:
         """What model.json tells of it."""
@@ -140,48 +172,53 @@ class Answering(tf.Module):
         """The answers to inputs as the program gives them that trained."""
         return self.serve(**inputs)
 
+    def _answer_to(self, ids: dict) -> dict:
+        """What the signatures `ids` and `examples` answer."""
+        raise NotImplementedError
+
+    def _axes(self) -> tuple:
+        """Sizes of the axes between that of the batch and that of tokens."""
+        return ()
+
+    def _id_specs(self):
+        return [
+            tf.TensorSpec(self.id_shape, tf.int32, name=name)
+            for name in ID_NAMES
+        ]
+
+    def _ids(self, input_ids, input_mask, segment_ids):
+        ids = (input_ids, input_mask, segment_ids)
+        return self._answer_to(dict(zip(ID_NAMES, ids, strict=True)))
+
+    def _parse(self, serialized) -> dict:
+        shape = (*self._axes(), self._max_seq_length)
+        specs = [features.FeatureSpec(name, shape) for name in ID_NAMES]
+        return features.parse_examples(serialized, specs)
+
 
 class SequenceAnswering(Answering):
     """Answers on the sequences that some strings become.
 
     Args:
-        model: a head of `bert_tf.heads`, in the precision of the export.
+        model, shape: see `Answering`.
         reader: a `TextReader`, as in training.
         answer: function(outputs of the model) -> {name: tensor}, in the
             graph; for example `Problem.served`.
-        shape: a `Shape`.
     """
 
     def __init__(self, model, reader, answer, shape: Shape):
-        super().__init__(name=self.kind)
-        self._model = model
         self._trained_with = reader
         self._reader = reader.with_length_multiple(shape.length_multiple)
         self._answer = answer
-        self._shape = shape
+        super().__init__(model, reader.max_seq_length, shape)
         self.serve, self.encode = (
             tf.function(function, input_signature=self._string_specs())
             for function in (self._serve, self._encode)
         )
-        self.ids = tf.function(self._ids, input_signature=self._id_specs())
-        self.examples = tf.function(
-            self._examples,
-            input_signature=[
-                tf.TensorSpec([shape.batch_size], tf.string, name="examples")
-            ],
-        )
-
-    @property
-    def signatures(self):
-        return {
-            "serving_default": self.serve,
-            "ids": self.ids,
-            "examples": self.examples,
-        }
 
     def description(self):
         return {
-            "max_seq_length": self._reader.max_seq_length,
+            "max_seq_length": self._max_seq_length,
             "do_lower_case": self._reader.preprocess.do_lower_case,
             "batch_size": self._shape.batch_size,
             "pads_to_max_seq_length": self._shape.pads_to_max,
@@ -194,34 +231,11 @@ class SequenceAnswering(Answering):
         """Strings -> {"input_ids", "input_mask", "segment_ids"}."""
         raise NotImplementedError
 
-    def _sequence_axes(self) -> tuple:
-        """Sizes of the axes between that of the batch and that of tokens."""
-        return ()
-
-    def _id_specs(self):
-        shape = [
-            self._shape.batch_size,
-            *self._sequence_axes(),
-            self._shape.length(self._reader.max_seq_length),
-        ]
-        return [tf.TensorSpec(shape, tf.int32, name=name) for name in ID_NAMES]
-
     def _encode(self, *strings):
         return self._read(self._reader, *strings)
 
     def _serve(self, *strings):
-        return self._answer_to(self._read(self._reader, *strings))
-
-    def _ids(self, *ids):
-        return self._answer_to(dict(zip(ID_NAMES, ids, strict=True)))
-
-    def _examples(self, serialized):
-        """Examples of a TFRecord file such as --write_tf_records makes."""
-        return self._answer_to(self._parse(serialized))
-
-    def _parse(self, serialized) -> dict:
-        specs = self._reader.sequence_specs()
-        return features.parse_examples(serialized, specs)
+        return self._answer_to(self._encode(*strings))
 
     def _answer_to(self, ids):
         return self._answer(self._model(ids, training=False))
@@ -251,7 +265,7 @@ class TextAnswering(SequenceAnswering):
         shape = [self._shape.batch_size]
         return [tf.TensorSpec(shape, tf.string, name=name) for name in names]
 
-    def _sequence_axes(self):
+    def _axes(self):
         reader = self._reader
         return (reader.max_windows,) if reader.has_windows else ()
 
@@ -274,15 +288,20 @@ class EmbeddingAnswering(TextAnswering):
     """
 
     def __init__(self, model, reader, shape: Shape):
-        super().__init__("embedding", False, model, reader, embedded, shape)
+        super().__init__("embedding", False, model, reader, None, shape)
 
     @property
     def signatures(self):
         return {**super().signatures, "embed": self.serve}
 
-
-def embedded(vectors) -> dict:
-    return {"embedding": tf.cast(vectors, tf.float32)}
+    def _answer_to(self, ids):
+        vectors = self._model(ids, training=False)
+        outputs = {"embedding": tf.cast(vectors, tf.float32)}
+        if self._model.pooling == "none":
+            # Of the vectors of tokens so many are not of padding.
+            mask = tf.cast(ids["input_mask"] != 0, tf.int32)
+            outputs["num_tokens"] = tf.reduce_sum(mask, axis=-1)
+        return outputs
 
 
 class ChoiceAnswering(SequenceAnswering):
@@ -300,13 +319,13 @@ class ChoiceAnswering(SequenceAnswering):
             tf.TensorSpec([rows, None], tf.string, name="endings"),
         ]
 
-    def _sequence_axes(self):
+    def _axes(self):
         return (None,)
 
     def _parse(self, serialized):
         # Examples of one request have as many choices as the run had.
         choices = tf.io.FixedLenSequenceFeature(
-            [self._reader.max_seq_length], tf.int64, allow_missing=True
+            [self._max_seq_length], tf.int64, allow_missing=True
         )
         found = tf.io.parse_example(
             serialized, dict.fromkeys(ID_NAMES, choices)

@@ -39,6 +39,7 @@ class MultipleChoice(Problem):
     description = "multiple choice"
     refused_flags = (
         *("class_weights", "classifier_hidden", "label_smoothing"),
+        "export_tflite",
         *LONG_FLAGS,
     )
 

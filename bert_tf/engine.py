@@ -330,16 +330,20 @@ def prepare(model):
     )
 
 
-def load_best(model, run) -> int | None:
+def load_best(model, run, metric: str | None = None) -> int | None:
     """Loads the best weights of the run's last training; returns their step.
 
     None where there are none: --eval_steps was not given to that training,
     or the files are lost or damaged, which is logged.
+
+    Args:
+        model: whose weights they are.
+        run: a `RunFolder`.
+        metric: by which they are the best; that of the flag unless told.
     """
+    metric = metric or FLAGS.metric_for_best
     training_record = run.earlier("train")
-    best = DevScores.best_of(
-        training_record.get("evaluations", []), FLAGS.metric_for_best
-    )
+    best = DevScores.best_of(training_record.get("evaluations", []), metric)
     if not best or not training_record.get("flags", {}).get("eval_steps"):
         return None
     prefix = run.file(f"best/model.ckpt-{best['step']}")

@@ -5,10 +5,13 @@ What a SavedModel computes is in `answering`, `tag_answering` and
 the model does that was trained. Who asks it needs `Predictor` alone.
 """
 
+import os
+
 import numpy as np
 
-from bert_tf import saved_models
+from bert_tf import files, lite, saved_models, warmup
 from bert_tf.answering import Answering
+from bert_tf.config import BertConfig
 from bert_tf.predictor import Predictor, QuestionAnswerer
 
 __all__ = ["Predictor", "QuestionAnswerer", "export_model"]
@@ -47,6 +50,38 @@ def export_model(
     with saved_models.replacing_folder(folder) as scratch:
         saved_models.save(scratch, answering, described)
         check_same(scratch, trained or answering, TOLERANCES[precision])
+        # The shortest, the longest, and some at once.
+        warmup.write_warmup(scratch, {"serving_default": answering.samples()})
+
+
+def export_lite(
+    folder: str, answering: Answering, config: BertConfig, vocab_file: str
+):
+    """Writes LiteRT files beside a SavedModel, with what is needed to use them.
+
+    Args:
+        folder: /tmp/sst2/export has /tmp/sst2/export.tflite beside it, and
+            /tmp/sst2/export_int8.tflite.
+        answering: whose ids the files read; of single sequences.
+        config: of the model inside.
+        vocab_file: of its tokens.
+    """
+    batch_size, length = answering.id_shape
+    attached = {
+        "vocab.txt": files.read_text(vocab_file),
+        saved_models.DESCRIPTION: files.read_text(
+            os.path.join(folder, saved_models.DESCRIPTION)
+        ),
+    }
+    for ending, quantize in ((".tflite", False), ("_int8.tflite", True)):
+        lite.export_tflite(
+            answering.ids,
+            folder.rstrip("/") + ending,
+            config,
+            quantize=quantize,
+            shape=(batch_size or 1, length),
+            attached=attached,
+        )
 
 
 def check_same(folder: str, trained: Answering, tolerance: float):

@@ -1,10 +1,16 @@
 """What the flags make of an export: the SavedModel of a trained model."""
 
+import dataclasses
+from collections.abc import Mapping
+
 import keras
 from absl import flags, logging
 
 from bert_tf import export
 from bert_tf.answering import Shape
+from bert_tf.heads import BertSpanLabeler
+from bert_tf.preprocessing import BertPreprocessor
+from bert_tf.question_answering import QuestionAnswering, SquadSettings
 
 FLAGS = flags.FLAGS
 # Keras' policy of each --export_precision, that of the variables too.
@@ -16,7 +22,14 @@ def shape() -> Shape:
     return Shape(FLAGS.export_batch_size, FLAGS.export_pad_to_max_length)
 
 
-def export_trained(folder: str, model, make_model, answering, **description):
+def export_trained(
+    folder: str,
+    model,
+    make_model,
+    answering,
+    vocab_file: str,
+    **description,
+):
     """Writes the SavedModel in the precision of the flags.
 
     Args:
@@ -24,6 +37,7 @@ def export_trained(folder: str, model, make_model, answering, **description):
         model: the trained one, of any precision, under any strategy.
         make_model: function() -> a new model of the same shape.
         answering: function(model) -> `Answering`.
+        vocab_file: of its tokens.
         **description: see `export.export_model`.
     """
     logging.info("***** Running export *****")
@@ -41,6 +55,32 @@ def export_trained(folder: str, model, make_model, answering, **description):
         description=description,
     )
     logging.info("  %s", folder)
+    if FLAGS.export_tflite:
+        export.export_lite(folder, trained, model.config, vocab_file)
+        logging.info("  %s.tflite, %s_int8.tflite", folder, folder)
+
+
+def export_questions(folder: str, model, flags: Mapping):
+    """Writes the SavedModel that answers questions.
+
+    Args:
+        folder: see `export_trained`.
+        model: a `BertSpanLabeler`.
+        flags: of run_squad.py; those of this run, or those that train.json
+            keeps of an earlier one.
+    """
+    preprocess = BertPreprocessor(
+        flags["vocab_file"], flags["do_lower_case"], flags["max_seq_length"]
+    )
+    names = [field.name for field in dataclasses.fields(SquadSettings)]
+    settings = SquadSettings(**{name: flags[name] for name in names})
+    export_trained(
+        folder,
+        model,
+        lambda: BertSpanLabeler(model.config),
+        lambda copy: QuestionAnswering(copy, preprocess, settings),
+        flags["vocab_file"],
+    )
 
 
 def plain_copy(model, make_model, precision: str = "float32"):

@@ -22,10 +22,17 @@ from bert_tf.distribution import STRATEGIES
 from bert_tf.errors import UserError
 from bert_tf.heads import POOLINGS
 from bert_tf.optimization import OPTIMIZERS
+from bert_tf.pooling import POOLINGS as VECTOR_POOLINGS
 from bert_tf.tokenization import FullTokenizer, check_casing, check_size
 from bert_tf.training import POLICIES
 
 FLAGS = flags.FLAGS
+# What is asked of an export, and has no sense without one.
+EXPORT_FLAGS = (
+    *("export_precision", "export_tflite"),
+    *("export_batch_size", "export_pad_to_max_length"),
+)
+POOLING_FLAGS = ("pooling", "pooling_layer", "normalize")
 MAX_COUNT = 2**31 - 1
 
 # What TensorFlow raises for a path or a file system that it cannot use.
@@ -367,22 +374,78 @@ def define_fine_tuning_flags():
     )
 
 
-def define_export_flags():
-    flags.DEFINE_bool(
-        "do_export",
-        False,
-        "Write a SavedModel that takes raw text, to --output_dir/export.",
+def define_pooling_flags():
+    """What makes a vector of a text; none of it is in the original."""
+    flags.DEFINE_enum(
+        "pooling", "mean", VECTOR_POOLINGS, "How tokens become one vector."
     )
+    flags.DEFINE_string(
+        "pooling_layer",
+        "-2",
+        "Layer that --pooling takes, numbered as --layers; of several, such as "
+        "-4,-3,-2,-1, the vectors stand side by side.",
+    )
+    flags.DEFINE_bool(
+        "normalize",
+        False,
+        "Give the vectors length 1: their product is then their cosine.",
+    )
+
+
+def pooling_settings(config: BertConfig) -> dict:
+    """Arguments of the `BertEmbedder` that the flags ask for.
+
+    Raises:
+        UserError: flags contradict each other, or there is no such layer.
+    """
+    settings = {"pooling": FLAGS.pooling, "normalize": FLAGS.normalize}
+    if FLAGS.pooling == "cls_pooled":
+        refuse(
+            "--pooling=cls_pooled is made of the last layer", "pooling_layer"
+        )
+        return {**settings, "layers": (-1,)}
+    return {**settings, "layers": chosen_layers("pooling_layer", config)}
+
+
+def chosen_layers(name: str, config) -> tuple:
+    """The layers that a flag names.
+
+    Raises:
+        UserError: the flag names none, or one that the model has not.
+    """
+    flag = FLAGS[name]
+    try:
+        layers = tuple(map(int, flag.value.split(",")))
+    except ValueError:
+        raise UserError(
+            f"--{name}={flag.value}: whole numbers are needed, commas between"
+        ) from None
+    number = config.num_hidden_layers
+    known = [i for i in layers if i in range(-number, number)]
+    if flag.using_default_value and known:
+        return tuple(known)
+    if len(known) < len(layers):
+        raise UserError(
+            f"--{name}={flag.value}: the model has {number} layers, from "
+            f"-{number} to -1, or 0 to {number - 1} ({FLAGS.bert_config_file})"
+        )
+    return layers
+
+
+def define_export_flags():
     flags.DEFINE_enum(
         "export_precision",
         "float32",
         ["float32", "bfloat16"],
         "What the exported model computes in, and its weights are kept in.",
     )
-
-
-def define_export_shape_flags():
-    """What accelerators want to be fixed."""
+    flags.DEFINE_bool(
+        "export_tflite",
+        False,
+        "Write LiteRT (TensorFlow Lite) files beside the exported model, one "
+        "of float32 and one of int8.",
+    )
+    # What accelerators want to be fixed.
     define_count(
         "export_batch_size",
         None,

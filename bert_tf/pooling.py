@@ -24,8 +24,8 @@ from bert_tf.layers import Configured
 from bert_tf.losses import at_least_float32
 from bert_tf.modeling import BertModel
 
-# The layer below the last. The last one has learnt to tell masked words, and
-# is the farthest from what the text means (Xiao 2018, bert-as-service).
+# The one below the last, as in bert-as-service: the last is the nearest to the
+# answers of pretraining. Of a model trained for vectors it is the right one.
 DEFAULT_LAYERS = (-2,)
 
 

@@ -61,7 +61,8 @@ class Predictor:
                             probabilities, a list
         question_answering  answer, score, start, end, start_byte, end_byte;
                             of SQuAD 2.0 null_probability
-        embedding           embedding, float32 [D]
+        embedding           embedding, float32 [D]; with the pooling "none"
+                            [tokens, D]
 
     All methods may be called by several threads at a time.
 
@@ -101,7 +102,7 @@ class Predictor:
 
     def _can_read_ids(self):
         """Whether texts may be tokenized first: each is one sequence."""
-        if "ids" not in self.signatures:
+        if self.kind in ("tags", "question_answering"):
             return False
         _, specs = self.signatures["ids"].structured_input_signature
         return specs["input_ids"].shape.rank == 2
@@ -435,7 +436,11 @@ def _entity(row, kind, first, limit):
 
 
 def _embedding(columns):
-    return [{"embedding": vector} for vector in columns["embedding"]]
+    vectors = columns["embedding"]
+    if "num_tokens" in columns:
+        numbers = columns["num_tokens"]
+        vectors = [v[:n] for v, n in zip(vectors, numbers, strict=True)]
+    return [{"embedding": vector} for vector in vectors]
 
 
 FORMATS = {

@@ -17,7 +17,7 @@ import typing
 import numpy as np
 import tensorflow as tf
 
-from bert_tf.answering import SAMPLES, Answering, map_chunks
+from bert_tf.answering import SAMPLES, Answering, Shape, map_chunks
 from bert_tf.data.squad_windows import LENGTH_MULTIPLE
 from bert_tf.preprocessing import Slices
 
@@ -71,8 +71,7 @@ class QuestionAnswering(Answering):
     kind = "question_answering"
 
     def __init__(self, model, preprocess, settings: SquadSettings):
-        super().__init__(name=self.kind)
-        self._model = model
+        super().__init__(model, preprocess.max_seq_length, Shape())
         self._preprocess = preprocess
         self._settings = settings
         # Starts and ends in a window, which has at least so many places.
@@ -153,6 +152,11 @@ class QuestionAnswering(Answering):
             **dataclasses.asdict(self._settings),
         }
 
+    def _answer_to(self, ids):
+        """{"start_logits", "end_logits": float32 [B, S]}."""
+        logits = self._model(ids, training=False)
+        return {n: tf.cast(values, tf.float32) for n, values in logits.items()}
+
     def samples(self):
         """Contexts of one window, of several, and of none."""
         contexts = [SAMPLES[2], " ".join(SAMPLES), *SAMPLES]
@@ -198,7 +202,7 @@ class QuestionAnswering(Answering):
 
         def read(chunk):
             inputs = self._inputs(queries, pieces, chunk)
-            logits = self._model(inputs, training=False)
+            logits = self._answer_to(inputs)
             candidates, null_scores = self._candidates(
                 queries, pieces, chunk, inputs["input_mask"], logits
             )

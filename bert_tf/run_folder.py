@@ -28,7 +28,7 @@ class RunFolder:
 
     Args:
         path: the folder; it need not exist.
-        task_name: of the run.
+        task_name: of the run; None where any is welcome.
         writes: whether this process writes; of several only one does.
 
     Raises:
@@ -38,7 +38,7 @@ class RunFolder:
     def __init__(
         self,
         path: str,
-        task_name: str,
+        task_name: str | None,
         writes: bool = True,
     ):
         self.path = path
@@ -46,8 +46,9 @@ class RunFolder:
         if files.exists(path) and not files.is_folder(path):
             raise UserError(f"--output_dir={path}: this is a file")
         self.record = self._earlier_record()
-        self._check_is_ours(task_name)
-        self.record["task_name"] = task_name
+        if task_name is not None:
+            self._check_is_ours(task_name)
+            self.record["task_name"] = task_name
 
     def open(self, labels: list | None = None):
         """Makes the folder, train.json, and labels.txt if there are labels."""

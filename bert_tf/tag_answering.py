@@ -17,7 +17,7 @@ import typing
 import tensorflow as tf
 import tensorflow_text as tf_text
 
-from bert_tf.answering import SAMPLES, Answering, map_chunks
+from bert_tf.answering import SAMPLES, Answering, Shape, map_chunks
 from bert_tf.normalization import regex_class
 from bert_tf.preprocessing import Slices
 from bert_tf.tokenization import CJK_BLOCKS
@@ -59,11 +59,10 @@ class TagAnswering(Answering):
     kind = "tags"
 
     def __init__(self, model, preprocess, labels):
-        super().__init__(name=self.kind)
-        self._model = model
         self._preprocess = preprocess
         self._labels = labels
         self._room = preprocess.max_seq_length - NUM_SPECIAL
+        super().__init__(model, preprocess.max_seq_length, Shape())
         spec = tf.TensorSpec([None], tf.string, name="text")
         self.serve, self.words = (
             tf.function(function, input_signature=[spec])
@@ -82,6 +81,11 @@ class TagAnswering(Answering):
 
     def samples(self):
         return [{"text": tf.constant(SAMPLES)}]
+
+    def _answer_to(self, ids):
+        """{"probabilities": float32 [B, S, C]} of tokens."""
+        logits = self._model(ids, training=False)
+        return {"probabilities": tf.nn.softmax(tf.cast(logits, tf.float32))}
 
     def _serve(self, text):
         """Tags the words of raw texts: see the top of this file.
@@ -109,8 +113,7 @@ class TagAnswering(Answering):
         pieces = self._preprocess.tokenize(words.texts.values)
         pieces = self._at_least_one(pieces)[:, : self._room]
         windows = self._windows(words.texts, pieces)
-        logits = self._read(pieces, windows)
-        probabilities = tf.nn.softmax(tf.cast(logits, tf.float32))
+        probabilities = self._read(pieces, windows)
         best = tf.argmax(probabilities, axis=-1)
         starts, ends = places_in_characters(text, words)
 
@@ -163,20 +166,20 @@ class TagAnswering(Answering):
         return _Windows(*tf.unstack(tf.sort(windows, axis=0), axis=1))
 
     def _read(self, pieces, windows):
-        """The model's logits of each word: [words of all texts, C]."""
+        """float32 [words of all texts, C]."""
 
         def read(chunk):
-            logits = self._model(self._inputs(pieces, chunk), training=False)
+            found = self._answer_to(self._inputs(pieces, chunk))
             words = tf.ragged.range(chunk.first_words, chunk.limits)
             first = tf.gather(pieces.row_starts(), chunk.first_words)
             place = tf.gather(pieces.row_starts(), words.values)
             place += 1 - tf.gather(first, words.value_rowids())  # [CLS]
             index = tf.stack([words.value_rowids(), place], axis=1)
-            return [tf.gather_nd(logits, index)]
+            return [tf.gather_nd(found["probabilities"], index)]
 
-        specs = [tf.TensorSpec([None, len(self._labels)], self._model.dtype)]
-        (logits,) = map_chunks(read, windows, specs)
-        return logits
+        specs = [tf.TensorSpec([None, len(self._labels)], tf.float32)]
+        (probabilities,) = map_chunks(read, windows, specs)
+        return probabilities
 
     def _inputs(self, pieces, windows) -> dict:
         """[CLS] words [SEP] padding: int32 [W, S]."""

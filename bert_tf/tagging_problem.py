@@ -37,7 +37,7 @@ class Tagging(Problem):
     description = "tags of words"
     refused_flags = (
         *("class_weights", "classifier_hidden", *LONG_FLAGS),
-        *("export_batch_size", "export_pad_to_max_length", "export_tflite"),
+        *("export_batch_size", "export_pad_to_max_length"),
     )
 
     def prepare(self, examples, reader):

@@ -5,7 +5,8 @@ import pathlib
 
 import numpy as np
 import pytest
-from conftest import GOLDEN, read_npz, run_module
+from conftest import read_npz, run_module
+from golden_model import ODD, with_plain_words
 from programs import last_line, program_of
 
 from bert_tf import pretrained
@@ -13,22 +14,12 @@ from bert_tf.checkpoints import Checkpoint, write_checkpoint
 from bert_tf.errors import UserError
 from bert_tf.fill_mask import FillMask, MaskedText
 
-ODD = GOLDEN / "modeling" / "odd"
 PROGRAM = program_of("bert_tf.tools.fill_mask")
 
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    """Flags of the golden model, with a vocabulary of 1,500 plain words."""
-    path = tmp_path_factory.mktemp("fill") / "vocab.txt"
-    special = "[PAD] [UNK] [CLS] [SEP] [MASK]".split()
-    words = [f"w{i}" for i in range(len(special), 1500)]
-    path.write_text("".join(f"{t}\n" for t in special + words))
-    return {
-        "vocab_file": str(path),
-        "bert_config_file": str(ODD / "bert_config.json"),
-        "init_checkpoint": str(ODD / "bert_model.ckpt"),
-    }
+    return with_plain_words(tmp_path_factory.mktemp("fill"))
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ RANKS = [
     "text_context vocabulary",
     "preprocessing data.squad_answers data.squad_windows data.example_proto",
     "data.squad data.pretraining",
-    "modeling pretrained saved_models data.*",
+    "modeling pretrained saved_models lite warmup data.*",
     # The package's front door names what people import from it.
     "__init__",
     "heads answering",
@@ -30,6 +30,7 @@ RANKS = [
     "serving.server",
     "flags progress run_folder shard_run",
     "engine export_run",
+    "labelled_run",
     "tools.racing tools.beam_runner",
     "tools.benchmark_data",
     "tools.*",

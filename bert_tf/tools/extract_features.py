@@ -25,7 +25,6 @@ The model is the bundled one unless three flags name another.
 """
 
 import json
-import time
 
 import numpy as np
 from absl import flags, logging
@@ -36,8 +35,7 @@ from bert_tf.data import example_proto
 from bert_tf.data.features import MIN_SEQ_LENGTH, split_pair
 from bert_tf.embeddings import TextEmbedder
 from bert_tf.errors import UserError
-from bert_tf.pooling import POOLINGS
-from bert_tf.progress import SECONDS_BETWEEN_LINES, format_seconds
+from bert_tf.progress import counted
 
 FLAGS = flags.FLAGS
 NUM_EXAMPLES_SHOWN = 5
@@ -71,18 +69,7 @@ flags.DEFINE_enum(
     "features, the original's: each token's vectors; the others: a vector for "
     "each text.",
 )
-flags.DEFINE_enum("pooling", "mean", POOLINGS, "How tokens become one vector.")
-flags.DEFINE_string(
-    "pooling_layer",
-    "-2",
-    "Layer that --pooling takes, numbered as --layers; of several, such as "
-    "-4,-3,-2,-1, the vectors stand side by side.",
-)
-flags.DEFINE_bool(
-    "normalize",
-    False,
-    "Give the vectors length 1: their product is then their cosine.",
-)
+shared_flags.define_pooling_flags()
 flags.adopt_module_key_flags(shared_flags)
 
 
@@ -119,51 +106,21 @@ def embedder_settings(config) -> dict:
     if FLAGS.output_format == "features":
         shared_flags.refuse(
             "--output_format=features has each token's vectors, of --layers",
-            "pooling",
-            "pooling_layer",
-            "normalize",
+            *shared_flags.POOLING_FLAGS,
         )
-        return {"pooling": "none", "layers": chosen_layers("layers", config)}
+        return {
+            "pooling": "none",
+            "layers": shared_flags.chosen_layers("layers", config),
+        }
     shared_flags.refuse(
         f"--output_format={FLAGS.output_format} takes --pooling_layer", "layers"
     )
-    settings = {"pooling": FLAGS.pooling, "normalize": FLAGS.normalize}
-    if FLAGS.pooling == "cls_pooled":
-        shared_flags.refuse(
-            "--pooling=cls_pooled is made of the last layer", "pooling_layer"
-        )
-        return {**settings, "layers": (-1,)}
     if FLAGS.pooling == "none" and FLAGS.output_format == "npy":
         raise UserError(
             "--pooling=none: texts have different numbers of tokens, which "
             "no array holds; use --output_format=jsonl or tfrecord"
         )
-    return {**settings, "layers": chosen_layers("pooling_layer", config)}
-
-
-def chosen_layers(name: str, config) -> tuple:
-    """The layers that a flag names.
-
-    Raises:
-        UserError: the flag names none, or one that the model has not.
-    """
-    flag = FLAGS[name]
-    try:
-        layers = tuple(map(int, flag.value.split(",")))
-    except ValueError:
-        raise UserError(
-            f"--{name}={flag.value}: whole numbers are needed, commas between"
-        ) from None
-    number = config.num_hidden_layers
-    known = [i for i in layers if i in range(-number, number)]
-    if flag.using_default_value and known:
-        return tuple(known)
-    if len(known) < len(layers):
-        raise UserError(
-            f"--{name}={flag.value}: the model has {number} layers, from "
-            f"-{number} to -1, or 0 to {number - 1} ({FLAGS.bert_config_file})"
-        )
-    return layers
+    return shared_flags.pooling_settings(config)
 
 
 def write_output(embedder, num_texts: int):
@@ -202,23 +159,11 @@ def texts():
 
 def with_log(embedder, stream, num_texts: int):
     """Yields what `stream` does, and logs the first ones and the speed."""
-    start = last = time.monotonic()
-    for number, embedded in enumerate(stream, start=1):
-        if number <= NUM_EXAMPLES_SHOWN:
+    for number, embedded in enumerate(counted(stream, num_texts)):
+        if number < NUM_EXAMPLES_SHOWN:
             logging.info("*** Example ***")
-            logging.info("unique_id: %d", number - 1)
+            logging.info("unique_id: %d", number)
             logging.info("tokens: %s", " ".join(embedder.tokens(embedded)))
-        now = time.monotonic()
-        if now - last > SECONDS_BETWEEN_LINES:
-            speed = number / (now - start)
-            logging.info(
-                "%d of %d texts  %.1f texts/s  %s left",
-                number,
-                num_texts,
-                speed,
-                format_seconds((num_texts - number) / speed),
-            )
-            last = now
         yield embedded
 
 

@@ -69,8 +69,9 @@ def main():
         if FLAGS.output_format == "tsv":
             writer.write("\t".join(TSV_COLUMNS[predictor.kind]) + "\n")
         answers = counted(predictor.stream(items(predictor)), num_lines())
-        for number, answer in enumerate(answers, start=1):
+        for answer in answers:
             writer.write(text_of(answer))
+            number += 1
     seconds = time.monotonic() - start
     logging.info("%d answers, %.1f a second", number, number / seconds)
 
