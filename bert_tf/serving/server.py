@@ -16,7 +16,7 @@ from bert_tf.serving.app import Serving, make_app
 
 # Without a request for so long, a connection is closed: idle ones, and those
 # whose next request does not get done.
-IDLE_SECONDS = 15.0
+IDLE_SECONDS = 30.0
 # At the end, requests may be on their way for so long.
 LINGER_SECONDS = 0.3
 BACKLOG = 1024

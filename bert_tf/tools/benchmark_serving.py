@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent import futures
 
 import numpy as np
 from absl import flags
@@ -45,21 +46,16 @@ class Clients:
         """Sends all bodies once."""
         waiting = iter(self._bodies)
         lock = threading.Lock()
-        threads = [
-            threading.Thread(target=self._client, args=(c, waiting, lock))
-            for c in self._connections
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        with futures.ThreadPoolExecutor(len(self._connections)) as pool:
+            done = [
+                pool.submit(self._client, connection, waiting, lock)
+                for connection in self._connections
+            ]
+        for each in done:
+            each.result()
 
     def _client(self, connection, waiting, lock):
-        while True:
-            with lock:
-                body = next(waiting, None)
-            if body is None:
-                return
+        while (body := self._next(waiting, lock)) is not None:
             start = time.perf_counter()
             connection.request("POST", "/v1/models/m:predict", body, HEADERS)
             reply = connection.getresponse()
@@ -67,6 +63,12 @@ class Clients:
             if reply.status != 200:
                 raise RuntimeError(f"{reply.status}: {answer[:200]}")
             self.seconds.append(time.perf_counter() - start)
+        # The server would, while others have their turns.
+        connection.close()
+
+    def _next(self, waiting, lock):
+        with lock:
+            return next(waiting, None)
 
 
 def benchmark_serving():
