@@ -320,3 +320,17 @@ def test_mistakes_are_one_line(folders, tmp_path):
     done = run_module("bert_tf.tools.serve", f"--model={damaged}", "--port=0")
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert last_line(done).startswith("serve.py: ")
+
+
+def test_the_benchmark_measures_it(folders):
+    done = run_module(
+        "bert_tf.tools.benchmark",
+        "--what=serving",
+        "--rounds=1",
+        f"--model={folders['sms']}",
+    )
+    assert done.returncode == 0, done.stderr
+    rows = [line.split("|") for line in done.stdout.splitlines()]
+    cells = {row[1].strip(): row[2:-1] for row in rows if len(row) > 3}
+    assert {"32 clients", "32 clients, no batches", "one client"} <= set(cells)
+    assert all(float(cell) > 0 for cell in cells["one client"])

@@ -537,6 +537,28 @@ def test_a_full_queue_and_a_slow_model(serving, send):
     assert send(predict("regression"), {"instances": ["a"]})[0] == 200
 
 
+def test_who_is_gone_is_not_answered(serving, port):
+    predictor = predictor_of(serving, "embedding")
+    predictor.may_run.clear()
+    predictor.batches.clear()
+    model = serving.models["embedding"]
+    body = b'{"texts": ["a"]}'
+    request = POST + b"Content-Length: %d\r\n\r\n" % len(body) + body
+    with socket.create_connection(("127.0.0.1", port)) as waits:
+        waits.sendall(request)
+        time.sleep(0.1)
+        with socket.create_connection(("127.0.0.1", port)) as goes:
+            goes.sendall(request)
+            while not model.num_waiting:
+                time.sleep(0.01)
+        time.sleep(0.1)
+        predictor.may_run.set()
+        assert waits.recv(100).startswith(b"HTTP/1.1 200 ")
+    while model.num_waiting:
+        time.sleep(0.01)
+    assert predictor.batches == [1]
+
+
 def test_a_defect_shows_no_traceback(send):
     body = {"instances": ["breaks the model"]}
     status, answer = send(predict("regression"), body)

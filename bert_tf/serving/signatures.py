@@ -276,7 +276,9 @@ def stack(results: list) -> dict:
     row there. Here they are as long as the longest of the request itself:
     who else was in a batch changes no answer.
     """
-    columns = {name: [row[name] for row in results] for name in results[0]}
+    columns = {
+        name: [row[name] for row in results] for name in sorted(results[0])
+    }
     if "starts" in columns:  # Words of a text, padded with -1.
         lengths = [int(np.sum(row >= 0)) for row in columns["starts"]]
         columns = {
