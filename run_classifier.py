@@ -138,7 +138,7 @@ def run_once(modes, strategy):
     # 1. What the model is, and how it reads text.
     task = get_task(FLAGS.task_name)
     config, tokenizer = shared_flags.read_model_files()
-    settings = shared_flags.values()
+    settings = FLAGS.flag_values_dict()
     reader = labelled_run.make_reader(tokenizer, settings)
     training.set_seed(FLAGS.seed)
     run = RunFolder(

@@ -184,7 +184,7 @@ def main():
         answer_questions(job, modes, global_step)
     if "export" in modes and run.writes:
         export_run.export_questions(
-            run.file("export"), model, shared_flags.values()
+            run.file("export"), model, FLAGS.flag_values_dict()
         )
 
 

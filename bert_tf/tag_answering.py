@@ -25,7 +25,7 @@ from bert_tf.tokenization import CJK_BLOCKS
 NUM_SPECIAL = 2  # [CLS] and [SEP].
 NOWHERE = -1
 # Between words of a text, and of one whose words are parted already.
-WHITE_SPACE = r"[\s\x{0}\pZ]+"
+WHITE_SPACE = r"[\s\pZ]+"
 SPACES = "[ \t\r\n]+"
 PUNCTUATION = r"\pP$+<=>^`|~"  # As `tokenization.is_punctuation`.
 CHINESE = f"[{regex_class(CJK_BLOCKS)}]"
@@ -195,8 +195,12 @@ class TagAnswering(Answering):
 
 
 def valid(text):
-    """The text with U+FFFD for bytes that are no UTF-8."""
-    return tf.strings.unicode_transcode(text, "UTF-8", "UTF-8")
+    """The text with U+FFFD for bytes that are no UTF-8, and spaces for NUL.
+
+    What splits at patterns would see nothing behind a NUL.
+    """
+    text = tf.strings.unicode_transcode(text, "UTF-8", "UTF-8")
+    return tf.strings.regex_replace(text, r"\x00", " ")
 
 
 def split_at(text, delimiter: str) -> _Words:

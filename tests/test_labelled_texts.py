@@ -1,6 +1,8 @@
 """Every kind of labelled text through run_classifier.py, start to end."""
 
+import csv
 import json
+import pathlib
 import random
 import shutil
 import subprocess
@@ -8,12 +10,16 @@ import sys
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from conftest import TESTS
 from labelled_files import KINDS, NUM_ROWS, WORDS, checkpoint_of, flags_of, make
-from programs import RUN_CLASSIFIER, results_of, write
+from programs import RUN_CLASSIFIER, program_of, results_of, write
 
 from bert_tf import pretrained
 from bert_tf.errors import UserError
+from bert_tf.predictor import Predictor
+
+EXPORT_MODEL = program_of("bert_tf.tools.export_model")
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +117,90 @@ def test_predictions_do_not_depend_on_batches(folder, tmp_path, kind, changes):
     flags["output_dir"], flags["train_file"] = str(tmp_path / "out"), None
     RUN_CLASSIFIER.run(**flags, do_predict=True)
     assert_same_predictions(tmp_path / "out", folder / kind)
+
+
+def inputs_of(kind, path):
+    """Items of a test file, as a `Predictor` takes them."""
+    if kind == "ner":
+        blocks = path.read_text(encoding="utf-8").split("\n\n")
+        rows = [block.split("\n") for block in blocks]
+        return [
+            " ".join(row.split()[0] for row in block if row)
+            for block in rows
+            if any(row and "-DOCSTART-" not in row for row in block)
+        ]
+    if path.suffix == ".jsonl":
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+    else:
+        dialect = "excel-tab" if path.suffix == ".tsv" else "excel"
+        with open(path, newline="", encoding="utf-8") as reader:
+            rows = [*csv.DictReader(reader, dialect=dialect)]
+    if kind == "swag":
+        endings = [f"ending{i}" for i in range(4)]
+        return [
+            (
+                f"{row['sent1']} {row['sent2']}",
+                [row[e] for e in endings if row.get(e)],
+            )
+            for row in rows
+        ]
+    if kind == "single_label":
+        return [(row["text"], row["pair"]) for row in rows]
+    return [row["text"] for row in rows]
+
+
+def numbers_of(kind, answers):
+    """The numbers of test_results.tsv, of a `Predictor`'s answers."""
+    if kind == "regression":
+        return [answer["prediction"] for answer in answers]
+    probabilities = [answer["probabilities"] for answer in answers]
+    if kind != "swag":
+        probabilities = [row.values() for row in probabilities]
+    return [number for row in probabilities for number in row]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "ner"])
+def test_the_exported_model_predicts_as_the_program(folder, kind):
+    flags = {**flags_of(kind, folder), "train_file": None, "test_file": None}
+    RUN_CLASSIFIER.run(**flags, do_export=True)
+    predictor = Predictor(str(folder / kind / "export"))
+    path = folder / pathlib.Path(flags_of(kind, folder)["test_file"]).name
+    found = numbers_of(kind, predictor.predict(inputs_of(kind, path)))
+    _, expected = predictions_of(folder / kind)
+    np.testing.assert_allclose(found, expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.slow
+def test_the_exported_model_tags_as_the_program(folder):
+    RUN_CLASSIFIER.run(**flags_of("ner", folder), do_export=True)
+    predictor = Predictor(str(folder / "ner" / "export"))
+    words = predictor.signatures["words"]
+    texts = inputs_of("ner", folder / "ner-test.conll")
+    tags = words(text=tf.constant(texts))["tags"].numpy()
+    found = [tag.decode() for row in tags for tag in row if tag]
+    lines, _ = predictions_of(folder / "ner")
+    expected = [
+        line.rpartition(" ")[2]
+        for line in lines
+        if line and not line.startswith("-DOCSTART-")
+    ]
+    assert found == expected
+
+
+@pytest.mark.slow
+def test_export_model_writes_what_do_export_does(folder, tmp_path):
+    kind = "multi_label"
+    target = tmp_path / "model"
+    EXPORT_MODEL.run(output_dir=str(folder / kind), export_dir=str(target))
+    flags = {**flags_of(kind, folder), "train_file": None}
+    RUN_CLASSIFIER.run(**flags, do_export=True)
+    texts = ["call home", "", "free prize now"]
+    found, expected = (
+        Predictor(str(path)).predict(texts)
+        for path in (target, folder / kind / "export")
+    )
+    assert found == expected
 
 
 @pytest.mark.slow
