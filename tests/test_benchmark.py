@@ -69,6 +69,7 @@ def test_recomputation_halves_the_memory_of_a_step(tmp_path):
 def test_mistakes_are_one_line():
     for argument, message in (
         ("--what=speed", "--what=speed: known are tokenizer, input, squad"),
+        ("--what=serving", "--model must be given"),
         ("--input_file=/x/y", "/x/y: No such file or directory"),
         (f"--input_file={ROOT}/tests/golden/x.json", "x.json: No such file"),
     ):

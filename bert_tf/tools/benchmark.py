@@ -17,6 +17,10 @@ The time and the memory of a training step need no text, only a size:
 
     python -m bert_tf.tools.benchmark --what=step,memory \\
         --bert_config_file=uncased_L-12_H-768_A-12/bert_config.json
+
+The server needs an exported model of texts:
+
+    python -m bert_tf.tools.benchmark --what=serving --model=out/export
 """
 
 from absl import flags
@@ -27,6 +31,7 @@ from bert_tf.errors import UserError
 from bert_tf.tools import (
     benchmark_data,
     benchmark_pretraining,
+    benchmark_serving,
     benchmark_training,
 )
 
@@ -35,7 +40,8 @@ FLAGS = flags.FLAGS
 flags.DEFINE_list(
     "what",
     ["tokenizer", "input"],
-    "What to measure: tokenizer, input, squad, pretraining, step, memory.",
+    "What to measure: tokenizer, input, squad, pretraining, step, memory, "
+    "serving.",
 )
 flags.DEFINE_string(
     "bert_config_file",
@@ -63,6 +69,9 @@ flags.DEFINE_string(
 flags.DEFINE_string(
     "corpus", None, "pretraining: text files, a sentence a line."
 )
+flags.DEFINE_string(
+    "model", None, "serving: the folder of an exported model that reads texts."
+)
 shared_flags.define_count("doc_stride", 128, "squad: see run_squad.py.")
 shared_flags.define_count("max_query_length", 64, "squad: see run_squad.py.")
 shared_flags.define_count("batch_size", 32, "input, step: examples in a batch.")
@@ -80,6 +89,7 @@ def main():
         "pretraining": benchmark_pretraining.benchmark_pretraining,
         "step": benchmark_training.benchmark_step,
         "memory": benchmark_training.benchmark_memory,
+        "serving": benchmark_serving.benchmark_serving,
         # What `memory` calls.
         "one_step": benchmark_training.print_memory_of_a_step,
     }

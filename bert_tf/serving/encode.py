@@ -1,0 +1,46 @@
+"""bert-as-service's API: texts in, vectors out."""
+
+from bert_tf.serving import signatures
+from bert_tf.serving.limits import Limits, Refusal
+from bert_tf.serving.rest import Call, check_keys, list_of, to_json, to_rows
+
+
+def encode_call(predictor, body: dict, limits: Limits) -> Call:
+    """Of {"id": …, "texts": […], "is_tokenized": false}.
+
+    Tokenized texts are lists of words; the model reads them with spaces
+    between.
+
+    Raises:
+        Refusal: the request is not right, or the model gives no vectors.
+    """
+    check_keys(body, {"id", "texts", "is_tokenized", "model"})
+    if predictor.kind != "embedding":
+        raise Refusal(400, f"a model of {predictor.kind} does not encode")
+    number = body.get("id")
+    if isinstance(number, (list, dict)):
+        raise Refusal(400, "id must be a number or a string")
+    texts = list_of(body, "texts", limits)
+    is_tokenized = body.get("is_tokenized", False)
+    if not isinstance(is_tokenized, bool):
+        raise Refusal(400, "is_tokenized must be true or false")
+    kind = "a list of words" if is_tokenized else "a string"
+    for place, text in enumerate(texts):
+        if not _fits(text, is_tokenized):
+            raise Refusal(400, f"texts[{place}] must be {kind}")
+    if is_tokenized:
+        texts = [" ".join(words) for words in texts]
+    return Call(
+        to_rows(predictor, signatures.TEXTS, texts, limits),
+        lambda columns: {
+            "id": number,
+            "results": to_json(columns["embedding"]),
+            "status": 200,
+        },
+    )
+
+
+def _fits(text, is_tokenized):
+    if not is_tokenized:
+        return isinstance(text, str)
+    return isinstance(text, list) and all(isinstance(w, str) for w in text)

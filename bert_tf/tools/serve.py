@@ -1,0 +1,201 @@
+"""Serves exported models over HTTP, with TensorFlow Serving's REST API.
+
+    python -m bert_tf.tools.serve --model=sms=out/export --port=8501
+
+and then
+
+    curl -d '{"instances": ["you win a prize"]}' \\
+        http://localhost:8501/v1/models/sms:predict
+
+http://localhost:8501/ is a page to try the model on, /docs describes all
+addresses. Of several models --model is given for each. A folder of an embedding
+model also answers bert-as-service's /encode.
+"""
+
+import functools
+import re
+
+from absl import flags, logging
+
+from bert_tf import files
+from bert_tf import flags as shared_flags
+from bert_tf.errors import UserError
+from bert_tf.predictor import Predictor
+from bert_tf.serving import signatures
+from bert_tf.serving.app import Serving
+from bert_tf.serving.batching import Batcher
+from bert_tf.serving.limits import Limits
+from bert_tf.serving.models import ServedModel, Watch
+from bert_tf.serving.server import Server, address_of, bind, end_process
+
+FLAGS = flags.FLAGS
+NAME = r"[A-Za-z0-9_.-]+"
+
+flags.DEFINE_multi_string(
+    "model",
+    None,
+    "NAME=FOLDER of an exported model, or of folders 1, 2, … of its versions, "
+    "of which the newest answers. May be given several times.",
+)
+flags.DEFINE_string(
+    "host",
+    "127.0.0.1",
+    "Address to listen at: this machine's own, which others do not reach; "
+    "0.0.0.0 for all. There are no passwords.",
+)
+shared_flags.define_count(
+    "port",
+    8501,
+    "Port to listen at; 0 for any that is free.",
+    lower_bound=0,
+    upper_bound=65535,
+)
+shared_flags.define_count(
+    "keep_versions", 2, "So many of the newest versions answer."
+)
+shared_flags.define_float(
+    "poll_seconds",
+    5.0,
+    "Between two looks for new versions.",
+    lower_bound=0.1,
+)
+shared_flags.define_count(
+    "max_batch_size", 32, "Texts of all requests that the model runs at once."
+)
+shared_flags.define_float(
+    "batch_wait_ms",
+    2.0,
+    "How long a batch waits for senders that have just been answered. One "
+    "sender alone never waits.",
+    lower_bound=0.0,
+)
+shared_flags.define_count(
+    "max_texts", Limits.max_texts, "Texts in a request; more are refused, 413."
+)
+shared_flags.define_count(
+    "max_sequences",
+    Limits.max_sequences,
+    "Sequences that the model reads for one text, such as the windows of a "
+    "long context; more are refused, 413.",
+)
+shared_flags.define_count(
+    "max_body_bytes",
+    Limits.max_body_bytes,
+    "Bytes of a request's body; more are refused, 413.",
+)
+shared_flags.define_count(
+    "max_queue",
+    Limits.max_queue,
+    "Texts that wait for a model; more are refused, 429.",
+)
+shared_flags.define_count(
+    "max_connections", 512, "At a time; more are refused, 503."
+)
+shared_flags.define_float(
+    "body_seconds",
+    Limits.body_seconds,
+    "For a request's body to arrive; then it is refused, 408.",
+    lower_bound=0.1,
+)
+shared_flags.define_float(
+    "request_seconds",
+    Limits.request_seconds,
+    "For the model to answer a request; then it is refused, 504.",
+    lower_bound=0.1,
+)
+shared_flags.define_count(
+    "grace_seconds",
+    30,
+    "After SIGTERM or Ctrl-C, for the requests that were accepted.",
+)
+flags.adopt_module_key_flags(shared_flags)
+
+
+def main():
+    # 1. What can be wrong is found before a model is loaded.
+    folders = model_folders()
+    limits = read_limits()
+    listener = bind(FLAGS.host, FLAGS.port)
+    # 2. The models.
+    serving = Serving({}, limits)
+    for name, folder in folders.items():
+        serving.models[name] = ServedModel(
+            name,
+            folder,
+            Predictor,
+            functools.partial(make_batcher, serving),
+            FLAGS.keep_versions,
+        )
+        serving.models[name].start()
+    # 3. Until a signal comes.
+    watch = Watch(list(serving.models.values()), FLAGS.poll_seconds)
+    announcement = f"Serving {', '.join(folders)} at {address_of(listener)}"
+    server = Server(
+        serving,
+        functools.partial(print, announcement, flush=True),
+        FLAGS.max_connections,
+        FLAGS.grace_seconds,
+    )
+    server.run(sockets=[listener])
+    # 4. The end.
+    watch.close()
+    if server.num_unanswered:
+        logging.error("%d requests were not answered", server.num_unanswered)
+    end_process(1 if server.num_unanswered else 0)
+
+
+def model_folders() -> dict:
+    """{name: folder} of --model.
+
+    Raises:
+        UserError: one is not NAME=FOLDER, a name is given twice, or a folder
+            is not there.
+    """
+    shared_flags.require("model")
+    folders = {}
+    for value in FLAGS.model:
+        name, equals, folder = value.partition("=")
+        if not equals or not folder or not re.fullmatch(NAME, name):
+            raise UserError(
+                f"--model={value}: must be NAME=FOLDER; a name has letters, "
+                "digits, -, _ and ."
+            )
+        if name in folders:
+            raise UserError(f"--model={value}: {name} is given twice")
+        if not files.is_folder(folder):
+            raise UserError(f"--model={value}: no such folder")
+        folders[name] = folder
+    return folders
+
+
+def read_limits() -> Limits:
+    if FLAGS.max_texts > FLAGS.max_queue:
+        raise UserError(
+            f"--max_texts={FLAGS.max_texts} exceeds --max_queue="
+            f"{FLAGS.max_queue}: such a request would never be taken"
+        )
+    return Limits(
+        max_body_bytes=FLAGS.max_body_bytes,
+        max_texts=FLAGS.max_texts,
+        max_sequences=FLAGS.max_sequences,
+        max_queue=FLAGS.max_queue,
+        body_seconds=FLAGS.body_seconds,
+        request_seconds=FLAGS.request_seconds,
+    )
+
+
+def make_batcher(serving: Serving, name: str, predictor) -> Batcher:
+    # A model for accelerators takes one size of batches.
+    largest = predictor.info.get("batch_size") or FLAGS.max_batch_size
+    return Batcher(
+        functools.partial(signatures.run, predictor),
+        max_batch_size=min(FLAGS.max_batch_size, largest),
+        max_wait_seconds=FLAGS.batch_wait_ms / 1000,
+        max_queue=FLAGS.max_queue,
+        weigh=signatures.num_sequences,
+        observe=serving.metrics.batch_sizes.labels(name).observe,
+    )
+
+
+if __name__ == "__main__":
+    shared_flags.run(main)

@@ -1,0 +1,319 @@
+"""A predictor without a model, and servers of it, as tests use them.
+
+It has the interface of `predictor.Predictor`. Its answers tell which text they
+are of: the score of a text is its number of characters.
+
+    python tests/serving_fakes.py FOLDER SECONDS
+
+is a server of it in a process of its own, with batches that take so long.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import pathlib
+import socket
+import sys
+import threading
+import time
+import types
+
+import numpy as np
+import tensorflow as tf
+import uvicorn
+
+from bert_tf.serving import signatures
+from bert_tf.serving.app import Serving
+from bert_tf.serving.batching import Batcher
+from bert_tf.serving.limits import Limits
+from bert_tf.serving.models import ServedModel
+from bert_tf.serving.server import Server, address_of, bind, end_process
+
+INPUTS = {
+    "single_label": ("text",),
+    "multi_label": ("text",),
+    "regression": ("text",),
+    "tags": ("text",),
+    "multiple_choice": ("text", "endings"),
+    "question_answering": ("question", "context"),
+    "embedding": ("text",),
+}
+LABELS = ["ham", "<b>spam</b>"]
+
+
+@dataclasses.dataclass
+class FakeRequest:
+    values: dict
+    length: int
+
+    @property
+    def inputs(self):
+        return tuple(self.values.values())
+
+
+class FakeSignature:
+    """A concrete function's specs; runs `function(**columns)`."""
+
+    def __init__(self, inputs, outputs, function):
+        self.structured_input_signature = ((), inputs)
+        self.structured_outputs = outputs
+        self._function = function
+        sizes = {
+            "word_embeddings": 100,
+            "token_type_embeddings": 2,
+            "position_embeddings": 64,
+        }
+        self.variables = [
+            types.SimpleNamespace(
+                name=f"bert/embeddings/{name}:0", shape=[size, 8]
+            )
+            for name, size in sizes.items()
+        ]
+
+    def __call__(self, **columns):
+        return self._function(**columns)
+
+
+class FakePredictor:
+    """See the module.
+
+    Args:
+        kind: of the model.
+        seconds: that a batch takes.
+    """
+
+    def __init__(self, kind="single_label", seconds=0.0, name=""):
+        self.folder = "/nowhere"
+        self.kind = kind
+        self.labels = LABELS if kind.endswith("label") else None
+        self.info = {"kind": kind, "max_seq_length": 32}
+        self.input_names = INPUTS[kind]
+        self.seconds = seconds
+        self.name = name
+        self.batches = []
+        self.may_run = threading.Event()
+        self.may_run.set()
+        self.signatures = make_signatures(self)
+
+    def prepare(self, items):
+        return [self._request(place, item) for place, item in enumerate(items)]
+
+    def _request(self, place, item):
+        names = self.input_names
+        if not isinstance(item, dict):
+            values = [item] if isinstance(item, str) else item
+            if not isinstance(values, (list, tuple)):
+                raise ValueError(f"item {place}: must be a text")
+            if len(values) != len(names):
+                raise ValueError(f"item {place}: needs {', '.join(names)}")
+            item = dict(zip(names, values, strict=True))
+        if set(item) != set(names):
+            raise ValueError(f"item {place}: needs {', '.join(names)}")
+        for name, value in item.items():
+            texts = value if name == "endings" else [value]
+            if not isinstance(texts, list) or not all(
+                isinstance(text, str) for text in texts
+            ):
+                raise ValueError(f"item {place}: {name} must be text")
+        size = max(map(len, item.values()))
+        if self.kind in ("question_answering", "tags"):
+            return FakeRequest(item, size // 4 + 1)
+        return FakeRequest(item, 16 if size < 16 else 32)
+
+    def run(self, requests):
+        self.may_run.wait()
+        time.sleep(self.seconds)
+        self.batches.append(len(requests))
+        texts = [request.values[self.input_names[0]] for request in requests]
+        if any(text == "breaks the model" for text in texts):
+            raise RuntimeError("broken")
+        return getattr(self, "_" + self.kind)(requests, texts)
+
+    def warm_up(self):
+        pass
+
+    def _single_label(self, requests, texts):
+        scores = np.array([len(text) for text in texts], np.float32)
+        return {
+            "label": strings([f"{self.name}{text[:9]}" for text in texts]),
+            "score": scores,
+            "probabilities": np.stack([scores / 1000, 1 - scores / 1000], 1),
+            "labels": strings([LABELS] * len(texts)),
+        }
+
+    def _multi_label(self, requests, texts):
+        return {
+            **self._single_label(requests, texts),
+            "is_given": np.array([[True, False]] * len(texts)),
+        }
+
+    def _regression(self, requests, texts):
+        return {"prediction": np.array([len(t) for t in texts], np.float32)}
+
+    def _embedding(self, requests, texts):
+        return {
+            "embedding": np.array(
+                [[len(t), 0.1, ord((t or " ")[0])] for t in texts], np.float32
+            )
+        }
+
+    def _multiple_choice(self, requests, texts):
+        width = max(len(r.values["endings"]) for r in requests)
+        rows = np.zeros((len(texts), width), np.float32)
+        rows[:, -1] = 1
+        label = np.full(len(texts), width - 1, np.int32)
+        return {"label": label, "score": rows[:, -1], "probabilities": rows}
+
+    def _tags(self, requests, texts):
+        split = [text.split() for text in texts]
+        width = max(map(len, split))
+
+        def padded(rows, fill, dtype):
+            rows = [r + [fill] * (width - len(r)) for r in rows]
+            return np.array(rows, dtype).reshape(len(rows), width)
+
+        starts = [
+            [text.index(word) for word in words]
+            for text, words in zip(texts, split, strict=True)
+        ]
+        ends = [
+            [start + len(word) for start, word in zip(*row, strict=True)]
+            for row in zip(starts, split, strict=True)
+        ]
+        tags = [
+            ["B-PER" if word[0].isupper() else "O" for word in words]
+            for words in split
+        ]
+        as_bytes = functools.partial(padded, fill=b"", dtype=object)
+        return {
+            "words": as_bytes([[w.encode() for w in row] for row in split]),
+            "tags": as_bytes([[t.encode() for t in row] for row in tags]),
+            "scores": padded([[1.0] * len(row) for row in split], 0.0, "f4"),
+            "starts": padded(starts, -1, "i4"),
+            "ends": padded(ends, -1, "i4"),
+        }
+
+    def _question_answering(self, requests, texts):
+        answers = [request.values["context"][3:9] for request in requests]
+        ones = np.ones(len(texts), np.int32)
+        return {
+            "answer": strings(answers),
+            "score": ones / np.float32(2),
+            "start": ones * 3,
+            "end": ones * 9,
+            "start_byte": ones * 3,
+            "end_byte": ones * 9,
+        }
+
+
+def strings(values):
+    """An array of bytes, as TensorFlow gives it."""
+    encoded = np.vectorize(lambda t: t.encode("utf-8", "replace"), otypes="O")
+    return encoded(np.array(values, dtype=object))
+
+
+def make_signatures(predictor):
+    text = {
+        name: tf.TensorSpec([None], tf.string) for name in predictor.input_names
+    }
+    ids = {
+        name: tf.TensorSpec([None, None], tf.int32) for name in signatures.IDS
+    }
+    score = {"score": tf.TensorSpec([None], tf.float32)}
+
+    def sums(input_ids, input_mask, segment_ids):
+        return {"score": tf.cast(tf.reduce_sum(input_ids, 1), tf.float32)}
+
+    def sizes(examples):
+        return {"score": tf.cast(tf.strings.length(examples), tf.float32)}
+
+    return {
+        "serving_default": FakeSignature(text, score, None),
+        "ids": FakeSignature(ids, score, sums),
+        "examples": FakeSignature(
+            {"examples": tf.TensorSpec([None], tf.string)}, score, sizes
+        ),
+    }
+
+
+def make_serving(limits=None, load=None, folder=None, **settings):
+    """A Serving of one fake model of each kind, under the kind's name.
+
+    With `folder`, of a model that `load` gives for it instead, under "model".
+    """
+    serving = Serving({}, limits or Limits())
+
+    def make_batcher(name, predictor):
+        return Batcher(
+            functools.partial(signatures.run, predictor),
+            max_queue=serving.limits.max_queue,
+            weigh=signatures.num_sequences,
+            observe=serving.metrics.batch_sizes.labels(name).observe,
+            **settings,
+        )
+
+    for name in [folder and "model"] if folder else INPUTS:
+        loader = load or (lambda _, kind=name: FakePredictor(kind))
+        model = ServedModel(name, str(folder), loader, make_batcher)
+        serving.models[name] = model
+    return serving
+
+
+def write_version(folder, number):
+    """A version folder, as far as looking for it goes."""
+    path = folder / str(number)
+    path.mkdir(parents=True)
+    (path / "saved_model.pb").write_bytes(b"")
+    return path
+
+
+def start(serving, folder):
+    """Loads a fake version of each model from a folder made for it."""
+    if not (folder / "1").exists():
+        write_version(folder, 1)
+    for model in serving.models.values():
+        model.folder = str(folder)
+        model.start()
+    return serving
+
+
+class ThreadServer(Server):
+    """A server in a thread of the test, where no signals come."""
+
+    @contextlib.contextmanager
+    def capture_signals(self):
+        yield
+
+
+@contextlib.contextmanager
+def running(serving, **settings):
+    """Gives (server, port) of a real server in a thread."""
+    listener: socket.socket = bind("127.0.0.1", 0)
+    port = listener.getsockname()[1]
+    server: uvicorn.Server = ThreadServer(serving, **settings)
+    thread = threading.Thread(target=server.run, args=([listener],))
+    thread.start()
+    while not server.started:
+        time.sleep(0.005)
+    try:
+        yield server, port
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+def main(folder, seconds):
+    serving = make_serving()
+    start(serving, pathlib.Path(folder))
+    for model in serving.models.values():
+        with model.use() as version:
+            version.predictor.seconds = float(seconds)
+    listener = bind("127.0.0.1", 0)
+    address = address_of(listener)
+    server = Server(serving, functools.partial(print, address, flush=True))
+    server.run(sockets=[listener])
+    end_process(1 if server.num_unanswered else 0)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,138 @@
+"""The page, as a person uses it, in Chromium without a window."""
+
+import shutil
+
+import pytest
+from serving_fakes import make_serving, running, start
+
+webdriver = pytest.importorskip("selenium.webdriver")
+from selenium.common.exceptions import TimeoutException  # noqa: E402
+from selenium.webdriver.common.by import By  # noqa: E402
+from selenium.webdriver.common.keys import Keys  # noqa: E402
+from selenium.webdriver.support.ui import Select, WebDriverWait  # noqa: E402
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+DRIVER = shutil.which("chromedriver")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not (CHROMIUM and DRIVER), reason="chromium-driver is absent"
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu"):
+        options.add_argument(argument)
+    service = webdriver.ChromeService(executable_path=DRIVER)
+    with webdriver.Chrome(options=options, service=service) as driver:
+        yield driver
+
+
+@pytest.fixture
+def page(browser, tmp_path):
+    serving = start(make_serving(), tmp_path)
+    with running(serving) as (_, port):
+        browser.get(f"http://127.0.0.1:{port}/")
+        yield Page(browser)
+        browser.get("about:blank")  # Lets go of its connections.
+
+
+class Page:
+    def __init__(self, browser):
+        self.browser = browser
+        self.wait_for("textarea")
+
+    def wait_for(self, selector):
+        return WebDriverWait(self.browser, 10).until(
+            lambda browser: browser.find_elements(By.CSS_SELECTOR, selector)
+        )
+
+    def choose(self, model):
+        Select(self.wait_for("#model")[0]).select_by_value(model)
+
+    def type(self, **texts):
+        for name, text in texts.items():
+            area = self.wait_for(f"textarea[name={name}]")[0]
+            area.clear()
+            area.send_keys(text)
+
+    def ask(self):
+        self.wait_for("#send")[0].click()
+
+    def shows(self, selector, *texts):
+        """Whether the result's elements have these texts, after a while."""
+        script = (
+            "return [...document.querySelectorAll(arguments[0])]"
+            ".map((element) => element.innerText)"
+        )
+
+        def is_so(browser):
+            found = browser.execute_script(script, f"#result {selector}")
+            return found == [*texts]
+
+        try:
+            return WebDriverWait(self.browser, 10).until(is_so)
+        except TimeoutException:
+            return False
+
+
+def test_a_text_gets_its_label_and_bars(page):
+    page.choose("single_label")
+    page.type(text="win a prize")
+    page.ask()
+    assert page.shows(".best", "win a pri")
+    # A label is text, whatever is in it.
+    assert page.shows(".row span:first-child", "<b>spam</b>", "ham")
+    assert page.shows(".number", "98.9 %", "1.1 %")
+
+
+def test_the_keyboard_is_enough(page):
+    page.choose("regression")
+    area = page.wait_for("textarea")[0]
+    area.send_keys("four", Keys.CONTROL, Keys.ENTER)
+    assert page.shows(".best", "4")
+
+
+def test_markup_in_a_text_is_text(page):
+    page.choose("single_label")
+    page.type(text="<img/src=x>")
+    page.ask()
+    assert page.shows(".best", "<img/src=")
+    assert not page.browser.find_elements(By.CSS_SELECTOR, "#result img")
+
+
+def test_entities_and_answers_are_marked(page):
+    page.choose("tags")
+    page.type(text="we saw \U00010330 Ann there")  # Two units in JavaScript.
+    page.ask()
+    assert page.shows("mark", "AnnPER")
+    page.choose("question_answering")
+    page.type(question="who?", context="abcdefghijkl")
+    page.ask()
+    assert page.shows(".best", "defghi")
+    assert page.shows("mark", "defghi")
+
+
+def test_each_kind_shows_something(page):
+    page.choose("multiple_choice")
+    page.type(text="so", endings="one\ntwo")
+    page.ask()
+    assert page.shows(".best", "two")
+    for kind, best in (("embedding", "3 numbers"), ("multi_label", "ham")):
+        page.choose(kind)
+        page.type(text="abc")
+        page.ask()
+        assert page.shows(".best", best)
+
+
+def test_errors_are_told_in_words(page):
+    page.choose("single_label")
+    page.ask()
+    assert page.shows(".error", "Text: nothing is typed.")
+    page.type(text="breaks the model")
+    page.ask()
+    assert page.shows(".error", "an error of the server; its log tells which")
