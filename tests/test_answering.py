@@ -340,6 +340,7 @@ def test_what_is_no_model(tmp_path):
         Predictor(str(tmp_path))
 
 
+@pytest.mark.slow
 def test_fixed_shapes_for_accelerators(tmp_path):
     problem = Regression()
     model = model_of(problem)
