@@ -1,12 +1,16 @@
 """What exported models compute, against the Python way of the programs."""
 
 import dataclasses
+import gzip
 import json
+import os
+import shutil
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import shared
 from programs import DEMO, SMALL_CONFIG, program_of
 
 from bert_tf import BertConfig, FullTokenizer, export, saved_models
@@ -333,6 +337,41 @@ def test_a_mismatch_fails_the_export(pairs, tmp_path):
     assert not (tmp_path / "new").exists()
     assert not [*tmp_path.iterdir()]
     export.check_same(folder, answering, 1e-5)
+
+
+@pytest.mark.slow
+def test_real_texts_behind_a_move_and_without_the_vocabulary(tmp_path):
+    path = shared("golden/1_tokenization/tokens.jsonl.gz")
+    with gzip.open(path, "rt", encoding="utf-8") as lines:
+        texts = [json.loads(line)["text"] for line in lines]
+    texts = sorted({*texts} - {*TEXTS})
+    texts = [*texts[:: len(texts) // 480][:480], *TEXTS, *SAMPLES]
+    vocab = shutil.copy(VOCAB, tmp_path)
+    problem = SingleLabel(LABELS)
+    model, read = model_of(problem), reader()
+    answering = problem.answering(
+        model, TextReader(read.tokenizer, vocab, True, LENGTH), Shape(), False
+    )
+    export.export_model(
+        str(tmp_path / "old"), answering, description={"labels": LABELS}
+    )
+    os.remove(vocab)
+    (tmp_path / "old").rename(tmp_path / "new")
+    answers = Predictor(str(tmp_path / "new")).predict(texts)
+    found = [[*answer["probabilities"].values()] for answer in answers]
+    # Lone surrogates are "?" in both.
+    texts = [text.encode("utf-8", "replace").decode() for text in texts]
+    examples = [InputExample(str(i), text) for i, text in enumerate(texts)]
+    batches = problem.rows(examples, read).batch(64)
+    logits = [
+        model(problem.features_of_rows(batch, read), training=False)
+        for batch in batches
+    ]
+    expected = softmax(np.concatenate(logits))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    best = [LABELS[i] for i in expected.argmax(axis=-1)]
+    assert [answer["label"] for answer in answers] == best
+    assert len(texts) > 480
 
 
 def test_what_is_no_model(tmp_path):
