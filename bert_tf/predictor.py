@@ -225,8 +225,7 @@ class Predictor:
             if length not in self._by_length:
                 _, specs = self.signatures["ids"].structured_input_signature
                 self._by_length[length] = tf.function(
-                    self.signatures["ids"],
-                    input_signature=None,
+                    self.signatures["ids"]
                 ).get_concrete_function(
                     **{
                         name: tf.TensorSpec(
