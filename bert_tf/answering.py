@@ -294,6 +294,14 @@ class EmbeddingAnswering(TextAnswering):
     def signatures(self):
         return {**super().signatures, "embed": self.serve}
 
+    def expected(self, **inputs):
+        outputs = super().expected(**inputs)
+        if self._model.pooling == "none":
+            # Padded no further than the texts of the request need.
+            length = self.encode(*inputs.values())["input_ids"].shape[1]
+            outputs["embedding"] = outputs["embedding"][:, :length]
+        return outputs
+
     def _answer_to(self, ids):
         vectors = self._model(ids, training=False)
         outputs = {"embedding": tf.cast(vectors, tf.float32)}

@@ -187,7 +187,7 @@ def _sequence_lengths(pieces, pair):
 
 
 def _as_pair(text):
-    """(text, second text or "")."""
+    """(text, second text or nothing), as UTF-8."""
     pair = (text, "") if isinstance(text, str) else text
     if (
         not isinstance(pair, tuple)
@@ -197,7 +197,8 @@ def _as_pair(text):
         raise ValueError(
             f"a text must be a str, or a tuple of two. Received: {text!r}"
         )
-    return pair
+    # Half a surrogate pair is no text.
+    return tuple(part.encode("utf-8", "replace") for part in pair)
 
 
 def _check_length(max_seq_length, config):

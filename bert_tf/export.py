@@ -73,10 +73,10 @@ def export_lite(
             os.path.join(folder, saved_models.DESCRIPTION)
         ),
     }
-    for ending, quantize in ((".tflite", False), ("_int8.tflite", True)):
+    for path, quantize in zip(lite_files(folder), (False, True), strict=True):
         lite.export_tflite(
             answering.ids,
-            folder.rstrip("/") + ending,
+            path,
             config,
             quantize=quantize,
             shape=(batch_size or 1, length),
@@ -84,14 +84,35 @@ def export_lite(
         )
 
 
+def lite_files(folder: str) -> tuple:
+    """Paths of the LiteRT files beside a SavedModel: float32 and int8."""
+    folder = folder.rstrip("/")
+    return f"{folder}.tflite", f"{folder}_int8.tflite"
+
+
+def remove_lite(folder: str):
+    """Removes the LiteRT files beside a SavedModel, if there are any."""
+    for path in lite_files(folder):
+        files.remove_if_there(path)
+
+
 def check_same(folder: str, trained: Answering, tolerance: float):
-    """Raises RuntimeError unless a SavedModel answers as `trained` does."""
+    """Raises RuntimeError unless a SavedModel answers as `trained` does.
+
+    Strings are compared, and where the model can tell their ids, these, too.
+    """
     model, _ = saved_models.load(folder)
-    serve = model.signatures["serving_default"]
     for inputs in trained.samples():
-        expected, found = trained.expected(**inputs), serve(**inputs)
-        for name, value in expected.items():
-            _check_close(name, value.numpy(), found[name].numpy(), tolerance)
+        expected = trained.expected(**inputs)
+        answers = [model.signatures["serving_default"](**inputs)]
+        if hasattr(model, "encode"):
+            ids = model.encode(*inputs.values())
+            answers.append(model.signatures["ids"](**ids))
+        for found in answers:
+            for name, value in expected.items():
+                _check_close(
+                    name, value.numpy(), found[name].numpy(), tolerance
+                )
 
 
 def _check_close(name, expected, found, tolerance):
@@ -101,7 +122,8 @@ def _check_close(name, expected, found, tolerance):
             expected, found, rtol=0.0, atol=tolerance * size
         )
     else:
-        # Where numbers are rounded, the likeliest may be another one.
+        # Where numbers are rounded, of two that are all but equally likely
+        # either may win: then their probabilities are compared, not these.
         is_rounded = tolerance > TOLERANCES["float32"]
         is_same = is_rounded or np.array_equal(expected, found)
     if not is_same:

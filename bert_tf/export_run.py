@@ -13,8 +13,6 @@ from bert_tf.preprocessing import BertPreprocessor
 from bert_tf.question_answering import QuestionAnswering, SquadSettings
 
 FLAGS = flags.FLAGS
-# Keras' policy of each --export_precision, that of the variables too.
-POLICIES = {"float32": "float32", "bfloat16": "bfloat16"}
 
 
 def shape() -> Shape:
@@ -55,6 +53,7 @@ def export_trained(
         description=description,
     )
     logging.info("  %s", folder)
+    export.remove_lite(folder)  # Of the model that was there.
     if FLAGS.export_tflite:
         export.export_lite(folder, trained, model.config, vocab_file)
         logging.info("  %s.tflite, %s_int8.tflite", folder, folder)
@@ -92,7 +91,7 @@ def plain_copy(model, make_model, precision: str = "float32"):
         precision: of the variables, and of what is computed.
     """
     policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(POLICIES[precision])
+    keras.config.set_dtype_policy(precision)  # The variables', too.
     try:
         copy = make_model()
     finally:

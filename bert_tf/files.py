@@ -102,6 +102,16 @@ def is_folder(path: str) -> bool:
         return _gfile().isdir(path)
 
 
+def is_regular(path: str) -> bool:
+    """Whether it is a file that can be read twice: no pipe, and no device."""
+    return is_remote(path) or os.path.isfile(path)
+
+
+def is_json_lines(path: str) -> bool:
+    """Whether its name says that its lines are JSON."""
+    return bool(re.search(r"\.jsonl?(\.gz)?$", path))
+
+
 def stamp(path: str) -> list:
     """[size in bytes, time of the last change in ns] of a file."""
     if not is_remote(path):
@@ -190,8 +200,13 @@ def read_lines(path: str):
         UserError: of `reading` and `decode_line`.
     """
     with reading(path) as reader:
-        for number, line in enumerate(reader, start=1):
-            yield number, decode_line(line, path, number)
+        yield from decode_lines(reader, path)
+
+
+def decode_lines(reader, path: str):
+    """Yields (line number from 1, text) of lines of bytes; see `read_lines`."""
+    for number, line in enumerate(reader, start=1):
+        yield number, decode_line(line, path, number)
 
 
 def count_lines(path: str) -> int:

@@ -556,6 +556,8 @@ def check_output(name: str, path: str, inputs):
         raise UserError(f"--{name}={FLAGS[name].value}: a file name is needed")
     if files.is_folder(path):
         raise UserError(f"--{name}={path}: this is a folder")
+    if files.exists(path) and not files.is_regular(path):
+        raise UserError(f"--{name}={path}: this is no regular file")
     for other in inputs:
         if files.is_same(path, other):
             raise UserError(f"--{name}={path}: would replace an input")

@@ -6,7 +6,7 @@
       run       the model, a function for each length
       format    arrays -> Python's values, in the order of the items
 
-It needs TensorFlow and tensorflow-text, and loads no Keras.
+It needs TensorFlow and tensorflow-text, and no part of the model's code.
 """
 
 import dataclasses
@@ -18,11 +18,11 @@ import numpy as np
 import tensorflow as tf
 
 from bert_tf import entities, saved_models
+from bert_tf.answering import LENGTH_MULTIPLE
 from bert_tf.errors import UserError
 
 BATCH_SIZE = 32
 ITEMS_AT_ONCE = 64 * BATCH_SIZE  # Among which batches are looked for.
-LENGTH_MULTIPLE = 16
 BYTES_PER_TOKEN = 4  # About; where only the strings are known.
 
 
@@ -129,9 +129,18 @@ class Predictor:
 
     def stream(self, items: Iterable) -> Iterator[dict]:
         """`predict`, an answer after the other: for any number of items."""
-        items = iter(items)
-        first = 0
-        while chunk := list(itertools.islice(items, ITEMS_AT_ONCE)):
+        if isinstance(items, str | bytes | Mapping):
+            raise ValueError(
+                "items must be a list of them. Received: one, "
+                f"{type(items).__name__}"
+            )
+        return self._stream(iter(items))
+
+    def _stream(self, items):
+        first, number = 0, ITEMS_AT_ONCE
+        if "num_tokens" in self._serve.structured_outputs:
+            number = 4 * self.batch_size  # Vectors of all tokens are large.
+        while chunk := list(itertools.islice(items, number)):
             yield from self._predict_chunk(chunk, first)
             first += len(chunk)
 
@@ -139,8 +148,9 @@ class Predictor:
         requests = self.prepare(items, first)
         answers = [None] * len(requests)
         for places in self._batches(requests):
-            columns = self.run([requests[place] for place in places])
-            for place, answer in zip(places, self.format(columns), strict=True):
+            batch = [requests[place] for place in places]
+            found = self.format(self.run(batch))
+            for place, answer in zip(places, found, strict=True):
                 answers[place] = answer
         return answers
 

@@ -20,10 +20,16 @@ from absl import logging
 from bert_tf import files
 from bert_tf.errors import UserError
 
-KINDS = (
-    *("single_label", "multi_label", "regression", "tags"),
-    *("multiple_choice", "question_answering", "embedding"),
-)
+# What each kind of model answers, at least.
+KINDS = {
+    "single_label": ("label", "score", "probabilities", "labels"),
+    "multi_label": ("labels", "probabilities", "is_given"),
+    "regression": ("prediction",),
+    "tags": ("words", "tags", "scores", "starts", "ends"),
+    "multiple_choice": ("label", "score", "probabilities"),
+    "question_answering": ("answer", "score", "start", "end"),
+    "embedding": ("embedding",),
+}
 # Of the signature `serving_default`, each kind of model having some of them.
 INPUT_NAMES = ("question", "context", "text", "text_pair", "endings")
 DESCRIPTION = os.path.join("assets.extra", "model.json")
@@ -48,7 +54,10 @@ def replacing_folder(folder: str):
     or, where a process was killed between two renames, under that of `old`.
     """
     gfile = tf.io.gfile
-    parent, name = os.path.split(folder.rstrip("/"))
+    folder = folder.rstrip("/")
+    if not files.is_remote(folder):
+        folder = os.path.realpath(folder)  # What a link stands for.
+    parent, name = os.path.split(folder)
     scratch = os.path.join(parent, f".{name}.new.tmp")
     old = os.path.join(parent, f".{name}.old.tmp")
 
@@ -105,9 +114,19 @@ def load(folder: str):
     description = read_description(folder)
     try:
         with files.naming(folder), quietly():
-            return tf.saved_model.load(folder), description
-    except (OSError, ValueError, RuntimeError) as error:
+            model = tf.saved_model.load(folder)
+        outputs = model.signatures["serving_default"].structured_outputs
+    except OSError as error:
+        raise UserError(f"{folder}: damaged: {error.strerror}") from None
+    except (LookupError, ValueError, RuntimeError) as error:
         raise UserError(f"{folder}: damaged: {files.reason(error)}") from None
+    missing = [n for n in KINDS[description["kind"]] if n not in outputs]
+    if missing:
+        raise UserError(
+            f"{folder}: {DESCRIPTION} says {description['kind']}, but the "
+            f"model answers no {missing[0]}; export it again"
+        )
+    return model, description
 
 
 def read_description(folder: str) -> dict:

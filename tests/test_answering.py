@@ -4,7 +4,9 @@ import dataclasses
 import gzip
 import json
 import os
+import pathlib
 import shutil
+import threading
 
 import keras
 import numpy as np
@@ -374,6 +376,33 @@ def test_real_texts_behind_a_move_and_without_the_vocabulary(tmp_path):
     assert len(texts) > 480
 
 
+def test_models_that_are_damaged(pairs, tmp_path):
+    """One line, whatever is broken."""
+
+    def broken(name):
+        return pathlib.Path(shutil.copytree(pairs[0], tmp_path / name))
+
+    (weights,) = broken("weights").glob("variables/variables.data-*")
+    weights.write_bytes(weights.read_bytes()[:1000])
+    graph = broken("graph") / "saved_model.pb"
+    graph.write_bytes(graph.read_bytes()[:1000])
+    shutil.rmtree(broken("gone") / "variables")
+    for name in ("weights", "graph", "gone"):
+        with pytest.raises(UserError, match=f"{name}: damaged: [A-Z]"):
+            Predictor(str(tmp_path / name))
+    description = broken("kind") / saved_models.DESCRIPTION
+    text = description.read_text()
+    description.write_text(text.replace("single_label", "tags"))
+    with pytest.raises(UserError, match="says tags, but the model answers no"):
+        Predictor(str(tmp_path / "kind"))
+
+
+def test_one_text_is_no_list(predictor):
+    for items in ("a text", {"text": "a", "text_pair": "b"}, b"text"):
+        with pytest.raises(ValueError, match="items must be a list"):
+            predictor.predict(items)
+
+
 def test_what_is_no_model(tmp_path):
     with pytest.raises(UserError, match="no SavedModel here"):
         Predictor(str(tmp_path))
@@ -433,6 +462,32 @@ def test_a_file_of_pairs_is_answered(pairs, predictor, tmp_path):
     ]
 
 
+def test_what_cannot_be_read_twice_and_what_is_packed(pairs, tmp_path):
+    text = "a ||| b\nc ||| d\n"
+    expected = run_predict(pairs, tmp_path, text)
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(
+        target=(tmp_path / "pipe").write_text, args=(text,)
+    )
+    writer.start()
+    changes = {"input": str(tmp_path / "pipe")}
+    assert run_predict(pairs, tmp_path, text, **changes) == expected
+    writer.join()
+    packed = tmp_path / "in.jsonl.gz"
+    rows = [{"text": "a", "text_pair": "b"}, {"text": "c", "text_pair": "d"}]
+    packed.write_bytes(gzip.compress("\n".join(map(json.dumps, rows)).encode()))
+    changes = {"input": str(packed)}
+    assert run_predict(pairs, tmp_path, text, **changes) == expected
+
+
+def test_only_a_regular_file_is_replaced(pairs, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UserError, match="pipe: this is no regular file"):
+        changes = {"output": str(tmp_path / "pipe")}
+        run_predict(pairs, tmp_path, "a ||| b", **changes)
+    assert (tmp_path / "pipe").is_fifo()
+
+
 @pytest.mark.parametrize(
     ("name", "text", "changes", "message"),
     [
@@ -457,9 +512,10 @@ def test_files_that_are_refused(pairs, tmp_path, name, text, changes, message):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("pooling", ["mean", "none"])
-def test_vectors(tmp_path, pooling):
+@pytest.mark.parametrize("batch_size", [None, 1])
+def test_vectors(tmp_path, pooling, batch_size):
     embedder = BertEmbedder(CONFIG, pooling, (-1,))
-    answering = EmbeddingAnswering(embedder, reader(), Shape())
+    answering = EmbeddingAnswering(embedder, reader(), Shape(batch_size))
     folder = str(tmp_path / "export")
     export.export_model(folder, answering)
     found = [a["embedding"] for a in Predictor(folder).predict(TEXTS)]

@@ -286,6 +286,19 @@ def test_a_new_export_takes_the_place_of_the_old_one(tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["export"]
 
 
+def test_what_a_link_stands_for_is_replaced(tmp_path):
+    (tmp_path / "real" / "1").mkdir(parents=True)
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "real" / "1")
+    for text in ("one", "two"):
+        with saved_models.replacing_folder(str(link)) as scratch:
+            os.mkdir(scratch)
+            (pathlib.Path(scratch) / "saved_model.pb").write_text(text)
+        assert link.is_symlink()
+        assert (tmp_path / "real/1/saved_model.pb").read_text() == text
+    assert [path.name for path in (tmp_path / "real").iterdir()] == ["1"]
+
+
 def test_what_is_no_savedmodel_is_not_replaced(tmp_path):
     saved_models.check_replaceable(str(tmp_path / "export"))
     (tmp_path / "export").mkdir()

@@ -12,6 +12,7 @@ last are none.
 import dataclasses
 import re
 
+from bert_tf import files
 from bert_tf.data import cells, own_files
 from bert_tf.errors import UserError
 
@@ -63,7 +64,7 @@ def read_choices(path: str, set_type: str, settings) -> list:
 
     Rows without `sent1` are left out of a training file.
     """
-    is_json = bool(re.search(r"\.jsonl?(\.gz)?$", path))
+    is_json = files.is_json_lines(path)
     table = cells.read_table(
         path,
         "jsonl" if is_json else "csv",

@@ -86,11 +86,21 @@ def main():
         export_task(run, settings)
 
 
-def recorded_flags(run: RunFolder) -> dict:
-    """{flag: value} of the run in the folder, by its train.json."""
+class RecordedFlags(dict):
+    """{flag: value} of an earlier run."""
+
+    def __missing__(self, name):
+        raise UserError(
+            f"--output_dir={FLAGS.output_dir}: its train.json does not tell "
+            f"--{name}; export it with --do_export of the program that trained"
+        )
+
+
+def recorded_flags(run: RunFolder) -> RecordedFlags:
+    """The flags of the run in the folder, by its train.json."""
     for mode in ("train", "eval", "predict"):
         if found := run.earlier(mode).get("flags"):
-            return found
+            return RecordedFlags(found)
     raise UserError(
         f"--output_dir={run.path}: its train.json tells of no run; export it "
         "with --do_export of the program that trained"

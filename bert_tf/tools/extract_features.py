@@ -76,6 +76,11 @@ flags.adopt_module_key_flags(shared_flags)
 def main():
     shared_flags.require("input_file", "output_file")
     shared_flags.require_existing("input_file")
+    if not files.is_regular(FLAGS.input_file):
+        raise UserError(
+            f"--input_file={FLAGS.input_file}: a pipe cannot be read twice; "
+            "give a regular file"
+        )
     shared_flags.use_bundled_model_if_none_is_given()
     config, _ = shared_flags.read_model_files()
     inputs = [FLAGS.input_file, FLAGS.vocab_file, FLAGS.bert_config_file]

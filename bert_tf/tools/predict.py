@@ -4,9 +4,9 @@
         --input=texts.txt --output=answers.jsonl
 
 A line of the input is a text, and `a ||| b` a pair. Where the name ends in
-.jsonl it is an object with the model's inputs: {"text": "…"}, {"question":
-"…", "context": "…"}, {"text": "…", "endings": ["…", "…"]}. The output has a
-line for each of them, in their order: a JSON object as `Predictor` tells it,
+.jsonl or .jsonl.gz it is an object with the model's inputs: {"text": "…"},
+{"question": "…", "context": "…"}, {"text": "…", "endings": ["…", "…"]}. The
+output has a line for each of them, in their order: a JSON object as `Predictor` tells it,
 or, with --output_format=tsv, its values between tabs.
 
 Without --output answers go to standard output; `--input=-` reads lines of
@@ -119,13 +119,12 @@ def lines():
     if FLAGS.input != STANDARD:
         yield from files.read_lines(FLAGS.input)
         return
-    for number, line in enumerate(sys.stdin, start=1):
-        yield number, line.rstrip("\n")
+    yield from files.decode_lines(sys.stdin.buffer, "standard input")
 
 
 def num_lines() -> int | None:
     """How many there are, where it can be known."""
-    if FLAGS.input == STANDARD:
+    if FLAGS.input == STANDARD or not files.is_regular(FLAGS.input):
         return None
     number = sum(1 for _ in files.read_lines(FLAGS.input))
     if not number:
@@ -139,7 +138,7 @@ def items(predictor: Predictor):
     Raises:
         UserError: a line has not what the model reads.
     """
-    read = from_json if FLAGS.input.endswith(".jsonl") else from_text
+    read = from_json if files.is_json_lines(FLAGS.input) else from_text
     for number, line in lines():
         place = f"{FLAGS.input}:{number}"
         item = read(predictor, line, place)
