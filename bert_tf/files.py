@@ -46,9 +46,8 @@ def naming(path: str, action: str = "cannot be used", scratch: str = ""):
         name = error.filename
         if name is not None and not (scratch and str(name).startswith(scratch)):
             raise
-        raise OSError(
-            error.errno, f"{action}: {error.strerror}", path
-        ) from None
+        why = error.strerror or reason(error)  # TensorFlow has OSErrors, too.
+        raise OSError(error.errno, f"{action}: {why}", path) from None
     except Exception as error:
         if not type(error).__module__.startswith("tensorflow"):
             raise

@@ -342,10 +342,12 @@ def _encoded(value, name) -> bytes:
 def _endings(values) -> tuple:
     if not isinstance(values, tuple | list) or not values:
         raise ValueError("endings must be a list of str, and not empty")
-    endings = tuple(_encoded(value, "an ending") for value in values)
-    if not endings[-1]:
-        raise ValueError("the last ending must not be empty")
-    return endings
+    endings = [_encoded(value, "an ending") for value in values]
+    while endings and not endings[-1]:
+        endings.pop()  # As where other items have more: none.
+    if not endings:
+        raise ValueError("one of the endings must not be empty")
+    return tuple(endings)
 
 
 def _about_length(inputs) -> int:

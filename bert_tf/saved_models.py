@@ -20,6 +20,8 @@ from absl import logging
 from bert_tf import files
 from bert_tf.errors import UserError
 
+# What TensorFlow raises for files that are lost or cut off.
+_LOAD_ERRORS = (OSError, LookupError, ValueError, RuntimeError)
 # What each kind of model answers, at least.
 KINDS = {
     "single_label": ("label", "score", "probabilities", "labels"),
@@ -113,13 +115,12 @@ def load(folder: str):
         raise UserError(f"{folder}: no SavedModel here")
     description = read_description(folder)
     try:
-        with files.naming(folder), quietly():
+        with quietly():
             model = tf.saved_model.load(folder)
         outputs = model.signatures["serving_default"].structured_outputs
-    except OSError as error:
-        raise UserError(f"{folder}: damaged: {error.strerror}") from None
-    except (LookupError, ValueError, RuntimeError) as error:
-        raise UserError(f"{folder}: damaged: {files.reason(error)}") from None
+    except (*_LOAD_ERRORS, tf.errors.OpError) as error:
+        why = getattr(error, "strerror", None) or files.reason(error)
+        raise UserError(f"{folder}: damaged: {why}") from None
     missing = [n for n in KINDS[description["kind"]] if n not in outputs]
     if missing:
         raise UserError(

@@ -135,6 +135,26 @@ def test_endings():
     np.testing.assert_array_equal(found["label"], expected.argmax(axis=-1))
 
 
+@pytest.mark.slow
+def test_endings_of_different_number(tmp_path):
+    """ "" behind the last ending is none, alone or beside more."""
+    problem = MultipleChoice(3)
+    answering = problem.answering(model_of(problem), reader(), Shape(), True)
+    export.export_model(str(tmp_path / "export"), answering)
+    predictor = Predictor(str(tmp_path / "export"))
+    three, two = ("a", ["b", "", "c"]), ("call", ["home", "now"])
+    together = predictor.predict([three, two, ("call", ["home", "now", ""])])
+    assert [len(x["probabilities"]) for x in together] == [3, 2, 2]
+    (alone,) = predictor.predict([two])
+    for found in together[1:]:
+        assert found["probabilities"] == pytest.approx(
+            alone["probabilities"], abs=1e-6
+        )
+    for endings in ([], ["", ""], "b", [1]):
+        with pytest.raises(ValueError, match="item 0: .*ending"):
+            predictor.predict([("a", endings)])
+
+
 TAGS = ["O", "B-PER", "I-PER", "B-LOC"]
 
 

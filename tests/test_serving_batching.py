@@ -54,10 +54,10 @@ def texts_of(future):
     return [result["text"] for result in future.result(timeout=5)]
 
 
-def hold(model, batcher):
+def hold(model, batcher, key="k"):
     """Sends one row that runs until `model.may_run` is set."""
     model.may_run.clear()
-    held = batcher.submit(rows("first"))
+    held = batcher.submit(rows("first", key=key))
     while batcher.num_waiting:
         time.sleep(0.001)
     return held
@@ -173,3 +173,28 @@ def test_closing_answers_what_was_submitted(model):
     model.may_run.set()
     closing.join(timeout=5)
     assert [texts_of(f) for f in futures] == [[f"{i}"] for i in range(5)]
+
+
+def test_a_model_that_answers_nonsense_fails_its_batch_alone():
+    answers = [{"a": np.float32(1)}, {"a": np.array([7])}]
+    batcher = Batcher(lambda key, payloads: answers.pop(0))
+    with pytest.raises(IndexError):
+        batcher.submit(rows("one")).result(timeout=5)
+    (found,) = batcher.submit(rows("two")).result(timeout=5)
+    assert found == {"a": 7}
+    assert batcher.is_alive
+    batcher.close()
+    assert not batcher.is_alive
+
+
+def test_long_rows_fill_the_queue_sooner(model, make_batcher):
+    batcher = make_batcher(max_queue=10, weigh=lambda key: key)
+    held = hold(model, batcher, 1)
+    # More than the queue holds, where nothing else waits.
+    large = batcher.submit(rows("a", "b", key=7))
+    with pytest.raises(QueueFull, match="14 sequences wait"):
+        batcher.submit(rows("c", key=1))
+    model.may_run.set()
+    assert texts_of(held) == ["first"]
+    assert texts_of(large) == ["a", "b"]
+    assert texts_of(batcher.submit(rows("c", key=1))) == ["c"]

@@ -12,6 +12,7 @@ import platform
 import re
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated
 
 import tensorflow as tf
@@ -41,8 +42,9 @@ DESCRIPTION = (
     "loads its script from cdn.jsdelivr.net; /openapi.json needs no network."
 )
 # A body of so many bytes is read and answered at once; what takes longer does
-# so in a thread, and keeps nobody waiting.
-SMALL_BODY = 1 << 14
+# so in a thread, one after the other, and keeps no short one waiting.
+SMALL_BODY = 1 << 12
+_LARGE_BODIES = ThreadPoolExecutor(1, "large-bodies")
 ANSWERS = {
     "predict": rest.predict_call,
     "classify": rest.classify_call,
@@ -116,6 +118,7 @@ def make_app(serving: Serving) -> FastAPI:
         title="BERT models",
         description=DESCRIPTION,
         redoc_url=None,
+        redirect_slashes=False,
         exception_handlers={
             Refusal: _on_refusal,
             HTTPException: _on_http_error,
@@ -216,6 +219,7 @@ def _add_server(app, serving):
     async def page_of_models():
         return HTMLResponse(page, headers=page_headers)
 
+    @app.head("/healthz", include_in_schema=False)
     @app.get("/healthz", responses=schemas.refusals(503))
     async def health():
         missing = [n for n, m in serving.models.items() if not m.is_ready]
@@ -318,7 +322,8 @@ async def _aside(body, function, *args):
     """Calls a function, in a thread where the body is large."""
     if len(body) <= SMALL_BODY:
         return function(*args)
-    return await asyncio.to_thread(function, *args)
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(_LARGE_BODIES, function, *args)
 
 
 async def _results(request, version, rows) -> list:

@@ -69,7 +69,8 @@ class Batcher:
         run: function(key, payloads) that returns {name: array [B, …]}.
         max_batch_size: rows in a batch, each counted as often as it weighs.
         max_wait_seconds: see above.
-        max_queue: rows that may wait.
+        max_queue: rows that may wait, each counted as often as it weighs; of
+            one request there may be more while nothing else waits.
         weigh: function(key); a row that weighs more than a batch may hold is
             one alone.
         observe: function(number of rows), called for each batch.
@@ -93,6 +94,7 @@ class Batcher:
         self._changed = threading.Condition()
         self._waiting = {}  # {key: heap of (turn, number, Row)}
         self._jobs = {}  # {job: how many of its rows wait}
+        self._weight = 0  # Of all rows that wait.
         self._numbers = itertools.count()
         self._turn = 0  # Batches so far.
         self._jobs_before = 0  # Requests in the batch before.
@@ -122,8 +124,10 @@ class Batcher:
         with self._changed:
             if self._is_closed:
                 raise RuntimeError("submitted to a batcher that is closed")
-            if sum(self._jobs.values()) + len(rows) > self._max_queue:
-                raise QueueFull(f"{self._max_queue:,} texts wait already")
+            weight = sum(self._weigh(key) for key, _ in rows)
+            if self._weight and self._weight + weight > self._max_queue:
+                raise QueueFull(f"{self._weight:,} sequences wait already")
+            self._weight += weight
             self._jobs[job] = len(rows)
             for index, (key, payload) in enumerate(rows):
                 turn = self._turn + index // self._max_batch_size
@@ -131,6 +135,11 @@ class Batcher:
                 heapq.heappush(self._waiting.setdefault(key, []), entry)
             self._changed.notify()
         return job.future
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it answers."""
+        return self._thread.is_alive()
 
     def close(self):
         """Ends the thread, once all that was submitted is answered."""
@@ -142,9 +151,14 @@ class Batcher:
     def _work(self):
         while batch := self._next_batch():
             key, rows = batch
-            if rows:
-                self._observe(len(rows))
-                self._answer(key, rows)
+            try:
+                if rows:
+                    self._observe(len(rows))
+                    self._answer(key, rows)
+            except Exception as error:  # The thread must go on.
+                logging.exception("A batch failed")
+                for row in rows:
+                    row.job.fail(error)
 
     def _next_batch(self):
         """(key, rows); None at the end. Rows of cancelled jobs are left out,
@@ -171,6 +185,7 @@ class Batcher:
         size = max(1, self._max_batch_size // self._weigh(key))
         while heap and len(rows) < size:
             row = heapq.heappop(heap)[-1]
+            self._weight -= self._weigh(key)
             self._jobs[row.job] -= 1
             if not self._jobs[row.job]:
                 del self._jobs[row.job]
@@ -187,6 +202,10 @@ class Batcher:
         is wrong with one is not the others' error."""
         try:
             columns = self._run(key, [row.payload for row in rows])
+            results = [
+                {name: column[place] for name, column in columns.items()}
+                for place in range(len(rows))
+            ]
         except Exception as error:
             parts = {}
             for row in rows:
@@ -198,6 +217,5 @@ class Batcher:
             else:
                 rows[0].job.fail(error)
             return
-        for place, row in enumerate(rows):
-            result = {name: column[place] for name, column in columns.items()}
+        for row, result in zip(rows, results, strict=True):
             row.job.put(row.index, result)

@@ -201,15 +201,6 @@ class ServedModel:
         for version in idle:
             version.unload()
 
-    def close(self):
-        """Ends the threads of all versions, which answer what they hold."""
-        with self._lock:
-            versions = [*self._versions.values(), *self._retiring]
-            self._versions, self._retiring = {}, []
-        for version in versions:
-            if version.batcher:
-                version.unload()
-
     @contextlib.contextmanager
     def use(self, number: int | None = None):
         """Gives a version that stays until the block ends.
@@ -246,12 +237,16 @@ class ServedModel:
 
     @property
     def is_ready(self) -> bool:
-        return bool(self.available())
+        versions = [v for v in self._versions.values() if v.state == AVAILABLE]
+        batchers = [version.batcher for version in versions]
+        return any(batcher and batcher.is_alive for batcher in batchers)
 
     @property
     def num_waiting(self) -> int:
-        versions = [*self._versions.values(), *self._retiring]
-        return sum(v.batcher.num_waiting for v in versions if v.batcher)
+        versions = [*list(self._versions.values()), *self._retiring]
+        # Another thread may let go of one meanwhile.
+        batchers = [version.batcher for version in versions]
+        return sum(batcher.num_waiting for batcher in batchers if batcher)
 
     def status(self, number: int | None = None) -> list:
         """Of a version, or of all, the newest first.

@@ -6,8 +6,8 @@
 A line of the input is a text, and `a ||| b` a pair. Where the name ends in
 .jsonl or .jsonl.gz it is an object with the model's inputs: {"text": "…"},
 {"question": "…", "context": "…"}, {"text": "…", "endings": ["…", "…"]}. The
-output has a line for each of them, in their order: a JSON object as `Predictor` tells it,
-or, with --output_format=tsv, its values between tabs.
+output has a line for each of them, in their order: a JSON object as
+`Predictor` tells it, or, with --output_format=tsv, its values between tabs.
 
 Without --output answers go to standard output; `--input=-` reads lines of
 standard input. Files of any size pass through.
