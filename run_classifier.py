@@ -170,7 +170,7 @@ def run_once(modes, strategy):
     run.open(problem.labels)
     run.write_json(task_record.NAME, problem.learned())
 
-    # 4. Train, evaluate, predict.
+    # 4. Train, evaluate, predict, export.
     job = Job(
         run,
         problem,
@@ -183,16 +183,10 @@ def run_once(modes, strategy):
     global_step = 0
     if existing:
         global_step = checkpoints.Checkpoint(existing[0]).global_step()
-    evaluation = None
     if "train" in modes:
         global_step = train(job, config, existing, num_train_steps, weights)
     global_step = engine.load_best(model, run) or global_step
-    if "eval" in modes:
-        evaluation = evaluate(job, global_step)
-    elif problem.tunes and "eval" in examples:
-        tune(job)
-    if "predict" in modes:
-        predict(job)
+    evaluation = use_trained(job, modes, global_step)
     if "export" in modes and run.writes:
         labelled_run.export(
             run.file("export"),
@@ -202,6 +196,18 @@ def run_once(modes, strategy):
             task.takes_pairs(task_settings),
             settings,
         )
+    return evaluation
+
+
+def use_trained(job, modes, global_step):
+    """Evaluates and predicts; returns the `Evaluation`, or None."""
+    evaluation = None
+    if "eval" in modes:
+        evaluation = evaluate(job, global_step)
+    elif job.problem.tunes and "eval" in job.examples:
+        tune(job)
+    if "predict" in modes:
+        predict(job)
     return evaluation
 
 
