@@ -665,6 +665,21 @@ def test_one_text_has_a_limit(send):
     assert status == 413 and "item 0: a text has 102," in answer["error"]
 
 
+def test_long_texts_are_cut_up_one_after_the_other(serving, send):
+    """What TensorFlow needs for it, and keeps, is some 60 times their size."""
+    prepared = predictor_of(serving, "single_label").prepared
+    prepared.clear()
+    texts = ["a", *["x" * 40_000] * 4, "b"]
+    body = {"instances": [texts[0], *({"text": t} for t in texts[1:])]}
+    answer = send(predict("single_label"), body)[1]
+    scores = [row["score"] for row in answer["predictions"]]
+    assert scores == [len(text) for text in texts]
+    assert prepared == [3, 3]
+    body["instances"].append({"text": 5})
+    status, answer = send(predict("single_label"), body)
+    assert status == 400 and answer["error"].startswith("item 6: ")
+
+
 def test_chunks_are_counted(port):
     chunk = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
     head = POST + b"Transfer-Encoding: chunked\r\n\r\n"

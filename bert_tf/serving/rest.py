@@ -19,7 +19,6 @@ from bert_tf.serving.limits import (
 )
 
 PREDICT = "tensorflow/serving/predict"
-DEPTH = 2  # Levels in an item: {"endings": [text, text]}.
 
 
 @dataclasses.dataclass
@@ -122,12 +121,12 @@ def _checked(predictor, place, item, limits):
             signatures.check_names(item, predictor.input_names)
     except ValueError as error:
         raise ValueError(f"item {place}: {error}") from None
-    for text in _strings(item):
+    for text in signatures.strings_of(item):
         check_text(place, text, limits)
     return item
 
 
-def _decoded(value, depth=DEPTH):
+def _decoded(value, depth=signatures.DEPTH):
     """An item with text where it has {"b64": "…"}, which `bytes_of` reads.
 
     What is nested deeper than an item can be stays as it is.
@@ -141,16 +140,6 @@ def _decoded(value, depth=DEPTH):
     if depth and isinstance(value, list):
         return [_decoded(inner, depth - 1) for inner in value]
     return value
-
-
-def _strings(value, depth=DEPTH):
-    """Yields all strings of a decoded item."""
-    if isinstance(value, str):
-        yield value
-    elif depth and isinstance(value, (list, dict)):
-        inner = value.values() if isinstance(value, dict) else value
-        for each in inner:
-            yield from _strings(each, depth - 1)
 
 
 def check_keys(body: dict, known: set):

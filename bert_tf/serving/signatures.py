@@ -26,6 +26,7 @@ TABLES = {
     "segment_ids": "token_type_embeddings",
 }
 POSITIONS = "position_embeddings"
+DEPTH = 2  # Levels in an item: {"endings": [text, text]}.
 
 
 def inputs_of(predictor, signature: str) -> dict:
@@ -84,7 +85,7 @@ def rows_of(predictor, signature: str, items: list, limits: Limits) -> list:
         Refusal: the model would have to read too many sequences for one.
     """
     if is_default(predictor, signature):
-        rows = _rows_of_texts(predictor, items)
+        rows = _rows_of_texts(predictor, items, limits.max_text_bytes)
     else:
         rows = _rows_of_tensors(predictor, signature, items, limits)
     for place, (key, _) in enumerate(rows):
@@ -104,12 +105,41 @@ def is_default(predictor, signature: str) -> bool:
     )
 
 
-def _rows_of_texts(predictor, items):
-    requests = predictor.prepare(items)
+def _rows_of_texts(predictor, items, max_bytes):
+    requests = []
+    for part in _parts(items, max_bytes):
+        requests += predictor.prepare(part, len(requests))
     return [
         ((TEXTS, _shape_of_request(predictor, request)), request)
         for request in requests
     ]
+
+
+def _parts(items, max_characters):
+    """Yields the items in lists; one that exceeds the limit, alone.
+
+    To cut a text up takes some 60 bytes for each of its own, which TensorFlow
+    keeps for the next: so much at once, and no more, is ever kept.
+    """
+    part, total = [], 0
+    for item in items:
+        size = sum(map(len, strings_of(item)))
+        if part and total + size > max_characters:
+            yield part
+            part, total = [], 0
+        part.append(item)
+        total += size
+    if part:
+        yield part
+
+
+def strings_of(item, depth: int = DEPTH):
+    """Yields all strings of an item; it is nested no deeper."""
+    if isinstance(item, str):
+        yield item
+    elif depth and isinstance(item, (list, dict)):
+        for inner in item.values() if isinstance(item, dict) else item:
+            yield from strings_of(inner, depth - 1)
 
 
 def _shape_of_request(predictor, request):
