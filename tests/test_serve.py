@@ -3,6 +3,8 @@
 import base64
 import contextlib
 import json
+import pathlib
+import re
 import shutil
 import signal
 import socket
@@ -340,6 +342,51 @@ def wait_for(port, path, state="AVAILABLE"):
                 return found
         time.sleep(0.1)
     raise AssertionError(f"{path} is not {state}")
+
+
+def large_bodies():
+    """[(status, body)]: what is answered, and what is not."""
+    ids = '{"signature_name": "ids", "instances": [{"input_ids": %s, '
+    ids += '"input_mask": [1], "segment_ids": [0]}]}'
+    return [
+        (200, {"instances": ["hello my friends " * 420] * 1000}),
+        (200, {"instances": ["hello my friends " * 60_000] * 7}),
+        (200, {"instances": ["x" * 1_000_000] * 7}),
+        (413, {"instances": ["x" * 7_000_000]}),
+        (413, {"instances": [[]] * 2_000_000}),
+        (400, ids % ("[" * 900 + "1" + "]" * 900)),
+        (400, ids % ("[" + "1," * 3_000_000 + "1]")),
+        (400, '{"instances": [{"text": [' + "{}," * 2_000_000 + "1]}]}"),
+        (400, '{"instances": [' + '{"a":' * 900 + "1" + "}" * 900 + "]}"),
+    ]
+
+
+def memory(process):
+    """MB that it holds."""
+    status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
+    return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) / 1024
+
+
+def test_large_requests_leave_no_memory_behind(folders):
+    """A text of 1 MB needs some 60 MB once, which the next one uses again, and
+    each thread that reads bodies keeps some of it."""
+    bodies = large_bodies()
+    with served({"sms": folders["sms"]}) as (process, port):
+
+        def ask(status, body):
+            found, answer = send(port, predict("sms"), body)
+            assert found == status, answer
+
+        held = []
+        for length in range(1, LENGTH):
+            ask(200, {"instances": ["a " * length] * 64})
+        held.append(memory(process))
+        for _ in range(4):
+            for status, body in bodies:
+                ask(status, body)
+            ask(200, {"instances": ["a"] * 32})
+            held.append(memory(process))
+    assert held[1] - held[0] < 250 and held[-1] - held[2] < 50, held
 
 
 def test_mistakes_are_one_line(folders, tmp_path):
