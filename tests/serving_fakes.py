@@ -90,13 +90,18 @@ class FakePredictor:
         self.input_names = INPUTS[kind]
         self.seconds = seconds
         self.name = name
+        self.prepared = []
         self.batches = []
         self.may_run = threading.Event()
         self.may_run.set()
         self.signatures = make_signatures(self)
 
-    def prepare(self, items):
-        return [self._request(place, item) for place, item in enumerate(items)]
+    def prepare(self, items, first=0):
+        self.prepared.append(len(items))
+        return [
+            self._request(place, item)
+            for place, item in enumerate(items, first)
+        ]
 
     def _request(self, place, item):
         names = self.input_names

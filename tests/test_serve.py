@@ -3,6 +3,8 @@
 import base64
 import contextlib
 import json
+import pathlib
+import re
 import shutil
 import signal
 import socket
@@ -131,7 +133,10 @@ def port(folders):
 
 def send(port, path, body=None):
     """(status, JSON of the answer)."""
-    data = None if body is None else json.dumps(body).encode()
+    data = None
+    if body is not None:
+        text = body if isinstance(body, str) else json.dumps(body)
+        data = text.encode()
     request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", data)
     try:
         with urllib.request.urlopen(request, timeout=60) as reply:
@@ -209,6 +214,53 @@ def test_ids_that_the_model_does_not_have_are_refused(port, ids):
     body = {"signature_name": "ids", "inputs": columns}
     status, answer = send(port, predict("sms"), body)
     assert status == 400 and "\n" not in answer["error"]
+    assert "Graph execution error" not in answer["error"]
+
+
+@pytest.mark.parametrize("depth", [2, 3, 300, 900])
+@pytest.mark.parametrize("name", ["sms", "fixed", "choice"])
+def test_ids_that_are_nested_too_deep_are_refused(port, name, depth):
+    """TensorFlow ends the process where a tensor has 255 axes."""
+    depth += name == "choice"
+    deep = "[" * depth + "1" + "]" * depth
+    flat = "[[1]]" if name == "choice" else "[1]"
+    for ids in (deep, f"[{deep}, 1]", f"[1, {deep}]", f"[{deep}, []]"):
+        row = f'{{"input_ids": {ids}, "input_mask": {flat}, "segment_ids": '
+        body = f'{{"signature_name": "ids", "instances": [{row}{flat}}}]}}'
+        status, answer = send(port, predict(name), body)
+        assert status == 400 and "input_ids" in answer["error"]
+    row = {"input_ids": [[1]], "input_mask": [[1]], "segment_ids": [[0]]}
+    if name != "choice":
+        row = {key: value[0] for key, value in row.items()}
+    row = {key: pad(value, name) for key, value in row.items()}
+    body = {"signature_name": "ids", "instances": [row]}
+    assert send(port, predict(name), body)[0] == 200
+
+
+def pad(ids, name):
+    return ids + [0] * (LENGTH - 1) if name == "fixed" else ids
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        [[[1], 2], [1, 2]],
+        [[[]], [[]]],
+        [[[1]], [[1]]],
+        [[1], []],
+        [[], []],
+        [[1], [1, 2]],
+        [[1], 2],
+        [[1], None],
+        [1, 2],
+    ],
+)
+def test_ids_of_choices_that_are_nested_wrongly_are_refused(port, ids):
+    row = {name: [[1], [1]] for name in ID_NAMES} | {"input_ids": ids}
+    for other in (row, {name: ids for name in ID_NAMES}):
+        body = {"signature_name": "ids", "instances": [other]}
+        status, answer = send(port, predict("choice"), body)
+        assert status == 400 and answer["error"].startswith("item 0: input_ids")
 
 
 def test_an_example_of_the_wrong_length_is_refused(port):
@@ -290,6 +342,51 @@ def wait_for(port, path, state="AVAILABLE"):
                 return found
         time.sleep(0.1)
     raise AssertionError(f"{path} is not {state}")
+
+
+def large_bodies():
+    """[(status, body)]: what is answered, and what is not."""
+    ids = '{"signature_name": "ids", "instances": [{"input_ids": %s, '
+    ids += '"input_mask": [1], "segment_ids": [0]}]}'
+    return [
+        (200, {"instances": ["hello my friends " * 420] * 1000}),
+        (200, {"instances": ["hello my friends " * 60_000] * 7}),
+        (200, {"instances": ["x" * 1_000_000] * 7}),
+        (413, {"instances": ["x" * 7_000_000]}),
+        (413, {"instances": [[]] * 2_000_000}),
+        (400, ids % ("[" * 900 + "1" + "]" * 900)),
+        (400, ids % ("[" + "1," * 3_000_000 + "1]")),
+        (400, '{"instances": [{"text": [' + "{}," * 2_000_000 + "1]}]}"),
+        (400, '{"instances": [' + '{"a":' * 900 + "1" + "}" * 900 + "]}"),
+    ]
+
+
+def memory(process):
+    """MB that it holds."""
+    status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
+    return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) / 1024
+
+
+def test_large_requests_leave_no_memory_behind(folders):
+    """A text of 1 MB needs some 60 MB once, which the next one uses again, and
+    each thread that reads bodies keeps some of it."""
+    bodies = large_bodies()
+    with served({"sms": folders["sms"]}) as (process, port):
+
+        def ask(status, body):
+            found, answer = send(port, predict("sms"), body)
+            assert found == status, answer
+
+        held = []
+        for length in range(1, LENGTH):
+            ask(200, {"instances": ["a " * length] * 64})
+        held.append(memory(process))
+        for _ in range(4):
+            for status, body in bodies:
+                ask(status, body)
+            ask(200, {"instances": ["a"] * 32})
+            held.append(memory(process))
+    assert held[1] - held[0] < 250 and held[-1] - held[2] < 50, held
 
 
 def test_mistakes_are_one_line(folders, tmp_path):

@@ -22,11 +22,12 @@ from serving_fakes import (
 )
 
 from bert_tf.serving.client import EncodeClient, EncodeError
-from bert_tf.serving.limits import Limits
+from bert_tf.serving.limits import Limits, model_reason
 from bert_tf.serving.models import Watch
 
 LIMITS = Limits(
     max_body_bytes=200_000,
+    max_text_bytes=100_000,
     max_texts=50,
     max_queue=60,
     body_seconds=0.5,
@@ -199,6 +200,20 @@ def examples_body(ids):
         ids_body(input_ids=[1] * 65),
         ids_body(input_ids=[[1], [2]]),
         ids_body(input_ids=5),
+        *[
+            ids_body(input_ids=ids)
+            for ids in (
+                [[]],
+                [[], 1],
+                [[1]],
+                [[1], 2],
+                [[1], None],
+                [[1, 2, 3]],
+                [[[1]]],
+                [{}, 1, 2],
+                [{"a": 1}, 1, 2],
+            )
+        ],
         ids_body(input_mask=[1, 2, 1]),
         ids_body(segment_ids=[0, 2, 0]),
         ids_body(other=[1]),
@@ -220,6 +235,9 @@ def examples_body(ids):
         examples_body({}),
         {"signature_name": "none", "instances": ["a"]},
         {"signature_name": 5, "instances": ["a"]},
+        {"signature_name": False, "instances": ["a"]},
+        {"signature_name": None, "instances": ["a"]},
+        {"signature_name": [], "instances": ["a"]},
         {"signature_name": ["ids"], "instances": ["a"]},
     ],
     ids=lambda body: json.dumps(body)[:60],
@@ -301,6 +319,10 @@ def test_encode(send):
         {"texts": ["a"], "is_tokenized": 1},
         {"texts": ["a"], "id": [1]},
         {"texts": ["a"], "id": {"a": 1}},
+        {"texts": ["a"], "id": True},
+        {"texts": ["a"], "id": 1.5},
+        {"texts": ["a"], "id": "x" * 257},
+        {"texts": ["a"], "id": 10**257},
         {"texts": ["a"], "more": 1},
         {"texts": ["a"], "model": "tags"},
         {"texts": ["a"], "model": 5},
@@ -330,9 +352,16 @@ def test_errors_of_the_client_are_one_line(port):
     client = EncodeClient("127.0.0.1", port=port, model="none")
     with pytest.raises(EncodeError, match='404: no model "none"; there are'):
         client.encode(["a"])
-    with pytest.raises(EncodeError, match=r"400: texts\[1\] must be a string"):
-        EncodeClient(port=port).encode(["a", 5])
-    for wrong in ("a text", []):
+    for wrong in (
+        "a text",
+        b"a",
+        [],
+        None,
+        5,
+        {"a": 1},
+        np.array([]),
+        iter(()),
+    ):
         with pytest.raises(ValueError, match="texts must be a list"):
             EncodeClient(port=port).encode(wrong)
     with socket.socket() as free:
@@ -340,6 +369,63 @@ def test_errors_of_the_client_are_one_line(port):
         nobody = EncodeClient("127.0.0.1", free.getsockname()[1])
         with pytest.raises(EncodeError, match="Connection refused"):
             nobody.encode(["a"])
+
+
+def test_the_client_takes_texts_of_all_sorts(port):
+    texts = ["a", "bcd", ""]
+    with EncodeClient("localhost", port=port) as client:
+        expected = client.encode(texts)
+        for same in (
+            tuple(texts),
+            (text for text in texts),
+            np.array(texts),
+            np.array(texts, dtype=object),
+            dict.fromkeys(texts).keys(),
+        ):
+            np.testing.assert_array_equal(client.encode(same), expected)
+        words = client.encode(["a b"])
+        for same in ([["a", "b"]], [("a", "b")], np.array([["a", "b"]])):
+            found = client.encode(same, is_tokenized=True)
+            np.testing.assert_array_equal(found, words)
+
+
+@pytest.mark.parametrize(
+    "wrong, is_tokenized",
+    [
+        (5, False),
+        (None, False),
+        (b"a", False),
+        (["a"], False),
+        (float("nan"), False),
+        ("a", True),
+        (["a", 5], True),
+        (None, True),
+    ],
+)
+def test_what_is_no_text_is_not_sent(port, wrong, is_tokenized):
+    client = EncodeClient("localhost", port=port)
+    sent = []
+    client._send = lambda *args: sent.append(args)
+    right = ["a"] if is_tokenized else "a"
+    with pytest.raises(ValueError, match=r"^texts\[60\] must be "):
+        client.encode([right] * 60 + [wrong], is_tokenized)
+    assert not sent
+
+
+def test_a_text_that_the_server_does_not_take_is_not_sent(port):
+    client = EncodeClient("localhost", port=port)
+    answers = client.server_status()
+    sent = []
+    client._send = lambda path, body=None: sent.append(body) or answers
+    long = ["a"] * 60 + ["ä" * 50_001]
+    message = r"texts\[60\] has 100,002 bytes: the server takes 100,000"
+    with pytest.raises(EncodeError, match=message):
+        client.encode(long)
+    with pytest.raises(EncodeError, match=message):
+        client.encode([[text] for text in long], is_tokenized=True)
+    with pytest.raises(EncodeError, match=r"texts\[60\] has .* in JSON"):
+        client.encode(["a"] * 60 + ["\0" * 40_000])
+    assert not any(sent)
 
 
 # ---------------------------------------------------------------------------
@@ -400,6 +486,10 @@ def test_the_description_names_all_addresses(send):
         ("/v1/models/none", 404),
         ("/v1/models/tags/versions/2", 404),
         ("/v1/models/tags/versions/x", 400),
+        ("/v1/models/tags/versions/0_1", 400),
+        ("/v1/models/tags/versions/+1", 400),
+        ("/v1/models/tags/versions/%d9%a1", 400),  # An Arabic 1.
+        ("/v1/models/tags/versions/0_1/metadata", 400),
         ("/v1/models/tags/versions/2/metadata", 404),
         ("/v1/models/tags:predict", 405),
         ("/v1/models/tags:describe", 404),
@@ -457,6 +547,56 @@ def test_wrong_bodies_are_refused(send, body):
     assert "\n" not in answer["error"] and len(answer["error"]) < 400
 
 
+@pytest.mark.parametrize("depth", [1, 2, 3, 400, 800, 950, 970, 5000])
+@pytest.mark.parametrize(
+    "opening, closing", [('{"a":', "}"), ("[", "]"), ('["a",[', "]]")]
+)
+def test_deep_values_are_refused(send, depth, opening, closing):
+    value = opening * depth + "1" + closing * depth
+    row = f'{{"text": {value}}}'
+    bodies = {
+        predict("single_label"): [
+            f'{{"instances": [{row}]}}',
+            f'{{"instances": [{value}]}}',
+            f'{{"inputs": {{"text": [{value}]}}}}',
+            f'{{"instances": ["a"], "signature_name": {value}}}',
+        ],
+        predict("multiple_choice"): [
+            f'{{"instances": [{{"text": "a", "endings": {value}}}]}}'
+        ],
+        "/v1/models/single_label:classify": [
+            f'{{"examples": [{row}]}}',
+            f'{{"examples": [{{}}], "context": {row}}}',
+        ],
+        "/encode": [f'{{"texts": [{value}]}}'],
+    }
+    for path, texts in bodies.items():
+        for text in texts:
+            status, answer = send(path, text.encode())
+            assert status == 400 and "\n" not in answer["error"], text[:60]
+
+
+def test_errors_quote_little_of_what_was_sent(send):
+    row = {f"{place} {'x' * 50}": "a" for place in range(1000)}
+    for body in ({"instances": [row]}, {"inputs": row}):
+        status, answer = send(predict("single_label"), body)
+        assert status == 400 and len(answer["error"]) < 240
+        assert "997 more" in answer["error"]
+
+
+def test_what_tensorflow_puts_around_its_errors_is_left_out():
+    node = "Detected at node bert_1/add defined at (most recent call last):"
+    for message in (
+        f"Graph execution error:\n\n{node}\n<stack traces unavailable>\n"
+        "slice 2 is out of bounds.\n\t [[{{node a}}]] [Op:__inference_7]",
+        "{{function_node __wrapped__Add}} slice 2 is out of bounds. [Op:Add]",
+        "slice 2 is out of bounds.\nmore",
+    ):
+        error = tf.errors.InvalidArgumentError(None, None, message)
+        assert model_reason(error) == "slice 2 is out of bounds."
+    assert model_reason(ValueError("")) == "the model cannot read this"
+
+
 def test_odd_texts_are_answered(send):
     texts = ["\ud800", "a\x00b", "", "🙂" * 300, "‮", "<script>"]
     status, answer = send(predict("single_label"), {"instances": texts})
@@ -495,6 +635,49 @@ def test_what_one_text_costs_has_a_limit(send):
     long = [{"question": "a", "context": "b" * 40_000}]
     status, answer = send(predict("question_answering"), {"instances": long})
     assert status == 413 and "item 0: is about 313" in answer["error"]
+
+
+def test_one_text_has_a_limit(send):
+    long = "ä" * 50_001
+    for model, items in (
+        ("single_label", ["a", long]),
+        ("single_label", ["a", {"text": long}]),
+        (
+            "multiple_choice",
+            [
+                {"text": "a", "endings": ["b"]},
+                {"text": "a", "endings": ["b", long]},
+            ],
+        ),
+        ("question_answering", [["a", "b"], ["a", long]]),
+    ):
+        body = json.dumps({"instances": items}, ensure_ascii=False).encode()
+        status, answer = send(predict(model), body)
+        assert status == 413
+        assert answer["error"] == (
+            "item 1: a text has 100,002 bytes: 100,000 are allowed"
+        )
+    for text in ("ä" * 50_000, "x" * 100_000):
+        body = json.dumps({"instances": [text]}, ensure_ascii=False).encode()
+        assert send(predict("single_label"), body)[0] == 200
+    example = examples_body({name: [1] * 34_000 for name in IDS})
+    status, answer = send(predict("single_label"), example)
+    assert status == 413 and "item 0: a text has 102," in answer["error"]
+
+
+def test_long_texts_are_cut_up_one_after_the_other(serving, send):
+    """What TensorFlow needs for it, and keeps, is some 60 times their size."""
+    prepared = predictor_of(serving, "single_label").prepared
+    prepared.clear()
+    texts = ["a", *["x" * 40_000] * 4, "b"]
+    body = {"instances": [texts[0], *({"text": t} for t in texts[1:])]}
+    answer = send(predict("single_label"), body)[1]
+    scores = [row["score"] for row in answer["predictions"]]
+    assert scores == [len(text) for text in texts]
+    assert prepared == [3, 3]
+    body["instances"].append({"text": 5})
+    status, answer = send(predict("single_label"), body)
+    assert status == 400 and answer["error"].startswith("item 6: ")
 
 
 def test_chunks_are_counted(port):

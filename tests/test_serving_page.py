@@ -2,8 +2,11 @@
 
 import shutil
 
+import numpy as np
 import pytest
 from serving_fakes import make_serving, running, start
+
+from bert_tf.entities import entity_spans
 
 webdriver = pytest.importorskip("selenium.webdriver")
 from selenium.common.exceptions import TimeoutException  # noqa: E402
@@ -33,8 +36,12 @@ def browser():
 
 
 @pytest.fixture
-def page(browser, tmp_path):
-    serving = start(make_serving(), tmp_path)
+def serving(tmp_path):
+    return start(make_serving(), tmp_path)
+
+
+@pytest.fixture
+def page(browser, serving):
     with running(serving) as (_, port):
         browser.get(f"http://127.0.0.1:{port}/")
         yield Page(browser)
@@ -115,6 +122,80 @@ def test_entities_and_answers_are_marked(page):
     page.ask()
     assert page.shows(".best", "defghi")
     assert page.shows("mark", "defghi")
+
+
+def predictor_of(serving, name):
+    with serving.models[name].use() as version:
+        return version.predictor
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        "B-PER I-PER O B-LOC E-LOC",
+        "B-PER E-PER E-PER I-PER",
+        "S-PER S-PER I-PER E-PER",
+        "S-PER E-PER",
+        "I-PER I-LOC E-LOC I-LOC B-LOC B-LOC",
+        "O E-PER E-PER B-PER E-PER O I-PER",
+        "B-a-b I-a-b I-a E-a-b",
+        "B I E B-PER O I-PER",
+    ],
+)
+def test_entities_are_those_of_python(serving, page, tags):
+    tags = tags.split()
+    predictor = predictor_of(serving, "tags")
+    find = predictor._tags
+
+    def give(requests, texts):
+        columns = find(requests, texts)
+        return columns | {"tags": np.array([[t.encode() for t in tags]], "O")}
+
+    predictor._tags = give
+    words = [f"w{place}" for place in range(len(tags))]
+    page.choose("tags")
+    page.type(text=" ".join(words))
+    page.ask()
+    assert page.shows(
+        "mark",
+        *[
+            " ".join(words[start:end]) + kind
+            for kind, start, end in entity_spans(tags)
+        ],
+    )
+
+
+def test_an_answer_of_a_model_that_is_no_longer_chosen_is_dropped(
+    serving, page
+):
+    predictor = predictor_of(serving, "single_label")
+    predictor.may_run.clear()
+    page.choose("single_label")
+    page.type(text="win a prize")
+    page.ask()
+    page.choose("multiple_choice")
+    predictor.may_run.set()
+    page.wait_for("#send:not(:disabled)")
+    assert page.shows("*")  # Nothing, and no error.
+    page.choose("regression")
+    page.type(text="four")
+    page.ask()
+    assert page.shows(".best", "4")
+
+
+def test_the_second_text_of_a_pair_may_be_empty(serving, page):
+    page.browser.execute_script(
+        "models.single_label.input_names = ['text', 'text_pair']"
+    )
+    predictor = predictor_of(serving, "single_label")
+    predictor.input_names = ("text", "text_pair")
+    page.choose("multi_label")
+    page.choose("single_label")
+    page.ask()
+    assert page.shows(".error", "Text: nothing is typed.")
+    page.type(text="alone")
+    page.ask()
+    assert page.shows(".best", "alone")
 
 
 def test_each_kind_shows_something(page):

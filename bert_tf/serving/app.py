@@ -30,6 +30,7 @@ from bert_tf.serving.limits import (
     Limits,
     Refusal,
     check_count,
+    model_reason,
     parse_object,
     read_body,
     shown,
@@ -158,7 +159,7 @@ def _add_verb(app, serving, verb, make_call):
         name=f"{verb}_version",
         **settings,
     )
-    async def numbered(request: Request, model: Name, version: int):
+    async def numbered(request: Request, model: Name, version: schemas.Version):
         return await _answer(request, make_call, model, version)
 
 
@@ -185,7 +186,7 @@ def _add_models(app, serving):
         return status(model)
 
     @app.get(numbered, responses=refusals)
-    async def version_status(model: Name, version: int):
+    async def version_status(model: Name, version: schemas.Version):
         return status(model, version)
 
     @app.get(prefix + "/metadata", responses=refusals)
@@ -193,7 +194,7 @@ def _add_models(app, serving):
         return metadata(model)
 
     @app.get(numbered + "/metadata", responses=refusals)
-    async def version_metadata(model: Name, version: int):
+    async def version_metadata(model: Name, version: schemas.Version):
         return metadata(model, version)
 
 
@@ -345,7 +346,7 @@ async def _results(request, version, rows) -> list:
             raise Refusal(400, "the sender is gone")
         raise Refusal(504, f"the model did not answer in {seconds:g} s")
     except tf.errors.InvalidArgumentError as error:
-        raise Refusal(400, files.reason(error)) from None
+        raise Refusal(400, model_reason(error)) from None
     except tf.errors.ResourceExhaustedError as error:
         logging.error("Out of memory: %s", files.reason(error))
         raise Refusal(503, "out of memory: send less at once") from None

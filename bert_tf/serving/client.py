@@ -1,7 +1,7 @@
 """A client of `python -m bert_tf.tools.serve`: texts in, vectors out.
 
-    client = EncodeClient("localhost", port=8501)
-    client.encode(["a text", "another"])  # float32 [2, D]
+    with EncodeClient("localhost", port=8501) as client:
+        client.encode(["a text", "another"])  # float32 [2, D]
 
 It needs NumPy alone.
 """
@@ -12,6 +12,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -49,21 +50,33 @@ class EncodeClient:
         )
         self._limits = None
 
-    def encode(self, texts: list, is_tokenized: bool = False) -> np.ndarray:
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.close()
+
+    def close(self):
+        """Lets go of what it holds; connections last for one answer alone."""
+        self._opener.close()
+
+    def encode(self, texts: Iterable, is_tokenized: bool = False) -> np.ndarray:
         """Vectors of the texts: float32 [N, D], in their order.
 
         Args:
-            texts: list of strings; of lists of words where `is_tokenized`.
+            texts: strings, in a list, an array, a generator; lists of words
+                where `is_tokenized`.
             is_tokenized: see there.
 
         Raises:
-            EncodeError: the server refuses, or there is none.
-            ValueError: `texts` is no list, or empty.
+            EncodeError: the server refuses, or there is none; or it would not
+                take one of the texts, which is known before any is sent.
+            ValueError: `texts` are no such, or there are none.
         """
-        if not isinstance(texts, (list, tuple)) or not texts:
-            raise ValueError("texts must be a list of one text or more")
+        texts = _listed(texts, is_tokenized)
         parts = [
-            self._encode_part(part, is_tokenized) for part in self._parts(texts)
+            self._encode_part(part, is_tokenized)
+            for part in [*self._parts(texts)]
         ]
         if len({part.shape[1:] for part in parts}) > 1:
             parts = _equally_long(parts)
@@ -81,8 +94,9 @@ class EncodeClient:
         # Room for what stands around the texts.
         max_bytes = self._limits["max_body_bytes"] - 1000
         part, num_bytes = [], 0
-        for text in texts:
+        for place, text in enumerate(texts):
             size = len(json.dumps(text)) + 2
+            self._check_size(place, text, size, max_bytes)
             if part and (
                 len(part) == max_texts or num_bytes + size > max_bytes
             ):
@@ -91,6 +105,22 @@ class EncodeClient:
             part.append(text)
             num_bytes += size
         yield part
+
+    def _check_size(self, place, text, size, max_bytes):
+        """Raises EncodeError where the server would not take one text."""
+        text = text if isinstance(text, str) else " ".join(text)
+        num_bytes = len(text.encode("utf-8", "replace"))
+        longest = self._limits.get("max_text_bytes", max_bytes)
+        if num_bytes > longest:
+            raise EncodeError(
+                f"texts[{place}] has {num_bytes:,} bytes: the server takes "
+                f"{longest:,}"
+            )
+        if size > max_bytes:
+            raise EncodeError(
+                f"texts[{place}] has {size:,} bytes in JSON: the server takes "
+                f"{max_bytes:,}"
+            )
 
     def _encode_part(self, texts, is_tokenized):
         query = ""
@@ -124,6 +154,35 @@ class EncodeClient:
         )
         with self._opener.open(request, timeout=self._timeout) as reply:
             return json.load(reply)
+
+
+def _listed(texts, is_tokenized) -> list:
+    """The texts as JSON has them: a list of str, or of lists of str.
+
+    Raises:
+        ValueError: they are no such; the message tells which.
+    """
+    texts = _items(texts)
+    if not texts:
+        raise ValueError("texts must be a list of one text or more")
+    if is_tokenized:
+        texts = [_items(words) for words in texts]
+    for place, text in enumerate(texts):
+        words = text if is_tokenized else [text]
+        if words is None or not all(isinstance(w, str) for w in words):
+            kind = "a list of str" if is_tokenized else "str"
+            raise ValueError(f"texts[{place}] must be {kind}")
+    return texts
+
+
+def _items(values) -> list | None:
+    """What is in a list, an array, a generator; None where it is no such."""
+    if isinstance(values, str | bytes | Mapping):
+        return None
+    try:
+        return list(values)
+    except TypeError:
+        return None
 
 
 def _reason(error):

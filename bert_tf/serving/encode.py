@@ -3,6 +3,7 @@
 from bert_tf.serving import signatures
 from bert_tf.serving.limits import Limits, Refusal
 from bert_tf.serving.rest import Call, check_keys, list_of, to_json, to_rows
+from bert_tf.serving.schemas import LONGEST_ID
 
 
 def encode_call(predictor, body: dict, limits: Limits) -> Call:
@@ -18,8 +19,11 @@ def encode_call(predictor, body: dict, limits: Limits) -> Call:
     if predictor.kind != "embedding":
         raise Refusal(400, f"a model of {predictor.kind} does not encode")
     number = body.get("id")
-    if isinstance(number, (list, dict)):
-        raise Refusal(400, "id must be a number or a string")
+    # JSON's true is an int of Python's.
+    if number is not None and type(number) not in (int, str):
+        raise Refusal(400, "id must be a whole number or a string")
+    if len(str(number)) > LONGEST_ID:
+        raise Refusal(400, f"id must not exceed {LONGEST_ID} characters")
     texts = list_of(body, "texts", limits)
     is_tokenized = body.get("is_tokenized", False)
     if not isinstance(is_tokenized, bool):

@@ -4,11 +4,14 @@ import asyncio
 import dataclasses
 import json
 import math
+import re
 
 from starlette.requests import ClientDisconnect, Request
 
 # An error's line may quote what was sent, but not all of it.
 LONGEST_LINE = 300
+# Lines of TensorFlow's errors that say nothing to the sender.
+_AROUND = ("Graph execution error", "Detected at node", "<stack traces", "[[")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,6 +20,8 @@ class Limits:
 
     Attributes:
         max_body_bytes: of a body.
+        max_text_bytes: of one text in UTF-8; a model needs many times its
+            size to read it.
         max_texts: of a request; `instances`, `examples` and `texts` alike.
         max_sequences: that the model reads for one of them: the windows of a
             long context, the endings of a text.
@@ -26,6 +31,7 @@ class Limits:
     """
 
     max_body_bytes: int = 8 << 20
+    max_text_bytes: int = 1 << 20
     max_texts: int = 1024
     max_sequences: int = 256
     max_queue: int = 4096
@@ -53,7 +59,7 @@ def shown(value) -> str:
     """A value as an error quotes it: its start, where it is long."""
     if isinstance(value, (dict, list)):
         return "an object" if isinstance(value, dict) else "a list"
-    text = json.dumps(value)
+    text = json.dumps(value[:41] if isinstance(value, str) else value)
     return text if len(text) <= 40 else text[:40] + "…"
 
 
@@ -137,3 +143,32 @@ def check_count(count: int, limits: Limits):
             413,
             f"{count:,} texts: a request may hold {limits.max_texts:,}",
         )
+
+
+def check_text(place: int, text: str | bytes, limits: Limits):
+    """Raises Refusal where a text of an item is too long.
+
+    Args:
+        place: of the item in its request.
+        text: str, or bytes of UTF-8.
+        limits: see there.
+    """
+    size = len(text)
+    if isinstance(text, str) and 4 * size > limits.max_text_bytes:
+        size = len(text.encode("utf-8", "replace"))
+    if size > limits.max_text_bytes:
+        raise Refusal(
+            413,
+            f"item {place}: a text has {size:,} bytes: "
+            f"{limits.max_text_bytes:,} are allowed",
+        )
+
+
+def model_reason(error: Exception) -> str:
+    """What a model's error says, without what TensorFlow puts around it."""
+    text = getattr(error, "message", None) or str(error)
+    for line in text.splitlines():
+        line = re.sub(r"^\{\{.*?\}\} | \[Op:\w+\]$", "", line.strip())
+        if line and not line.startswith(_AROUND):
+            return line
+    return "the model cannot read this"

@@ -10,7 +10,13 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from bert_tf.serving import signatures
-from bert_tf.serving.limits import Limits, Refusal, check_count, shown
+from bert_tf.serving.limits import (
+    Limits,
+    Refusal,
+    check_count,
+    check_text,
+    shown,
+)
 
 PREDICT = "tensorflow/serving/predict"
 
@@ -37,7 +43,9 @@ def predict_call(predictor, body: dict, limits: Limits) -> Call:
     """
     known = {"signature_name", "instances", "inputs"}
     check_keys(body, known)
-    signature = body.get("signature_name") or signatures.TEXTS
+    signature = body.get("signature_name", "")
+    if signature == "":
+        signature = signatures.TEXTS
     if not isinstance(signature, str) or signature not in predictor.signatures:
         names = ", ".join(sorted(predictor.signatures))
         raise Refusal(
@@ -92,27 +100,45 @@ def to_rows(predictor, signature: str, items: list, limits: Limits) -> list:
     """(key, payload) of each item.
 
     Raises:
-        Refusal: an item is not what the signature takes.
+        Refusal: an item is not what the signature takes, or too long.
     """
     try:
         if signatures.is_default(predictor, signature):
-            items = [_decoded(item) for item in items]
+            items = [
+                _checked(predictor, place, item, limits)
+                for place, item in enumerate(items)
+            ]
         return signatures.rows_of(predictor, signature, items, limits)
     except ValueError as error:
         raise Refusal(400, str(error)) from None
 
 
-def _decoded(value):
-    """An item with text where it has {"b64": "…"}, which `bytes_of` reads."""
-    if isinstance(value, dict):
-        if set(value) == {"b64"}:
-            return signatures.bytes_of(value).decode("utf-8")
-        return {name: _decoded(inner) for name, inner in value.items()}
-    if isinstance(value, list):
-        return [
-            _decoded(inner) if isinstance(inner, dict) else inner
-            for inner in value
-        ]
+def _checked(predictor, place, item, limits):
+    """An item that is decoded, has the right names and no text too long."""
+    try:
+        item = _decoded(item)
+        if isinstance(item, dict):
+            signatures.check_names(item, predictor.input_names)
+    except ValueError as error:
+        raise ValueError(f"item {place}: {error}") from None
+    for text in signatures.strings_of(item):
+        check_text(place, text, limits)
+    return item
+
+
+def _decoded(value, depth=signatures.DEPTH):
+    """An item with text where it has {"b64": "…"}, which `bytes_of` reads.
+
+    What is nested deeper than an item can be stays as it is.
+    """
+    if isinstance(value, dict) and set(value) == {"b64"}:
+        return signatures.bytes_of(value).decode("utf-8")
+    if depth and isinstance(value, dict):
+        return {
+            name: _decoded(inner, depth - 1) for name, inner in value.items()
+        }
+    if depth and isinstance(value, list):
+        return [_decoded(inner, depth - 1) for inner in value]
     return value
 
 

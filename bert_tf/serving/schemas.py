@@ -1,5 +1,23 @@
 """What requests and answers look like, for /docs and programs that read it."""
 
+import re
+from typing import Annotated
+
+from pydantic import BeforeValidator
+from pydantic_core import PydanticCustomError
+
+LONGEST_ID = 256
+
+
+def _digits(value):
+    # int() would take "1_0", "+1" and the digits of all alphabets.
+    if not re.fullmatch("[0-9]{1,18}", str(value)):
+        raise PydanticCustomError("digits", "must be a number of digits")
+    return value
+
+
+Version = Annotated[int, BeforeValidator(_digits)]
+
 ERROR = {
     "type": "object",
     "properties": {"error": {"type": "string"}},
@@ -11,7 +29,7 @@ REFUSALS = {
     404: "There is no such model, version or address.",
     405: "The address does not take this method.",
     408: "The body comes too slowly.",
-    413: "The body, or the number of its texts, is too large.",
+    413: "The body, a text or the number of texts is too large.",
     415: "The body is compressed.",
     429: "Too much waits already: try again after Retry-After seconds.",
     503: "The server has no room, or ends.",
@@ -96,7 +114,10 @@ BODIES = {
     "encode": (
         _object(
             ("texts",),
-            id={"type": ["integer", "string", "null"]},
+            id={
+                "type": ["integer", "string", "null"],
+                "maxLength": LONGEST_ID,
+            },
             texts={
                 "type": "array",
                 "items": {

@@ -16,7 +16,7 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from bert_tf.serving.limits import Limits, Refusal, shown
+from bert_tf.serving.limits import Limits, Refusal, check_text, shown
 
 TEXTS = "serving_default"
 IDS = ("input_ids", "input_mask", "segment_ids")
@@ -26,6 +26,7 @@ TABLES = {
     "segment_ids": "token_type_embeddings",
 }
 POSITIONS = "position_embeddings"
+DEPTH = 2  # Levels in an item: {"endings": [text, text]}.
 
 
 def inputs_of(predictor, signature: str) -> dict:
@@ -55,11 +56,18 @@ def run(predictor, key: tuple, payloads: list) -> dict:
     missing = (predictor.info.get("batch_size") or number) - number
     payloads = [*payloads, *[payloads[-1]] * missing]
     columns = {
-        name: tf.constant([row[name] for row in payloads], dtype=spec.dtype)
+        name: _tensor([row[name] for row in payloads], spec)
         for name, spec in inputs_of(predictor, signature).items()
     }
     outputs = predictor.signatures[signature](**columns)
     return {name: output.numpy()[:number] for name, output in outputs.items()}
+
+
+def _tensor(values, spec):
+    """Of a shape that is known: TensorFlow looks into no lists for it."""
+    if spec.dtype == tf.string:
+        return tf.constant(values, tf.string)
+    return tf.constant(np.stack(values), spec.dtype)
 
 
 def rows_of(predictor, signature: str, items: list, limits: Limits) -> list:
@@ -77,9 +85,9 @@ def rows_of(predictor, signature: str, items: list, limits: Limits) -> list:
         Refusal: the model would have to read too many sequences for one.
     """
     if is_default(predictor, signature):
-        rows = _rows_of_texts(predictor, items)
+        rows = _rows_of_texts(predictor, items, limits.max_text_bytes)
     else:
-        rows = _rows_of_tensors(predictor, signature, items)
+        rows = _rows_of_tensors(predictor, signature, items, limits)
     for place, (key, _) in enumerate(rows):
         if num_sequences(key) > limits.max_sequences:
             raise Refusal(
@@ -97,12 +105,41 @@ def is_default(predictor, signature: str) -> bool:
     )
 
 
-def _rows_of_texts(predictor, items):
-    requests = predictor.prepare(items)
+def _rows_of_texts(predictor, items, max_bytes):
+    requests = []
+    for part in _parts(items, max_bytes):
+        requests += predictor.prepare(part, len(requests))
     return [
         ((TEXTS, _shape_of_request(predictor, request)), request)
         for request in requests
     ]
+
+
+def _parts(items, max_characters):
+    """Yields the items in lists; one that exceeds the limit, alone.
+
+    To cut a text up takes some 60 bytes for each of its own, which TensorFlow
+    keeps for the next: so much at once, and no more, is ever kept.
+    """
+    part, total = [], 0
+    for item in items:
+        size = sum(map(len, strings_of(item)))
+        if part and total + size > max_characters:
+            yield part
+            part, total = [], 0
+        part.append(item)
+        total += size
+    if part:
+        yield part
+
+
+def strings_of(item, depth: int = DEPTH):
+    """Yields all strings of an item; it is nested no deeper."""
+    if isinstance(item, str):
+        yield item
+    elif depth and isinstance(item, (list, dict)):
+        for inner in item.values() if isinstance(item, dict) else item:
+            yield from strings_of(inner, depth - 1)
 
 
 def _shape_of_request(predictor, request):
@@ -121,7 +158,7 @@ def _power_of_two(number):
     return 1 << (number - 1).bit_length()
 
 
-def _rows_of_tensors(predictor, signature, items):
+def _rows_of_tensors(predictor, signature, items, limits):
     specs = inputs_of(predictor, signature)
     names = sorted(specs)
     to_row = _strings_row
@@ -139,6 +176,9 @@ def _rows_of_tensors(predictor, signature, items):
             shape, row = to_row(predictor.signatures[signature], item)
         except ValueError as error:
             raise ValueError(f"item {place}: {error}") from None
+        for value in row.values():
+            if isinstance(value, bytes):
+                check_text(place, value, limits)
         rows.append(((signature, shape), row))
     if to_row is _ids_row and len({key for key, _ in rows}) > 1:
         raise ValueError("items of different lengths: pad them to the longest")
@@ -148,11 +188,17 @@ def _rows_of_tensors(predictor, signature, items):
 def check_names(item, names):
     """Raises ValueError unless it is a dict of exactly these names."""
     if not isinstance(item, dict) or set(item) != set(names):
-        found = ", ".join(map(str, item)) if isinstance(item, dict) else ""
+        found = f"of {_some(item)}" if isinstance(item, dict) else shown(item)
         raise ValueError(
-            f"must be an object of {', '.join(names)}, "
-            f"not {f'of {found}' if found else shown(item)}"
+            f"must be an object of {', '.join(names)}, not {found}"
         )
+
+
+def _some(names) -> str:
+    """The first of what may be many names, and long ones."""
+    first = [shown(name) for name in itertools.islice(names, 3)]
+    more = [f"{len(names) - 3:,} more"] if len(names) > 3 else []
+    return ", ".join(first + more) or "nothing"
 
 
 def _strings_row(function, item):
@@ -162,20 +208,24 @@ def _strings_row(function, item):
 
 
 def _ids_row(function, item):
-    """(shape, row) of {input_ids, input_mask, segment_ids}."""
+    """(shape, row) of {input_ids, input_mask, segment_ids}: int32 arrays."""
     specs = function.structured_input_signature[1]
-    shapes = {}
+    shapes, row = set(), {}
     for name in IDS:
-        shapes[name] = _shape_of(name, item[name], specs[name].shape[1:])
-        _check_numbers(name, item[name], function)
-    if len(set(shapes.values())) > 1:
+        shape, numbers = _flat(name, item[name], specs[name].shape[1:])
+        _check_length(shape[-1], function)
+        _check_numbers(name, numbers, function)
+        shapes.add(shape)
+        row[name] = np.array(numbers, np.int32).reshape(shape)
+    if len(shapes) > 1:
         raise ValueError(f"{', '.join(IDS)} have different lengths")
-    _check_length(shapes["input_ids"][-1], function)
-    return shapes["input_ids"], item
+    return shape, row
 
 
-def _shape_of(name, value, sizes) -> tuple:
-    """Of nested lists.
+def _flat(name, value, sizes) -> tuple:
+    """(shape, all numbers) of lists that are nested as deep as `sizes` tell.
+
+    What the innermost of them hold is not looked at.
 
     Args:
         name: of the input.
@@ -185,24 +235,31 @@ def _shape_of(name, value, sizes) -> tuple:
     Raises:
         ValueError: they are not nested so deep, or some longer than others.
     """
-    if not len(sizes):
-        return ()
-    if not isinstance(value, list) or not value:
-        raise ValueError(f"{name} must be whole numbers in lists, not empty")
-    if sizes[0] not in (None, len(value)):
-        raise ValueError(f"{name} must have {sizes[0]} of {len(value)}")
-    shapes = {_shape_of(name, inner, sizes[1:]) for inner in value}
-    if len(shapes) > 1:
-        raise ValueError(f"{name} has lists of different lengths")
-    return (len(value), *shapes.pop())
+    nesting = "a list " + "of lists " * (len(sizes) - 1)
+    shape, values = (), [value]
+    for size in sizes:
+        if not all(isinstance(each, list) and each for each in values):
+            raise ValueError(
+                f"{name} must be {nesting}of whole numbers, none of them empty"
+            )
+        length = len(values[0])
+        if any(len(each) != length for each in values):
+            raise ValueError(f"{name} has lists of different lengths")
+        if size not in (None, length):
+            raise ValueError(f"{name} has {length:,} where {size:,} belong")
+        shape = (*shape, length)
+        values = [*itertools.chain.from_iterable(values)]
+    if any(isinstance(each, (list, dict)) for each in values):
+        raise ValueError(
+            f"{name} must be {nesting}of whole numbers, and is nested deeper"
+        )
+    return shape, values
 
 
-def _check_numbers(name, value, function):
+def _check_numbers(name, numbers, function):
     table = TABLES.get(name)
     limit = _size_of(function, table) if table else 2  # A mask has 0 and 1.
-    while isinstance(value[0], list):
-        value = [*itertools.chain.from_iterable(value)]
-    for number in value:
+    for number in numbers:
         # JSON's true is an int of Python's.
         if type(number) is not int or not 0 <= number < limit:
             raise ValueError(

@@ -84,6 +84,11 @@ shared_flags.define_count(
     "Bytes of a request's body; more are refused, 413.",
 )
 shared_flags.define_count(
+    "max_text_bytes",
+    Limits.max_text_bytes,
+    "Bytes of one text in UTF-8; more are refused, 413.",
+)
+shared_flags.define_count(
     "max_queue",
     Limits.max_queue,
     "Texts that wait for a model; more are refused, 429.",
@@ -176,6 +181,7 @@ def read_limits() -> Limits:
         )
     return Limits(
         max_body_bytes=FLAGS.max_body_bytes,
+        max_text_bytes=FLAGS.max_text_bytes,
         max_texts=FLAGS.max_texts,
         max_sequences=FLAGS.max_sequences,
         max_queue=FLAGS.max_queue,
