@@ -31,7 +31,7 @@ class Limits:
     """
 
     max_body_bytes: int = 8 << 20
-    max_text_bytes: int = 1 << 20
+    max_text_bytes: int = 1 << 18
     max_texts: int = 1024
     max_sequences: int = 256
     max_queue: int = 4096
