@@ -25,7 +25,7 @@ class Limits:
         max_texts: of a request; `instances`, `examples` and `texts` alike.
         max_sequences: that the model reads for one of them: the windows of a
             long context, the endings of a text.
-        max_queue: texts that wait for a model, of all requests together.
+        max_queue: sequences that wait for a model, of all requests together.
         body_seconds: in which a body must have arrived.
         request_seconds: in which the model must have answered.
     """

@@ -91,7 +91,7 @@ shared_flags.define_count(
 shared_flags.define_count(
     "max_queue",
     Limits.max_queue,
-    "Texts that wait for a model; more are refused, 429.",
+    "Sequences that wait for a model; more are refused, 429.",
 )
 shared_flags.define_count(
     "max_connections", 512, "At a time; more are refused, 503."
