@@ -14,8 +14,8 @@ import dataclasses
 import tensorflow as tf
 
 from bert_tf.data import features
+from bert_tf.data.features import ID_NAMES
 
-ID_NAMES = ("input_ids", "input_mask", "segment_ids")
 WINDOWS_AT_ONCE = 16  # That the model reads together.
 LENGTH_MULTIPLE = 16  # Sequences are padded to the longest, and up to this.
 

@@ -49,9 +49,10 @@ def export_model(
     }
     with saved_models.replacing_folder(folder) as scratch:
         saved_models.save(scratch, answering, described)
-        check_same(scratch, trained or answering, TOLERANCES[precision])
+        model = check_same(scratch, trained or answering, TOLERANCES[precision])
         # The shortest, the longest, and some at once.
-        warmup.write_warmup(scratch, {"serving_default": answering.samples()})
+        requests = {"serving_default": answering.samples()}
+        warmup.write_warmup(scratch, requests, model)
 
 
 def export_lite(
@@ -100,6 +101,9 @@ def check_same(folder: str, trained: Answering, tolerance: float):
     """Raises RuntimeError unless a SavedModel answers as `trained` does.
 
     Strings are compared, and where the model can tell their ids, these, too.
+
+    Returns:
+        The loaded model.
     """
     model, _ = saved_models.load(folder)
     for inputs in trained.samples():
@@ -113,6 +117,7 @@ def check_same(folder: str, trained: Answering, tolerance: float):
                 _check_close(
                     name, value.numpy(), found[name].numpy(), tolerance
                 )
+    return model
 
 
 def _check_close(name, expected, found, tolerance):

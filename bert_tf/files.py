@@ -28,8 +28,17 @@ def _gfile():
 
 def reason(error: Exception) -> str:
     """The first line of an error's message, without TensorFlow's additions."""
-    text = (getattr(error, "message", None) or str(error)).split("\n")[0]
-    return re.sub(r"^\{\{.*?\}\} | \[Op:\w+\]$", "", text)
+    return without_additions(message_of(error).split("\n")[0])
+
+
+def message_of(error: Exception) -> str:
+    """All of an error's message, of TensorFlow's errors too."""
+    return getattr(error, "message", None) or str(error)
+
+
+def without_additions(line: str) -> str:
+    """A line without the node and the operation that TensorFlow adds."""
+    return re.sub(r"^\{\{.*?\}\} | \[Op:\w+\]$", "", line)
 
 
 @contextlib.contextmanager

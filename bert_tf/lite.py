@@ -21,9 +21,9 @@ from absl import logging
 
 from bert_tf import files
 from bert_tf.config import BertConfig
+from bert_tf.data.features import ID_NAMES
 from bert_tf.errors import UserError
 
-INPUTS = ("input_ids", "input_mask", "segment_ids")
 ONE_TEXT = (1, None)  # B and S; None is any.
 SIGNATURE = "serving_default"
 # How far outputs may be off, as a part of their size. A fine-tuned model of 6
@@ -74,7 +74,7 @@ def export_tflite(
 
 def _convert(function, quantize, shape) -> bytes:
     concrete = numeric(function).get_concrete_function(
-        **{name: tf.TensorSpec(shape, tf.int32, name) for name in INPUTS}
+        **{name: tf.TensorSpec(shape, tf.int32, name) for name in ID_NAMES}
     )
     # The variables themselves: of a Keras variable the converter finds a
     # second one that nobody has filled, and writes a file without weights.
@@ -169,7 +169,7 @@ class LiteModel:
     @property
     def shape(self) -> tuple:
         """(B, S) of the inputs, None where it is any number."""
-        details = self._run.get_input_details()[INPUTS[0]]
+        details = self._run.get_input_details()[ID_NAMES[0]]
         sizes = details["shape_signature"].tolist()
         return tuple(None if size < 0 else size for size in sizes)
 

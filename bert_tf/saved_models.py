@@ -5,8 +5,7 @@
     assets.extra/tf_serving_warmup_requests
                                  what TensorFlow Serving tries at the start
 
-This file knows TensorFlow alone: whoever only asks an exported model loads no
-Keras.
+This file knows TensorFlow alone, and nothing of the models.
 """
 
 import contextlib
@@ -20,6 +19,7 @@ from absl import logging
 from bert_tf import files
 from bert_tf.errors import UserError
 
+SAVED_MODEL = "saved_model.pb"  # That a folder is one.
 # What TensorFlow raises for files that are lost or cut off.
 _LOAD_ERRORS = (OSError, LookupError, ValueError, RuntimeError)
 # What each kind of model answers, at least.
@@ -40,7 +40,7 @@ DESCRIPTION = os.path.join("assets.extra", "model.json")
 def check_replaceable(folder: str):
     """Raises UserError where an export would replace what is none."""
     if files.exists(folder) and not files.exists(
-        os.path.join(folder, "saved_model.pb")
+        os.path.join(folder, SAVED_MODEL)
     ):
         raise UserError(
             f"{folder}: this is no SavedModel; an export would replace it: "
@@ -111,7 +111,7 @@ def load(folder: str):
     Raises:
         UserError: there is none, or it is not one of this package.
     """
-    if not files.exists(os.path.join(folder, "saved_model.pb")):
+    if not files.exists(os.path.join(folder, SAVED_MODEL)):
         raise UserError(f"{folder}: no SavedModel here")
     description = read_description(folder)
     try:

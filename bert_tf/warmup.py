@@ -25,7 +25,7 @@ PATH = os.path.join("assets.extra", "tf_serving_warmup_requests")
 MOST_REQUESTS = 1000  # With more a server does not load the model.
 
 
-def write_warmup(folder: str, requests: dict):
+def write_warmup(folder: str, requests: dict, model=None):
     """Writes a SavedModel's warm-up file, whole or not at all.
 
         write_warmup(
@@ -39,6 +39,7 @@ def write_warmup(folder: str, requests: dict):
         folder: of the SavedModel.
         requests: {name of a signature: list of {name of an input: array or
             list}}. Few will do, one for each shape that is served often.
+        model: the SavedModel, where it is loaded already.
 
     Raises:
         ValueError: there are too many requests, or the model has no such
@@ -50,8 +51,9 @@ def write_warmup(folder: str, requests: dict):
             f"There must be at most {MOST_REQUESTS} requests. "
             f"Received: {number}"
         )
-    with files.naming(folder):
-        model = tf.saved_model.load(folder)
+    if model is None:
+        with files.naming(folder):
+            model = tf.saved_model.load(folder)
     records = []
     for name, several in requests.items():
         signature = _signature(model, name)

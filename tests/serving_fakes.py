@@ -222,7 +222,8 @@ def make_signatures(predictor):
         name: tf.TensorSpec([None], tf.string) for name in predictor.input_names
     }
     ids = {
-        name: tf.TensorSpec([None, None], tf.int32) for name in signatures.IDS
+        name: tf.TensorSpec([None, None], tf.int32)
+        for name in signatures.ID_NAMES
     }
     score = {"score": tf.TensorSpec([None], tf.float32)}
 

@@ -42,7 +42,8 @@ class Module(tf.Module):
 
     @tf.function(
         input_signature=[
-            tf.TensorSpec([None, None], tf.int32, name) for name in lite.INPUTS
+            tf.TensorSpec([None, None], tf.int32, name)
+            for name in lite.ID_NAMES
         ]
     )
     def ids(self, input_ids, input_mask, segment_ids):
@@ -166,7 +167,8 @@ def test_other_heads_and_signatures_of_a_savedmodel(tmp_path):
             }
         ),
         input_signature=[
-            tf.TensorSpec([None, None], tf.int32, name) for name in lite.INPUTS
+            tf.TensorSpec([None, None], tf.int32, name)
+            for name in lite.ID_NAMES
         ],
     )
     module = tf.Module()

@@ -26,6 +26,7 @@ from bert_tf import files
 
 MIN_SEQ_LENGTH = 3  # [CLS], and [SEP] after each text of a pair.
 PAIR = " ||| "  # As in the input of the original's extract_features.py.
+ID_NAMES = ("input_ids", "input_mask", "segment_ids")  # What models read.
 TRUNCATIONS = ("head", "head_tail")
 # One token in so many comes from the start of a text that loses its middle.
 HEAD_SHARE = 4
@@ -61,11 +62,7 @@ class FeatureSpec:
 def sequence_specs(max_seq_length: int) -> list:
     """The three features that every model reads."""
     shape = (max_seq_length,)
-    return [
-        FeatureSpec("input_ids", shape),
-        FeatureSpec("input_mask", shape),
-        FeatureSpec("segment_ids", shape),
-    ]
+    return [FeatureSpec(name, shape) for name in ID_NAMES]
 
 
 def split_pair(text: str) -> tuple:

@@ -4,9 +4,10 @@ import asyncio
 import dataclasses
 import json
 import math
-import re
 
 from starlette.requests import ClientDisconnect, Request
+
+from bert_tf import files
 
 # An error's line may quote what was sent, but not all of it.
 LONGEST_LINE = 300
@@ -166,9 +167,8 @@ def check_text(place: int, text: str | bytes, limits: Limits):
 
 def model_reason(error: Exception) -> str:
     """What a model's error says, without what TensorFlow puts around it."""
-    text = getattr(error, "message", None) or str(error)
-    for line in text.splitlines():
-        line = re.sub(r"^\{\{.*?\}\} | \[Op:\w+\]$", "", line.strip())
+    for line in files.message_of(error).splitlines():
+        line = files.without_additions(line.strip())
         if line and not line.startswith(_AROUND):
             return line
     return "the model cannot read this"

@@ -14,9 +14,9 @@ from absl import logging
 
 from bert_tf import files
 from bert_tf.errors import UserError
+from bert_tf.saved_models import SAVED_MODEL
 from bert_tf.serving.limits import one_line
 
-SAVED_MODEL = "saved_model.pb"
 # TensorFlow Serving's words.
 LOADING, AVAILABLE, FAILED = "LOADING", "AVAILABLE", "END"
 

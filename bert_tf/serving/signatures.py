@@ -16,10 +16,10 @@ import math
 import numpy as np
 import tensorflow as tf
 
+from bert_tf.data.features import ID_NAMES
 from bert_tf.serving.limits import Limits, Refusal, check_text, shown
 
 TEXTS = "serving_default"
-IDS = ("input_ids", "input_mask", "segment_ids")
 # Which variable has a row for each value of an input, and for each position.
 TABLES = {
     "input_ids": "word_embeddings",
@@ -162,7 +162,7 @@ def _rows_of_tensors(predictor, signature, items, limits):
     specs = inputs_of(predictor, signature)
     names = sorted(specs)
     to_row = _strings_row
-    if set(names) == set(IDS):
+    if set(names) == set(ID_NAMES):
         to_row = _ids_row
     elif names == ["examples"]:
         to_row = _example_row
@@ -211,14 +211,14 @@ def _ids_row(function, item):
     """(shape, row) of {input_ids, input_mask, segment_ids}: int32 arrays."""
     specs = function.structured_input_signature[1]
     shapes, row = set(), {}
-    for name in IDS:
+    for name in ID_NAMES:
         shape, numbers = _flat(name, item[name], specs[name].shape[1:])
         _check_length(shape[-1], function)
         _check_numbers(name, numbers, function)
         shapes.add(shape)
         row[name] = np.array(numbers, np.int32).reshape(shape)
     if len(shapes) > 1:
-        raise ValueError(f"{', '.join(IDS)} have different lengths")
+        raise ValueError(f"{', '.join(ID_NAMES)} have different lengths")
     return shape, row
 
 
@@ -297,14 +297,14 @@ def _example_row(function, item):
         raise ValueError("is no serialized tf.Example") from None
     features = example.features.feature
     lengths = set()
-    for name in IDS:
+    for name in ID_NAMES:
         values = features[name].int64_list.value if name in features else []
         if not values:
             raise ValueError(f"has no whole numbers named {name}")
         _check_numbers(name, values, function)
         lengths.add(len(values))
     if len(lengths) > 1:
-        raise ValueError(f"{', '.join(IDS)} have different lengths")
+        raise ValueError(f"{', '.join(ID_NAMES)} have different lengths")
     length = lengths.pop()
     sequences = -(-length // _size_of(function, POSITIONS))
     return (sequences, length), {"examples": serialized}
