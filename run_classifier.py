@@ -26,27 +26,21 @@ import numpy as np
 import tensorflow as tf
 from absl import flags, logging
 
-from bert_tf import (
-    checkpoints,
-    distribution,
-    engine,
-    files,
-    labelled_run,
-    pretrained,
-    reports,
-    saved_models,
-    task_record,
-    training,
-)
-from bert_tf import flags as shared_flags
+from bert_tf import checkpoints, files, pretrained, training
 from bert_tf.data import features, pipeline
 from bert_tf.data.text_reader import TextReader
 from bert_tf.errors import UserError
+from bert_tf.export import saved_models
 from bert_tf.heads import CLASSIFIER_DROPOUT
-from bert_tf.problems import Problem
-from bert_tf.run_folder import RunFolder
-from bert_tf.tasks import TASKS, get_task
-from bert_tf.text_problems import SingleLabel
+from bert_tf.metrics import reports
+from bert_tf.programs import engine, labelled_run, model_files, program
+from bert_tf.programs import flags as shared_flags
+from bert_tf.programs.run_folder import RunFolder
+from bert_tf.tasks import record as task_record
+from bert_tf.tasks.problem import Problem
+from bert_tf.tasks.registry import TASKS, get_task
+from bert_tf.tasks.texts import SingleLabel
+from bert_tf.training import distribution
 
 FLAGS = flags.FLAGS
 NUM_EXAMPLES_LOGGED = 5
@@ -122,10 +116,8 @@ def main():
             "must be given"
         )
     if "export" not in modes:
-        shared_flags.refuse("only with --do_export", *shared_flags.EXPORT_FLAGS)
-    shared_flags.require(
-        "task_name", "vocab_file", "bert_config_file", "output_dir"
-    )
+        program.refuse("only with --do_export", *shared_flags.EXPORT_FLAGS)
+    program.require("task_name", "vocab_file", "bert_config_file", "output_dir")
     strategy = engine.set_up(sets_needed(modes))
     if FLAGS.num_seeds == 1:
         run_once(modes, strategy)
@@ -137,7 +129,7 @@ def run_once(modes, strategy):
     """One run of the modes that are asked for; returns its `Evaluation`."""
     # 1. What the model is, and how it reads text.
     task = get_task(FLAGS.task_name)
-    config, tokenizer = shared_flags.read_model_files()
+    config, tokenizer = model_files.read_model_files()
     settings = FLAGS.flag_values_dict()
     reader = labelled_run.make_reader(tokenizer, settings)
     training.set_seed(FLAGS.seed)
@@ -219,22 +211,20 @@ def sets_needed(modes) -> list:
 
 def check_task_flags(task, modes, reader):
     """Raises UserError for flags without a meaning for the task."""
-    shared_flags.refuse(
+    program.refuse(
         f"--task_name={FLAGS.task_name} does not use it",
         *(name for name in labelled_run.TASK_FLAGS if name not in task.flags),
     )
     if reader.has_windows:
-        shared_flags.refuse(
-            "not with --long_documents=windows", "export_tflite"
-        )
+        program.refuse("not with --long_documents=windows", "export_tflite")
     else:
-        shared_flags.refuse(
+        program.refuse(
             "only with --long_documents=windows",
             *("max_windows", "window_pooling", "doc_stride"),
         )
     if "data_dir" in task.flags and sets_needed(modes):
-        shared_flags.require("data_dir")
-        shared_flags.require_existing("data_dir", folder=True)
+        program.require("data_dir")
+        program.require_existing("data_dir", folder=True)
 
 
 def read_examples(task, settings, modes, existing, reader):
@@ -244,9 +234,7 @@ def read_examples(task, settings, modes, existing, reader):
         settings,
         learned_before(task.kind(settings), existing, "train" in modes),
     )
-    shared_flags.refuse(
-        f"not for {problem.description}", *problem.refused_flags
-    )
+    program.refuse(f"not for {problem.description}", *problem.refused_flags)
     if problem.labels is not None:
         logging.info("Labels: %s", ", ".join(problem.labels))
     if FLAGS.metric_for_best is None:
@@ -296,10 +284,10 @@ def run_seeds(modes, strategy):
     """
     first_seed, folder = FLAGS.seed, FLAGS.output_dir
     resume = FLAGS.resume
-    if first_seed + FLAGS.num_seeds - 1 > shared_flags.MAX_COUNT:
+    if first_seed + FLAGS.num_seeds - 1 > program.MAX_COUNT:
         raise UserError(
             f"--num_seeds={FLAGS.num_seeds} from --seed={first_seed} on: "
-            f"{shared_flags.MAX_COUNT} is the last"
+            f"{program.MAX_COUNT} is the last"
         )
     if "eval" not in modes:
         raise UserError(f"--num_seeds={FLAGS.num_seeds} needs --do_eval")
@@ -627,7 +615,7 @@ def record(job, mode, start, evaluation):
     """Tells train.json of an evaluation or a prediction."""
     job.run.record_mode(
         mode,
-        shared_flags.values(),
+        program.values(),
         num_examples=len(job.examples[mode]),
         seconds=time.perf_counter() - start,
         **({"results": evaluation.scores} if evaluation else {}),
@@ -645,4 +633,4 @@ def show_scores(job, evaluation, name):
 
 
 if __name__ == "__main__":
-    shared_flags.run(main)
+    program.run(main)

@@ -18,20 +18,15 @@ import keras
 import tensorflow as tf
 from absl import flags, logging
 
-from bert_tf import (
-    checkpoints,
-    distribution,
-    engine,
-    losses,
-    metrics,
-    training,
-)
-from bert_tf import flags as shared_flags
+from bert_tf import checkpoints, losses, metrics, training
 from bert_tf.config import BertConfig
-from bert_tf.data import pretraining_dataset
+from bert_tf.data.pretraining import dataset as pretraining_dataset
 from bert_tf.errors import UserError
 from bert_tf.heads import BertPretrainer
-from bert_tf.run_folder import RunFolder
+from bert_tf.programs import engine, model_files, program
+from bert_tf.programs import flags as shared_flags
+from bert_tf.programs.run_folder import RunFolder
+from bert_tf.training import distribution
 
 FLAGS = flags.FLAGS
 MODES = ("train", "eval")
@@ -87,9 +82,9 @@ def main():
     strategy = engine.set_up(modes_with_batches(modes))
 
     # 1. What the model is.
-    shared_flags.require_existing("bert_config_file")
+    program.require_existing("bert_config_file")
     config = BertConfig.from_json_file(FLAGS.bert_config_file)
-    shared_flags.check_length(config)
+    model_files.check_length(config)
     training.set_seed(FLAGS.seed)
     run = RunFolder(
         FLAGS.output_dir, "pretraining", writes=distribution.is_chief(strategy)
@@ -100,7 +95,7 @@ def main():
         FLAGS.max_seq_length, FLAGS.max_predictions_per_seq
     )
     paths = {
-        mode: shared_flags.matching_files(file_flag(mode))
+        mode: program.matching_files(file_flag(mode))
         for mode in modes_with_batches(modes)
     }
     for found in paths.values():
@@ -164,9 +159,9 @@ def check_flags(modes):
     """Raises UserError for flags that are missing or contradict each other."""
     if not modes:
         raise UserError("At least one of --do_train, --do_eval must be given")
-    shared_flags.require("bert_config_file", "output_dir")
+    program.require("bert_config_file", "output_dir")
     for mode in modes_with_batches(modes):
-        shared_flags.require(file_flag(mode))
+        program.require(file_flag(mode))
     if FLAGS.num_warmup_steps > FLAGS.num_train_steps and "train" in modes:
         # The default is, in a short training; the original takes it.
         logging.warning(
@@ -279,7 +274,7 @@ def write_evaluation(job, global_step):
     job.run.write_results(results)
     job.run.record_mode(
         "eval",
-        shared_flags.values(),
+        program.values(),
         num_files=len(job.paths["eval"]),
         seconds=time.perf_counter() - start,
         results=scores,
@@ -288,4 +283,4 @@ def write_evaluation(job, global_step):
 
 
 if __name__ == "__main__":
-    shared_flags.run(main)
+    program.run(main)

@@ -22,28 +22,19 @@ import keras
 import tensorflow as tf
 from absl import flags, logging
 
-from bert_tf import (
-    checkpoints,
-    distribution,
-    engine,
-    export_run,
-    losses,
-    metrics,
-    saved_models,
-    training,
-)
-from bert_tf import flags as shared_flags
-from bert_tf.data import (
-    features,
-    pipeline,
-    squad,
-    squad_answers,
-    squad_dataset,
-    squad_windows,
-)
+from bert_tf import checkpoints, losses, metrics, training
+from bert_tf.data import features, pipeline
+from bert_tf.data.squad import answers as squad_answers
+from bert_tf.data.squad import dataset as squad_dataset
+from bert_tf.data.squad import examples as squad_examples
+from bert_tf.data.squad import windows as squad_windows
 from bert_tf.errors import UserError
+from bert_tf.export import saved_models
 from bert_tf.heads import BertSpanLabeler
-from bert_tf.run_folder import RunFolder
+from bert_tf.programs import engine, export_run, model_files, program
+from bert_tf.programs import flags as shared_flags
+from bert_tf.programs.run_folder import RunFolder
+from bert_tf.training import distribution
 
 FLAGS = flags.FLAGS
 NUM_WINDOWS_LOGGED = 20
@@ -137,7 +128,7 @@ def main():
     strategy = engine.set_up(files_needed(modes))
 
     # 1. What the model is, and how it reads text.
-    config, _ = shared_flags.read_model_files()
+    config, _ = model_files.read_model_files()
     training.set_seed(FLAGS.seed)
     run = RunFolder(
         FLAGS.output_dir, "squad", writes=distribution.is_chief(strategy)
@@ -217,15 +208,15 @@ def check_flags(modes):
             "At least one of --do_train, --do_predict, --do_eval, --do_export "
             "must be given"
         )
-    shared_flags.require("bert_config_file", "vocab_file", "output_dir")
+    program.require("bert_config_file", "vocab_file", "output_dir")
     if "export" not in modes:
-        shared_flags.refuse("only with --do_export", *shared_flags.EXPORT_FLAGS)
-    shared_flags.refuse(
+        program.refuse("only with --do_export", *shared_flags.EXPORT_FLAGS)
+    program.refuse(
         "not for questions", "export_batch_size", "export_pad_to_max_length"
     )
     for mode in files_needed(modes):
-        shared_flags.require(f"{mode}_file")
-        shared_flags.require_existing(f"{mode}_file")
+        program.require(f"{mode}_file")
+        program.require_existing(f"{mode}_file")
     if FLAGS.max_seq_length <= FLAGS.max_query_length + 3:
         raise UserError(
             f"--max_query_length={FLAGS.max_query_length}: with the 3 special "
@@ -268,7 +259,7 @@ def read_examples(mode):
             )
 
     path = FLAGS[f"{mode}_file"].value
-    examples = squad.SquadExamples(
+    examples = squad_examples.SquadExamples(
         path, mode == "train", FLAGS.version_2_with_negative, name_skipped
     )
     if examples.num_skipped:
@@ -300,9 +291,9 @@ def read_answers(modes):
     """{question id: texts} to score with; None where nothing is scored."""
     if not is_scored(modes):
         return None
-    answers = squad.read_answers(FLAGS.predict_file)
+    answers = squad_examples.read_answers(FLAGS.predict_file)
     if not FLAGS.version_2_with_negative:
-        squad.check_answered(FLAGS.predict_file, answers)
+        squad_examples.check_answered(FLAGS.predict_file, answers)
     return answers
 
 
@@ -511,7 +502,7 @@ def answer_questions(job, modes, global_step):
         if mode in modes:
             job.run.record_mode(
                 mode,
-                shared_flags.values(),
+                program.values(),
                 num_examples=len(job.examples["predict"]),
                 num_windows=len(job.windows["predict"]),
                 seconds=time.perf_counter() - start,
@@ -570,4 +561,4 @@ def score(job, found) -> dict:
 
 
 if __name__ == "__main__":
-    shared_flags.run(main)
+    program.run(main)

@@ -1,10 +1,55 @@
-"""The one exception that a user can mend."""
+"""The exception for mistakes that a user can fix."""
+
+import re
+from collections.abc import Callable
+
+_NO_VALUE = object()
 
 
 class UserError(ValueError):
     """A file, a flag or a setting cannot be used as it was given.
 
-    The message is one line: the flag or `file:line`, the value, and what is
+    The message is one line: the setting or `file:line`, the value, and what is
     allowed. Programs print that line and end with status 1; every other
     exception is a defect of this package and keeps its traceback.
+
+        UserError("must be below 1", setting="dev_fraction", value=1.5)
+
+    reads `dev_fraction=1.5: must be below 1` in Python. A program prints
+    `--dev_fraction=1.5: must be below 1`. Names of other settings stand in
+    backticks, so that a program can write them as flags, too:
+
+        UserError("train.csv:7: no text in `text_column`=body")
+
+    Args:
+        why: what is wrong, and what is allowed.
+        setting: name of the setting that must change.
+        value: what it was given; left out where it was not given at all, as in
+            UserError("must be given", setting="vocab_file").
     """
+
+    def __init__(
+        self, why: str, *, setting: str = "", value: object = _NO_VALUE
+    ):
+        super().__init__(why)
+        self.setting = setting
+        self.value = value
+        if setting and value is _NO_VALUE:
+            self._marked = f"`{setting}` {why}"
+        elif setting:
+            self._marked = f"`{setting}`={value}: {why}"
+        else:
+            self._marked = str(why)
+
+    def __str__(self) -> str:
+        return self.message_for()
+
+    def message_for(self, name_of: Callable[[str], str] = str) -> str:
+        """The message for a reader who knows settings by other names.
+
+        Args:
+            name_of: function from the name of a setting to what is shown.
+        """
+        return re.sub(
+            r"`([a-z][a-z0-9_]*)`", lambda m: name_of(m[1]), self._marked
+        )

@@ -15,9 +15,9 @@ from keras import ops
 
 from bert_tf.checkpoints import load_weights
 from bert_tf.config import BertConfig
-from bert_tf.data.features import pack_sequences
 from bert_tf.errors import UserError
 from bert_tf.heads import BertPretrainer
+from bert_tf.text.packing import pack_sequences
 from bert_tf.tokenization import FullTokenizer
 
 MASK = "[MASK]"

@@ -21,11 +21,11 @@ from bert_tf.layers import (
 )
 from bert_tf.losses import at_least_float32
 from bert_tf.modeling import BertModel
+from bert_tf.pooling import NO_CHOICE, max_of_windows, mean_of_windows
 
 # The original's heads have these whatever bert_config.json says.
 CLASSIFIER_DROPOUT = 0.1
 HEAD_STDDEV = 0.02
-NO_CHOICE = -1e9  # The logit of what cannot be chosen.
 
 
 class OutputHead(Configured, keras.Model):
@@ -259,18 +259,6 @@ def pooled_outputs(bert, inputs, training, seed):
     x = bert(flat, training=training, seed=seed)["pooled_output"]
     x = ops.reshape(x, (-1, num_sequences, x.shape[-1]))
     return x, ops.any(ops.not_equal(inputs["input_mask"], 0), axis=-1)
-
-
-def mean_of_windows(logits, is_there):
-    """float [B, N, C], bool [B, N] -> [B, C]."""
-    weights = ops.cast(is_there, logits.dtype)[..., None]
-    number = ops.maximum(ops.sum(weights, axis=1), 1.0)
-    return ops.sum(logits * weights, axis=1) / number
-
-
-def max_of_windows(logits, is_there):
-    """float [B, N, C], bool [B, N] -> [B, C]."""
-    return ops.max(ops.where(is_there[..., None], logits, NO_CHOICE), axis=1)
 
 
 POOLINGS = {"mean": mean_of_windows, "max": max_of_windows}

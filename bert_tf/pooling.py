@@ -19,7 +19,6 @@ import keras
 from keras import ops
 
 from bert_tf.config import BertConfig
-from bert_tf.heads import max_of_windows, mean_of_windows
 from bert_tf.layers import Configured
 from bert_tf.losses import at_least_float32
 from bert_tf.modeling import BertModel
@@ -27,6 +26,19 @@ from bert_tf.modeling import BertModel
 # The one below the last, as in bert-as-service: the last is the nearest to the
 # answers of pretraining. Of a model trained for vectors it is the right one.
 DEFAULT_LAYERS = (-2,)
+NO_CHOICE = -1e9  # The logit of what cannot be chosen.
+
+
+def mean_of_windows(logits, is_there):
+    """float [B, N, C], bool [B, N] -> [B, C]."""
+    weights = ops.cast(is_there, logits.dtype)[..., None]
+    number = ops.maximum(ops.sum(weights, axis=1), 1.0)
+    return ops.sum(logits * weights, axis=1) / number
+
+
+def max_of_windows(logits, is_there):
+    """float [B, N, C], bool [B, N] -> [B, C]."""
+    return ops.max(ops.where(is_there[..., None], logits, NO_CHOICE), axis=1)
 
 
 def largest(x, is_token):

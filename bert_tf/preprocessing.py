@@ -23,11 +23,9 @@ from tensorflow_text.core.pybinds import (
     pywrap_fast_wordpiece_tokenizer_model_builder as model_builder,
 )
 
-from bert_tf import normalization
-from bert_tf.data import features
 from bert_tf.errors import UserError
-from bert_tf.normalization import regex_class
-from bert_tf.text_context import (
+from bert_tf.text import normalization, packing
+from bert_tf.text.context import (
     REMOVED,
     BytesContext,
     LowerCaseContext,
@@ -35,6 +33,7 @@ from bert_tf.text_context import (
     mark_invalid_bytes,
     utf8_lengths,
 )
+from bert_tf.text.normalization import regex_class
 from bert_tf.tokenization import MAX_CHARS_PER_WORD, UNKNOWN, FullTokenizer
 
 MAX_BYTES_PER_CHAR = 4  # In UTF-8.
@@ -82,8 +81,8 @@ class BertPreprocessor:
         length_multiple: int | None = None,
         truncation: str = "head",
     ):
-        features.check_max_seq_length(max_seq_length)
-        features.check_truncation(truncation)
+        packing.check_max_seq_length(max_seq_length)
+        packing.check_truncation(truncation)
         if length_multiple is not None and length_multiple < 1:
             raise ValueError(
                 f"length_multiple must be positive. "
@@ -150,7 +149,7 @@ class BertPreprocessor:
             ValueError: `max_windows` is not positive, or `stride` not from 1
                 to the pieces of a window.
         """
-        room, stride = features.window_room_and_stride(
+        room, stride = packing.window_room_and_stride(
             self.max_seq_length, max_windows, stride
         )
         pieces = self.tokenize(text)
@@ -282,7 +281,7 @@ class BertPreprocessor:
             return Slices(pieces.values, pieces.row_starts(), lengths)
         # As `features.head_and_tail`: its tail is as many places further back
         # as there are pieces too many.
-        head = lengths // features.HEAD_SHARE
+        head = lengths // packing.HEAD_SHARE
         too_many = pieces.row_lengths() - lengths
         kept = tf.ragged.range(lengths)
         place, rows = kept.values, kept.value_rowids()

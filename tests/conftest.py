@@ -1,67 +1,11 @@
-"""What tests share: where golden files are, and small models."""
-
-import json
-import pathlib
-import subprocess
-import sys
+"""Settings and fixtures of all tests."""
 
 import hypothesis
-import numpy as np
 import pytest
-
-from bert_tf import BertConfig
 
 # The first example of a property traces graphs: seconds, then milliseconds.
 hypothesis.settings.register_profile("without deadline", deadline=None)
 hypothesis.settings.load_profile("without deadline")
-
-TESTS = pathlib.Path(__file__).parent
-ROOT = TESTS.parent
-GOLDEN = TESTS / "golden"
-# Larger outputs of the original, real checkpoints and data sets, under their
-# own licences. A test that needs them is skipped where they are absent.
-SHARED = ROOT.parent / "shared"
-
-TINY_CONFIG = BertConfig(
-    vocab_size=20,
-    hidden_size=8,
-    num_hidden_layers=2,
-    num_attention_heads=2,
-    intermediate_size=16,
-    max_position_embeddings=12,
-    type_vocab_size=2,
-)
-
-
-def shared(path: str) -> pathlib.Path:
-    """A file or folder of SHARED; skips the test where it is absent."""
-    found = SHARED / path
-    if not found.exists():
-        pytest.skip(f"{found} is absent")
-    return found
-
-
-def run_module(name: str, *arguments):
-    """`python -m name`; returns the finished process."""
-    return subprocess.run(
-        [sys.executable, "-m", name, *arguments],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-    )
-
-
-def read_json(path):
-    return json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
-
-
-def read_npz(path) -> dict:
-    with np.load(path, allow_pickle=False) as file:
-        return {name: file[name] for name in file.files}
-
-
-def json_lines(*rows) -> str:
-    return "".join(json.dumps(row) + "\n" for row in rows)
 
 
 @pytest.fixture

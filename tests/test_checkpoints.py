@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import GOLDEN, ROOT, TINY_CONFIG, shared
+from support.common import GOLDEN, ROOT, TINY_CONFIG, shared
 
 from bert_tf import BertConfig, BertModel, losses, training
 from bert_tf.checkpoints import (

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from conftest import shared
+from support.common import shared
 
 from bert_tf import BertConfig
 from bert_tf.errors import UserError

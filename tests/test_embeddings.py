@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import TINY_CONFIG
-from golden_model import with_plain_words
+from support.common import TINY_CONFIG
+from support.golden_model import with_plain_words
 
 from bert_tf import embeddings
 from bert_tf.checkpoints import Checkpoint, write_checkpoint

@@ -5,9 +5,9 @@ import pathlib
 
 import numpy as np
 import pytest
-from conftest import read_npz, run_module
-from golden_model import ODD, with_plain_words
-from programs import last_line, program_of
+from support.common import read_npz, run_module
+from support.golden_model import ODD, with_plain_words
+from support.programs import last_line, program_of
 
 from bert_tf import pretrained
 from bert_tf.checkpoints import Checkpoint, write_checkpoint

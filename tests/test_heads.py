@@ -2,15 +2,15 @@
 
 import numpy as np
 import pytest
-from conftest import TINY_CONFIG
+from support.common import TINY_CONFIG
 
 from bert_tf import losses
 from bert_tf.heads import (
-    NO_CHOICE,
     BertClassifier,
     BertMultipleChoice,
     BertTokenClassifier,
 )
+from bert_tf.pooling import NO_CHOICE
 
 RNG = np.random.default_rng(3)
 # Three examples of up to three sequences: the second has two, the third one.

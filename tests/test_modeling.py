@@ -4,11 +4,11 @@ import functools
 
 import keras
 import numpy as np
-import numpy_bert
 import pytest
 import tensorflow as tf
-from conftest import GOLDEN, TINY_CONFIG, read_json, read_npz, shared
 from keras import ops
+from support import numpy_bert
+from support.common import GOLDEN, TINY_CONFIG, read_json, read_npz, shared
 
 from bert_tf import BertConfig, BertModel, losses
 from bert_tf.checkpoints import Checkpoint, load_weights

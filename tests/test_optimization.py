@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import GOLDEN, TINY_CONFIG, read_json, read_npz
+from support.common import GOLDEN, TINY_CONFIG, read_json, read_npz
 
 from bert_tf import BertConfig, training
 from bert_tf.heads import BertClassifier
@@ -16,6 +16,7 @@ from bert_tf.optimization import (
     clip_factor,
     layer_rates,
 )
+from bert_tf.training.trainer import gradient_norm
 
 FOLDER = GOLDEN / "optimization"
 TRACE = read_json(FOLDER / "classifier_trace.json")
@@ -199,8 +200,8 @@ def test_clip_factor_leaves_short_gradients_alone():
 def test_norm_counts_slices_as_the_original():
     gradients = [tf.constant([3.0, 0.0]), tf.constant([4.0])]
     squares = tf.constant([9.0 + 11.0, 0.0])
-    assert float(training.gradient_norm(gradients, squares, ())) == 5.0
-    assert float(training.gradient_norm(gradients, squares, {0})) == 6.0
+    assert float(gradient_norm(gradients, squares, ())) == 5.0
+    assert float(gradient_norm(gradients, squares, {0})) == 6.0
 
 
 @pytest.mark.slow

@@ -15,19 +15,14 @@ import unicodedata
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import shared
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from support.common import shared
 
-from bert_tf import (
-    BertPreprocessor,
-    FullTokenizer,
-    normalization,
-    tokenization,
-)
-from bert_tf.data import features
+from bert_tf import BertPreprocessor, FullTokenizer, tokenization
 from bert_tf.errors import UserError
 from bert_tf.preprocessing import truncated_lengths
+from bert_tf.text import normalization, packing
 from bert_tf.tokenization import WordpieceTokenizer
 
 CASINGS = pytest.mark.parametrize("do_lower_case", [True, False])
@@ -395,7 +390,7 @@ def test_offsets_of_unknown_and_long_words(tmp_path):
 @given(st.integers(0, 40), st.integers(0, 40), st.integers(3, 40))
 def test_truncated_lengths_are_those_of_the_loop(num_a, num_b, max_seq_length):
     a, b = list(range(num_a)), list(range(num_b))
-    features.truncate_seq_pair(a, b, max_seq_length - (3 if b else 2))
+    packing.truncate_seq_pair(a, b, max_seq_length - (3 if b else 2))
     a = a[: max_seq_length - 2]
     lengths = truncated_lengths(
         tf.constant([num_a], tf.int64),
@@ -416,7 +411,7 @@ ROWS = [
 ]
 
 
-@pytest.mark.parametrize("truncation", features.TRUNCATIONS)
+@pytest.mark.parametrize("truncation", packing.TRUNCATIONS)
 @pytest.mark.parametrize("max_seq_length", [3, 4, 5, 12, 13, 40])
 def test_sequences_are_packed_as_in_python(
     tmp_path, max_seq_length, truncation
@@ -432,7 +427,7 @@ def assert_packed_as_in_python(tokenizer, preprocess, rows):
     max_seq_length = preprocess.max_seq_length
     batch = preprocess(*zip(*rows, strict=True))
     for i, row in enumerate(rows):
-        tokens, segment_ids, _ = features.pack_sequences(
+        tokens, segment_ids, _ = packing.pack_sequences(
             *map(tokenizer.tokenize, row), max_seq_length, preprocess.truncation
         )
         ids = tokenizer.convert_tokens_to_ids(tokens)
@@ -443,7 +438,7 @@ def assert_packed_as_in_python(tokenizer, preprocess, rows):
         }
         for name, values in expected.items():
             assert batch[name].dtype == tf.int32
-            assert batch[name][i].numpy().tolist() == features.pad(
+            assert batch[name][i].numpy().tolist() == packing.pad(
                 values, max_seq_length
             )
 
@@ -464,7 +459,7 @@ def packers(letters):
             )
             for length in (3, 6, 11, 24)
         ]
-        for truncation in features.TRUNCATIONS
+        for truncation in packing.TRUNCATIONS
     }
 
 
@@ -516,7 +511,7 @@ def test_windows_are_those_of_python(
         shape = (len(texts), max_windows, length)
         expected = np.zeros((2, *shape), "int32")
         for i, text in enumerate(texts):
-            windows, _ = features.pack_windows(
+            windows, _ = packing.pack_windows(
                 tokenizer.tokenize(text), length, max_windows, step
             )
             for j, tokens in enumerate(windows):
@@ -535,13 +530,13 @@ def test_windows_of_any_text(pairs):
     tokenizer, preprocess = pairs[True]
     text = SPECIAL * 9
     (found,) = preprocess.windows([text], 20, 50)["input_ids"].numpy()
-    windows, truncated = features.pack_windows(
+    windows, truncated = packing.pack_windows(
         tokenizer.tokenize(text), preprocess.max_seq_length, 20, 50
     )
     assert 3 < len(windows) < 20 and not truncated
     for ids, tokens in zip(found, windows, strict=False):
         expected = tokenizer.convert_tokens_to_ids(tokens)
-        assert ids.tolist() == features.pad(expected, len(ids))
+        assert ids.tolist() == packing.pad(expected, len(ids))
 
 
 def test_windows_have_static_shapes_in_a_dataset(letters):

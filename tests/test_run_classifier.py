@@ -10,8 +10,8 @@ import os
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import shared
-from programs import (
+from support.common import shared
+from support.programs import (
     DEMO,
     RUN_CLASSIFIER,
     SMALL_CONFIG,

@@ -9,8 +9,8 @@ import shutil
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import read_json, shared
-from pretraining_files import (
+from support.common import read_json, shared
+from support.pretraining_files import (
     CONFIG,
     LENGTH,
     PREDICTIONS,
@@ -23,7 +23,7 @@ from pretraining_files import (
     serialized,
     write_examples,
 )
-from programs import (
+from support.programs import (
     as_flags,
     events_of,
     last_line,

@@ -6,9 +6,15 @@ import json
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import read_json, run_module, shared
-from programs import as_flags, last_line, results_of, run_program, values_of
-from squad_files import (
+from support.common import read_json, run_module, shared
+from support.programs import (
+    as_flags,
+    last_line,
+    results_of,
+    run_program,
+    values_of,
+)
+from support.squad_files import (
     arguments,
     make_folder,
     one_question,
@@ -19,7 +25,7 @@ from squad_files import (
 )
 
 from bert_tf.errors import UserError
-from bert_tf.export import QuestionAnswerer
+from bert_tf.export.writing import QuestionAnswerer
 
 FILES = ("predictions.json", "nbest_predictions.json", "null_odds.json")
 

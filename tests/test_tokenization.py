@@ -4,9 +4,9 @@ import gzip
 import json
 
 import pytest
-from conftest import shared
 from hypothesis import given
 from hypothesis import strategies as st
+from support.common import shared
 
 from bert_tf import FullTokenizer
 from bert_tf.errors import UserError

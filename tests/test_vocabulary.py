@@ -7,8 +7,8 @@ import os
 import keras
 import numpy as np
 import pytest
-from conftest import TINY_CONFIG, read_json, shared
-from programs import program_of
+from support.common import TINY_CONFIG, read_json, shared
+from support.programs import program_of
 
 from bert_tf import BertConfig, BertModel, FullTokenizer, vocabulary
 from bert_tf.checkpoints import Checkpoint, load_weights, write_checkpoint

@@ -13,7 +13,7 @@ import dataclasses
 import re
 
 from bert_tf import files
-from bert_tf.data import cells, own_files
+from bert_tf.data import splits, tabular
 from bert_tf.errors import UserError
 
 MIN_ENDINGS = 2
@@ -47,10 +47,10 @@ def read_sets(settings, sets) -> dict:
     Raises:
         UserError: a file cannot be used.
     """
-    pick = own_files.pick_and_rename
+    pick = splits.pick_and_rename
     if settings.id_column:  # People's own ids stay as they are.
-        pick = own_files.pick_as_they_are
-    return own_files.read_sets(
+        pick = splits.pick_as_they_are
+    return splits.read_sets(
         settings,
         sets,
         read=lambda path, set_type: read_choices(path, set_type, settings),
@@ -65,7 +65,7 @@ def read_choices(path: str, set_type: str, settings) -> list:
     Rows without `sent1` are left out of a training file.
     """
     is_json = files.is_json_lines(path)
-    table = cells.read_table(
+    table = tabular.read_table(
         path,
         "jsonl" if is_json else "csv",
         None if is_json else settings.delimiter,
@@ -73,7 +73,7 @@ def read_choices(path: str, set_type: str, settings) -> list:
     )
     if not len(table):
         raise UserError(f"{path}: no examples in this file")
-    odd_rows = cells.OddRows(table, settings.strict)
+    odd_rows = tabular.OddRows(table, settings.strict)
     texts = [text or "" for text in table.texts("sent1")]
     endings = _endings(table, is_json)
     labels = _labels(table, [*map(len, endings)], set_type, odd_rows)
@@ -84,19 +84,19 @@ def read_choices(path: str, set_type: str, settings) -> list:
         labels,
     )
     examples = [ChoiceExample(*row) for row in zip(*columns, strict=True)]
-    empty = [row for row, text in enumerate(texts) if cells.is_empty(text)]
+    empty = [row for row, text in enumerate(texts) if tabular.is_empty(text)]
     if set_type != "train":
         odd_rows.report(empty, "no text", "sent1", "kept, to be predicted")
         return examples
     odd_rows.report(empty, "no text", "sent1", "left out")
-    examples = [e for e in examples if not cells.is_empty(e.text)]
+    examples = [e for e in examples if not tabular.is_empty(e.text)]
     _check_varied(examples, path)
     return examples
 
 
 def _begun(start, endings):
     """Endings behind what each of them begins with."""
-    if cells.is_empty(start):
+    if tabular.is_empty(start):
         return endings
     return [f"{start} {ending}" for ending in endings]
 
@@ -151,7 +151,7 @@ def _ending_names(table):
         raise UserError(
             f"{table.path}: the endings must be in columns ending0, ending1 "
             "and so on, at least two; it has "
-            f"{cells.listed(table.names)}"
+            f"{tabular.listed(table.names)}"
         )
     return [f"ending{number}" for number in numbers]
 
@@ -160,10 +160,10 @@ def _checked_endings(table, row, endings):
     if not isinstance(endings, tuple):
         raise UserError(f'{table.place(row)}: "endings" must be a list')
     endings = [ending or "" for ending in endings]
-    while endings and cells.is_empty(endings[-1]):
+    while endings and tabular.is_empty(endings[-1]):
         endings.pop()
     for number, ending in enumerate(endings):
-        if cells.is_empty(ending):
+        if tabular.is_empty(ending):
             raise UserError(
                 f"{table.place(row)}: ending{number} is empty, but "
                 f"ending{len(endings) - 1} is not"
@@ -191,12 +191,12 @@ def _labels(table, sizes, set_type, odd_rows):
     for row, (text, size) in enumerate(zip(texts, sizes, strict=True)):
         label = _label(text or "", size)
         if label is None and not is_test:
-            what = "no label" if cells.is_empty(text) else f"label {text!r}"
+            what = "no label" if tabular.is_empty(text) else f"label {text!r}"
             raise UserError(
                 f"{table.place(row)}: {what}; it must be a whole number from 0 "
                 f"to {size - 1}, that of the right ending"
             )
-        if label is None and not cells.is_empty(text):
+        if label is None and not tabular.is_empty(text):
             wrong.append(row)
         labels.append(label)
     odd_rows.report(
@@ -206,6 +206,6 @@ def _labels(table, sizes, set_type, odd_rows):
 
 
 def _label(text, size):
-    number = cells.number(text)
+    number = tabular.number(text)
     is_known = number is not None and number in range(size)
     return str(int(number)) if is_known else None

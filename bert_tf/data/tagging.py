@@ -22,8 +22,9 @@ import numpy as np
 from absl import logging
 
 from bert_tf import files
-from bert_tf.data import features, own_files
+from bert_tf.data import features, splits
 from bert_tf.errors import UserError
+from bert_tf.text import packing
 from bert_tf.tokenization import UNKNOWN
 
 NUM_SPECIAL = 2  # [CLS] and [SEP].
@@ -181,7 +182,7 @@ def _is_known(tag, labels):
     return bool(_TAG.fullmatch(tag)) if labels is None else tag in labels
 
 
-def read_sets(settings: own_files.FileSettings, sets, labels=None):
+def read_sets(settings: splits.FileSettings, sets, labels=None):
     """Reads the sets that are asked for.
 
     The tags are those of the whole training file, also where some of its
@@ -215,7 +216,7 @@ def read_sets(settings: own_files.FileSettings, sets, labels=None):
             labels = inferred
         return sentences
 
-    found = own_files.read_sets(settings, sets, read)
+    found = splits.read_sets(settings, sets, read)
     return found, labels
 
 
@@ -356,16 +357,16 @@ def convert_window(window, label_ids: dict, max_seq_length: int, tokenizer):
         rest = [0] * (len(pieces) - 1)
         ids += [0 if labels is None else label_ids[labels[word]], *rest]
         mask += [1, *rest]
-    tokens, segment_ids, _ = features.pack_sequences(
+    tokens, segment_ids, _ = packing.pack_sequences(
         itertools.chain.from_iterable(window.pieces), [], max_seq_length
     )
     input_ids = tokenizer.convert_tokens_to_ids(tokens)
     converted = {
-        "input_ids": features.pad(input_ids, max_seq_length),
-        "input_mask": features.pad([1] * len(tokens), max_seq_length),
-        "segment_ids": features.pad(segment_ids, max_seq_length),
-        "label_ids": features.pad(ids, max_seq_length),
-        "label_mask": features.pad(mask, max_seq_length),
+        "input_ids": packing.pad(input_ids, max_seq_length),
+        "input_mask": packing.pad([1] * len(tokens), max_seq_length),
+        "segment_ids": packing.pad(segment_ids, max_seq_length),
+        "label_ids": packing.pad(ids, max_seq_length),
+        "label_mask": packing.pad(mask, max_seq_length),
         "is_real_example": 1,
     }
     return converted, tokens

@@ -13,6 +13,7 @@ from bert_tf.data import features
 from bert_tf.data.features import FeatureSpec
 from bert_tf.errors import UserError
 from bert_tf.preprocessing import BertPreprocessor
+from bert_tf.text import packing
 from bert_tf.tokenization import FullTokenizer
 
 # What becomes of texts longer than a sequence: see `TextReader`.
@@ -144,14 +145,14 @@ class TextReader:
         """
         pieces = self.tokenizer.tokenize(text_a)
         if self.has_windows:
-            windows, _ = features.pack_windows(
+            windows, _ = packing.pack_windows(
                 pieces, self.max_seq_length, self.max_windows, self.doc_stride
             )
             rows = [self.numbers(t, [0] * len(t)) for t in windows]
             rows += [self.numbers([], [])] * (self.max_windows - len(rows))
             stacked = {name: [r[name] for r in rows] for name in rows[0]}
             return stacked, sum(windows, [])
-        tokens, segment_ids, _ = features.pack_sequences(
+        tokens, segment_ids, _ = packing.pack_sequences(
             pieces,
             self.tokenizer.tokenize(text_b) if text_b else [],
             self.max_seq_length,
@@ -164,9 +165,9 @@ class TextReader:
         length = self.max_seq_length
         input_ids = self.tokenizer.convert_tokens_to_ids(tokens)
         return {
-            "input_ids": features.pad(input_ids, length),
-            "input_mask": features.pad([1] * len(tokens), length),
-            "segment_ids": features.pad(segment_ids, length),
+            "input_ids": packing.pad(input_ids, length),
+            "input_mask": packing.pad([1] * len(tokens), length),
+            "segment_ids": packing.pad(segment_ids, length),
         }
 
     def num_tokens(self, texts_a: list, texts_b: list) -> np.ndarray:

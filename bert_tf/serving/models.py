@@ -14,7 +14,7 @@ from absl import logging
 
 from bert_tf import files
 from bert_tf.errors import UserError
-from bert_tf.saved_models import SAVED_MODEL
+from bert_tf.export.saved_models import SAVED_MODEL
 from bert_tf.serving.limits import one_line
 
 # TensorFlow Serving's words.

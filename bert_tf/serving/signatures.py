@@ -16,8 +16,8 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from bert_tf.data.features import ID_NAMES
 from bert_tf.serving.limits import Limits, Refusal, check_text, shown
+from bert_tf.text.packing import ID_NAMES
 
 TEXTS = "serving_default"
 # Which variable has a row for each value of an input, and for each position.

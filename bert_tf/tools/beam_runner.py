@@ -12,7 +12,7 @@ import re
 import shlex
 
 from bert_tf import files
-from bert_tf.data import pretraining_shards
+from bert_tf.data.pretraining import shards as pretraining_shards
 from bert_tf.errors import UserError
 
 

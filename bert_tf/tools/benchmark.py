@@ -25,15 +25,14 @@ The server needs an exported model of texts:
 
 from absl import flags
 
-from bert_tf import flags as shared_flags
 from bert_tf import pretrained
 from bert_tf.errors import UserError
-from bert_tf.tools import (
-    benchmark_data,
-    benchmark_pretraining,
-    benchmark_serving,
-    benchmark_training,
-)
+from bert_tf.programs import flags as shared_flags
+from bert_tf.programs import program
+from bert_tf.tools.benchmarks import data as data_benchmarks
+from bert_tf.tools.benchmarks import pretraining as pretraining_benchmarks
+from bert_tf.tools.benchmarks import serving as serving_benchmarks
+from bert_tf.tools.benchmarks import training as training_benchmarks
 
 FLAGS = flags.FLAGS
 
@@ -83,15 +82,15 @@ flags.adopt_module_key_flags(shared_flags)
 
 def main():
     known = {
-        "tokenizer": benchmark_data.benchmark_tokenizers,
-        "input": benchmark_data.benchmark_input,
-        "squad": benchmark_data.benchmark_squad,
-        "pretraining": benchmark_pretraining.benchmark_pretraining,
-        "step": benchmark_training.benchmark_step,
-        "memory": benchmark_training.benchmark_memory,
-        "serving": benchmark_serving.benchmark_serving,
+        "tokenizer": data_benchmarks.benchmark_tokenizers,
+        "input": data_benchmarks.benchmark_input,
+        "squad": data_benchmarks.benchmark_squad,
+        "pretraining": pretraining_benchmarks.benchmark_pretraining,
+        "step": training_benchmarks.benchmark_step,
+        "memory": training_benchmarks.benchmark_memory,
+        "serving": serving_benchmarks.benchmark_serving,
         # What `memory` calls.
-        "one_step": benchmark_training.print_memory_of_a_step,
+        "one_step": training_benchmarks.print_memory_of_a_step,
     }
     for what in FLAGS.what:
         if what not in known:
@@ -99,11 +98,11 @@ def main():
             raise UserError(f"--what={what}: known are {names}")
     FLAGS.set_default("vocab_file", pretrained.DEMO_FLAGS["vocab_file"])
     FLAGS.set_default("data_dir", pretrained.DEMO_FLAGS["data_dir"])
-    shared_flags.require_existing("vocab_file")
-    shared_flags.require_existing("data_dir", folder=True)
+    program.require_existing("vocab_file")
+    program.require_existing("data_dir", folder=True)
     for what in FLAGS.what:
         known[what]()
 
 
 if __name__ == "__main__":
-    shared_flags.run(main)
+    program.run(main)

@@ -9,8 +9,8 @@ when it starts. Needed once for each Unicode version (Python 3.11, 3.12 and
 
 from absl import logging
 
-from bert_tf import flags as shared_flags
-from bert_tf import normalization
+from bert_tf.programs import program
+from bert_tf.text import normalization
 
 
 def main():
@@ -21,4 +21,4 @@ def main():
 
 
 if __name__ == "__main__":
-    shared_flags.run(main)
+    program.run(main)

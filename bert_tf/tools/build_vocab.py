@@ -24,8 +24,9 @@ from tensorflow_text.tools.wordpiece_vocab import (
 )
 
 from bert_tf import files, vocabulary
-from bert_tf import flags as shared_flags
 from bert_tf.errors import UserError
+from bert_tf.programs import flags as shared_flags
+from bert_tf.programs import program
 from bert_tf.tokenization import BasicTokenizer
 
 FLAGS = flags.FLAGS
@@ -124,8 +125,8 @@ def extend_model():
                 f"{FLAGS[name].value}: one is for adding words, the other for "
                 "learning a vocabulary"
             )
-    shared_flags.require("vocab_file", "bert_config_file", "output_dir")
-    shared_flags.require_existing("add_words", "vocab_file", "bert_config_file")
+    program.require("vocab_file", "bert_config_file", "output_dir")
+    program.require_existing("add_words", "vocab_file", "bert_config_file")
     vocabulary.add_words(
         FLAGS.add_words,
         FLAGS.vocab_file,
@@ -138,9 +139,9 @@ def extend_model():
 
 
 def learn_vocabulary():
-    shared_flags.require("input_file", "output_file")
-    paths = shared_flags.matching_files("input_file")
-    shared_flags.check_output("output_file", FLAGS.output_file, paths)
+    program.require("input_file", "output_file")
+    paths = program.matching_files("input_file")
+    program.check_output("output_file", FLAGS.output_file, paths)
     counts = count_words(paths, FLAGS.do_lower_case)
     if not counts:
         raise UserError(f"--input_file={FLAGS.input_file}: no words in there")
@@ -180,4 +181,4 @@ def main():
 
 
 if __name__ == "__main__":
-    shared_flags.run(main)
+    program.run(main)

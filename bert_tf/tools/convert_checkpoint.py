@@ -14,8 +14,9 @@ import tensorflow as tf
 from absl import flags, logging
 
 from bert_tf import checkpoints, files
-from bert_tf import flags as shared_flags
 from bert_tf.errors import UserError
+from bert_tf.programs import flags as shared_flags
+from bert_tf.programs import program
 
 FLAGS = flags.FLAGS
 DTYPES = {"float32": tf.float32, "float16": tf.float16}
@@ -31,9 +32,9 @@ flags.adopt_module_key_flags(shared_flags)
 
 
 def main():
-    shared_flags.require("init_checkpoint", "output_checkpoint")
+    program.require("init_checkpoint", "output_checkpoint")
     target = FLAGS.output_checkpoint
-    shared_flags.check_output("output_checkpoint", target, [])
+    program.check_output("output_checkpoint", target, [])
     if files.exists(target + ".index"):
         raise UserError(f"--output_checkpoint={target}: is there already")
     checkpoint = checkpoints.Checkpoint(FLAGS.init_checkpoint)
@@ -68,4 +69,4 @@ def convert(name, value):
 
 
 if __name__ == "__main__":
-    shared_flags.run(main)
+    program.run(main)

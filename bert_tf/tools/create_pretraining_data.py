@@ -20,18 +20,22 @@ import tensorflow as tf
 from absl import flags, logging
 
 from bert_tf import files
-from bert_tf import flags as shared_flags
-from bert_tf.data import pretraining, pretraining_shards
+from bert_tf.data.pretraining import instances as pretraining_instances
+from bert_tf.data.pretraining import shards as pretraining_shards
 from bert_tf.errors import UserError
-from bert_tf.progress import SECONDS_BETWEEN_LINES, format_seconds
-from bert_tf.shard_run import ShardRun
+from bert_tf.programs import flags as shared_flags
+from bert_tf.programs import program
 from bert_tf.tokenization import FullTokenizer, check_casing
 from bert_tf.tools import beam_runner
+from bert_tf.tools.shard_run import ShardRun
+from bert_tf.training.progress import SECONDS_BETWEEN_LINES, format_seconds
 
 FLAGS = flags.FLAGS
 NUM_INSTANCES_LOGGED = 20
 # A sequence has [CLS], two [SEP], and a token of A and of B.
-MIN_SEQ_LENGTH = pretraining.NUM_SPECIAL + pretraining.MIN_TOKENS
+MIN_SEQ_LENGTH = (
+    pretraining_instances.NUM_SPECIAL + pretraining_instances.MIN_TOKENS
+)
 
 shared_flags.define_text_files_flag()
 flags.DEFINE_string(
@@ -103,7 +107,7 @@ flags.adopt_module_key_flags(shared_flags)
 
 def main():
     maker = read_flags()
-    paths = shared_flags.matching_files("input_file")
+    paths = program.matching_files("input_file")
     check_outputs(paths)
     logging.info("*** Reading from input files ***")
     for path in paths:
@@ -120,8 +124,8 @@ def read_flags() -> pretraining_shards.RecordMaker:
     Raises:
         UserError: a flag is missing, or contradicts another or the vocabulary.
     """
-    shared_flags.require("input_file", "output_file", "vocab_file")
-    shared_flags.require_existing("vocab_file")
+    program.require("input_file", "output_file", "vocab_file")
+    program.require_existing("vocab_file")
     if FLAGS.max_predictions_per_seq > FLAGS.max_seq_length:
         raise UserError(
             f"--max_predictions_per_seq={FLAGS.max_predictions_per_seq} is "
@@ -149,7 +153,7 @@ def read_flags() -> pretraining_shards.RecordMaker:
     return pretraining_shards.RecordMaker(
         FLAGS.vocab_file,
         FLAGS.do_lower_case,
-        pretraining.InstanceSettings(
+        pretraining_instances.InstanceSettings(
             FLAGS.max_seq_length,
             FLAGS.max_predictions_per_seq,
             FLAGS.dupe_factor,
@@ -183,9 +187,7 @@ def check_outputs(inputs):
     """Raises UserError for names that cannot be what is meant."""
     paths = output_files()
     for path in paths:
-        shared_flags.check_output(
-            "output_file", path, [*inputs, FLAGS.vocab_file]
-        )
+        program.check_output("output_file", path, [*inputs, FLAGS.vocab_file])
     if len(set(paths)) < len(paths):
         raise UserError(f"--output_file={FLAGS.output_file}: a name twice")
     if FLAGS.num_shards and len(paths) > 1:
@@ -245,7 +247,7 @@ def write_as_the_original(maker, paths):
 
     def lines():
         is_inside = False
-        for line in pretraining.lines_of(paths):
+        for line in pretraining_instances.lines_of(paths):
             starts = not is_inside and bool(line.strip())
             is_inside = bool(line.strip())
             reading.add(int(starts), len(line))
@@ -372,7 +374,7 @@ def write_shards_here(run, maker, paths, missing, state):
 
 def write_shard(maker, source, path, shard):
     """(shard, number of its records); in a process of its own."""
-    lines = pretraining.lines_of([source])
+    lines = pretraining_instances.lines_of([source])
     return shard, maker.write_shard(path, shard, lines)
 
 
@@ -387,4 +389,4 @@ def check_dealt(dealt):
 
 
 if __name__ == "__main__":
-    shared_flags.run(main)
+    program.run(main)

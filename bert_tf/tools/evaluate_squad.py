@@ -13,9 +13,10 @@ import math
 from absl import flags, logging
 
 from bert_tf import files, metrics
-from bert_tf import flags as shared_flags
-from bert_tf.data import squad
+from bert_tf.data.squad import examples as squad_examples
 from bert_tf.errors import UserError
+from bert_tf.programs import flags as shared_flags
+from bert_tf.programs import program
 
 FLAGS = flags.FLAGS
 
@@ -38,8 +39,8 @@ shared_flags.define_float(
 
 
 def main():
-    shared_flags.require("predict_file", "predictions_file")
-    answers = squad.read_answers(FLAGS.predict_file)
+    program.require("predict_file", "predictions_file")
+    answers = squad_examples.read_answers(FLAGS.predict_file)
     predictions = read_object("predictions_file", str, "a text")
     compare_ids(answers, predictions)
     if not FLAGS.version_2_with_negative:
@@ -48,7 +49,7 @@ def main():
                 f"--null_odds_file={FLAGS.null_odds_file} needs "
                 "--version_2_with_negative"
             )
-        squad.check_answered(FLAGS.predict_file, answers)
+        squad_examples.check_answered(FLAGS.predict_file, answers)
         scores = metrics.squad_v1_scores(answers, predictions)
     else:
         null_odds = None
@@ -63,7 +64,7 @@ def main():
 
 def read_object(flag: str, kind, description: str) -> dict:
     """The JSON object of a flag's file, whose values are all of one kind."""
-    shared_flags.require_existing(flag)
+    program.require_existing(flag)
     path = FLAGS[flag].value
     try:
         found = json.loads(files.read_text(path))
@@ -129,4 +130,4 @@ def compare_ids(answers, predictions):
 
 
 if __name__ == "__main__":
-    shared_flags.run(main)
+    program.run(main)

@@ -18,23 +18,25 @@ bundled one.
 
 from absl import flags, logging
 
-from bert_tf import (
-    checkpoints,
+from bert_tf import checkpoints
+from bert_tf.data.text_reader import TextReader
+from bert_tf.errors import UserError
+from bert_tf.export import saved_models
+from bert_tf.export.answering import EmbeddingAnswering
+from bert_tf.heads import BertSpanLabeler
+from bert_tf.pooling import BertEmbedder
+from bert_tf.programs import (
     engine,
     export_run,
     labelled_run,
-    saved_models,
-    task_record,
+    model_files,
+    program,
 )
-from bert_tf import flags as shared_flags
-from bert_tf.answering import EmbeddingAnswering
-from bert_tf.data.features import MIN_SEQ_LENGTH
-from bert_tf.data.text_reader import TextReader
-from bert_tf.errors import UserError
-from bert_tf.heads import BertSpanLabeler
-from bert_tf.pooling import BertEmbedder
-from bert_tf.run_folder import RunFolder
-from bert_tf.tasks import get_task
+from bert_tf.programs import flags as shared_flags
+from bert_tf.programs.run_folder import RunFolder
+from bert_tf.tasks import record as task_record
+from bert_tf.tasks.registry import get_task
+from bert_tf.text.packing import MIN_SEQ_LENGTH
 
 FLAGS = flags.FLAGS
 SQUAD, PRETRAINING = "squad", "pretraining"  # What run folders call them.
@@ -61,13 +63,13 @@ RUN_FLAGS = ("vocab_file", "bert_config_file", "do_lower_case")
 
 
 def main():
-    shared_flags.require("export_dir")
+    program.require("export_dir")
     saved_models.check_replaceable(FLAGS.export_dir)
     if FLAGS.output_dir is None:
-        shared_flags.use_bundled_model_if_none_is_given()
+        model_files.use_bundled_model_if_none_is_given()
         export_encoder(FLAGS.init_checkpoint)
         return
-    shared_flags.require_existing("output_dir", folder=True)
+    program.require_existing("output_dir", folder=True)
     if FLAGS.init_checkpoint:
         raise UserError(
             f"--init_checkpoint={FLAGS.init_checkpoint}: not with --output_dir"
@@ -79,7 +81,7 @@ def main():
     if task_name == PRETRAINING:
         export_encoder(newest_checkpoint(run))
         return
-    shared_flags.refuse(f"a run of the task {task_name} tells", *ENCODER_FLAGS)
+    program.refuse(f"a run of the task {task_name} tells", *ENCODER_FLAGS)
     if task_name == SQUAD:
         export_squad(run, settings)
     else:
@@ -113,7 +115,7 @@ def take_over(settings: dict):
         if FLAGS[name].using_default_value and name in settings:
             FLAGS[name].value = settings[name]
         settings[name] = FLAGS[name].value
-    shared_flags.require("vocab_file", "bert_config_file")
+    program.require("vocab_file", "bert_config_file")
 
 
 def load_run(run: RunFolder, settings: dict, model):
@@ -147,11 +149,11 @@ def export_task(run: RunFolder, settings: dict):
         )
     task_settings = labelled_run.task_settings(settings)
     _, problem = task.read([], task_settings, learned)
-    shared_flags.refuse(
+    program.refuse(
         f"not for {problem.description}",
         *(n for n in problem.refused_flags if n in shared_flags.EXPORT_FLAGS),
     )
-    config, tokenizer = shared_flags.read_config_and_tokenizer()
+    config, tokenizer = model_files.read_config_and_tokenizer()
     reader = labelled_run.make_reader(tokenizer, settings)
     model = labelled_run.build_model(problem, config, settings)
     load_run(run, settings, model)
@@ -167,7 +169,7 @@ def export_task(run: RunFolder, settings: dict):
 
 def export_squad(run: RunFolder, settings: dict):
     """Exports a run of run_squad.py."""
-    config, _ = shared_flags.read_config_and_tokenizer()
+    config, _ = model_files.read_config_and_tokenizer()
     model = BertSpanLabeler(config)
     load_run(run, settings, model)
     export_run.export_questions(FLAGS.export_dir, model, settings)
@@ -175,8 +177,8 @@ def export_squad(run: RunFolder, settings: dict):
 
 def export_encoder(init_checkpoint: str):
     """Exports what makes a vector of each text."""
-    config, tokenizer = shared_flags.read_model_files()
-    settings = shared_flags.pooling_settings(config)
+    config, tokenizer = model_files.read_model_files()
+    settings = model_files.pooling_settings(config)
     model = BertEmbedder(config, **settings)
     load(model, init_checkpoint)
     reader = TextReader(
@@ -193,4 +195,4 @@ def export_encoder(init_checkpoint: str):
 
 
 if __name__ == "__main__":
-    shared_flags.run(main)
+    program.run(main)

@@ -30,12 +30,13 @@ import numpy as np
 from absl import flags, logging
 
 from bert_tf import files
-from bert_tf import flags as shared_flags
 from bert_tf.data import example_proto
-from bert_tf.data.features import MIN_SEQ_LENGTH, split_pair
 from bert_tf.embeddings import TextEmbedder
 from bert_tf.errors import UserError
-from bert_tf.progress import counted
+from bert_tf.programs import flags as shared_flags
+from bert_tf.programs import model_files, program
+from bert_tf.text.packing import MIN_SEQ_LENGTH, split_pair
+from bert_tf.training.progress import counted
 
 FLAGS = flags.FLAGS
 NUM_EXAMPLES_SHOWN = 5
@@ -74,17 +75,17 @@ flags.adopt_module_key_flags(shared_flags)
 
 
 def main():
-    shared_flags.require("input_file", "output_file")
-    shared_flags.require_existing("input_file")
+    program.require("input_file", "output_file")
+    program.require_existing("input_file")
     if not files.is_regular(FLAGS.input_file):
         raise UserError(
             f"--input_file={FLAGS.input_file}: a pipe cannot be read twice; "
             "give a regular file"
         )
-    shared_flags.use_bundled_model_if_none_is_given()
-    config, _ = shared_flags.read_model_files()
+    model_files.use_bundled_model_if_none_is_given()
+    config, _ = model_files.read_model_files()
     inputs = [FLAGS.input_file, FLAGS.vocab_file, FLAGS.bert_config_file]
-    shared_flags.check_output("output_file", FLAGS.output_file, inputs)
+    program.check_output("output_file", FLAGS.output_file, inputs)
     settings = embedder_settings(config)
     num_texts = sum(1 for _ in files.read_lines(FLAGS.input_file))
     if not num_texts:
@@ -109,15 +110,15 @@ def embedder_settings(config) -> dict:
         UserError: flags contradict each other, or there is no such layer.
     """
     if FLAGS.output_format == "features":
-        shared_flags.refuse(
+        program.refuse(
             "--output_format=features has each token's vectors, of --layers",
             *shared_flags.POOLING_FLAGS,
         )
         return {
             "pooling": "none",
-            "layers": shared_flags.chosen_layers("layers", config),
+            "layers": model_files.chosen_layers("layers", config),
         }
-    shared_flags.refuse(
+    program.refuse(
         f"--output_format={FLAGS.output_format} takes --pooling_layer", "layers"
     )
     if FLAGS.pooling == "none" and FLAGS.output_format == "npy":
@@ -125,7 +126,7 @@ def embedder_settings(config) -> dict:
             "--pooling=none: texts have different numbers of tokens, which "
             "no array holds; use --output_format=jsonl or tfrecord"
         )
-    return shared_flags.pooling_settings(config)
+    return model_files.pooling_settings(config)
 
 
 def write_output(embedder, num_texts: int):
@@ -247,4 +248,4 @@ ENCODERS = {
 
 
 if __name__ == "__main__":
-    shared_flags.run(main)
+    program.run(main)

@@ -17,10 +17,11 @@ import sys
 
 from absl import flags
 
-from bert_tf import flags as shared_flags
-from bert_tf.data.features import split_pair
 from bert_tf.errors import UserError
 from bert_tf.fill_mask import MASK, FilledText, FillMask
+from bert_tf.programs import flags as shared_flags
+from bert_tf.programs import model_files, program
+from bert_tf.text.packing import split_pair
 
 FLAGS = flags.FLAGS
 EXAMPLE = f'"the capital of france is {MASK} ."'
@@ -43,8 +44,8 @@ def main(*texts):
     texts = [text for text in texts if text.strip()]
     if not texts:
         raise UserError(f"no text is given, such as {EXAMPLE}")
-    shared_flags.use_bundled_model_if_none_is_given()
-    shared_flags.read_config_and_tokenizer()  # For its checks of the flags.
+    model_files.use_bundled_model_if_none_is_given()
+    model_files.read_config_and_tokenizer()  # For its checks of the flags.
     fill_mask = FillMask(
         FLAGS.vocab_file,
         FLAGS.bert_config_file,
@@ -81,4 +82,4 @@ def as_json(filled: FilledText) -> str:
 
 
 if __name__ == "__main__":
-    shared_flags.run(main, takes_texts=True)
+    program.run(main, takes_texts=True)

@@ -22,11 +22,12 @@ import numpy as np
 from absl import flags, logging
 
 from bert_tf import files
-from bert_tf import flags as shared_flags
-from bert_tf.data.features import split_pair
 from bert_tf.errors import UserError
-from bert_tf.predictor import BATCH_SIZE, Predictor
-from bert_tf.progress import counted
+from bert_tf.export.predictor import BATCH_SIZE, Predictor
+from bert_tf.programs import flags as shared_flags
+from bert_tf.programs import program
+from bert_tf.text.packing import split_pair
+from bert_tf.training.progress import counted
 
 FLAGS = flags.FLAGS
 STANDARD = "-"
@@ -55,12 +56,12 @@ flags.adopt_module_key_flags(shared_flags)
 
 
 def main():
-    shared_flags.require("model", "input")
-    shared_flags.require_existing("model", folder=True)
+    program.require("model", "input")
+    program.require_existing("model", folder=True)
     if FLAGS.input != STANDARD:
-        shared_flags.require_existing("input")
+        program.require_existing("input")
     if FLAGS.output != STANDARD:
-        shared_flags.check_output("output", FLAGS.output, [FLAGS.input])
+        program.check_output("output", FLAGS.output, [FLAGS.input])
     predictor = Predictor(FLAGS.model, FLAGS.batch_size)
     text_of = answer_writer(predictor)
     start = time.monotonic()
@@ -175,4 +176,4 @@ def from_text(predictor, line, place):
 
 
 if __name__ == "__main__":
-    shared_flags.run(main)
+    program.run(main)

@@ -18,9 +18,10 @@ import re
 from absl import flags, logging
 
 from bert_tf import files
-from bert_tf import flags as shared_flags
 from bert_tf.errors import UserError
-from bert_tf.predictor import Predictor
+from bert_tf.export.predictor import Predictor
+from bert_tf.programs import flags as shared_flags
+from bert_tf.programs import program
 from bert_tf.serving import signatures
 from bert_tf.serving.app import Serving
 from bert_tf.serving.batching import Batcher
@@ -156,7 +157,7 @@ def model_folders() -> dict:
         UserError: one is not NAME=FOLDER, a name is given twice, or a folder
             is not there.
     """
-    shared_flags.require("model")
+    program.require("model")
     folders = {}
     for value in FLAGS.model:
         name, equals, folder = value.partition("=")
@@ -204,4 +205,4 @@ def make_batcher(serving: Serving, name: str, predictor) -> Batcher:
 
 
 if __name__ == "__main__":
-    shared_flags.run(main)
+    program.run(main)

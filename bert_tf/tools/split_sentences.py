@@ -15,8 +15,9 @@ import re
 from absl import flags, logging
 
 from bert_tf import files
-from bert_tf import flags as shared_flags
 from bert_tf.errors import UserError
+from bert_tf.programs import flags as shared_flags
+from bert_tf.programs import program
 
 FLAGS = flags.FLAGS
 
@@ -100,9 +101,9 @@ def without_frame(path: str):
 
 
 def main():
-    shared_flags.require("input_file", "output_file")
-    paths = shared_flags.matching_files("input_file")
-    shared_flags.check_output("output_file", FLAGS.output_file, paths)
+    program.require("input_file", "output_file")
+    paths = program.matching_files("input_file")
+    program.check_output("output_file", FLAGS.output_file, paths)
     files.make_folder_of(FLAGS.output_file)
     num_documents = num_sentences = 0
     with files.writing_text(FLAGS.output_file) as writer:
@@ -129,4 +130,4 @@ def main():
 
 
 if __name__ == "__main__":
-    shared_flags.run(main)
+    program.run(main)

@@ -1,0 +1,513 @@
+"""Predictor: a long-lived exported model that answers many texts quickly.
+
+    items       texts, pairs, questions with contexts
+      prepare   strings -> ids, each with the length it needs
+      batches   of about equal lengths, so that little is padding
+      run       the model, a function for each length
+      format    arrays -> Python's values, in the order of the items
+
+It needs TensorFlow and tensorflow-text, and no part of the model's code.
+"""
+
+import dataclasses
+import itertools
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+
+import numpy as np
+import tensorflow as tf
+
+from bert_tf.errors import UserError
+from bert_tf.export import saved_models
+from bert_tf.export.answering import LENGTH_MULTIPLE
+from bert_tf.metrics import entities
+
+BATCH_SIZE = 32
+ITEMS_AT_ONCE = 64 * BATCH_SIZE  # Among which batches are looked for.
+BYTES_PER_TOKEN = 4  # About; where only the strings are known.
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """An item as the model is asked.
+
+    Attributes:
+        inputs: its strings, in the order of the model's inputs, as bytes;
+            endings are a tuple of them.
+        ids: {"input_ids", "input_mask", "segment_ids": int32 [S]}, or None
+            where the model reads strings alone.
+        length: those that have the same are cheapest together.
+    """
+
+    inputs: tuple
+    ids: dict | None
+    length: int
+
+
+class Predictor:
+    """Answers texts with an exported model.
+
+        predictor = Predictor("/tmp/sms/export")
+        predictor.predict(["Call now to claim your prize!"])
+        # [{"label": "spam", "score": 0.99, "probabilities": {"ham": …}}]
+
+    What an answer is goes by the kind of the model:
+
+        single_label        label, score, probabilities {label: number}
+        multi_label         labels, the given ones; probabilities
+        regression          prediction
+        tags                entities, of type, text, start, end and score;
+                            words, tags and scores
+        multiple_choice     label, the place of the ending; score;
+                            probabilities, a list
+        question_answering  answer, score, start, end, start_byte, end_byte;
+                            of SQuAD 2.0 null_probability
+        embedding           embedding, float32 [D]; with the pooling "none"
+                            [tokens, D]
+
+    All methods may be called by several threads at a time.
+
+    Args:
+        folder: of the SavedModel.
+        batch_size: sequences that are read together.
+
+    Attributes:
+        kind: see above.
+        info: what the model's model.json tells.
+        labels: list of str, or None where the kind has none.
+        input_names: the strings of an item, such as "text" and "text_pair".
+        signatures: {name: function} of the SavedModel.
+
+    Raises:
+        UserError: there is no such model.
+    """
+
+    def __init__(self, folder: str, batch_size: int = BATCH_SIZE):
+        self.folder = folder
+        self._model, self.info = saved_models.load(folder)
+        self.kind = self.info["kind"]
+        self.labels = self.info.get("labels")
+        self.signatures = dict(self._model.signatures)
+        self._serve = self.signatures["serving_default"]
+        _, specs = self._serve.structured_input_signature
+        self.input_names = tuple(
+            name for name in saved_models.INPUT_NAMES if name in specs
+        )
+        self._format = FORMATS[self.kind]
+        # A model for accelerators has one size of batches.
+        self._fixed_size = self.info.get("batch_size")
+        self.batch_size = self._fixed_size or batch_size
+        self._reads_ids = self._can_read_ids()
+        self._by_length = {}
+        self._lock = threading.Lock()
+
+    def _can_read_ids(self):
+        """Whether texts may be tokenized first: each is one sequence."""
+        if self.kind in ("tags", "question_answering"):
+            return False
+        _, specs = self.signatures["ids"].structured_input_signature
+        return specs["input_ids"].shape.rank == 2
+
+    # -----------------------------------------------------------------------
+    # All at once.
+
+    def predict(self, items: Iterable) -> list:
+        """The answers to items, in their order.
+
+        Args:
+            items: each a str; or, where the model has several inputs, a tuple
+                of them, such as (text, text_pair), (question, context) or
+                (text, [ending, ending]); or a dict {input: value}. Half a
+                surrogate pair, which UTF-8 does not know, is read as "?".
+
+        Returns:
+            list of dicts, see above.
+
+        Raises:
+            ValueError: an item is no such; the message tells which.
+        """
+        return list(self.stream(items))
+
+    def stream(self, items: Iterable) -> Iterator[dict]:
+        """`predict`, an answer after the other: for any number of items."""
+        if isinstance(items, str | bytes | Mapping):
+            raise ValueError(
+                "items must be a list of them. Received: one, "
+                f"{type(items).__name__}"
+            )
+        return self._stream(iter(items))
+
+    def _stream(self, items):
+        first, number = 0, ITEMS_AT_ONCE
+        if "num_tokens" in self._serve.structured_outputs:
+            number = 4 * self.batch_size  # Vectors of all tokens are large.
+        while chunk := list(itertools.islice(items, number)):
+            yield from self._predict_chunk(chunk, first)
+            first += len(chunk)
+
+    def _predict_chunk(self, items, first):
+        requests = self.prepare(items, first)
+        answers = [None] * len(requests)
+        for places in self._batches(requests):
+            batch = [requests[place] for place in places]
+            found = self.format(self.run(batch))
+            for place, answer in zip(places, found, strict=True):
+                answers[place] = answer
+        return answers
+
+    def _batches(self, requests):
+        """Yields places of requests that are about as long as each other."""
+        order = sorted(range(len(requests)), key=lambda i: requests[i].length)
+        for first in range(0, len(order), self.batch_size):
+            yield order[first : first + self.batch_size]
+
+    # -----------------------------------------------------------------------
+    # Step by step, for who makes batches of his own.
+
+    def prepare(self, items: list, first: int = 0) -> list:
+        """Items, as `predict` takes them -> `Request`s.
+
+        Args:
+            items: list.
+            first: number of the first one, for errors.
+        """
+        inputs = []
+        for number, item in enumerate(items, first):
+            try:
+                inputs.append(self.check(item))
+            except ValueError as error:
+                raise ValueError(f"item {number}: {error}") from None
+        if not self._reads_ids or not inputs:
+            return [Request(row, None, _about_length(row)) for row in inputs]
+        return [
+            request
+            for start in range(0, len(inputs), self.batch_size)
+            for request in self._encode(inputs[start : start + self.batch_size])
+        ]
+
+    def _encode(self, inputs):
+        columns = zip(*self._filled(inputs), strict=True)
+        encoded = self._model.encode(*map(tf.constant, columns))
+        encoded = {name: ids.numpy() for name, ids in encoded.items()}
+        requests = []
+        for row, strings in enumerate(inputs):
+            number = int(encoded["input_mask"][row].sum())
+            length = -(-number // LENGTH_MULTIPLE) * LENGTH_MULTIPLE
+            ids = {name: all[row, :length] for name, all in encoded.items()}
+            requests.append(Request(strings, ids, ids["input_ids"].size))
+        return requests
+
+    def run(self, requests: list) -> dict:
+        """Asks the model.
+
+        Args:
+            requests: of `prepare`, in any number and of any lengths; they are
+                read together.
+
+        Returns:
+            {output: array [number of requests, …]} of the SavedModel.
+        """
+        if not requests:
+            raise ValueError("requests must not be empty")
+        if self._reads_ids:
+            outputs = self._run_ids(requests)
+        else:
+            outputs = self._run_strings(requests)
+        number = len(requests)
+        return {name: value.numpy()[:number] for name, value in outputs.items()}
+
+    def _run_ids(self, requests):
+        length = max(request.length for request in requests)
+        if self.info.get("pads_to_max_seq_length"):
+            length = self.info["max_seq_length"]
+        requests = self._filled(requests)
+        shape = (len(requests), length)
+        batch = {name: np.zeros(shape, np.int32) for name in requests[0].ids}
+        for row, request in enumerate(requests):
+            for name, ids in request.ids.items():
+                batch[name][row, : len(ids)] = ids
+        return self._function(length)(
+            **{name: tf.constant(ids) for name, ids in batch.items()}
+        )
+
+    def _function(self, length):
+        """The signature `ids`, traced for one length of sequences."""
+        with self._lock:
+            if length not in self._by_length:
+                _, specs = self.signatures["ids"].structured_input_signature
+                self._by_length[length] = tf.function(
+                    self.signatures["ids"]
+                ).get_concrete_function(
+                    **{
+                        name: tf.TensorSpec(
+                            [spec.shape[0], length], spec.dtype, name=name
+                        )
+                        for name, spec in specs.items()
+                    }
+                )
+        return self._by_length[length]
+
+    def _run_strings(self, requests):
+        rows = [request.inputs for request in self._filled(requests)]
+        columns = dict(
+            zip(self.input_names, zip(*rows, strict=True), strict=True)
+        )
+        if "endings" in columns:
+            most = max(map(len, columns["endings"]))
+            columns["endings"] = [
+                [*endings, *[b""] * (most - len(endings))]
+                for endings in columns["endings"]
+            ]
+        return self._serve(
+            **{name: tf.constant(c, tf.string) for name, c in columns.items()}
+        )
+
+    def _filled(self, rows):
+        """As many rows as the model wants, the last one repeated."""
+        if not self._fixed_size:
+            return rows
+        if len(rows) > self._fixed_size:
+            raise ValueError(
+                f"this model takes {self._fixed_size} rows at a time. "
+                f"Received: {len(rows)}"
+            )
+        return [*rows, *[rows[-1]] * (self._fixed_size - len(rows))]
+
+    def format(self, columns: dict) -> list:
+        """What `run` returned, as a dict for each row."""
+        return self._format(columns)
+
+    def warm_up(self):
+        """Asks for each length once, so that no later answer waits for it."""
+        if not self._reads_ids:
+            texts = ["a"] * len(self.input_names)
+            if "endings" in self.input_names:
+                texts[1] = ["a", "b"]
+            self.run(self.prepare([tuple(texts)]))
+            return
+        (request,) = self.prepare([("a",) * len(self.input_names)])
+        longest = self.info["max_seq_length"]
+        lengths = [*range(LENGTH_MULTIPLE, longest, LENGTH_MULTIPLE), longest]
+        for length in lengths:
+            ids = {
+                name: np.resize(values, length)
+                for name, values in request.ids.items()
+            }
+            self.run([dataclasses.replace(request, ids=ids, length=length)])
+
+    # -----------------------------------------------------------------------
+    # Items.
+
+    def check(self, item) -> tuple:
+        """An item as bytes, in the order of `input_names`.
+
+        Raises:
+            ValueError: it is not what `predict` takes.
+        """
+        names = self.input_names
+        if isinstance(item, Mapping):
+            if {*item} != {*names}:
+                raise ValueError(
+                    f"must have {_named(names)}, and has {_named(item)}"
+                )
+            values = [item[name] for name in names]
+        elif isinstance(item, str):
+            values = [item]
+        elif isinstance(item, tuple | list):
+            values = item
+        else:
+            raise ValueError(
+                f"must be str, tuple or dict, not {type(item).__name__}"
+            )
+        if len(values) != len(names):
+            raise ValueError(
+                f"must have {len(names)} values, {_named(names)}, not "
+                f"{len(values)}"
+            )
+        return tuple(
+            _endings(value) if name == "endings" else _encoded(value, name)
+            for name, value in zip(names, values, strict=True)
+        )
+
+
+def _named(names):
+    return " and ".join(map(str, names)) or "nothing"
+
+
+def _encoded(value, name) -> bytes:
+    if not isinstance(value, str):
+        raise ValueError(f"{name} must be str, not {type(value).__name__}")
+    return value.encode("utf-8", "replace")
+
+
+def _endings(values) -> tuple:
+    if not isinstance(values, tuple | list) or not values:
+        raise ValueError("endings must be a list of str, and not empty")
+    endings = [_encoded(value, "an ending") for value in values]
+    while endings and not endings[-1]:
+        endings.pop()  # As where other items have more: none.
+    if not endings:
+        raise ValueError("one of the endings must not be empty")
+    return tuple(endings)
+
+
+def _about_length(inputs) -> int:
+    """Tokens of strings that are not tokenized yet, roughly."""
+    number = sum(
+        len(value) if isinstance(value, bytes) else sum(map(len, value))
+        for value in inputs
+    )
+    tokens = number // BYTES_PER_TOKEN + 1
+    return -(-tokens // LENGTH_MULTIPLE) * LENGTH_MULTIPLE
+
+
+# ---------------------------------------------------------------------------
+# Answers: {output: array [B, …]} -> list of dicts.
+
+
+def _rows(columns) -> Iterator[dict]:
+    """Yields the values of each row, text as str."""
+    plain = {name: _plain(column) for name, column in columns.items()}
+    for values in zip(*plain.values(), strict=True):
+        yield dict(zip(plain, values, strict=True))
+
+
+def _plain(column):
+    if column.dtype == object:
+        decode = np.vectorize(bytes.decode, otypes=[object])
+        column = decode(column) if column.size else column
+    return column.tolist()
+
+
+def _single_label(columns):
+    return [
+        {
+            "label": row["label"],
+            "score": row["score"],
+            "probabilities": _by_label(row),
+        }
+        for row in _rows(columns)
+    ]
+
+
+def _by_label(row):
+    return dict(zip(row["labels"], row["probabilities"], strict=True))
+
+
+def _multi_label(columns):
+    return [
+        {
+            "labels": [*itertools.compress(row["labels"], row["is_given"])],
+            "probabilities": _by_label(row),
+        }
+        for row in _rows(columns)
+    ]
+
+
+def _multiple_choice(columns):
+    answers = [*_rows(columns)]
+    for answer in answers:
+        # Behind the last ending there are none, of probability 0.
+        while answer["probabilities"][-1] == 0.0:
+            answer["probabilities"].pop()
+    return answers
+
+
+def _tags(columns):
+    answers = []
+    for row in _rows(columns):
+        number = sum(place >= 0 for place in row["starts"])
+        row = {name: values[:number] for name, values in row.items()}
+        answers.append(
+            {
+                "entities": [
+                    _entity(row, *span)
+                    for span in entities.entity_spans(row["tags"])
+                ],
+                **{name: row[name] for name in ("words", "tags", "scores")},
+            }
+        )
+    return answers
+
+
+def _entity(row, kind, first, limit):
+    """Words `first` to `limit`, exclusive, as one."""
+    words = slice(first, limit)
+    places = zip(row["starts"][words], row["ends"][words], strict=True)
+    text, last_end = "", None
+    for word, (start, end) in zip(row["words"][words], places, strict=True):
+        text += word if last_end in (None, start) else f" {word}"
+        last_end = end
+    return {
+        "type": kind,
+        "text": text,
+        "start": row["starts"][first],
+        "end": last_end,
+        "score": min(row["scores"][words]),
+    }
+
+
+def _embedding(columns):
+    vectors = columns["embedding"]
+    if "num_tokens" in columns:
+        numbers = columns["num_tokens"]
+        vectors = [v[:n] for v, n in zip(vectors, numbers, strict=True)]
+    return [{"embedding": vector} for vector in vectors]
+
+
+FORMATS = {
+    "single_label": _single_label,
+    "multi_label": _multi_label,
+    "regression": lambda columns: [*_rows(columns)],
+    "tags": _tags,
+    "multiple_choice": _multiple_choice,
+    "question_answering": lambda columns: [*_rows(columns)],
+    "embedding": _embedding,
+}
+
+
+class QuestionAnswerer:
+    """Answers questions with an exported model.
+
+        answerer = QuestionAnswerer("/tmp/squad/export")
+        answerer.answer("Who wrote it?", "The book was written by Ada.")
+        # {"answer": "Ada", "score": 0.98, "start": 24, "end": 27, …}
+
+    Args:
+        folder: of the SavedModel.
+
+    Raises:
+        UserError: there is no such model.
+    """
+
+    def __init__(self, folder: str):
+        self._predictor = Predictor(folder)
+        names = self._predictor.input_names
+        if names != ("question", "context"):
+            raise UserError(
+                f"{folder}: this model reads {', '.join(names) or '–'}, not "
+                "question and context"
+            )
+
+    def answer(self, question: str, context: str) -> dict:
+        """The answer to one question.
+
+        Returns:
+            A dict: answer, the part of the context, "" for none; score, its
+            probability among the n best answers; start and end, such that
+            `context[start:end]` is the answer, -1 for none; start_byte and
+            end_byte, likewise in UTF-8; and for a model of SQuAD 2.0
+            null_probability, that of "no answer". Half a surrogate pair,
+            which UTF-8 does not know, is read as "?".
+        """
+        (found,) = self.answer_all([question], [context])
+        return found
+
+    def answer_all(self, questions: list, contexts: list) -> list:
+        """The answers to several questions, each on the context beside it."""
+        if len(questions) != len(contexts):
+            raise ValueError(
+                "questions and contexts must have the same length. Received: "
+                f"{len(questions)} and {len(contexts)}"
+            )
+        return self._predictor.predict(zip(questions, contexts, strict=True))

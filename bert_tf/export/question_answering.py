@@ -1,0 +1,410 @@
+"""Question answering in a SavedModel, on a context of any length.
+
+    question, context   strings
+      tokenize          WordPieces, and where in the context they are
+      windows           of the context's pieces, each behind the question
+      model             start and end logits, some windows at a time
+      candidates        in each window: best starts with best ends
+      answer            the best of all windows, as a part of the raw context
+
+All of it is in the graph. The rules are those of `data/squad_windows.py` and
+`data/squad_answers.py`.
+"""
+
+import dataclasses
+import typing
+
+import numpy as np
+import tensorflow as tf
+
+from bert_tf.data.squad.windows import LENGTH_MULTIPLE
+from bert_tf.export.answering import SAMPLES, Answering, Shape, map_chunks
+from bert_tf.preprocessing import Slices
+
+NOWHERE = -1  # Start and end of no answer.
+MINUS_INFINITY = np.float64(-np.inf)
+WHITE_SPACE = r"[ \t\r\n\x{202F}]+"  # Between the words of SQuAD's contexts.
+
+
+@dataclasses.dataclass(frozen=True)
+class SquadSettings:
+    """How contexts are read and answers chosen; as run_squad.py's flags."""
+
+    doc_stride: int = 128
+    max_query_length: int = 64
+    n_best_size: int = 20
+    max_answer_length: int = 30
+    version_2_with_negative: bool = False
+    null_score_diff_threshold: float = 0.0
+
+
+class _Windows(typing.NamedTuple):
+    """Windows of all contexts, one after the other: int64 [W] each."""
+
+    rows: tf.Tensor  # The question that each belongs to.
+    indexes: tf.Tensor  # Its place among that question's windows.
+    doc_starts: tf.Tensor  # Its first piece.
+    doc_lengths: tf.Tensor
+
+
+class _Candidates(typing.NamedTuple):
+    """The best candidates, best first; -inf is the score of none.
+
+    `firsts` and `lasts` are pieces of the context, int64; `scores` float64.
+    """
+
+    scores: tf.Tensor
+    firsts: tf.Tensor
+    lasts: tf.Tensor
+
+
+class QuestionAnswering(Answering):
+    """Answers questions on contexts, as a part of a SavedModel.
+
+    Args:
+        model: a `BertSpanLabeler`.
+        preprocess: a `BertPreprocessor`, whose `max_seq_length` is that of a
+            window.
+        settings: a `SquadSettings`.
+    """
+
+    kind = "question_answering"
+
+    def __init__(self, model, preprocess, settings: SquadSettings):
+        super().__init__(model, preprocess.max_seq_length, Shape())
+        self._preprocess = preprocess
+        self._settings = settings
+        # Starts and ends in a window, which has at least so many places.
+        self._num_best = min(settings.n_best_size, preprocess.max_seq_length)
+        # Some candidates have the same text, of which one counts: with more of
+        # them than this the last places among the n best stay empty.
+        self._num_candidates = min(3 * settings.n_best_size, self._num_best**2)
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None], tf.string, name="question"),
+            tf.TensorSpec([None], tf.string, name="context"),
+        ]
+    )
+    def answer(self, question, context) -> dict:
+        """Answers each question on its context.
+
+        Args:
+            question, context: tf.string [B].
+
+        Returns:
+            A dict of [B]:
+                answer: tf.string, a part of the context; "" for none.
+                score: float32, its probability among the n best answers.
+                start, end: int32, where it is, in characters of the context
+                    (Unicode code points), the end not included; -1 for none.
+                start_byte, end_byte: int32, the same in bytes of UTF-8.
+                null_probability: float32, that of "no answer"; in SQuAD 2.0.
+        """
+        tf.debugging.assert_equal(
+            tf.size(question),
+            tf.size(context),
+            "question and context must have the same number of rows",
+        )
+        queries = self._preprocess.tokenize(question)
+        queries = queries[:, : self._settings.max_query_length]
+        pieces, starts, limits = self._preprocess.tokenize_with_offsets(context)
+        windows = self._windows(queries, pieces)
+        candidates, null_scores = self._read(queries, pieces, windows)
+        num_windows = tf.math.bincount(
+            tf.cast(windows.rows, tf.int32),
+            minlength=tf.size(context),
+            maxlength=tf.size(context),
+        )
+        best = self._best_of_rows(candidates, num_windows)
+        # The window that doubts least; there may be none.
+        null_scores = tf.math.unsorted_segment_min(
+            null_scores, windows.rows, tf.size(context)
+        )
+        null_scores = tf.where(num_windows > 0, null_scores, 0.0)
+
+        # Pieces to bytes of the context.
+        has_answer = best.scores > MINUS_INFINITY
+        first_of_row = pieces.row_starts()[:, tf.newaxis]
+        first = tf.where(has_answer, first_of_row + best.firsts, 0)
+        last = tf.where(has_answer, first_of_row + best.lasts, 0)
+        # There may be no piece at all.
+        starts = tf.gather(tf.concat([starts.values, [0]], axis=0), first)
+        limits = tf.gather(tf.concat([limits.values, [0]], axis=0), last)
+        lengths = tf.where(has_answer, limits - starts, 0)
+        texts = tf.strings.substr(
+            tf.repeat(context[:, tf.newaxis], self._num_candidates, axis=1),
+            tf.where(has_answer, starts, 0),
+            lengths,
+        )
+        return self._choose(
+            context, best.scores, texts, starts, lengths, null_scores
+        )
+
+    @property
+    def serve(self):
+        return self.answer
+
+    def description(self):
+        return {
+            "max_seq_length": self._preprocess.max_seq_length,
+            "do_lower_case": self._preprocess.do_lower_case,
+            **dataclasses.asdict(self._settings),
+        }
+
+    def _answer_to(self, ids):
+        """{"start_logits", "end_logits": float32 [B, S]}."""
+        logits = self._model(ids, training=False)
+        return {n: tf.cast(values, tf.float32) for n, values in logits.items()}
+
+    def samples(self):
+        """Contexts of one window, of several, and of none."""
+        contexts = [SAMPLES[2], " ".join(SAMPLES), *SAMPLES]
+        questions = ["Which one?", SAMPLES[3], *SAMPLES[::-1]]
+        return [
+            {
+                "question": tf.constant(questions),
+                "context": tf.constant(contexts),
+            }
+        ]
+
+    # -----------------------------------------------------------------------
+    # Windows.
+
+    def _windows(self, queries, pieces) -> _Windows:
+        """Those of `squad_windows.sliding_windows`, for all contexts."""
+        num_pieces = pieces.row_lengths()
+        room, step = self._room_and_step(queries)
+        num_windows = tf.where(
+            num_pieces > 0,
+            1 + tf.maximum(-(-(num_pieces - room) // step), 0),
+            0,
+        )
+        rows = tf.repeat(tf.range(pieces.nrows()), num_windows)
+        indexes = tf.ragged.range(num_windows).values
+        doc_starts = indexes * tf.gather(step, rows)
+        doc_lengths = tf.minimum(
+            tf.gather(room, rows), tf.gather(num_pieces, rows) - doc_starts
+        )
+        return _Windows(rows, indexes, doc_starts, doc_lengths)
+
+    def _room_and_step(self, queries):
+        """int64 [B]: pieces of a window, and from one window to the next."""
+        room = self._preprocess.max_seq_length - 3 - queries.row_lengths()
+        return room, tf.minimum(room, self._settings.doc_stride)
+
+    def _read(self, queries, pieces, windows):
+        """Lets the model read the windows, some at a time.
+
+        Returns:
+            (`_Candidates` of [W, c], null scores float64 [W]).
+        """
+
+        def read(chunk):
+            inputs = self._inputs(queries, pieces, chunk)
+            logits = self._answer_to(inputs)
+            candidates, null_scores = self._candidates(
+                queries, pieces, chunk, inputs["input_mask"], logits
+            )
+            return [*candidates, null_scores]
+
+        shape = [None, self._num_candidates]
+        *candidates, null_scores = map_chunks(
+            read,
+            windows,
+            [
+                tf.TensorSpec(shape, tf.float64),
+                tf.TensorSpec(shape, tf.int64),
+                tf.TensorSpec(shape, tf.int64),
+                tf.TensorSpec([None], tf.float64),
+            ],
+        )
+        return _Candidates(*candidates), null_scores
+
+    def _inputs(self, queries, pieces, windows) -> dict:
+        """[CLS] question [SEP] window [SEP] padding: int32 [W, S]."""
+        query = Slices(
+            queries.values,
+            tf.gather(queries.row_starts(), windows.rows),
+            tf.gather(queries.row_lengths(), windows.rows),
+        )
+        document = Slices(
+            pieces.values,
+            tf.gather(pieces.row_starts(), windows.rows) + windows.doc_starts,
+            windows.doc_lengths,
+        )
+        num_tokens = query.lengths + document.lengths + 3
+        # There may be no window.
+        longest = tf.reduce_max(
+            tf.concat([num_tokens, [self._num_best]], axis=0)
+        )
+        return self._preprocess.lay_out(
+            query, document, self._num_places(longest)
+        )
+
+    def _num_places(self, num_tokens):
+        """Of windows: tokens and the padding that goes with them."""
+        rounded = -(-num_tokens // LENGTH_MULTIPLE) * LENGTH_MULTIPLE
+        return tf.minimum(rounded, self._preprocess.max_seq_length)
+
+    # -----------------------------------------------------------------------
+    # Candidates.
+
+    def _candidates(self, queries, pieces, windows, input_mask, logits):
+        """(`_Candidates` of [W, c], null scores float64 [W])."""
+        doc_offset = tf.gather(queries.row_lengths(), windows.rows) + 2
+        start_logits, starts = self._best_places(
+            logits["start_logits"], input_mask, doc_offset
+        )
+        end_logits, ends = self._best_places(
+            logits["end_logits"], input_mask, doc_offset
+        )
+        lengths = windows.doc_lengths[:, tf.newaxis]
+        can_start = (starts >= 0) & (starts < lengths)
+        can_start &= self._has_most_context(queries, pieces, windows, starts)
+        can_end = (ends >= 0) & (ends < lengths)
+        # Every start with every end: [W, n, n].
+        num_pieces = ends[:, tf.newaxis] - starts[:, :, tf.newaxis] + 1
+        is_valid = can_start[:, :, tf.newaxis] & can_end[:, tf.newaxis]
+        is_valid &= num_pieces >= 1
+        is_valid &= num_pieces <= self._settings.max_answer_length
+        scores = start_logits[:, :, tf.newaxis] + end_logits[:, tf.newaxis]
+        scores = tf.where(is_valid, scores, MINUS_INFINITY)
+        # Of equal ones top_k takes the first, as a stable sort does.
+        n = self._num_best
+        scores, places = tf.math.top_k(
+            tf.reshape(scores, [-1, n * n]), self._num_candidates
+        )
+        doc_starts = windows.doc_starts[:, tf.newaxis]
+        candidates = _Candidates(
+            scores,
+            doc_starts + tf.gather(starts, places // n, batch_dims=1),
+            doc_starts + tf.gather(ends, places % n, batch_dims=1),
+        )
+        null_scores = sum(
+            tf.cast(logits[name][:, 0], tf.float64)
+            for name in ("start_logits", "end_logits")
+        )
+        return candidates, null_scores
+
+    def _best_places(self, logits, input_mask, doc_offset):
+        """The best logits, float64, and their places in the window: [W, n]."""
+        num_places = self._num_places(tf.reduce_sum(input_mask, axis=1))
+        is_counted = tf.range(tf.shape(logits)[1]) < num_places[:, tf.newaxis]
+        logits = tf.where(is_counted, logits, -np.inf)
+        logits, places = tf.math.top_k(logits, self._num_best)
+        places = tf.cast(places, tf.int64) - doc_offset[:, tf.newaxis]
+        return tf.cast(logits, tf.float64), places
+
+    def _has_most_context(self, queries, pieces, windows, starts):
+        """bool [W, n]: `squad_windows.max_context` of some places."""
+        room, step = (
+            tf.gather(values, windows.rows)[:, tf.newaxis, tf.newaxis]
+            for values in self._room_and_step(queries)
+        )
+        num_pieces = tf.gather(pieces.row_lengths(), windows.rows)
+        num_pieces = num_pieces[:, tf.newaxis, tf.newaxis]
+        piece = windows.doc_starts[:, tf.newaxis] + starts
+        piece = piece[:, :, tf.newaxis]
+        # The windows that hold the piece follow each other.
+        first = tf.maximum(-(-(piece - room + 1) // step), 0)
+        at_most = tf.reduce_max(tf.concat([[1], -(-room // step)[:, 0, 0]], 0))
+        index = first + tf.range(at_most)
+        start = index * step
+        length = tf.minimum(room, num_pieces - start)
+        # Not longer than to the end of the context.
+        is_there = (start == 0) | (start - step + room < num_pieces)
+        left, right = piece - start, start + length - 1 - piece
+        is_there &= (left >= 0) & (right >= 0)
+        score = tf.cast(tf.minimum(left, right), tf.float64)
+        score += 0.01 * tf.cast(length, tf.float64)
+        score = tf.where(is_there, score, MINUS_INFINITY)
+        best = first[:, :, 0] + tf.argmax(score, axis=-1)  # Of equal: first.
+        return best == windows.indexes[:, tf.newaxis]
+
+    # -----------------------------------------------------------------------
+    # Answers.
+
+    def _best_of_rows(self, candidates, num_windows) -> _Candidates:
+        """The best candidates of all windows of a question: [B, c]."""
+        row_lengths = num_windows * self._num_candidates
+        rows = tf.repeat(tf.range(tf.size(num_windows)), row_lengths)
+        scores, firsts, lasts = (tf.reshape(x, [-1]) for x in candidates)
+        # Sorted by score, then by row: both sorts keep the order of equals.
+        order = tf.argsort(scores, direction="DESCENDING", stable=True)
+        order = tf.gather(
+            order, tf.argsort(tf.gather(rows, order), stable=True)
+        )
+
+        def best(values, default):
+            ragged = tf.RaggedTensor.from_row_lengths(
+                tf.gather(values, order), row_lengths, validate=False
+            )
+            return ragged.to_tensor(default, shape=[None, self._num_candidates])
+
+        return _Candidates(
+            best(scores, MINUS_INFINITY),
+            best(firsts, np.int64(0)),
+            best(lasts, np.int64(0)),
+        )
+
+    def _choose(self, context, scores, texts, starts, lengths, null_scores):
+        """The outputs of `answer`, of the best candidates of each question.
+
+        Args:
+            context: tf.string [B].
+            scores, texts, starts, lengths: [B, c], best first; places in
+                bytes.
+            null_scores: float64 [B].
+        """
+        has_answer = scores[:, 0] > MINUS_INFINITY
+        # Of answers of the same text the best one counts.
+        words = tf.strings.regex_replace(texts, WHITE_SPACE, " ")
+        is_same = words[:, :, tf.newaxis] == words[:, tf.newaxis]
+        is_same = tf.linalg.set_diag(is_same, tf.zeros_like(words == ""))
+        is_repeated = tf.reduce_any(
+            tf.linalg.band_part(is_same, -1, 0), axis=-1
+        )
+        is_counted = ~is_repeated & (scores > MINUS_INFINITY)
+        num_places = self._settings.n_best_size
+        if self._settings.version_2_with_negative:
+            # "No answer" takes one of the places if it is good enough.
+            is_better = is_counted & (scores >= null_scores[:, tf.newaxis])
+            num_better = tf.math.count_nonzero(is_better, axis=1, keepdims=True)
+            num_places -= tf.cast(num_better < num_places, tf.int32)
+        rank = tf.cumsum(tf.cast(is_counted, tf.int32), axis=1)
+        is_counted &= rank <= num_places
+        best_scores = scores[:, 0]
+        scores = tf.where(is_counted, scores, MINUS_INFINITY)
+        if self._settings.version_2_with_negative:
+            scores = tf.concat([scores, null_scores[:, tf.newaxis]], axis=1)
+        probabilities = tf.nn.softmax(scores)
+        score = tf.where(has_answer, probabilities[:, 0], 0.0)
+        outputs = {}
+        if self._settings.version_2_with_negative:
+            null_odds = null_scores - best_scores
+            has_answer &= null_odds <= self._settings.null_score_diff_threshold
+            null_probability = probabilities[:, -1]
+            score = tf.where(has_answer, score, null_probability)
+            outputs["null_probability"] = tf.cast(null_probability, tf.float32)
+        start_byte = tf.where(has_answer, starts[:, 0], 0)
+        answer = tf.where(has_answer, texts[:, 0], "")
+        start = tf.strings.length(
+            tf.strings.substr(context, tf.zeros_like(start_byte), start_byte),
+            unit="UTF8_CHAR",
+        )
+        places = {
+            "start": start,
+            "end": start + tf.strings.length(answer, unit="UTF8_CHAR"),
+            "start_byte": start_byte,
+            "end_byte": start_byte + lengths[:, 0],
+        }
+        return {
+            "answer": answer,
+            "score": tf.cast(score, tf.float32),
+            **{
+                name: tf.where(has_answer, tf.cast(place, tf.int32), NOWHERE)
+                for name, place in places.items()
+            },
+            **outputs,
+        }

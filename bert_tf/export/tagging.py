@@ -1,0 +1,258 @@
+"""Tags of words in a SavedModel, of texts of any length.
+
+    text              "Ann's in Paris."
+      words           Ann's | in | Paris | .       and where they are
+      windows         as many whole words as fit, those of `data/tagging.py`
+      model           logits of each word's first piece
+      answer          words, tags, scores, starts, ends
+
+The model learned words as CoNLL's files have them. Raw text is parted into
+such as are like them: at white space, punctuation around a word being words of
+its own, and so is each Chinese character. What stands inside a word belongs to
+it: "3-1", "Ann's".
+"""
+
+import typing
+
+import tensorflow as tf
+import tensorflow_text as tf_text
+
+from bert_tf.export.answering import SAMPLES, Answering, Shape, map_chunks
+from bert_tf.preprocessing import Slices
+from bert_tf.text.normalization import regex_class
+from bert_tf.tokenization import CJK_BLOCKS
+
+NUM_SPECIAL = 2  # [CLS] and [SEP].
+NOWHERE = -1
+# Between words of a text, and of one whose words are parted already.
+WHITE_SPACE = r"[\s\pZ]+"
+SPACES = "[ \t\r\n]+"
+PUNCTUATION = r"\pP$+<=>^`|~"  # As `tokenization.is_punctuation`.
+CHINESE = f"[{regex_class(CJK_BLOCKS)}]"
+
+
+class _Words(typing.NamedTuple):
+    """Words of texts: [B, (words)]; places are bytes."""
+
+    texts: tf.RaggedTensor
+    starts: tf.RaggedTensor
+    limits: tf.RaggedTensor
+
+
+class _Windows(typing.NamedTuple):
+    """Windows of all texts, one after the other: int64 [W] each."""
+
+    first_words: tf.Tensor  # Among the words of all texts.
+    limits: tf.Tensor  # The word behind the last.
+
+
+class TagAnswering(Answering):
+    """Tags the words of texts, as a part of a SavedModel.
+
+    Args:
+        model: a `BertTokenClassifier`.
+        preprocess: a `BertPreprocessor`, whose `max_seq_length` is that of a
+            window.
+        labels: the tags, in the order of the model's outputs.
+    """
+
+    kind = "tags"
+
+    def __init__(self, model, preprocess, labels):
+        self._preprocess = preprocess
+        self._labels = labels
+        self._room = preprocess.max_seq_length - NUM_SPECIAL
+        super().__init__(model, preprocess.max_seq_length, Shape())
+        spec = tf.TensorSpec([None], tf.string, name="text")
+        self.serve, self.words = (
+            tf.function(function, input_signature=[spec])
+            for function in (self._serve, self._serve_words)
+        )
+
+    @property
+    def signatures(self):
+        return {**super().signatures, "words": self.words}
+
+    def description(self):
+        return {
+            "max_seq_length": self._preprocess.max_seq_length,
+            "do_lower_case": self._preprocess.do_lower_case,
+        }
+
+    def samples(self):
+        return [{"text": tf.constant(SAMPLES)}]
+
+    def _answer_to(self, ids):
+        """{"probabilities": float32 [B, S, C]} of tokens."""
+        logits = self._model(ids, training=False)
+        return {"probabilities": tf.nn.softmax(tf.cast(logits, tf.float32))}
+
+    def _serve(self, text):
+        """Tags the words of raw texts: see the top of this file.
+
+        Args:
+            text: tf.string [B].
+
+        Returns:
+            A dict of [B, W], W being the number of words of the longest text:
+                words: tf.string, "" behind the last word of a text.
+                tags: tf.string, likewise.
+                scores: float32, the probability of the tag, or 0.
+                starts, ends: int32, where the word is, in characters of the
+                    text (Unicode code points), the end not included; or -1.
+        """
+        text = valid(text)
+        return self._tag(text, split_text(text))
+
+    def _serve_words(self, text):
+        """Tags words that are parted by white space, as in CoNLL's files."""
+        text = valid(text)
+        return self._tag(text, split_at(text, SPACES))
+
+    def _tag(self, text, words: _Words):
+        pieces = self._preprocess.tokenize(words.texts.values)
+        pieces = self._at_least_one(pieces)[:, : self._room]
+        windows = self._windows(words.texts, pieces)
+        probabilities = self._read(pieces, windows)
+        best = tf.argmax(probabilities, axis=-1)
+        starts, ends = places_in_characters(text, words)
+
+        def padded(values, default):
+            return words.texts.with_values(values).to_tensor(default)
+
+        return {
+            "words": padded(words.texts.values, ""),
+            "tags": padded(tf.gather(tf.constant(self._labels), best), ""),
+            "scores": padded(tf.reduce_max(probabilities, axis=-1), 0.0),
+            "starts": padded(starts, NOWHERE),
+            "ends": padded(ends, NOWHERE),
+        }
+
+    def _at_least_one(self, pieces):
+        """[UNK] for words that the tokenizer drops: each gets a tag."""
+        unknown = tf.ones_like(pieces.row_lengths()) * self._preprocess.unk_id
+        unknown = tf.cast(unknown, pieces.dtype)[:, tf.newaxis]
+        number = tf.cast(pieces.row_lengths() == 0, tf.int64)
+        unknown = tf.RaggedTensor.from_tensor(unknown, lengths=number)
+        return tf.concat([pieces, unknown], axis=1)
+
+    def _windows(self, words, pieces) -> _Windows:
+        """Those of `tagging.split_into_windows`, for all texts.
+
+        A window is filled with whole words, then the next one starts: one
+        after the other, but in all texts at once.
+        """
+        last = words.row_limits()
+
+        def add(first, windows):
+            place = tf.gather(pieces.row_splits, first) + self._room
+            behind = tf.searchsorted(
+                pieces.row_splits, place, side="right", out_type=tf.int64
+            )
+            limit = tf.minimum(behind - 1, last)
+            new = tf.boolean_mask(tf.stack([first, limit], 1), limit > first)
+            return limit, tf.concat([windows, new], axis=0)
+
+        _, windows = tf.while_loop(
+            lambda first, _: tf.reduce_any(first < last),
+            add,
+            [words.row_starts(), tf.zeros([0, 2], tf.int64)],
+            shape_invariants=[
+                tf.TensorShape([None]),
+                tf.TensorShape([None, 2]),
+            ],
+        )
+        # Those of a text one behind the other.
+        return _Windows(*tf.unstack(tf.sort(windows, axis=0), axis=1))
+
+    def _read(self, pieces, windows):
+        """float32 [words of all texts, C]."""
+
+        def read(chunk):
+            found = self._answer_to(self._inputs(pieces, chunk))
+            words = tf.ragged.range(chunk.first_words, chunk.limits)
+            first = tf.gather(pieces.row_starts(), chunk.first_words)
+            place = tf.gather(pieces.row_starts(), words.values)
+            place += 1 - tf.gather(first, words.value_rowids())  # [CLS]
+            index = tf.stack([words.value_rowids(), place], axis=1)
+            return [tf.gather_nd(found["probabilities"], index)]
+
+        specs = [tf.TensorSpec([None, len(self._labels)], tf.float32)]
+        (probabilities,) = map_chunks(read, windows, specs)
+        return probabilities
+
+    def _inputs(self, pieces, windows) -> dict:
+        """[CLS] words [SEP] padding: int32 [W, S]."""
+        starts = tf.gather(pieces.row_splits, windows.first_words)
+        lengths = tf.gather(pieces.row_splits, windows.limits) - starts
+        nothing = tf.zeros_like(starts)
+        longest = tf.reduce_max(tf.concat([[0], lengths], 0)) + NUM_SPECIAL
+        return self._preprocess.lay_out(
+            Slices(pieces.values, starts, lengths),
+            Slices(tf.zeros([0], tf.int32), nothing, nothing),
+            self._preprocess.padded_length(longest),
+        )
+
+
+def valid(text):
+    """The text with U+FFFD for bytes that are no UTF-8, and spaces for NUL.
+
+    What splits at patterns would see nothing behind a NUL.
+    """
+    text = tf.strings.unicode_transcode(text, "UTF-8", "UTF-8")
+    return tf.strings.regex_replace(text, r"\x00", " ")
+
+
+def split_at(text, delimiter: str) -> _Words:
+    """What stands between delimiters, an RE2 pattern, in tf.string [B]."""
+    return _Words(*tf_text.regex_split_with_offsets(text, delimiter))
+
+
+def split_text(text) -> _Words:
+    """The words of raw texts, tf.string [B]: see the top of this file."""
+    chunks = split_at(text, WHITE_SPACE)
+    chunk = chunks.texts.values
+    before = tf.strings.regex_replace(chunk, f"(?s)[^{PUNCTUATION}].*", "")
+    rest = _part(chunk, tf.strings.length(before), tf.strings.length(chunk))
+    behind = tf.strings.regex_replace(rest, f"(?s)^.*[^{PUNCTUATION}]", "")
+    length = tf.strings.length(rest) - tf.strings.length(behind)
+    word = _part(rest, tf.zeros_like(length), length)
+
+    parts, start = [], tf.cast(chunks.starts.values, tf.int64)
+    for part, single in (
+        (before, f"[{PUNCTUATION}]"),
+        (word, CHINESE),
+        (behind, f"[{PUNCTUATION}]"),
+    ):
+        texts, *places = tf_text.regex_split_with_offsets(part, single, single)
+        parts.append([texts, *(p + start[:, tf.newaxis] for p in places)])
+        start += tf.cast(tf.strings.length(part), tf.int64)
+
+    def joined(ragged):
+        by_chunk = tf.concat(ragged, axis=1)
+        return chunks.texts.with_values(by_chunk).merge_dims(1, 2)
+
+    return _Words(*map(joined, zip(*parts, strict=True)))
+
+
+def _part(texts, starts, limits):
+    return tf.strings.substr(texts, starts, limits - starts)
+
+
+def places_in_characters(text, words: _Words):
+    """(starts, ends) of all words, one after the other: int32 [words].
+
+    Bytes of all texts are counted through, and so are characters.
+    """
+    _, chars = tf.strings.unicode_decode_with_offsets(text, "UTF-8")
+    lengths = tf.cast(tf.strings.length(text), tf.int64)
+    first_byte = tf.cumsum(lengths, exclusive=True)
+    char_bytes = chars.values + tf.gather(first_byte, chars.value_rowids())
+    rows = words.texts.value_rowids()
+
+    def place(offsets):
+        byte = tf.cast(offsets.values, tf.int64) + tf.gather(first_byte, rows)
+        char = tf.searchsorted(char_bytes, byte, out_type=tf.int64)
+        return tf.cast(char - tf.gather(chars.row_starts(), rows), tf.int32)
+
+    return place(words.starts), place(words.limits)

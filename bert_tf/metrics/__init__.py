@@ -1,0 +1,46 @@
+"""The scores of all tasks."""
+
+from bert_tf.metrics.classification import (
+    MULTI_LABEL_NAMES,
+    REGRESSION_NAMES,
+    accuracy,
+    best_thresholds,
+    f1,
+    macro_f1,
+    matthews_correlation,
+    multi_label_scores,
+    regression_scores,
+)
+from bert_tf.metrics.pretraining import PRETRAINING_NAMES, pretraining_scores
+from bert_tf.metrics.squad import (
+    SQUAD_V1_NAMES,
+    SQUAD_V2_NAMES,
+    exact_match,
+    normalize_answer,
+    squad_best_thresholds,
+    squad_v1_scores,
+    squad_v2_scores,
+    token_f1,
+)
+
+__all__ = [
+    "MULTI_LABEL_NAMES",
+    "PRETRAINING_NAMES",
+    "REGRESSION_NAMES",
+    "SQUAD_V1_NAMES",
+    "SQUAD_V2_NAMES",
+    "accuracy",
+    "best_thresholds",
+    "exact_match",
+    "f1",
+    "macro_f1",
+    "matthews_correlation",
+    "multi_label_scores",
+    "normalize_answer",
+    "pretraining_scores",
+    "regression_scores",
+    "squad_best_thresholds",
+    "squad_v1_scores",
+    "squad_v2_scores",
+    "token_f1",
+]

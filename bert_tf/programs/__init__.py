@@ -1,0 +1,1 @@
+"""What the programs at the top share."""

@@ -1,0 +1,332 @@
+"""Speed of tokenizers, input pipeline and conversion; see benchmark.py."""
+
+import functools
+import itertools
+import os
+import tempfile
+import time
+
+import tensorflow as tf
+import tensorflow_text as tf_text
+from absl import flags
+
+from bert_tf import files
+from bert_tf.data import features, glue, pipeline
+from bert_tf.data.squad import dataset as squad_dataset
+from bert_tf.data.squad import examples as squad_examples
+from bert_tf.data.squad import windows as squad_windows
+from bert_tf.data.text_reader import TextReader
+from bert_tf.errors import UserError
+from bert_tf.preprocessing import BertPreprocessor
+from bert_tf.programs import program
+from bert_tf.tasks.registry import get_task
+from bert_tf.text import packing
+from bert_tf.tokenization import FullTokenizer
+from bert_tf.tools.benchmarks.racing import print_table, race
+
+FLAGS = flags.FLAGS
+TEXTS_IN_BATCH = 1024
+# Over all texts in a round: some batches wait ready from the round before.
+PASSES = 3
+
+# ---------------------------------------------------------------------------
+# The tokenizers.
+
+
+def benchmark_tokenizers():
+    texts = read_texts()
+    megabytes = sum(len(text.encode()) for text in texts) / 1e6
+    preprocess = BertPreprocessor(FLAGS.vocab_file, FLAGS.do_lower_case)
+    python = FullTokenizer(FLAGS.vocab_file, FLAGS.do_lower_case)
+    contestants = {
+        "in the graph": through_dataset(texts, preprocess.tokenize),
+        "with offsets": through_dataset(
+            texts, preprocess.tokenize_with_offsets
+        ),
+        "in Python": lambda: [
+            python.convert_tokens_to_ids(python.tokenize(text))
+            for _ in range(PASSES)
+            for text in texts
+        ],
+        "FastBertTokenizer": through_dataset(
+            texts, tensorflow_texts(python.vocab)
+        ),
+    }
+    try:
+        from tokenizers import BertWordPieceTokenizer
+
+        hugging_face = BertWordPieceTokenizer(
+            FLAGS.vocab_file, lowercase=FLAGS.do_lower_case
+        )
+        contestants["tokenizers"] = lambda: [
+            hugging_face.encode_batch(texts) for _ in range(PASSES)
+        ]
+    except ImportError:
+        print("Hugging Face's tokenizers is not installed: left out.")
+    print_table(
+        f"Tokenizing {len(texts):,} texts, {megabytes:.2f} MB, on "
+        f"{os.cpu_count()} cores. In tf.data batches of {TEXTS_IN_BATCH}; "
+        "tokenizers: encode_batch of all texts, on all cores.",
+        "MB/s",
+        megabytes * PASSES,
+        race(contestants, FLAGS.rounds),
+    )
+
+
+def read_texts():
+    if not FLAGS.input_file:
+        examples = train_examples()
+        return [example.text_a for example in examples]
+    texts = []
+    for path in FLAGS.input_file:
+        if path.endswith(".json"):
+            texts += squad_texts(path)
+        else:
+            texts += [line for _, line in files.read_lines(path) if line]
+    if not texts:
+        raise UserError(f"--input_file={FLAGS.input_file}: no text in there")
+    return texts
+
+
+def squad_texts(path):
+    """Contexts and questions of a SQuAD file."""
+    context = None
+    for example in squad_examples.SquadExamples(path, is_training=False):
+        if example.doc_tokens is not context:
+            context = example.doc_tokens
+            yield " ".join(context)
+        yield example.question_text
+
+
+def through_dataset(texts, tokenize):
+    """Work that passes all texts through tf.data, in parallel.
+
+    The iterator is made once: its start would count in no long training.
+    """
+    dataset = tf.data.Dataset.from_tensor_slices(texts).batch(TEXTS_IN_BATCH)
+    num_batches = len(dataset)
+    dataset = dataset.cache().repeat()
+    dataset = dataset.map(tokenize, num_parallel_calls=tf.data.AUTOTUNE)
+    iterator = iter(dataset)
+
+    def work():
+        for _ in range(num_batches * PASSES):
+            next(iterator)
+
+    return work
+
+
+def tensorflow_texts(vocab):
+    """tensorflow-text's tokenizer: as fast, and with other results."""
+    tokenizer = tf_text.FastBertTokenizer(
+        list(vocab), lower_case_nfd_strip_accents=FLAGS.do_lower_case
+    )
+    return lambda text: tokenizer.tokenize(text).values
+
+
+# ---------------------------------------------------------------------------
+# The input pipeline.
+
+
+def train_examples():
+    task = get_task(FLAGS.task_name)
+    return glue.Examples(task.processor, FLAGS.data_dir, "train")
+
+
+def benchmark_input():
+    task = get_task(FLAGS.task_name)
+    examples = train_examples()
+    number = len(examples)
+    reader = TextReader(
+        FullTokenizer(FLAGS.vocab_file, FLAGS.do_lower_case),
+        FLAGS.vocab_file,
+        FLAGS.do_lower_case,
+        FLAGS.max_seq_length,
+    )
+    rows = functools.partial(task.problem.rows, train_examples(), reader)
+    to_features = functools.partial(
+        task.problem.features_of_rows, reader=reader
+    )
+    batches = functools.partial(
+        pipeline.training_batches, rows(), number, FLAGS.batch_size, to_features
+    )
+    # Their start counts apart, not here.
+    kept = {
+        "from memory": iter(batches()),
+        "from memory, by length": iter(batches(group_by_length=True)),
+        "from memory, full length": iter(batches(fixed_length=True)),
+        "from the file": iter(
+            pipeline.evaluation_batches(
+                rows().repeat(), FLAGS.batch_size, to_features
+            )
+        ),
+    }
+    print(
+        f"\n{number:,} examples of {FLAGS.task_name}, batches of "
+        f"{FLAGS.batch_size}, --max_seq_length={FLAGS.max_seq_length}, on "
+        f"{os.cpu_count()} cores."
+    )
+    print_first_batch(number, rows, to_features)
+    print_padding(kept, number)
+    num_batches = max(1, number // FLAGS.batch_size)
+    contestants = {
+        name: functools.partial(take, iterator, num_batches)
+        for name, iterator in kept.items()
+    }
+    contestants["through TFRecord"] = functools.partial(
+        through_records, task.problem, examples, reader
+    )
+    print_table(
+        "An epoch of batches: with the rows in memory, as from the second "
+        "epoch on; from the file; and as the original does it, which converts "
+        "all examples to a TFRecord file first.",
+        "rows/s",
+        number,
+        race(contestants, FLAGS.rounds),
+    )
+
+
+def take(batches, number=None):
+    for _ in itertools.islice(batches, number):
+        pass
+
+
+def print_first_batch(number, rows, to_features):
+    start = time.perf_counter()
+    train_examples()  # Checks and counts.
+    checked = time.perf_counter() - start
+    batches = pipeline.training_batches(
+        rows(), number, FLAGS.batch_size, to_features
+    )
+    next(iter(batches))
+    total = time.perf_counter() - start
+    print(
+        f"\nTo the first batch: {total:.2f} s, {checked:.2f} s of them for "
+        "checking and counting the rows."
+    )
+
+
+def print_padding(kept, number):
+    print("\nOf the places in an epoch's batches of training hold tokens:")
+    for name in [name for name in kept if name.startswith("from memory")]:
+        tokens, places = 0, 0
+        batches = itertools.islice(kept[name], number // FLAGS.batch_size)
+        for batch in batches:
+            tokens += int(tf.reduce_sum(batch["input_mask"]))
+            places += int(tf.size(batch["input_mask"]))
+        print(f"    {name}: {tokens / max(1, places):.1%}")
+
+
+def through_records(problem, examples, reader):
+    specs = problem.feature_specs(reader)
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "train.tf_record")
+        converted = (
+            problem.convert(example, reader)[0] for example in examples
+        )
+        features.write_tf_records(path, converted, specs)
+        to_features = functools.partial(features.features_of_rows, specs=specs)
+        take(
+            pipeline.evaluation_batches(
+                features.record_rows(path),
+                FLAGS.batch_size,
+                to_features,
+                fixed_length=True,
+            )
+        )
+
+
+# ---------------------------------------------------------------------------
+# SQuAD.
+
+
+def benchmark_squad():
+    """Questions to windows: here, and in the plain way of the original."""
+    program.require("predict_file")
+    examples = squad_examples.read_squad_examples(
+        FLAGS.predict_file, is_training=False
+    )
+    tokenizer = FullTokenizer(FLAGS.vocab_file, FLAGS.do_lower_case)
+    settings = squad_windows.ConverterSettings(
+        FLAGS.vocab_file,
+        FLAGS.do_lower_case,
+        FLAGS.max_seq_length,
+        FLAGS.doc_stride,
+        FLAGS.max_query_length,
+        is_training=False,
+    )
+
+    def all_features():
+        # As lists of numbers, as the plain way makes them.
+        for window in settings.make().windows(examples):
+            squad_dataset.window_features(window)
+            _ = window.token_to_orig_map, window.token_is_max_context
+
+    contestants = {
+        "all features": all_features,
+        "rows": lambda: squad_dataset.WindowRows(examples, settings, 1),
+        "rows, all cores": lambda: squad_dataset.WindowRows(
+            examples, settings, os.cpu_count()
+        ),
+        "the plain way": lambda: [
+            convert_plainly(example, tokenizer) for example in examples
+        ],
+    }
+    print_table(
+        f"{len(examples):,} questions to windows of "
+        f"--max_seq_length={FLAGS.max_seq_length}, --doc_stride="
+        f"{FLAGS.doc_stride}: every feature of the original's; what training "
+        "needs of them; and each question by itself, without what is known "
+        "from others of its paragraph.",
+        "questions/s",
+        len(examples),
+        race(contestants, FLAGS.rounds),
+    )
+
+
+def convert_plainly(example, tokenizer) -> list:
+    """The windows of one question, each word tokenized, each piece compared
+    with every window."""
+    query = tokenizer.tokenize(example.question_text)[: FLAGS.max_query_length]
+    pieces, words = [], []
+    for word, text in enumerate(example.doc_tokens):
+        for piece in tokenizer.tokenize(text):
+            pieces.append(piece)
+            words.append(word)
+    room = FLAGS.max_seq_length - len(query) - 3
+    spans = squad_windows.sliding_windows(len(pieces), room, FLAGS.doc_stride)
+    found = []
+    for index, (start, length) in enumerate(spans):
+        tokens = ["[CLS]", *query, "[SEP]"]
+        segment_ids = [0] * len(tokens)
+        token_to_orig_map, token_is_max_context = {}, {}
+        for place in range(start, start + length):
+            best = max(
+                range(len(spans)),
+                key=lambda other: _context(place, *spans[other]),
+            )
+            token_is_max_context[len(tokens)] = best == index
+            token_to_orig_map[len(tokens)] = words[place]
+            tokens.append(pieces[place])
+            segment_ids.append(1)
+        tokens.append("[SEP]")
+        segment_ids.append(1)
+        input_ids = tokenizer.convert_tokens_to_ids(tokens)
+        found.append(
+            (
+                token_to_orig_map,
+                token_is_max_context,
+                *(
+                    packing.pad(values, FLAGS.max_seq_length)
+                    for values in (input_ids, [1] * len(tokens), segment_ids)
+                ),
+            )
+        )
+    return found
+
+
+def _context(place, start, length):
+    left, right = place - start, start + length - 1 - place
+    if left < 0 or right < 0:
+        return -1.0
+    return min(left, right) + 0.01 * length

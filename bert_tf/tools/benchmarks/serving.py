@@ -1,0 +1,137 @@
+"""Speed of the server, with and without batches; see benchmark.py."""
+
+import contextlib
+import functools
+import http.client
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent import futures
+
+import numpy as np
+from absl import flags
+
+from bert_tf.errors import UserError
+from bert_tf.programs import program
+from bert_tf.tools.benchmarks.data import read_texts
+from bert_tf.tools.benchmarks.racing import print_table, race
+
+FLAGS = flags.FLAGS
+NUM_CLIENTS = 32
+NUM_REQUESTS = 640  # Of a round; so many that starts and ends count little.
+HEADERS = {"Content-Type": "application/json"}
+
+
+class Clients:
+    """Senders, each with a connection of its own, that ask without a pause.
+
+    Attributes:
+        seconds: of each request that was answered.
+    """
+
+    def __init__(self, port: int, number: int, bodies: list):
+        self._bodies = bodies
+        self._connections = [
+            http.client.HTTPConnection("127.0.0.1", port, timeout=600)
+            for _ in range(number)
+        ]
+        self.seconds = []
+
+    def work(self):
+        """Sends all bodies once."""
+        waiting = iter(self._bodies)
+        lock = threading.Lock()
+        with futures.ThreadPoolExecutor(len(self._connections)) as pool:
+            done = [
+                pool.submit(self._client, connection, waiting, lock)
+                for connection in self._connections
+            ]
+        for each in done:
+            each.result()
+
+    def _client(self, connection, waiting, lock):
+        while (body := self._next(waiting, lock)) is not None:
+            start = time.perf_counter()
+            connection.request("POST", "/v1/models/m:predict", body, HEADERS)
+            reply = connection.getresponse()
+            answer = reply.read()
+            if reply.status != 200:
+                raise RuntimeError(f"{reply.status}: {answer[:200]}")
+            self.seconds.append(time.perf_counter() - start)
+        # The server would, while others have their turns.
+        connection.close()
+
+    def _next(self, waiting, lock):
+        with lock:
+            return next(waiting, None)
+
+
+def benchmark_serving():
+    program.require("model")
+    bodies = requests_of(read_texts())
+    with (
+        serving("--max_batch_size=32") as batching,
+        serving("--max_batch_size=1") as plain,
+    ):
+        clients = {
+            f"{NUM_CLIENTS} clients": Clients(batching, NUM_CLIENTS, bodies),
+            f"{NUM_CLIENTS} clients, no batches": Clients(
+                plain, NUM_CLIENTS, bodies
+            ),
+            "one client": Clients(batching, 1, bodies),
+        }
+        seconds = race(
+            {name: each.work for name, each in clients.items()}, FLAGS.rounds
+        )
+    print_table(
+        f"{len(bodies)} requests of one text each to {FLAGS.model}, on "
+        f"{os.cpu_count()} cores that clients and server share.",
+        "requests/s",
+        len(bodies),
+        seconds,
+    )
+    print("\n| | p50, ms | p99, ms |\n|---|---|---|")
+    for name, each in clients.items():
+        measured = each.seconds[len(bodies) :]  # Without the first round.
+        middle, slow = np.percentile(measured, [50, 99]) * 1000
+        print(f"| {name} | {middle:.1f} | {slow:.1f} |")
+
+
+def requests_of(texts) -> list:
+    texts = itertools.islice(itertools.cycle(texts), NUM_REQUESTS)
+    return [json.dumps({"instances": [text]}).encode() for text in texts]
+
+
+@contextlib.contextmanager
+def serving(*settings):
+    """Gives the port of a server of --model in a process of its own.
+
+    Raises:
+        UserError: it does not start.
+    """
+    command = [sys.executable, "-m", "bert_tf.tools.serve", "--port=0"]
+    process = subprocess.Popen(
+        [*command, f"--model=m={FLAGS.model}", *settings],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    # What it logs must go somewhere, or it would wait for a reader.
+    lines = []
+    read = functools.partial(lines.extend, process.stderr)
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    try:
+        address = process.stdout.readline()
+        if not address:
+            reader.join()
+            raise UserError(f"--model={FLAGS.model}: {lines[-1].strip()}")
+        yield int(address.rpartition(":")[2])
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait()

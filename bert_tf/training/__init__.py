@@ -1,0 +1,23 @@
+"""The training step, the loop around it, and inference on all replicas."""
+
+from bert_tf.training.inference import Predictor, user_errors
+from bert_tf.training.loop import (
+    Interrupted,
+    StopRequest,
+    TrainingDiverged,
+    train,
+)
+from bert_tf.training.trainer import POLICIES, LossScale, Trainer, set_seed
+
+__all__ = [
+    "POLICIES",
+    "Interrupted",
+    "LossScale",
+    "Predictor",
+    "StopRequest",
+    "Trainer",
+    "TrainingDiverged",
+    "set_seed",
+    "train",
+    "user_errors",
+]

@@ -1,0 +1,168 @@
+"""The published files of each task: which columns are read, which rows."""
+
+import pytest
+
+from bert_tf.data import glue
+from bert_tf.errors import UserError
+from bert_tf.tasks.registry import get_task
+
+TAB = "\t"
+STS = "\t".join("index genre filename year old_index source1 source2".split())
+MNLI = "index\t" + "\t".join(f"c{i}" for i in range(1, 8)) + "\ts1\ts2"
+SNLI = "gold_label\t" + "\t".join(f"p{i}" for i in range(4)) + "\ts1\ts2\tid"
+XNLI = "language\tgold_label\t\t\t\t\ts1\ts2"
+PAIR_FILE = "index\tsentence1\tsentence2\tlabel\n0\ta\tb\t{}\n"
+# {task: {file: text}}
+LAYOUTS = {
+    "sst-2": {
+        "dev.tsv": "sentence\tlabel\ngood\t1\n",
+        "test.tsv": "index\tsentence\n0\tbad\n",
+    },
+    "sts-b": {
+        "train.tsv": f"{STS}\ts1\ts2\tscore\n0\t\t\t\t\t\t\ta\tb\t3.800\n",
+        "test.tsv": f"{STS}\ts1\ts2\n0\t\t\t\t\t\t\tc\td\n",
+    },
+    "qqp": {
+        "train.tsv": "id\tqid1\tqid2\tq1\tq2\tis_duplicate\n"
+        "7\t1\t2\ta\tb\t1\n8\t1\t2\tcut\n in two\t\t0\n9\t1\t2\tc\td\t0\n",
+        "test.tsv": "id\tq1\tq2\n0\te\tf\n",
+    },
+    "mnli": {
+        "dev_matched.tsv": f"{MNLI}\tgold_label\n5{8 * TAB}a\tb\tneutral\n",
+        "test_matched.tsv": f"{MNLI}\n6{8 * TAB}c\td\n",
+    },
+    "mnli-mm": {
+        "dev_mismatched.tsv": f"{MNLI}\tgold_label\n5{8 * TAB}a\tb\tneutral\n",
+    },
+    "qnli": {
+        "dev.tsv": PAIR_FILE.format("not_entailment"),
+        "test.tsv": "index\tquestion\tsentence\n0\tc\td\n",
+    },
+    "rte": {"train.tsv": PAIR_FILE.format("entailment")},
+    "wnli": {"train.tsv": PAIR_FILE.format("1")},
+    "ax": {"AX.tsv": "index\tsentence1\tsentence2\n0\ta\tb\n"},
+    "snli": {
+        "snli_1.0_dev.txt": f"{SNLI}\n-{5 * TAB}x\ty\t0\n"
+        f"neutral{5 * TAB}a\tb\t1\n",
+        "snli_1.0_test.txt": f"{SNLI}\n-{5 * TAB}c\td\t0\n"
+        f"neutral{5 * TAB}e\tf\t1\n",
+    },
+    "scitail": {"scitail_1.0_train.tsv": "a\tb\tentails\n"},
+    "xnli": {
+        "multinli/multinli.train.de.tsv": "s1\ts2\tlabel\n"
+        "a\tb\tcontradictory\n",
+        "xnli.dev.tsv": f"{XNLI}\nzh\tneutral\t\t\t\t\ta\tb\n"
+        "de\tneutral\t\t\t\t\tc\td\n",
+    },
+}
+# {(task, set): [(guid, text_a, text_b, label)]}
+EXPECTED = {
+    ("sst-2", "dev"): [("dev-1", "good", None, "1")],
+    ("sst-2", "test"): [("test-1", "bad", None, None)],
+    ("sts-b", "train"): [("train-1", "a", "b", 3.8)],
+    ("sts-b", "test"): [("test-1", "c", "d", None)],
+    ("qqp", "train"): [
+        ("train-1", "a", "b", "1"),
+        ("train-4", "c", "d", "0"),
+    ],
+    ("qqp", "test"): [("test-1", "e", "f", None)],
+    ("mnli", "dev"): [("dev_matched-5", "a", "b", "neutral")],
+    ("mnli", "test"): [("test-6", "c", "d", None)],
+    ("mnli-mm", "dev"): [("dev_mismatched-5", "a", "b", "neutral")],
+    ("qnli", "dev"): [("dev-1", "a", "b", "not_entailment")],
+    ("qnli", "test"): [("test-1", "c", "d", None)],
+    ("rte", "train"): [("train-1", "a", "b", "entailment")],
+    ("wnli", "train"): [("train-1", "a", "b", "1")],
+    ("ax", "test"): [("test-1", "a", "b", None)],
+    ("snli", "dev"): [("dev-2", "a", "b", "neutral")],
+    ("snli", "test"): [
+        ("test-1", "c", "d", None),
+        ("test-2", "e", "f", "neutral"),
+    ],
+    ("scitail", "train"): [("train-0", "a", "b", "entails")],
+    ("xnli", "train"): [("train-1", "a", "b", "contradiction")],
+    ("xnli", "dev"): [("dev-2", "c", "d", "neutral")],
+}
+
+
+def examples_of(task, set_type, folder, language="de", strict=False):
+    processor = get_task(task).processor.configured(xnli_language=language)
+    return glue.Examples(processor, str(folder), set_type, strict)
+
+
+def write(folder, files):
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+
+@pytest.mark.parametrize("task, set_type", EXPECTED)
+def test_layouts(tmp_path, task, set_type):
+    write(tmp_path, LAYOUTS[task])
+    found = [
+        (e.guid, e.text_a, e.text_b, e.label)
+        for e in examples_of(task, set_type, tmp_path)
+    ]
+    assert found == EXPECTED[task, set_type]
+
+
+def test_skipped_rows_are_counted(tmp_path):
+    write(tmp_path, LAYOUTS["qqp"])
+    assert examples_of("qqp", "train", tmp_path).num_skipped == 2
+
+
+@pytest.mark.parametrize(
+    "task, rows",
+    [
+        ("sst-2", "sentence\tlabel\ngood\t1\nodd\t-1\n"),
+        ("sst-2", "index\tsentence\tlabel\n0\tgood\t1\n1\todd\t?\n"),
+        ("cola", "id\tsentence\tlabel\n0\tgood\t1\n1\todd\t\n"),
+        ("cola", "src\tlabel\tmark\ttext\ns\t1\t\tgood\ns\t\t\todd\n"),
+    ],
+)
+def test_a_test_file_may_have_labels(tmp_path, task, rows):
+    """In the dev set's columns or in one more; a placeholder is none."""
+    write(tmp_path, {"test.tsv": rows})
+    found = [(e.text_a, e.label) for e in examples_of(task, "test", tmp_path)]
+    assert found == [("good", "1"), ("odd", None)]
+
+
+def test_texts_without_content(tmp_path, caplog):
+    write(tmp_path, {"train.tsv": "s\t1\t\t\ns\t0\t\tb\n"})
+    assert len(examples_of("cola", "train", tmp_path)) == 2
+    assert "1 of 2 rows have no text (train-0 first)" in caplog.text
+    with pytest.raises(UserError, match="train-0 has no text, under --strict"):
+        examples_of("cola", "train", tmp_path, strict=True)
+
+
+def test_mistakes(tmp_path):
+    write(tmp_path, {"dev.tsv": LAYOUTS["sts-b"]["train.tsv"]})
+    text = (tmp_path / "dev.tsv").read_text()
+    write(tmp_path, {"dev.tsv": text.replace("3.800", "nan")})
+    message = "dev.tsv:2: label 'nan' is not a number"
+    with pytest.raises(UserError, match=message):
+        examples_of("sts-b", "dev", tmp_path)
+    with pytest.raises(UserError, match="no train set, only test"):
+        examples_of("ax", "train", tmp_path)
+    with pytest.raises(UserError, match="diagnostic.tsv does not exist"):
+        examples_of("ax", "test", tmp_path)
+
+
+def test_nothing_to_learn_or_to_read(tmp_path):
+    write(tmp_path, {"train.tsv": "s\t1\t\ta\ns\t1\t\tb\n"})
+    with pytest.raises(UserError, match="all 2 examples have the label '1'"):
+        examples_of("cola", "train", tmp_path)
+    write(tmp_path, LAYOUTS["xnli"])
+    with pytest.raises(UserError, match="no examples of --xnli_language=ur"):
+        examples_of("xnli", "dev", tmp_path, "ur")
+
+
+def test_every_task_has_its_labels():
+    labels = {
+        name: get_task(name).problem.labels
+        for name in ("ax", "mnli", "mnli-mm", "snli", "xnli")
+    }
+    assert len({tuple(found) for found in labels.values()}) == 1
+    assert get_task("rte").problem.labels == ["entailment", "not_entailment"]
+    assert len(glue.XNLI_LANGUAGES) == 15

@@ -1,0 +1,167 @@
+"""The programs as tests run them, on a small data set and model.
+
+Most tests call `main()` in their own process, which saves the import of
+TensorFlow; some run the program itself, for its exit status and messages.
+"""
+
+import contextlib
+import copy
+import functools
+import importlib
+import json
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+
+import tensorflow as tf
+from absl import flags
+from absl.testing import flagsaver
+
+from bert_tf import checkpoints, pretrained
+from support.common import ROOT
+
+DEMO = pathlib.Path(pretrained.ASSETS)
+SMALL_CONFIG = {
+    "vocab_size": 5000,
+    "hidden_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+    "max_position_embeddings": 64,
+    "type_vocab_size": 2,
+}
+
+
+def make_folder(folder):
+    """Fills a folder with a small sms data set and a small model's files."""
+    data = folder / "data"
+    data.mkdir()
+    for name in ("train", "dev", "test"):
+        text = (DEMO / "sms" / f"{name}.tsv").read_text(encoding="utf-8")
+        rows = text.split("\n")[:42]
+        (data / f"{name}.tsv").write_text("\n".join(rows) + "\n", "utf-8")
+    shutil.copy(DEMO / "demo" / "vocab.txt", folder)
+    (folder / "config.json").write_text(json.dumps(SMALL_CONFIG))
+    return folder
+
+
+def arguments(folder, **changes):
+    values = {
+        "task_name": "sms",
+        "data_dir": str(folder / "data"),
+        "vocab_file": str(folder / "vocab.txt"),
+        "bert_config_file": str(folder / "config.json"),
+        "output_dir": str(folder / "out"),
+        "max_seq_length": 16,
+        "train_batch_size": 8,
+        "num_train_epochs": 2.0,
+        "learning_rate": 1e-3,
+        **changes,
+    }
+    return {name: v for name, v in values.items() if v is not None}
+
+
+class Program:
+    """A program at the top, with flags of its own.
+
+    All programs are imported into one process here, which they never are
+    otherwise: each defines --do_train.
+    """
+
+    without = None  # What FLAGS holds before the first program.
+
+    def __init__(self, name: str):
+        if Program.without is None:
+            Program.without = copies(vars(flags.FLAGS))
+        vars(flags.FLAGS).update(copies(Program.without))
+        self.module = importlib.import_module(name)
+        flags.FLAGS([f"{name}.py"])
+        self.state = dict(vars(flags.FLAGS))
+
+    @contextlib.contextmanager
+    def flags(self, **values):
+        """The program's flags, of which some have these values."""
+        vars(flags.FLAGS).update(self.state)
+        with flagsaver.flagsaver(**values):
+            yield flags.FLAGS
+
+    def run(self, **values):
+        with self.flags(**values):
+            self.module.main()
+
+
+def copies(values: dict) -> dict:
+    return {name: copy.copy(value) for name, value in values.items()}
+
+
+@functools.cache  # A module is imported, and defines its flags, but once.
+def program_of(module: str) -> Program:
+    return Program(module)
+
+
+RUN_CLASSIFIER = program_of("run_classifier")
+RUN_SQUAD = program_of("run_squad")
+RUN_PRETRAINING = program_of("run_pretraining")
+
+
+def run(folder, **changes):
+    RUN_CLASSIFIER.run(**arguments(folder, **changes))
+
+
+def run_program(*args, program="run_classifier.py", limit=None, cwd=ROOT):
+    """Runs the program itself; returns the finished process."""
+
+    def set_limit():
+        if limit:
+            import resource
+
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    return subprocess.run(
+        [sys.executable, str(ROOT / program), *args],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        preexec_fn=set_limit,
+    )
+
+
+def as_flags(values):
+    return [f"--{name}={value}" for name, value in values.items()]
+
+
+def last_line(process):
+    return process.stderr.strip().split("\n")[-1]
+
+
+def results_of(path):
+    lines = path.read_text().splitlines()
+    assert lines == sorted(lines)
+    return dict(line.split(" = ") for line in lines)
+
+
+def write(folder, name, data):
+    path = folder / name
+    path.write_bytes(data if isinstance(data, bytes) else data.encode())
+    return path
+
+
+def values_of(prefix):
+    """{name: array} of a checkpoint."""
+    checkpoint = checkpoints.Checkpoint(str(prefix))
+    return {name: checkpoint.read(name) for name in checkpoint.shapes}
+
+
+def events_of(folder):
+    """{tag: [(step, number)]} of the event files of a folder."""
+    found = {}
+    for path in sorted(folder.glob("events.out.tfevents.*")):
+        for record in tf.data.TFRecordDataset(str(path)):
+            event = tf.compat.v1.Event.FromString(record.numpy())
+            for value in event.summary.value:
+                number = float(tf.make_ndarray(value.tensor))
+                found.setdefault(value.tag, []).append((event.step, number))
+    return found

@@ -1,0 +1,107 @@
+"""A small training with the settings of its arguments, as a program.
+
+    python replicas.py '{"cpu_replicas": 2, "out": "x.npz", …}'
+
+How many devices a process has is settled when TensorFlow starts, so that the
+tests of several replicas need several processes.
+"""
+
+import dataclasses
+import json
+import sys
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from bert_tf import training
+from bert_tf.heads import BertClassifier
+from bert_tf.losses import CLASSIFIER_LOSS
+from bert_tf.optimization import AdamWeightDecay, WarmupLinearDecay
+from bert_tf.training import distribution
+from support.common import TINY_CONFIG
+
+BATCH_SIZE, NUM_STEPS = 16, 20
+DEFAULTS = {
+    "cpu_replicas": 0,
+    "num_micro_batches": 1,
+    "floatx": "float64",
+    "policy": None,
+    "dropout": 0.0,
+    "recompute": False,
+    "jit_compile": False,
+    "loss_scale": None,
+}
+
+
+def examples():
+    rng = np.random.default_rng(0)
+    ids = rng.integers(1, 20, (20 * BATCH_SIZE, 6)).astype("int32")
+    lengths = rng.integers(2, 7, len(ids))
+    mask = (np.arange(6) < lengths[:, np.newaxis]).astype("int32")
+    return {
+        "input_ids": ids * mask,
+        "input_mask": mask,
+        "segment_ids": np.zeros_like(ids),
+        "label_ids": (ids[:, 0] > 9).astype("int32"),
+        # Uneven over replicas and micro-batches.
+        "is_real_example": (rng.random(len(ids)) < 0.8).astype("int32"),
+    }
+
+
+def batches(first_step):
+    dataset = tf.data.Dataset.from_tensor_slices(examples()).repeat()
+    return dataset.batch(BATCH_SIZE, drop_remainder=True).skip(first_step)
+
+
+class Losses(keras.callbacks.Callback):
+    def __init__(self):
+        super().__init__()
+        self.rows = []
+
+    def on_train_batch_end(self, step, logs):
+        self.rows.append([logs["loss"], logs["gradient_norm"]])
+
+
+def main(settings):
+    strategy = distribution.make_strategy(cpu_replicas=settings["cpu_replicas"])
+    keras.config.set_floatx(settings["floatx"])
+    if settings["policy"]:
+        keras.config.set_dtype_policy(settings["policy"])
+    rate = settings["dropout"]
+    config = dataclasses.replace(
+        TINY_CONFIG,
+        hidden_dropout_prob=rate,
+        attention_probs_dropout_prob=rate,
+    )
+    training.set_seed(7)
+    with strategy.scope():
+        model = BertClassifier(config, 2, dropout_rate=rate)
+        model.bert.encoder.recompute = settings["recompute"]
+        scale = settings["loss_scale"]
+        trainer = training.Trainer(
+            model,
+            AdamWeightDecay(),
+            WarmupLinearDecay(1e-3, NUM_STEPS, 2),
+            CLASSIFIER_LOSS,
+            strategy,
+            clip_norm=0.5,
+            num_micro_batches=settings["num_micro_batches"],
+            loss_scale=scale and training.LossScale(scale),
+            jit_compile=settings["jit_compile"],
+        )
+    losses = Losses()
+    training.train(
+        trainer, batches, NUM_STEPS, max_steps_per_loop=1, callbacks=[losses]
+    )
+    values = {name: np.array(t) for name, t in trainer.tensors().items()}
+    if scale:
+        local = strategy.experimental_local_results
+        for name, tensor in trainer.tensors().items():
+            for other in local(tensor):  # Each replica's own copy.
+                assert np.array_equal(np.array(other), values[name]), name
+    np.savez(settings["out"], **values, losses=np.array(losses.rows))
+
+
+if __name__ == "__main__":
+    main({**DEFAULTS, **json.loads(sys.argv[1])})

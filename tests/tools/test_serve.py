@@ -1,0 +1,433 @@
+"""The server as people start it, on small models that were really exported."""
+
+import base64
+import contextlib
+import json
+import pathlib
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from support.common import ROOT, run_module
+from support.programs import DEMO, SMALL_CONFIG, last_line, program_of
+
+from bert_tf import BertConfig, BertPreprocessor, FullTokenizer
+from bert_tf.data.text_reader import TextReader
+from bert_tf.errors import UserError
+from bert_tf.export import writing
+from bert_tf.export.answering import (
+    ID_NAMES,
+    ChoiceAnswering,
+    EmbeddingAnswering,
+    Shape,
+    TextAnswering,
+)
+from bert_tf.export.predictor import Predictor
+from bert_tf.export.question_answering import QuestionAnswering, SquadSettings
+from bert_tf.heads import BertClassifier, BertMultipleChoice, BertSpanLabeler
+from bert_tf.pooling import BertEmbedder
+from bert_tf.serving.client import EncodeClient
+from bert_tf.tasks.texts import labelled
+
+pytestmark = pytest.mark.slow
+
+PROGRAM = program_of("bert_tf.tools.serve")
+VOCAB = str(DEMO / "demo" / "vocab.txt")
+LENGTH = 32
+LABELS = ["ham", "spam"]
+TEXTS = ["win a prize now", "see you at home", "", "x " * 100]
+
+
+def labels_and_scores(logits):
+    return labelled(tf.nn.softmax(logits), LABELS)
+
+
+def best_choice(logits):
+    probabilities = tf.nn.softmax(logits)
+    return {
+        "label": tf.argmax(logits, 1, tf.int32),
+        "score": tf.reduce_max(probabilities, 1),
+        "probabilities": probabilities,
+    }
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """{name: folder of versions} of an exported model of each name."""
+    root = tmp_path_factory.mktemp("models")
+    keras.utils.set_random_seed(3)
+    config = BertConfig.from_dict(SMALL_CONFIG)
+    reader = TextReader(FullTokenizer(VOCAB), VOCAB, True, LENGTH)
+    preprocess = BertPreprocessor(VOCAB, max_seq_length=LENGTH)
+    answering = {
+        "sms": TextAnswering(
+            "single_label",
+            False,
+            BertClassifier(config, 2),
+            reader,
+            labels_and_scores,
+            Shape(),
+        ),
+        "fixed": TextAnswering(
+            "single_label",
+            False,
+            BertClassifier(config, 2),
+            reader,
+            labels_and_scores,
+            Shape(batch_size=4, pads_to_max=True),
+        ),
+        "vectors": EmbeddingAnswering(
+            BertEmbedder(config, layers=(-1,)), reader, Shape()
+        ),
+        "choice": ChoiceAnswering(
+            BertMultipleChoice(config), reader, best_choice, Shape()
+        ),
+        "squad": QuestionAnswering(
+            BertSpanLabeler(config), preprocess, SquadSettings(doc_stride=8)
+        ),
+    }
+    for name, module in answering.items():
+        description = {"labels": LABELS} if name in ("sms", "fixed") else {}
+        writing.export_model(
+            str(root / name / "1"), module, description=description
+        )
+    return {name: root / name for name in answering}
+
+
+@contextlib.contextmanager
+def served(folders, *settings):
+    """Gives (process, port) of the program."""
+    models = [f"--model={name}={path}" for name, path in folders.items()]
+    command = [sys.executable, "-m", "bert_tf.tools.serve", "--port=0"]
+    process = subprocess.Popen(
+        [*command, *models, *settings],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        cwd=ROOT,
+    )
+    try:
+        address = process.stdout.readline().strip()
+        yield process, int(address.rpartition(":")[2])
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture(scope="module")
+def port(folders):
+    with served(folders) as (process, port):
+        yield port
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=20) == 0
+
+
+def send(port, path, body=None):
+    """(status, JSON of the answer)."""
+    data = None
+    if body is not None:
+        text = body if isinstance(body, str) else json.dumps(body)
+        data = text.encode()
+    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", data)
+    try:
+        with urllib.request.urlopen(request, timeout=60) as reply:
+            return reply.status, json.load(reply)
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error)
+
+
+def predict(name):
+    return f"/v1/models/{name}:predict"
+
+
+@pytest.mark.parametrize("name", ["sms", "fixed"])
+def test_answers_are_the_predictors(folders, port, name):
+    """`fixed` takes four texts at a time, no more and no less."""
+    predictor = Predictor(str(folders[name] / "1"))
+    expected = predictor.predict(TEXTS + TEXTS[:1])
+    status, answer = send(port, predict(name), {"instances": TEXTS + TEXTS[:1]})
+    assert status == 200
+    for row, other in zip(answer["predictions"], expected, strict=True):
+        assert row["label"] == other["label"]
+        assert row["score"] == pytest.approx(other["score"], abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["sms", "fixed"])
+def test_ids_and_examples_are_answered_as_texts(folders, port, name):
+    predictor = Predictor(str(folders[name] / "1"))
+    reader = TextReader(FullTokenizer(VOCAB), VOCAB, True, LENGTH)
+    ids = {
+        n: v.numpy().tolist() for n, v in reader.read(TEXTS[:2], None).items()
+    }
+    ids = {n: [r + [0] * (LENGTH - len(r)) for r in v] for n, v in ids.items()}
+    expected = [row["score"] for row in predictor.predict(TEXTS[:2])]
+    body = {"signature_name": "ids", "inputs": ids}
+    status, answer = send(port, predict(name), body)
+    assert status == 200, answer
+    np.testing.assert_allclose(answer["outputs"]["score"], expected, atol=1e-6)
+    rows = [
+        {"b64": base64.b64encode(example_of(ids, row)).decode()}
+        for row in range(2)
+    ]
+    body = {"signature_name": "examples", "instances": rows}
+    status, answer = send(port, predict(name), body)
+    assert status == 200, answer
+    scores = [row["score"] for row in answer["predictions"]]
+    np.testing.assert_allclose(scores, expected, atol=1e-6)
+
+
+def example_of(ids, row):
+    features = {
+        name: tf.train.Feature(
+            int64_list=tf.train.Int64List(value=ids[name][row])
+        )
+        for name in ID_NAMES
+    }
+    example = tf.train.Example(features=tf.train.Features(feature=features))
+    return example.SerializeToString()
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        [[5000, 1]],
+        [[1] * 65],
+        [[-1]],
+        [[2**31]],
+        [[1], [1, 2]],
+        [[[1]]],
+        [1],
+    ],
+)
+def test_ids_that_the_model_does_not_have_are_refused(port, ids):
+    ones = [[1 for _ in row] for row in ids if isinstance(row, list)] or [1]
+    columns = {"input_ids": ids, "input_mask": ones, "segment_ids": ones}
+    body = {"signature_name": "ids", "inputs": columns}
+    status, answer = send(port, predict("sms"), body)
+    assert status == 400 and "\n" not in answer["error"]
+    assert "Graph execution error" not in answer["error"]
+
+
+@pytest.mark.parametrize("depth", [2, 3, 300, 900])
+@pytest.mark.parametrize("name", ["sms", "fixed", "choice"])
+def test_ids_that_are_nested_too_deep_are_refused(port, name, depth):
+    """TensorFlow ends the process where a tensor has 255 axes."""
+    depth += name == "choice"
+    deep = "[" * depth + "1" + "]" * depth
+    flat = "[[1]]" if name == "choice" else "[1]"
+    for ids in (deep, f"[{deep}, 1]", f"[1, {deep}]", f"[{deep}, []]"):
+        row = f'{{"input_ids": {ids}, "input_mask": {flat}, "segment_ids": '
+        body = f'{{"signature_name": "ids", "instances": [{row}{flat}}}]}}'
+        status, answer = send(port, predict(name), body)
+        assert status == 400 and "input_ids" in answer["error"]
+    row = {"input_ids": [[1]], "input_mask": [[1]], "segment_ids": [[0]]}
+    if name != "choice":
+        row = {key: value[0] for key, value in row.items()}
+    row = {key: pad(value, name) for key, value in row.items()}
+    body = {"signature_name": "ids", "instances": [row]}
+    assert send(port, predict(name), body)[0] == 200
+
+
+def pad(ids, name):
+    return ids + [0] * (LENGTH - 1) if name == "fixed" else ids
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        [[[1], 2], [1, 2]],
+        [[[]], [[]]],
+        [[[1]], [[1]]],
+        [[1], []],
+        [[], []],
+        [[1], [1, 2]],
+        [[1], 2],
+        [[1], None],
+        [1, 2],
+    ],
+)
+def test_ids_of_choices_that_are_nested_wrongly_are_refused(port, ids):
+    row = {name: [[1], [1]] for name in ID_NAMES} | {"input_ids": ids}
+    for other in (row, {name: ids for name in ID_NAMES}):
+        body = {"signature_name": "ids", "instances": [other]}
+        status, answer = send(port, predict("choice"), body)
+        assert status == 400 and answer["error"].startswith("item 0: input_ids")
+
+
+def test_an_example_of_the_wrong_length_is_refused(port):
+    example = example_of({name: [[1, 1, 1]] for name in ID_NAMES}, 0)
+    row = {"b64": base64.b64encode(example).decode()}
+    body = {"signature_name": "examples", "instances": [row]}
+    status, answer = send(port, predict("sms"), body)
+    assert status == 400 and "\n" not in answer["error"]
+
+
+def test_choices_of_different_number(port):
+    rows = [
+        {"text": "so", "endings": ["a", "b", "c", "d"][:number]}
+        for number in (2, 4, 1)
+    ]
+    status, answer = send(port, predict("choice"), {"instances": rows})
+    assert status == 200, answer
+    alone = send(port, predict("choice"), {"instances": rows[:1]})[1]
+    found = answer["predictions"][0]["probabilities"]
+    expected = alone["predictions"][0]["probabilities"]
+    assert len(expected) == 2
+    np.testing.assert_allclose(found, [*expected, 0, 0], atol=1e-6)
+
+
+def test_a_question_and_its_context(port):
+    context = "The mill was built by Ann. " * 50
+    row = {"question": "Who built it?", "context": context}
+    status, answer = send(port, predict("squad"), {"instances": [row]})
+    found = answer["predictions"][0]
+    assert status == 200
+    assert context[found["start"] : found["end"]] == found["answer"]
+
+
+def test_vectors_of_the_client(folders, port):
+    client = EncodeClient("127.0.0.1", port)
+    texts = [f"{text} {i}" for i in range(100) for text in TEXTS]
+    expected = Predictor(str(folders["vectors"] / "1")).predict(texts)
+    expected = np.stack([row["embedding"] for row in expected])
+    np.testing.assert_allclose(client.encode(texts), expected, atol=1e-5)
+    answer = send(
+        port,
+        predict("vectors"),
+        {"signature_name": "embed", "instances": texts[:2]},
+    )[1]
+    np.testing.assert_allclose(answer["predictions"], expected[:2], atol=1e-5)
+
+
+def test_metadata_is_the_models(port):
+    answer = send(port, "/v1/models/choice/metadata")[1]
+    found = answer["metadata"]["signature_def"]["signature_def"]
+    endings = found["serving_default"]["inputs"]["endings"]
+    sizes = [axis["size"] for axis in endings["tensor_shape"]["dim"]]
+    assert endings["dtype"] == "DT_STRING" and sizes == ["-1", "-1"]
+    assert set(found) == {"serving_default", "ids", "examples"}
+
+
+def test_a_new_version_answers_and_a_damaged_one_does_not(folders, tmp_path):
+    models = tmp_path / "sms"
+    shutil.copytree(folders["sms"], models)
+    with served({"sms": models}, "--poll_seconds=0.2") as (_, port):
+        shutil.copytree(models / "1", models / "2")
+        wait_for(port, "/v1/models/sms/versions/2")
+        shutil.copytree(models / "2", models / "3")
+        data = models / "3" / "variables" / "variables.data-00000-of-00001"
+        data.write_bytes(data.read_bytes()[:1000])
+        failed = wait_for(port, "/v1/models/sms/versions/3", state="END")
+        assert str(tmp_path) not in json.dumps(failed)
+        status, answer = send(port, predict("sms"), {"instances": ["a"]})
+        assert status == 200
+        assert send(port, "/healthz")[0] == 200
+
+
+def wait_for(port, path, state="AVAILABLE"):
+    for _ in range(300):
+        status, answer = send(port, path)
+        if status == 200:
+            (found,) = answer["model_version_status"]
+            if found["state"] == state:
+                return found
+        time.sleep(0.1)
+    raise AssertionError(f"{path} is not {state}")
+
+
+def large_bodies():
+    """[(status, body)]: what is answered, and what is not."""
+    ids = '{"signature_name": "ids", "instances": [{"input_ids": %s, '
+    ids += '"input_mask": [1], "segment_ids": [0]}]}'
+    return [
+        (200, {"instances": ["hello my friends " * 420] * 1000}),
+        (200, {"instances": ["hello my friends " * 15_000] * 28}),
+        (200, {"instances": ["x" * 260_000] * 26}),
+        (413, {"instances": ["x" * 7_000_000]}),
+        (413, {"instances": [[]] * 2_000_000}),
+        (400, ids % ("[" * 900 + "1" + "]" * 900)),
+        (400, ids % ("[" + "1," * 3_000_000 + "1]")),
+        (400, '{"instances": [{"text": [' + "{}," * 2_000_000 + "1]}]}"),
+        (400, '{"instances": [' + '{"a":' * 900 + "1" + "}" * 900 + "]}"),
+    ]
+
+
+def memory(process):
+    """MB that it holds."""
+    status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
+    return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) / 1024
+
+
+def test_large_requests_leave_no_memory_behind(folders):
+    """A text of 256 kB needs some 16 MB once, which the next one uses again."""
+    bodies = large_bodies()
+    with served({"sms": folders["sms"]}) as (process, port):
+
+        def ask(status, body):
+            found, answer = send(port, predict("sms"), body)
+            assert found == status, answer
+
+        held = []
+        for length in range(1, LENGTH):
+            ask(200, {"instances": ["a " * length] * 64})
+        held.append(memory(process))
+        for _ in range(4):
+            for status, body in bodies:
+                ask(status, body)
+            ask(200, {"instances": ["a"] * 32})
+            held.append(memory(process))
+    assert held[1] - held[0] < 150 and held[-1] - held[2] < 50, held
+
+
+def test_mistakes_are_one_line(folders, tmp_path):
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / "saved_model.pb").write_bytes(b"rubbish")
+    (tmp_path / "empty").mkdir()
+    sms, empty = f"sms={folders['sms']}", f"a={tmp_path / 'empty'}"
+    damaged = f"a={tmp_path}"
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        for values, message in (
+            ({}, "--model must be given"),
+            ({"model": ["sms"]}, "--model=sms: must be NAME=FOLDER"),
+            ({"model": ["a/b=/tmp"]}, "must be NAME=FOLDER"),
+            ({"model": ["a=/no/such"]}, "--model=a=/no/such: no such folder"),
+            ({"model": [sms, sms]}, "sms is given twice"),
+            ({"model": [empty]}, "neither an exported model"),
+            ({"model": [damaged]}, "cannot be served"),
+            ({"model": [sms], "port": port}, "Address already in use"),
+            ({"model": [sms], "host": "192.0.2.1"}, "Cannot assign requested"),
+            ({"model": [sms], "max_queue": 5}, "exceeds --max_queue=5"),
+        ):
+            with PROGRAM.flags(**{"port": 0, **values}):
+                with pytest.raises(UserError, match=message):
+                    PROGRAM.module.main()
+    done = run_module("bert_tf.tools.serve", f"--model={damaged}", "--port=0")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert last_line(done).startswith("serve.py: ")
+
+
+def test_the_benchmark_measures_it(folders):
+    done = run_module(
+        "bert_tf.tools.benchmark",
+        "--what=serving",
+        "--rounds=1",
+        f"--model={folders['sms']}",
+    )
+    assert done.returncode == 0, done.stderr
+    rows = [line.split("|") for line in done.stdout.splitlines()]
+    cells = {row[1].strip(): row[2:-1] for row in rows if len(row) > 3}
+    assert {"32 clients", "32 clients, no batches", "one client"} <= set(cells)
+    assert all(float(cell) > 0 for cell in cells["one client"])
