@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
+from typing import Any
 
 import numpy as np
 from absl import logging
@@ -88,12 +89,12 @@ class Batcher:
 
     def __init__(
         self,
-        run: Callable[[Hashable, list[object]], Columns],
+        run: Callable[[Any, list[Any]], Columns],
         *,
         max_batch_size: int = 32,
         max_wait_seconds: float = 0.002,
         max_queue: int = 4096,
-        weigh: Callable[[Hashable], int] = lambda key: 1,
+        weigh: Callable[[Any], int] = lambda key: 1,
         observe: Callable[[int], object] = lambda num_rows: None,
     ):
         self._run = run

@@ -6,7 +6,7 @@ server answers, and what an item may hold depends on the model.
 """
 
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 from pydantic_core import PydanticCustomError
@@ -160,7 +160,7 @@ def refusals(*statuses: int) -> dict[int, dict[str, object]]:
     }
 
 
-def operation(name: str) -> dict[str, dict[object, object]]:
+def operation(name: str) -> dict[str, Any]:
     """Returns the settings of a route whose body is one of BODIES."""
     body, answer = BODIES[name]
     return {
