@@ -7,7 +7,7 @@ from support.server_requests import predict
 from support.serving_fakes import LABELS
 
 
-def test_the_server_tells_of_itself(send, port):
+def test_the_server_describes_itself(send, port):
     assert send("/healthz") == (200, {"status": "ok"})
     status, answer = send("/status/server")
     assert answer["models"]["single_label"]["labels"] == LABELS
@@ -28,7 +28,7 @@ def test_the_server_tells_of_itself(send, port):
         )
 
 
-def test_the_page_stands_alone(port):
+def test_the_page_loads_nothing_else(port):
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/") as reply:
         policy = reply.headers["Content-Security-Policy"]
         page = reply.read().decode()
@@ -74,6 +74,6 @@ def test_the_description_names_all_addresses(send):
         ("/nothing", 404),
     ],
 )
-def test_wrong_addresses_are_told_in_one_line(send, path, status):
+def test_wrong_addresses_are_refused_in_one_line(send, path, status):
     found, answer = send(path)
     assert found == status and "\n" not in answer["error"]

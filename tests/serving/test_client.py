@@ -8,9 +8,9 @@ import pytest
 from bert_tf.serving.client import EncodeClient, EncodeError
 
 
-def test_the_client_splits_what_the_server_does_not_take(port):
+def test_the_client_splits_long_lists(port):
     client = EncodeClient("localhost", port=port, model="embedding")
-    texts = ["x" * (i % 20 + 1) for i in range(120)]  # --max_texts is 50.
+    texts = ["x" * (i % 20 + 1) for i in range(120)]  # max_texts is 50.
     vectors = client.encode(texts)
     assert vectors.dtype == np.float32 and vectors.shape == (120, 3)
     np.testing.assert_array_equal(vectors[:, 0], [len(t) for t in texts])
@@ -43,7 +43,7 @@ def test_errors_of_the_client_are_one_line(port):
             nobody.encode(["a"])
 
 
-def test_the_client_takes_texts_of_all_sorts(port):
+def test_the_client_accepts_all_kinds_of_iterables(port):
     texts = ["a", "bcd", ""]
     with EncodeClient("localhost", port=port) as client:
         expected = client.encode(texts)
@@ -74,7 +74,7 @@ def test_the_client_takes_texts_of_all_sorts(port):
         (None, True),
     ],
 )
-def test_what_is_no_text_is_not_sent(port, wrong, is_tokenized):
+def test_values_that_are_not_texts_are_not_sent(port, wrong, is_tokenized):
     client = EncodeClient("localhost", port=port)
     sent = []
     client._send = lambda *args: sent.append(args)
@@ -84,7 +84,7 @@ def test_what_is_no_text_is_not_sent(port, wrong, is_tokenized):
     assert not sent
 
 
-def test_a_text_that_the_server_does_not_take_is_not_sent(port):
+def test_a_text_that_the_server_would_refuse_is_not_sent(port):
     client = EncodeClient("localhost", port=port)
     answers = client.server_status()
     sent = []

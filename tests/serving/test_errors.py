@@ -6,7 +6,7 @@ from support.server_requests import predict
 from bert_tf.serving.errors import model_reason
 
 
-def test_errors_quote_little_of_what_was_sent(send):
+def test_errors_quote_little_of_the_request(send):
     row = {f"{place} {'x' * 50}": "a" for place in range(1000)}
     for body in ({"instances": [row]}, {"inputs": row}):
         status, answer = send(predict("single_label"), body)
@@ -14,7 +14,7 @@ def test_errors_quote_little_of_what_was_sent(send):
         assert "997 more" in answer["error"]
 
 
-def test_what_tensorflow_puts_around_its_errors_is_left_out():
+def test_tensorflows_frame_around_an_error_is_left_out():
     node = "Detected at node bert_1/add defined at (most recent call last):"
     for message in (
         f"Graph execution error:\n\n{node}\n<stack traces unavailable>\n"

@@ -29,7 +29,7 @@ def test_a_full_queue_and_a_slow_model(serving, send):
     assert send(predict("regression"), {"instances": ["a"]})[0] == 200
 
 
-def test_who_is_gone_is_not_answered(serving, port):
+def test_a_client_that_disconnected_is_not_answered(serving, port):
     predictor = predictor_of(serving, "embedding")
     predictor.may_run.clear()
     predictor.batches.clear()

@@ -90,7 +90,7 @@ def test_sizes_have_limits(send):
     assert status == 415
 
 
-def test_what_one_text_costs_has_a_limit(send):
+def test_the_sequences_of_one_text_have_a_limit(send):
     many = [{"text": "a", "endings": ["b"] * 257}]
     status, answer = send(predict("multiple_choice"), {"instances": many})
     assert status == 413 and "257 sequences" in answer["error"]

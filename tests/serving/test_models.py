@@ -17,7 +17,7 @@ from bert_tf.serving.models import Watch
 
 @pytest.fixture
 def versions(tmp_path):
-    """(Serving of one model, function(number, text of saved_model.pb))."""
+    """(Serving with one model, function(number, text of saved_model.pb))."""
 
     def load(folder):
         if (tmp_path / folder[-1] / "saved_model.pb").read_text() == "wrong":
@@ -82,7 +82,7 @@ def test_a_damaged_version_leaves_the_old_one(versions):
     assert newest["status"]["error_message"] == (
         "its folder/saved_model.pb: is damaged"
     )
-    write(2, "mended")  # Of another size.
+    write(2, "repaired")  # The size changes, too.
     for _ in range(2):
         model.refresh()
     assert model.available() == [2, 1]

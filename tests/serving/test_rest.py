@@ -35,7 +35,7 @@ def test_a_single_output_has_no_name(send):
 
 
 def test_rows_of_a_request_are_as_long_as_its_own_longest(serving, send):
-    """Whoever else was in the batch."""
+    """It does not matter what else was in the batch."""
     long = send_apart(
         serving,
         send,
@@ -49,7 +49,7 @@ def test_rows_of_a_request_are_as_long_as_its_own_longest(serving, send):
 
 
 def send_apart(serving, send, model, bodies):
-    """Answers to requests that the model runs as one batch."""
+    """The answers to requests that the model runs as one batch."""
     predictor = predictor_of(serving, model)
     predictor.may_run.clear()
     answers = [None] * len(bodies)

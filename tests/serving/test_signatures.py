@@ -83,8 +83,8 @@ def test_wrong_ids_are_refused(send, body):
     assert status == 400 and "\n" not in answer["error"]
 
 
-def test_long_texts_are_cut_up_one_after_the_other(serving, send):
-    """What TensorFlow needs for it, and keeps, is some 60 times their size."""
+def test_long_texts_are_tokenized_one_after_the_other(serving, send):
+    """TensorFlow needs about 60 times their size, and keeps it."""
     prepared = predictor_of(serving, "single_label").prepared
     prepared.clear()
     texts = ["a", *["x" * 40_000] * 4, "b"]

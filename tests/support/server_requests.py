@@ -28,14 +28,16 @@ IDS = {"input_ids": [2, 5, 3], "input_mask": [1, 1, 1], "segment_ids": [0] * 3}
 
 
 def send_request(port, path, body=None, **headers):
-    """(status, JSON of the answer)."""
-    if body is not None and not isinstance(body, bytes):
+    """Sends a request; returns (status, JSON of the answer)."""
+    if isinstance(body, str):
+        body = body.encode()
+    elif body is not None and not isinstance(body, bytes):
         body = json.dumps(body).encode()
     request = urllib.request.Request(
         f"http://127.0.0.1:{port}{path}", data=body, headers=headers
     )
     try:
-        with urllib.request.urlopen(request, timeout=10) as reply:
+        with urllib.request.urlopen(request, timeout=60) as reply:
             return reply.status, json.load(reply)
     except urllib.error.HTTPError as error:
         return error.code, json.load(error)
@@ -50,20 +52,22 @@ def predictor_of(serving, name):
         return version.predictor
 
 
-def examples_body(ids):
-    features = {
-        name: tf.train.Feature(int64_list=tf.train.Int64List(value=values))
-        for name, values in ids.items()
-    }
-    example = tf.train.Example(features=tf.train.Features(feature=features))
-    text = base64.b64encode(
-        example.SerializeToString(deterministic=True)
-    ).decode()
-    return {"signature_name": "examples", "instances": [{"b64": text}]}
+def examples_body(*rows):
+    """A request of tf.Examples; a row is {feature: list of numbers}."""
+    instances = []
+    for row in rows:
+        features = {
+            name: tf.train.Feature(int64_list=tf.train.Int64List(value=values))
+            for name, values in row.items()
+        }
+        example = tf.train.Example(features=tf.train.Features(feature=features))
+        serialized = example.SerializeToString(deterministic=True)
+        instances.append({"b64": base64.b64encode(serialized).decode()})
+    return {"signature_name": "examples", "instances": instances}
 
 
 def raw(port, data, *more):
-    """What the server answers to bytes, with pauses between."""
+    """Sends bytes, with pauses between them; returns the answer's start."""
     with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
         client.sendall(data)
         for part in more:

@@ -115,7 +115,7 @@ def test_workers_make_the_same_shards(corpus, tmp_path, caplog):
     hidden = [p.name for p in (tmp_path / "1").glob(".*")]
     assert hidden == [".records.json"]
     assert "100 %, 0:00 left" in caplog.text and " MB/s" in caplog.text
-    # Another seed, other records; the same number of them, by and large.
+    # Another seed makes other records.
     create(corpus, tmp_path / "3" / "records", num_shards=8, random_seed=5)
     assert not set(one.values()) & set(visible(tmp_path / "3").values())
 
@@ -134,7 +134,7 @@ def test_shards_that_are_there_stay(corpus, tmp_path, caplog):
     assert visible(tmp_path) == expected
     assert all(p.stat().st_mtime_ns == stamp for p, stamp in stamps.items())
     assert [p.name for p in tmp_path.glob(".*")] == [".records.json"]
-    # Of another run: refused, and nothing is changed.
+    # Shards of other settings are refused, and not changed.
     for change in ({"dupe_factor": 3}, {"num_shards": 5}):
         name = next(iter(change))
         with pytest.raises(UserError, match=f"made with another {name}"):
@@ -178,7 +178,7 @@ def test_a_beam_pipeline_makes_the_same_shards(corpus, tmp_path):
     changes["beam_options"] = "--runner=BundleBasedDirectRunner"
     create(corpus, tmp_path / "beam" / "r", **changes)
     assert visible(tmp_path / "beam") == visible(tmp_path / "here")
-    # What is there already is not made again.
+    # Shards that exist are not made again.
     path = tmp_path / "beam" / "r-00003-of-00008"
     path.unlink()
     create(corpus, tmp_path / "beam" / "r", **changes)
@@ -258,7 +258,7 @@ def test_inputs_are_not_replaced(corpus, tmp_path):
             create(corpus, names)
     with pytest.raises(UserError, match="x: names a file twice"):
         create(corpus, f"{tmp_path}/x,{tmp_path}/x")
-    # All of the files or none.
+    # Either all files are written or none.
     with pytest.raises(OSError):
         create(corpus, f"{tmp_path}/x,/proc/none")
     assert visible(tmp_path) == before

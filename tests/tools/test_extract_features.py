@@ -195,7 +195,7 @@ def test_the_default_layers_are_those_that_there_are(files, tmp_path):
             assert indexes == [-1, -2, -3]
 
 
-def test_the_log_tells_what_was_read(files, tmp_path, caplog):
+def test_the_log_shows_what_was_read(files, tmp_path, caplog):
     caplog.set_level("INFO", "absl")
     run(files, output_file=tmp_path / "output.jsonl")
     messages = [record.getMessage() for record in caplog.records]
