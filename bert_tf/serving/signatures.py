@@ -16,7 +16,8 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from bert_tf.serving.limits import Limits, Refusal, check_text, shown
+from bert_tf.serving.errors import Refusal, shown
+from bert_tf.serving.limits import Limits, check_text
 from bert_tf.text.packing import ID_NAMES
 
 TEXTS = "serving_default"

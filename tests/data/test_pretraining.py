@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
+from support import plain_pretraining
 from support.common import read_json, shared
 
 from bert_tf import FullTokenizer, pretrained
@@ -16,7 +17,6 @@ from bert_tf.data.pretraining import instances as pretraining_instances
 from bert_tf.data.pretraining import shards as pretraining_shards
 from bert_tf.data.pretraining.dataset import pretraining_specs
 from bert_tf.errors import UserError
-from bert_tf.tools.benchmarks import pretraining as pretraining_benchmarks
 
 GOLDEN = {
     # max_seq_length, predictions, dupe_factor, short_seq_prob, seed, files
@@ -125,7 +125,7 @@ def test_a_plain_second_version_makes_the_same(
     values = settings(
         dupe_factor=2, short_seq_prob=0.3, do_whole_word_mask=whole_word
     )
-    expected = pretraining_benchmarks.plain_instances(
+    expected = plain_pretraining.plain_instances(
         [text], tokenizer, values, random.Random(seed)
     )
     found = pretraining_instances.create_training_instances(
@@ -146,8 +146,8 @@ def test_a_plain_second_version_makes_the_same(
         ids = tokenizer.convert_tokens_to_ids(other.tokens)
         assert instance.tokens == ids
         serialized = pretraining_instances.serialized_example(instance, values)
-        example = pretraining_benchmarks.plain_example(
-            pretraining_benchmarks.Instance(*fields_of(other)),
+        example = plain_pretraining.plain_example(
+            plain_pretraining.Instance(*fields_of(other)),
             tokenizer,
             values,
         )
