@@ -227,7 +227,7 @@ def test_each_token_has_a_vector_where_none_are_pooled(files, embedder):
 
 
 def test_mistakes_are_named(files, embedder, tmp_path):
-    with pytest.raises(ValueError, match="a list of them. Received: .*'w7'"):
+    with pytest.raises(ValueError, match="a list of texts. Received: .*'w7'"):
         embedder.embed("w7")
     for text in (None, 7, ["w7", "w8"], ("w7",), ("w7", None)):
         with pytest.raises(ValueError, match="a tuple of two. Received: "):

@@ -185,8 +185,8 @@ WRONG = [
     ("gen om\n", r"words.txt:1: 'gen om' cannot be one entry"),
     ("x" * 201, r"words.txt:1: a word of 201 characters"),
     ("y" * 100 + "-" + "z" * 100, r"'y{60}…' cannot be .* into 'y{60}…'$"),
-    ("\n \n", r"words.txt: no words in there"),
-    ("", r"words.txt: no words in there"),
+    ("\n \n", r"words.txt: the file contains no words"),
+    ("", r"words.txt: the file contains no words"),
     ("the\nGEN", r"words.txt: all words are in the vocabulary already"),
     (b"ok\n\xff", r"words.txt:2: not UTF-8: byte 0xff"),
 ]
