@@ -164,7 +164,7 @@ def test_a_mistake_ends_the_program_in_one_line(files):
     done = run_module(
         "bert_tf.tools.fill_mask",
         "w7 [MASK]",
-        f"--vocab_file={files['vocab_file']}",  # Behind the text.
+        f"--vocab_file={files['vocab_file']}",  # After the text.
     )
     assert done.returncode == 1 and done.stdout == ""
     assert "Traceback" not in done.stderr
