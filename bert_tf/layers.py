@@ -63,7 +63,7 @@ def dense(
 
 
 def dropout(rate: float) -> Dropout:
-    """`Dropout` under the name that paths of the layer have."""
+    """A layer whose mask depends on the seed and the layer's path."""
     return Dropout(rate, name="dropout")
 
 

@@ -66,7 +66,7 @@ def softmax_cross_entropy(
     """
     logits = at_least_float32(logits)
     log_probs = ops.log_softmax(logits, axis=-1)
-    num_classes = ops.shape(logits)[-1]  # For spans known at run time.
+    num_classes = ops.shape(logits)[-1]  # A tensor for spans: S varies.
     target = ops.one_hot(label_ids, num_classes, dtype=log_probs.dtype)
     if label_smoothing:
         target = (
