@@ -415,7 +415,7 @@ def test_a_full_disk_leaves_the_run_usable(folder):
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stderr
     assert f"{out}/model.ckpt-20: could not be written" in last_line(done)
-    latest = checkpoints.CheckpointFolder(str(out)).latest()
+    latest = checkpoints.CheckpointFolder(str(out)).newest_first()[0]
     assert latest == str(out / "model.ckpt-10")
     run(folder, do_eval=True)
 

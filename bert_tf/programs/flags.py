@@ -10,9 +10,8 @@ from absl import flags
 
 from bert_tf.data import glue, labelled_table
 from bert_tf.data.text_reader import LONG_DOCUMENTS
-from bert_tf.heads import POOLINGS
 from bert_tf.optimization import OPTIMIZERS
-from bert_tf.pooling import POOLINGS as VECTOR_POOLINGS
+from bert_tf.pooling import POOLINGS, WINDOW_POOLINGS
 from bert_tf.programs.program import MAX_COUNT
 from bert_tf.text.packing import MIN_SEQ_LENGTH
 from bert_tf.training.distribution import STRATEGIES
@@ -330,7 +329,7 @@ def define_long_document_flags():
     flags.DEFINE_enum(
         "window_pooling",
         "mean",
-        list(POOLINGS),
+        list(WINDOW_POOLINGS),
         "What becomes of the logits of a text's windows.",
     )
     define_count("max_windows", 4, "Windows of a text, at most.")
@@ -361,7 +360,7 @@ def define_fine_tuning_flags():
 def define_pooling_flags():
     """What makes a vector of a text; none of it is in the original."""
     flags.DEFINE_enum(
-        "pooling", "mean", VECTOR_POOLINGS, "How tokens become one vector."
+        "pooling", "mean", POOLINGS, "How tokens become one vector."
     )
     flags.DEFINE_string(
         "pooling_layer",

@@ -155,13 +155,13 @@ def extend_model() -> None:
     program.require("vocab_file", "bert_config_file", "output_dir")
     program.require_existing("add_words", "vocab_file", "bert_config_file")
     vocabulary.add_words(
-        FLAGS.add_words,
-        FLAGS.vocab_file,
-        FLAGS.bert_config_file,
-        FLAGS.output_dir,
-        FLAGS.init_checkpoint,
-        FLAGS.do_lower_case,
-        FLAGS.fill_unused,
+        word_file=FLAGS.add_words,
+        vocab_file=FLAGS.vocab_file,
+        bert_config_file=FLAGS.bert_config_file,
+        output_dir=FLAGS.output_dir,
+        init_checkpoint=FLAGS.init_checkpoint,
+        do_lower_case=FLAGS.do_lower_case,
+        fill_unused=FLAGS.fill_unused,
     )
 
 

@@ -16,7 +16,8 @@ reduction and draws the same dropout mask on every replica.
 import keras
 import tensorflow as tf
 
-from bert_tf import checkpoints, layers
+from bert_tf import checkpoints
+from bert_tf.backend import fold_in
 from bert_tf.optimization import clip_factor
 
 CLIP_NORM = 1.0  # The original's.
@@ -237,7 +238,7 @@ class Trainer:
         def add(index, sums):
             part = {name: value[index] for name, value in parts.items()}
             more = self.forward_backward(
-                part, layers.fold_in(seed, index), denominators, scale
+                part, fold_in(seed, index), denominators, scale
             )
             return index + 1, [a + b for a, b in zip(sums, more, strict=True)]
 
@@ -301,7 +302,7 @@ class Trainer:
 
     def _dropout_seed(self, step):
         seed = tf.constant([self.seed, 0], tf.int32)
-        return layers.fold_in(layers.fold_in(seed, step), _replica_id())
+        return fold_in(fold_in(seed, step), _replica_id())
 
     @tf.function(reduce_retracing=True)
     def train_steps(self, iterator, num_steps, wish):
@@ -362,10 +363,10 @@ class Trainer:
         """{name in a checkpoint: tensor} of the model and its training."""
         named = checkpoints.tensors_of(self.model)
         named["global_step"] = self.global_step
-        moments = zip(self.optimizer.adam_m, self.optimizer.adam_v, strict=True)
-        for variable, (m, v) in zip(self.variables, moments, strict=True):
-            named[f"{variable.path}/adam_m"] = m.value
-            named[f"{variable.path}/adam_v"] = v.value
+        slots = self.optimizer.slots
+        for index, variable in enumerate(self.variables):
+            for suffix in slots:
+                named[f"{variable.path}/{suffix}"] = slots[suffix][index].value
         return {**named, **self._loss_scale_tensors()}
 
     def _loss_scale_tensors(self):

@@ -254,7 +254,7 @@ def test_a_loss_that_is_no_number_names_the_examples(folder):
     )
     numbers = message.split("examples ")[1].split(" (")[0].split(", ")
     assert len(numbers) == 8 and all(int(n) < len(rows) for n in numbers)
-    assert checkpoints.CheckpointFolder(str(folder / "out")).latest()
+    assert checkpoints.CheckpointFolder(str(folder / "out")).newest_first()
 
 
 def test_several_seeds(folder, caplog):
