@@ -51,7 +51,7 @@ class Request:
 
 
 # ---------------------------------------------------------------------------
-# What a model reads.
+# Inputs.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -120,7 +120,7 @@ CONTEXT = Input(name="context", title="Text that holds the answer", num_lines=5)
 
 
 # ---------------------------------------------------------------------------
-# What a model reads for one item: (number of sequences, …, about how long).
+# Sizes of what a model reads for an item: number of sequences, about how long.
 # The server puts items with the same sizes into one batch.
 
 
@@ -146,7 +146,7 @@ def power_of_two(number: int) -> int:
 
 
 # ---------------------------------------------------------------------------
-# What a model answers: {output: array [B, …]} -> a dict for each row.
+# Formats of answers: {output: array [B, …]} -> a dict for each row.
 
 
 def plain_rows(columns: Columns) -> list[Answer]:
