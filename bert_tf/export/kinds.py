@@ -39,14 +39,14 @@ class Request:
 
     Attributes:
         inputs: its values, in the order of the model's inputs.
-        ids: {"input_ids", "input_mask", "segment_ids": int32 [S]}, or None
-            where the model reads strings alone.
+        ids: {"input_ids", "input_mask", "segment_ids": int32 [S]}; empty if
+            the model reads strings alone.
         length: about its number of tokens; requests of the same length are
             cheapest together.
     """
 
     inputs: tuple[Value, ...]
-    ids: dict[str, np.ndarray] | None
+    ids: dict[str, np.ndarray]
     length: int
 
 
@@ -237,11 +237,11 @@ def _entities(row: Answer) -> Iterator[Answer]:
 
 def vectors(columns: Columns) -> list[Answer]:
     """Returns the vector of each row, or those of its tokens, as arrays."""
-    arrays = columns["embedding"]
+    rows = list(columns["embedding"])
     if "num_tokens" in columns:
         numbers = columns["num_tokens"]
-        arrays = [v[:n] for v, n in zip(arrays, numbers, strict=True)]
-    return [{"embedding": array} for array in arrays]
+        rows = [row[:n] for row, n in zip(rows, numbers, strict=True)]
+    return [{"embedding": row} for row in rows]
 
 
 # ---------------------------------------------------------------------------

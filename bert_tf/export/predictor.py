@@ -73,7 +73,7 @@ class Predictor:
         self._fixed_size = self.info.get("batch_size")
         self.batch_size = self._fixed_size or batch_size
         self._reads_ids = self._can_read_ids()
-        self._by_length = {}
+        self._by_length: dict[int, Callable[..., Tensors]] = {}
         self._lock = threading.Lock()
 
     def _can_read_ids(self) -> bool:
@@ -154,7 +154,7 @@ class Predictor:
                 raise ValueError(f"item {number}: {error}") from None
         if not self._reads_ids or not inputs:
             return [
-                Request(inputs=row, ids=None, length=_about_length(row))
+                Request(inputs=row, ids={}, length=_about_length(row))
                 for row in inputs
             ]
         return [
@@ -230,7 +230,7 @@ class Predictor:
 
     def _run_strings(self, requests: Sequence[Request]) -> Tensors:
         rows = [request.inputs for request in self._filled(requests)]
-        columns = dict(
+        columns: dict[str, Sequence[Any]] = dict(
             zip(self.input_names, zip(*rows, strict=True), strict=True)
         )
         for name in (entry.name for entry in self._inputs if entry.is_list):

@@ -152,8 +152,8 @@ class QuestionServing(serving_modules.ServingModule):
             context, best.scores, texts, starts, lengths, null_scores
         )
 
-    @property
-    def serve(self) -> Function:
+    @property  # The others set an attribute.
+    def serve(self) -> Function:  # type: ignore[override]
         return self.answer
 
     def description(self) -> dict[str, Any]:

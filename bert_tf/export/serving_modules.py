@@ -16,7 +16,7 @@ B is the number of rows of a request, S the length of a sequence.
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import keras
@@ -29,7 +29,7 @@ from bert_tf.export.saved_models import LENGTH_MULTIPLE
 from bert_tf.text.packing import ID_NAMES
 
 Tensors = dict[str, tf.Tensor]
-Function = tf.types.experimental.PolymorphicFunction
+Function = Callable[..., Tensors]  # A tf.function.
 
 WINDOWS_AT_ONCE = 16  # Windows that the model reads together.
 
@@ -68,7 +68,7 @@ class InputShape:
         """Returns S where it is fixed, or None."""
         return max_seq_length if self.pads_to_max else None
 
-    def requests(self, columns: dict[str, Sequence[Any]]) -> list[Tensors]:
+    def requests(self, columns: Mapping[str, Sequence[Any]]) -> list[Tensors]:
         """Splits {name: N values} into requests of the fixed size, if any.
 
         The last request is filled up with values from the start.

@@ -45,7 +45,7 @@ def inputs_of(predictor: Predictor, signature: str) -> dict[str, tf.TensorSpec]:
 
 
 def num_sequences(key: Key) -> int:
-    """Counts the sequences that the model reads for a row: Batcher's `weigh`."""
+    """Counts the sequences that the model reads for a row, for a Batcher."""
     return math.prod(key[1][:-1])
 
 
@@ -137,7 +137,8 @@ def _parts(items: list[Any], max_characters: int) -> Iterator[list[Any]]:
     Tokenizing takes some 60 bytes for each byte of a text, and TensorFlow keeps
     that memory for the next texts. So the list bounds the memory that is kept.
     """
-    part, total = [], 0
+    part: list[Any] = []
+    total = 0
     for item in items:
         size = sum(map(len, strings_of(item)))
         if part and total + size > max_characters:
@@ -239,7 +240,8 @@ def _flat(name: str, value: Any, sizes: list[int | None]):
         ValueError: the lists are nested otherwise, or their lengths differ.
     """
     nesting = "a list " + "of lists " * (len(sizes) - 1)
-    shape, values = (), [value]
+    shape: tuple[int, ...] = ()
+    values = [value]
     for size in sizes:
         if not all(isinstance(each, list) and each for each in values):
             raise ValueError(

@@ -7,7 +7,7 @@ Shape letters: B examples of a batch, N choices.
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -27,7 +27,9 @@ from bert_tf.tasks.problem import (
     LONG_FLAGS,
     Evaluation,
     HeadSettings,
-    Output,
+    Labels,
+    LossTerms,
+    Outputs,
     PredictionFile,
     Problem,
     Record,
@@ -75,7 +77,9 @@ class MultipleChoice(Problem):
         ]
         rows = [row for row, _ in sequences]
         rows += [reader.numbers([], [])] * (self.num_choices - len(rows))
-        converted = {name: [r[name] for r in rows] for name in rows[0]}
+        converted: dict[str, Any] = {
+            name: [row[name] for row in rows] for name in rows[0]
+        }
         converted["label_ids"] = int(example.label or 0)
         tokens = [token for _, tokens in sequences for token in tokens]
         return {**converted, IS_REAL.name: 1}, tokens
@@ -115,8 +119,10 @@ class MultipleChoice(Problem):
         self, examples: list[ChoiceExample], reader: TextReader
     ) -> np.ndarray:
         """Counts the tokens of each example's longest sequence."""
-        pairs = [(e.text, ending) for e in examples for ending in e.endings]
-        lengths = reader.num_tokens(*zip(*pairs, strict=True))
+        lengths = reader.num_tokens(
+            [e.text for e in examples for _ in e.endings],
+            [ending for e in examples for ending in e.endings],
+        )
         sizes = [len(example.endings) for example in examples]
         return np.maximum.reduceat(lengths, np.cumsum([0, *sizes[:-1]]))
 
@@ -127,7 +133,7 @@ class MultipleChoice(Problem):
 
     def loss_terms(
         self, class_weights: Any, label_smoothing: float
-    ) -> tuple[losses.LossTerm, ...]:
+    ) -> LossTerms:
         return losses.classifier_loss()
 
     def serving_module(
@@ -155,7 +161,7 @@ class MultipleChoice(Problem):
         return {"eval_accuracy", "eval_loss", "loss", "num_labels_predicted"}
 
     def evaluate(
-        self, labels: Sequence[Any], outputs: Sequence[Output], batch_size: int
+        self, labels: Labels, outputs: Outputs, batch_size: int
     ) -> Evaluation:
         label_ids = np.array([int(label) for label in labels])
         predictions = np.array([logits.argmax() for logits in outputs])

@@ -2,7 +2,7 @@
 
     texts              SingleLabel        one of C labels
                        MultiLabel         any of C labels
-                       Regression         a number
+    regression         Regression         a number
     tagging            Tagging            one of C tags for each word
     multiple_choice    MultipleChoice     one of N endings
 
@@ -15,7 +15,6 @@ Shape letters: N examples, C labels.
 
 import dataclasses
 import functools
-import numbers
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -37,6 +36,9 @@ IS_REAL = FeatureSpec("is_real_example", ())
 
 Example = Any  # Each problem has its own class.
 Output = np.ndarray  # The model's logits for one example.
+Outputs = Sequence[Output]
+Labels = Sequence[Any]  # The labels of examples.
+LossTerms = tuple[losses.LossTerm, ...]
 Record = dict[str, Any]  # The values in task.json.
 
 
@@ -112,7 +114,7 @@ class Problem:
     @functools.cached_property
     def ids(self) -> dict[str, int]:
         """{label: its place among the outputs}."""
-        return {label: index for index, label in enumerate(self.labels)}
+        return {label: index for index, label in enumerate(self.labels or ())}
 
     # --- Examples to features ---------------------------------------------
 
@@ -178,7 +180,7 @@ class Problem:
 
     def loss_terms(
         self, class_weights: Any, label_smoothing: float
-    ) -> tuple[losses.LossTerm, ...]:
+    ) -> LossTerms:
         """Returns what training minimizes, see `losses`."""
         raise NotImplementedError
 
@@ -220,14 +222,12 @@ class Problem:
         """The names of the scores of `evaluate`."""
         raise NotImplementedError
 
-    def tune(
-        self, labels: Sequence[Any], outputs: Sequence[Output]
-    ) -> "Problem":
+    def tune(self, labels: Labels, outputs: Outputs) -> "Problem":
         """Returns the problem with values chosen on a dev set."""
         return self
 
     def evaluate(
-        self, labels: Sequence[Any], outputs: Sequence[Output], batch_size: int
+        self, labels: Labels, outputs: Outputs, batch_size: int
     ) -> Evaluation:
         """Scores outputs against labels.
 
@@ -260,11 +260,6 @@ class Problem:
             isinstance(label, str) for label in labels
         ):
             raise ValueError("labels must be a list of str")
-
-
-def are_numbers(values: Iterable[object]) -> bool:
-    """Whether all values are real numbers, as those of JSON are."""
-    return all(isinstance(value, numbers.Real) for value in values)
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

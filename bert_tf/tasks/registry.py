@@ -9,7 +9,7 @@ A task reads its files and says what is asked about them: a `Problem`.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from absl import logging
@@ -18,15 +18,23 @@ from bert_tf import metrics
 from bert_tf.data import glue, labelled_table, multiple_choice, tabular, tagging
 from bert_tf.errors import UserError
 from bert_tf.tasks.multiple_choice import MultipleChoice
-from bert_tf.tasks.problem import Example, Problem, Record
+from bert_tf.tasks.problem import Problem, Record
+from bert_tf.tasks.regression import Regression
 from bert_tf.tasks.tagging import Tagging
-from bert_tf.tasks.texts import MultiLabel, Regression, SingleLabel
+from bert_tf.tasks.texts import MultiLabel, SingleLabel
 
-Sets = dict[str, Sequence[Example]]  # {"train", "dev" or "test": examples}
+# {"train", "dev" or "test": a list of examples, or what reads their file}.
+Sets = Mapping[str, Any]
 
 FILE_FLAGS = (
-    "train_file dev_file test_file dev_fraction test_fraction split_seed strict"
-).split()
+    "train_file",
+    "dev_file",
+    "test_file",
+    "dev_fraction",
+    "test_fraction",
+    "split_seed",
+    "strict",
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,17 +46,19 @@ class TaskSettings(labelled_table.TableSettings):
 
 
 class AnyTask(Protocol):
-    """The interface that all tasks have.
+    """The interface that all tasks have."""
 
-    Attributes:
-        name: the value of the flag task_name.
-        flags: names of the settings that the task reads.
-        problems: the classes of problems that it may ask.
-    """
+    @property
+    def name(self) -> str:
+        """The value of the flag task_name."""
 
-    name: str
-    flags: Sequence[str]
-    problems: Sequence[type[Problem]]
+    @property
+    def flags(self) -> Sequence[str]:
+        """The names of the settings that the task reads."""
+
+    @property
+    def problems(self) -> Sequence[type[Problem]]:
+        """The classes of problems that the task may ask."""
 
     def kind(self, settings: TaskSettings) -> str:
         """Returns the kind of its problem's answers."""
@@ -118,12 +128,13 @@ class Task:
     ) -> tuple[Sets, Problem]:
         """Reads the data set's files, see `AnyTask.read`."""
         processor = self.processor.configured(**dataclasses.asdict(settings))
-        examples = {
-            name: glue.Examples(
+        examples = {}
+        for name in sets:
+            if settings.data_dir is None:
+                raise UserError("must be given", setting="data_dir")
+            examples[name] = glue.Examples(
                 processor, settings.data_dir, name, settings.strict
             )
-            for name in sets
-        }
         return examples, self.problem
 
 
@@ -184,10 +195,10 @@ class OwnTextsTask:
     ) -> Problem:
         """Returns the problem of the training set, or of an earlier one."""
         if settings.problem_type == Regression.kind:
-            if "mean" not in learned:
+            if "mean" not in learned and train is not None:
                 learned = labelled_table.mean_and_deviation(train, settings)
             return Regression(learned["mean"], learned["deviation"])
-        labels = learned.get("labels")
+        labels: list[str] = learned.get("labels", [])
         if train is not None:
             labels = chosen_labels(
                 labelled_table.infer_labels(train, settings.problem_type),
@@ -279,14 +290,14 @@ def with_training_set(
     return ["train", *sets]
 
 
-def chosen_labels(inferred: list[str], learned: list[str] | None) -> list[str]:
+def chosen_labels(inferred: list[str], learned: list[str]) -> list[str]:
     """Returns the labels of an earlier run if they include the new ones.
 
     Then the outputs of its head keep their meaning.
 
     Args:
         inferred: the labels of the training set.
-        learned: the labels of the run that weights come from, or None.
+        learned: the labels of the run that weights come from, if any.
     """
     if learned and {*inferred} <= {*learned}:
         return learned

@@ -28,7 +28,10 @@ from bert_tf.tasks.problem import (
     LONG_FLAGS,
     Evaluation,
     HeadSettings,
+    Labels,
+    LossTerms,
     Output,
+    Outputs,
     PredictionFile,
     Problem,
     as_float32,
@@ -127,7 +130,7 @@ class Tagging(Problem):
 
     def loss_terms(
         self, class_weights: Any, label_smoothing: float
-    ) -> tuple[losses.LossTerm, ...]:
+    ) -> LossTerms:
         return losses.tagging_loss(label_smoothing)
 
     def predictions(
@@ -157,10 +160,10 @@ class Tagging(Problem):
         return [self.labels[index] for index in logits.argmax(axis=-1)]
 
     def evaluate(
-        self, labels: Sequence[Any], outputs: Sequence[Output], batch_size: int
+        self, labels: Labels, outputs: Outputs, batch_size: int
     ) -> Evaluation:
         predictions = [self.tags(logits) for logits in outputs]
-        scores = entities.entity_scores(labels, predictions)
+        scores = entities.entity_scores(list(labels), predictions)
         label_ids = [self.ids[tag] for tags in labels for tag in tags]
         each = cross_entropies(np.concatenate(outputs), np.array(label_ids))
         results = {

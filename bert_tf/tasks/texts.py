@@ -1,4 +1,4 @@
-"""SingleLabel, MultiLabel, Regression: a label, labels or a number for a text.
+"""SingleLabel and MultiLabel: a label, or several labels, for each text.
 
 The model is a `BertClassifier`; examples are `features.InputExample`s.
 
@@ -6,7 +6,7 @@ Shape letters: B examples of a batch, C labels.
 """
 
 import dataclasses
-import math
+import numbers
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -26,11 +26,12 @@ from bert_tf.tasks.problem import (
     IS_REAL,
     Evaluation,
     HeadSettings,
-    Output,
+    Labels,
+    LossTerms,
+    Outputs,
     PredictionFile,
     Problem,
     Record,
-    are_numbers,
     as_float32,
     cross_entropies,
     line,
@@ -43,7 +44,10 @@ from bert_tf.tasks.problem import (
 class TextProblem(Problem):
     """Base of the problems about one text or a pair of texts."""
 
-    label_spec: FeatureSpec
+    @property
+    def label_spec(self) -> FeatureSpec:
+        """The feature that holds the label."""
+        raise NotImplementedError
 
     def check(
         self, examples: Sequence[InputExample], reader: TextReader
@@ -66,7 +70,7 @@ class TextProblem(Problem):
 
     @property
     def num_outputs(self) -> int:
-        return len(self.labels)
+        return len(self.labels or ())
 
     def feature_specs(self, reader: TextReader) -> list[FeatureSpec]:
         return [*reader.sequence_specs(), self.label_spec, IS_REAL]
@@ -175,7 +179,7 @@ class SingleLabel(TextProblem):
 
     def loss_terms(
         self, class_weights: Any, label_smoothing: float
-    ) -> tuple[losses.LossTerm, ...]:
+    ) -> LossTerms:
         return losses.classifier_loss(class_weights, label_smoothing)
 
     def serving_outputs(self, logits: tf.Tensor) -> Tensors:
@@ -194,7 +198,7 @@ class SingleLabel(TextProblem):
         }
 
     def evaluate(
-        self, labels: Sequence[Any], outputs: Sequence[Output], batch_size: int
+        self, labels: Labels, outputs: Outputs, batch_size: int
     ) -> Evaluation:
         """Scores labels; the scores that the original has are float32."""
         label_ids = np.array([self.ids[label] for label in labels])
@@ -264,7 +268,7 @@ class MultiLabel(TextProblem):
 
     def loss_terms(
         self, class_weights: Any, label_smoothing: float
-    ) -> tuple[losses.LossTerm, ...]:
+    ) -> LossTerms:
         return losses.multi_label_loss()
 
     def serving_outputs(self, logits: tf.Tensor) -> Tensors:
@@ -287,9 +291,7 @@ class MultiLabel(TextProblem):
         tuned = {f"{name}_tuned" for name in names}
         return {"eval_loss", "loss", "num_labels_predicted", *names, *tuned}
 
-    def tune(
-        self, labels: Sequence[Any], outputs: Sequence[Output]
-    ) -> "MultiLabel":
+    def tune(self, labels: Labels, outputs: Outputs) -> "MultiLabel":
         best = metrics.best_thresholds(
             np.array([self.label_value(label) for label in labels]),
             sigmoid(np.stack(outputs)),
@@ -302,7 +304,7 @@ class MultiLabel(TextProblem):
         return (sigmoid(logits) >= self._thresholds).astype(int)
 
     def evaluate(
-        self, labels: Sequence[Any], outputs: Sequence[Output], batch_size: int
+        self, labels: Labels, outputs: Outputs, batch_size: int
     ) -> Evaluation:
         truth = np.array([self.label_value(label) for label in labels])
         logits = np.stack(outputs).astype(np.float64)
@@ -341,85 +343,10 @@ class MultiLabel(TextProblem):
     def check_record(cls, record: Mapping[str, Any]) -> None:
         super().check_record(record)
         thresholds = record.get("thresholds", {})
-        if not isinstance(thresholds, dict) or not are_numbers(
-            thresholds.values()
+        if not isinstance(thresholds, dict) or not all(
+            isinstance(value, numbers.Real) for value in thresholds.values()
         ):
             raise ValueError("thresholds must be {label: number}")
-
-
-@dataclasses.dataclass(frozen=True)
-class Regression(TextProblem):
-    """A number for each example.
-
-    The model's output is (number - mean) / deviation, so that its size does
-    not depend on the unit of the numbers.
-    """
-
-    mean: float = 0.0
-    deviation: float = 1.0
-
-    labels = None
-    num_outputs = 1
-    label_spec = FeatureSpec("label_values", (), "float32")
-    main_metric = "pearson"
-    kind = kinds.REGRESSION.name
-    description = "numbers"
-    refused_flags = ("class_weights", "label_smoothing")
-
-    def label_value(self, label: float | None) -> float:
-        return 0.0 if label is None else (label - self.mean) / self.deviation
-
-    def loss_terms(
-        self, class_weights: Any, label_smoothing: float
-    ) -> tuple[losses.LossTerm, ...]:
-        return losses.regression_loss()
-
-    def serving_outputs(self, logits: tf.Tensor) -> Tensors:
-        number = tf.cast(logits, tf.float32)[:, 0]
-        return {"prediction": number * self.deviation + self.mean}
-
-    @property
-    def metric_names(self) -> set[str]:
-        return {"eval_loss", "loss", *metrics.REGRESSION_NAMES}
-
-    def predict(self, output: np.ndarray) -> float:
-        """Returns the number that an output, float [1], means."""
-        return float(output[0]) * self.deviation + self.mean
-
-    def evaluate(
-        self, labels: Sequence[Any], outputs: Sequence[Output], batch_size: int
-    ) -> Evaluation:
-        truth = np.array(labels, np.float64)
-        predictions = np.array([self.predict(output) for output in outputs])
-        errors = (predictions - truth) / self.deviation
-        results = mean_losses(errors**2, batch_size)
-        report = metrics.regression_scores(truth, predictions)
-        is_collapsed = bool(np.ptp(predictions) < 1e-6 * self.deviation)
-        results = as_float32({**results, **report})
-        return Evaluation(results, {}, report, is_collapsed)
-
-    def prediction_files(self) -> dict[str, PredictionFile]:
-        def number(output):
-            return f"{self.predict(output):.9g}"
-
-        return {
-            "test_results.tsv": PredictionFile(
-                "", lambda _, output: line(number(output))
-            ),
-            "test_predictions.tsv": PredictionFile(
-                line("id", "prediction"),
-                lambda example, output: line(example.guid, number(output)),
-            ),
-        }
-
-    def record(self) -> Record:
-        return {"mean": self.mean, "deviation": self.deviation}
-
-    @classmethod
-    def check_record(cls, record: Mapping[str, Any]) -> None:
-        values = [record.get("mean"), record.get("deviation")]
-        if not are_numbers(values) or not all(map(math.isfinite, values)):
-            raise ValueError("mean and deviation must be finite numbers")
 
 
 def labelled(probabilities: tf.Tensor, labels: list[str]) -> Tensors:

@@ -28,8 +28,9 @@ from bert_tf.export.tagging import SPACES, split_at, split_text
 from bert_tf.pooling import BertEmbedder
 from bert_tf.tasks.multiple_choice import MultipleChoice
 from bert_tf.tasks.problem import HeadSettings, sigmoid, softmax
+from bert_tf.tasks.regression import Regression
 from bert_tf.tasks.tagging import Tagging
-from bert_tf.tasks.texts import MultiLabel, Regression, SingleLabel
+from bert_tf.tasks.texts import MultiLabel, SingleLabel
 
 PREDICT = program_of("bert_tf.tools.predict")
 VOCAB = str(DEMO / "demo" / "vocab.txt")

@@ -16,8 +16,9 @@ from bert_tf.metrics import reports
 from bert_tf.tasks import record as task_record
 from bert_tf.tasks import registry
 from bert_tf.tasks.multiple_choice import MultipleChoice
+from bert_tf.tasks.regression import Regression
 from bert_tf.tasks.tagging import Tagging
-from bert_tf.tasks.texts import MultiLabel, Regression, SingleLabel
+from bert_tf.tasks.texts import MultiLabel, SingleLabel
 
 VOCAB = str(DEMO / "demo" / "vocab.txt")
 LONG = "call me when you are home, and do not forget the bread and milk"
