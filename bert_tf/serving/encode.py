@@ -1,5 +1,6 @@
 """bert-as-service's API: texts in, vectors out."""
 
+from bert_tf.export.kinds import KINDS
 from bert_tf.export.predictor import Predictor
 from bert_tf.serving import signatures
 from bert_tf.serving.errors import Refusal
@@ -20,7 +21,7 @@ def encode_call(
         Refusal: the request is wrong, or the model does not give vectors.
     """
     check_keys(body, {"id", "texts", "is_tokenized", "model"})
-    if predictor.kind != "embedding":
+    if not KINDS[predictor.kind].answers("embedding"):
         raise Refusal(400, f"a model of {predictor.kind} does not encode")
     number = body.get("id")
     # Not isinstance: true in JSON is True in Python, which is an int.

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from bert_tf.export.kinds import KINDS
 from bert_tf.export.predictor import Predictor
 from bert_tf.serving import signatures
 from bert_tf.serving.batching import Columns, KeyedPayload
@@ -76,7 +77,7 @@ def classify_call(
         Refusal: the request is wrong, or the model has no labels.
     """
     items = _examples(body, limits)
-    if predictor.kind not in ("single_label", "multi_label"):
+    if not KINDS[predictor.kind].answers("labels", "probabilities"):
         raise Refusal(400, f"a model of {predictor.kind}: use :predict")
     return Call(
         to_rows(predictor, signatures.TEXTS, items, limits),
@@ -93,7 +94,7 @@ def regress_call(
         Refusal: the request is wrong, or the model does not give a number.
     """
     items = _examples(body, limits)
-    if predictor.kind != "regression":
+    if not KINDS[predictor.kind].answers("prediction"):
         raise Refusal(400, f"a model of {predictor.kind}: use :predict")
     return Call(
         to_rows(predictor, signatures.TEXTS, items, limits),
@@ -125,6 +126,7 @@ def _checked(predictor, place, item, limits):
     try:
         item = _decoded(item)
         if isinstance(item, dict):
+            item = KINDS[predictor.kind].to_inputs(item)
             signatures.check_names(item, predictor.input_names)
     except ValueError as error:
         raise ValueError(f"item {place}: {error}") from None

@@ -11,6 +11,7 @@ from fastapi import FastAPI, Path, Query, Request
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 
+from bert_tf.export.kinds import EMBEDDING
 from bert_tf.serving import encode, rest, schemas
 from bert_tf.serving.errors import Refusal
 from bert_tf.serving.handler import (
@@ -134,7 +135,7 @@ def _add_encode(app, serving):
             parse = functools.partial(parse_object, body)
             name = (await in_thread_if_large(body, parse)).get("model")
             if name is None:
-                name = serving.only_model("embedding")
+                name = serving.only_model(EMBEDDING.name)
         if not isinstance(name, str):
             raise Refusal(400, "model must be a string")
         return await answer(request, encode.encode_call, name, body=body)

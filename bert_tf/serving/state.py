@@ -7,6 +7,7 @@ import time
 
 import tensorflow as tf
 
+from bert_tf.export.kinds import KINDS
 from bert_tf.serving.errors import Refusal, shown
 from bert_tf.serving.limits import Limits
 from bert_tf.serving.metrics import Metrics
@@ -84,6 +85,7 @@ def _description(model: ServedModel) -> dict[str, object]:
         predictor = version.predictor
         return {
             "kind": predictor.kind,
+            "page": KINDS[predictor.kind].for_page(),
             "input_names": list(predictor.input_names),
             "labels": list(predictor.labels or []),
             "max_seq_length": predictor.info.get("max_seq_length"),
