@@ -63,8 +63,8 @@ class _Connection(H11Protocol):
 
     uvicorn has a limit for idle connections, `timeout_keep_alive`, but stops
     it at the first byte of the next request, and does not start it before the
-    first request. Half a head would then keep a connection open for ever: see
-    `--timeout-request-start` in https://github.com/Kludex/uvicorn/issues/157.
+    first request. Half a head would then keep a connection open for ever. The
+    missing timeout is in https://github.com/Kludex/uvicorn/issues/157.
     """
 
     _timer: asyncio.TimerHandle | None = None
