@@ -4,6 +4,7 @@
     OwnTextsTask     your own CSV, TSV or JSONL file
     TaggingTask      words with tags, in CoNLL's files
     ChoiceTask       texts with several endings, in SWAG's columns
+    RelationTask     sentences with two marked entities
 
 A task reads its files, and says what is asked: a `problems.Problem`.
 """
@@ -14,10 +15,18 @@ from collections.abc import Callable
 from absl import logging
 
 from bert_tf import metrics
-from bert_tf.data import glue, labelled_table, multiple_choice, tabular, tagging
+from bert_tf.data import (
+    glue,
+    labelled_table,
+    multiple_choice,
+    relations,
+    tabular,
+    tagging,
+)
 from bert_tf.errors import UserError
 from bert_tf.tasks.multiple_choice import MultipleChoice
 from bert_tf.tasks.problem import Problem
+from bert_tf.tasks.relations import Relations
 from bert_tf.tasks.tagging import Tagging
 from bert_tf.tasks.texts import MultiLabel, Regression, SingleLabel
 
@@ -202,6 +211,36 @@ class ChoiceTask:
         return found, MultipleChoice(most)
 
 
+@dataclasses.dataclass(frozen=True)
+class RelationTask:
+    """The relation between two marked entities."""
+
+    name: str
+
+    flags = (*FILE_FLAGS, "id_column")
+
+    def kind(self, settings) -> str:
+        return Relations.kind
+
+    def takes_pairs(self, settings) -> bool:
+        return False
+
+    def read(self, sets, settings, learned):
+        """As `Task.read`; relations are those of the training set."""
+        sets = with_training_set(sets, settings, learned)
+        found, inferred = relations.read_sets(settings, sets)
+        labels = learned.get("labels")
+        if "train" in sets:
+            labels = chosen_labels(inferred, labels)
+        found = {
+            name: relations.check_labels(
+                examples, labels, name, settings.strict
+            )
+            for name, examples in found.items()
+        }
+        return found, Relations(labels)
+
+
 def with_training_set(sets, settings, learned: dict) -> list:
     """The sets to read: the labels must come from somewhere."""
     if learned or "train" in sets:
@@ -263,6 +302,7 @@ TASKS = {
         OwnTextsTask("jsonl"),
         TaggingTask("ner"),
         ChoiceTask("swag"),
+        RelationTask("relations"),
     )
 }
 
