@@ -18,30 +18,13 @@ import numpy as np
 import tensorflow as tf
 
 from bert_tf.errors import UserError
-from bert_tf.export import saved_models
+from bert_tf.export import kinds, saved_models
 from bert_tf.export.answering import LENGTH_MULTIPLE
-from bert_tf.metrics import entities
+from bert_tf.export.kinds import Request
 
 BATCH_SIZE = 32
 ITEMS_AT_ONCE = 64 * BATCH_SIZE  # Among which batches are looked for.
 BYTES_PER_TOKEN = 4  # About; where only the strings are known.
-
-
-@dataclasses.dataclass(frozen=True)
-class Request:
-    """An item as the model is asked.
-
-    Attributes:
-        inputs: its strings, in the order of the model's inputs, as bytes;
-            endings are a tuple of them.
-        ids: {"input_ids", "input_mask", "segment_ids": int32 [S]}, or None
-            where the model reads strings alone.
-        length: those that have the same are cheapest together.
-    """
-
-    inputs: tuple
-    ids: dict | None
-    length: int
 
 
 class Predictor:
@@ -51,19 +34,7 @@ class Predictor:
         predictor.predict(["Call now to claim your prize!"])
         # [{"label": "spam", "score": 0.99, "probabilities": {"ham": …}}]
 
-    What an answer is goes by the kind of the model:
-
-        single_label        label, score, probabilities {label: number}
-        multi_label         labels, the given ones; probabilities
-        regression          prediction
-        tags                entities, of type, text, start, end and score;
-                            words, tags and scores
-        multiple_choice     label, the place of the ending; score;
-                            probabilities, a list
-        question_answering  answer, score, start, end, start_byte, end_byte;
-                            of SQuAD 2.0 null_probability
-        embedding           embedding, float32 [D]; with the pooling "none"
-                            [tokens, D]
+    `bert_tf.export.kinds` says what each kind of model answers.
 
     All methods may be called by several threads at a time.
 
@@ -86,14 +57,15 @@ class Predictor:
         self.folder = folder
         self._model, self.info = saved_models.load(folder)
         self.kind = self.info["kind"]
+        self._kind = kinds.KINDS[self.kind]
         self.labels = self.info.get("labels")
         self.signatures = dict(self._model.signatures)
         self._serve = self.signatures["serving_default"]
         _, specs = self._serve.structured_input_signature
-        self.input_names = tuple(
-            name for name in saved_models.INPUT_NAMES if name in specs
+        self._inputs = tuple(
+            entry for entry in self._kind.inputs if entry.name in specs
         )
-        self._format = FORMATS[self.kind]
+        self.input_names = tuple(entry.name for entry in self._inputs)
         # A model for accelerators has one size of batches.
         self._fixed_size = self.info.get("batch_size")
         self.batch_size = self._fixed_size or batch_size
@@ -101,12 +73,10 @@ class Predictor:
         self._by_length = {}
         self._lock = threading.Lock()
 
-    def _can_read_ids(self):
+    def _can_read_ids(self) -> bool:
         """Whether texts may be tokenized first: each is one sequence."""
-        if self.kind in ("tags", "question_answering"):
-            return False
         _, specs = self.signatures["ids"].structured_input_signature
-        return specs["input_ids"].shape.rank == 2
+        return self._kind.reads_ids and specs["input_ids"].shape.rank == 2
 
     # -----------------------------------------------------------------------
     # All at once.
@@ -178,7 +148,10 @@ class Predictor:
             except ValueError as error:
                 raise ValueError(f"item {number}: {error}") from None
         if not self._reads_ids or not inputs:
-            return [Request(row, None, _about_length(row)) for row in inputs]
+            return [
+                Request(inputs=row, ids=None, length=_about_length(row))
+                for row in inputs
+            ]
         return [
             request
             for start in range(0, len(inputs), self.batch_size)
@@ -194,7 +167,9 @@ class Predictor:
             number = int(encoded["input_mask"][row].sum())
             length = -(-number // LENGTH_MULTIPLE) * LENGTH_MULTIPLE
             ids = {name: all[row, :length] for name, all in encoded.items()}
-            requests.append(Request(strings, ids, ids["input_ids"].size))
+            requests.append(
+                Request(inputs=strings, ids=ids, length=ids["input_ids"].size)
+            )
         return requests
 
     def run(self, requests: list) -> dict:
@@ -252,11 +227,11 @@ class Predictor:
         columns = dict(
             zip(self.input_names, zip(*rows, strict=True), strict=True)
         )
-        if "endings" in columns:
-            most = max(map(len, columns["endings"]))
-            columns["endings"] = [
-                [*endings, *[b""] * (most - len(endings))]
-                for endings in columns["endings"]
+        for name in (entry.name for entry in self._inputs if entry.is_list):
+            most = max(map(len, columns[name]))
+            columns[name] = [
+                [*values, *[b""] * (most - len(values))]
+                for values in columns[name]
             ]
         return self._serve(
             **{name: tf.constant(c, tf.string) for name, c in columns.items()}
@@ -275,17 +250,15 @@ class Predictor:
 
     def format(self, columns: dict) -> list:
         """What `run` returned, as a dict for each row."""
-        return self._format(columns)
+        return self._kind.format(columns)
 
     def warm_up(self):
         """Asks for each length once, so that no later answer waits for it."""
+        sample = tuple(entry.sample for entry in self._inputs)
+        (request,) = self.prepare([sample])
         if not self._reads_ids:
-            texts = ["a"] * len(self.input_names)
-            if "endings" in self.input_names:
-                texts[1] = ["a", "b"]
-            self.run(self.prepare([tuple(texts)]))
+            self.run([request])
             return
-        (request,) = self.prepare([("a",) * len(self.input_names)])
         longest = self.info["max_seq_length"]
         lengths = [*range(LENGTH_MULTIPLE, longest, LENGTH_MULTIPLE), longest]
         for length in lengths:
@@ -305,50 +278,29 @@ class Predictor:
             ValueError: it is not what `predict` takes.
         """
         names = self.input_names
-        if isinstance(item, Mapping):
-            if {*item} != {*names}:
+        if isinstance(item, str):
+            item = (item,)
+        if isinstance(item, tuple | list):
+            if len(item) != len(names):
                 raise ValueError(
-                    f"must have {_named(names)}, and has {_named(item)}"
+                    f"must have {len(names)} values, {_listed(names)}, not "
+                    f"{len(item)}"
                 )
-            values = [item[name] for name in names]
-        elif isinstance(item, str):
-            values = [item]
-        elif isinstance(item, tuple | list):
-            values = item
-        else:
+            item = dict(zip(names, item, strict=True))
+        if not isinstance(item, Mapping):
             raise ValueError(
                 f"must be str, tuple or dict, not {type(item).__name__}"
             )
-        if len(values) != len(names):
+        item = self._kind.to_inputs(item)
+        if {*item} != {*names}:
             raise ValueError(
-                f"must have {len(names)} values, {_named(names)}, not "
-                f"{len(values)}"
+                f"must have {_listed(names)}, and has {_listed(item)}"
             )
-        return tuple(
-            _endings(value) if name == "endings" else _encoded(value, name)
-            for name, value in zip(names, values, strict=True)
-        )
+        return tuple(entry.encode(item[entry.name]) for entry in self._inputs)
 
 
-def _named(names):
+def _listed(names: Iterable[object]) -> str:
     return " and ".join(map(str, names)) or "nothing"
-
-
-def _encoded(value, name) -> bytes:
-    if not isinstance(value, str):
-        raise ValueError(f"{name} must be str, not {type(value).__name__}")
-    return value.encode("utf-8", "replace")
-
-
-def _endings(values) -> tuple:
-    if not isinstance(values, tuple | list) or not values:
-        raise ValueError("endings must be a list of str, and not empty")
-    endings = [_encoded(value, "an ending") for value in values]
-    while endings and not endings[-1]:
-        endings.pop()  # As where other items have more: none.
-    if not endings:
-        raise ValueError("one of the endings must not be empty")
-    return tuple(endings)
 
 
 def _about_length(inputs) -> int:
@@ -359,111 +311,6 @@ def _about_length(inputs) -> int:
     )
     tokens = number // BYTES_PER_TOKEN + 1
     return -(-tokens // LENGTH_MULTIPLE) * LENGTH_MULTIPLE
-
-
-# ---------------------------------------------------------------------------
-# Answers: {output: array [B, …]} -> list of dicts.
-
-
-def _rows(columns) -> Iterator[dict]:
-    """Yields the values of each row, text as str."""
-    plain = {name: _plain(column) for name, column in columns.items()}
-    for values in zip(*plain.values(), strict=True):
-        yield dict(zip(plain, values, strict=True))
-
-
-def _plain(column):
-    if column.dtype == object:
-        decode = np.vectorize(bytes.decode, otypes=[object])
-        column = decode(column) if column.size else column
-    return column.tolist()
-
-
-def _single_label(columns):
-    return [
-        {
-            "label": row["label"],
-            "score": row["score"],
-            "probabilities": _by_label(row),
-        }
-        for row in _rows(columns)
-    ]
-
-
-def _by_label(row):
-    return dict(zip(row["labels"], row["probabilities"], strict=True))
-
-
-def _multi_label(columns):
-    return [
-        {
-            "labels": [*itertools.compress(row["labels"], row["is_given"])],
-            "probabilities": _by_label(row),
-        }
-        for row in _rows(columns)
-    ]
-
-
-def _multiple_choice(columns):
-    answers = [*_rows(columns)]
-    for answer in answers:
-        # Behind the last ending there are none, of probability 0.
-        while answer["probabilities"][-1] == 0.0:
-            answer["probabilities"].pop()
-    return answers
-
-
-def _tags(columns):
-    answers = []
-    for row in _rows(columns):
-        number = sum(place >= 0 for place in row["starts"])
-        row = {name: values[:number] for name, values in row.items()}
-        answers.append(
-            {
-                "entities": [
-                    _entity(row, *span)
-                    for span in entities.entity_spans(row["tags"])
-                ],
-                **{name: row[name] for name in ("words", "tags", "scores")},
-            }
-        )
-    return answers
-
-
-def _entity(row, kind, first, limit):
-    """Words `first` to `limit`, exclusive, as one."""
-    words = slice(first, limit)
-    places = zip(row["starts"][words], row["ends"][words], strict=True)
-    text, last_end = "", None
-    for word, (start, end) in zip(row["words"][words], places, strict=True):
-        text += word if last_end in (None, start) else f" {word}"
-        last_end = end
-    return {
-        "type": kind,
-        "text": text,
-        "start": row["starts"][first],
-        "end": last_end,
-        "score": min(row["scores"][words]),
-    }
-
-
-def _embedding(columns):
-    vectors = columns["embedding"]
-    if "num_tokens" in columns:
-        numbers = columns["num_tokens"]
-        vectors = [v[:n] for v, n in zip(vectors, numbers, strict=True)]
-    return [{"embedding": vector} for vector in vectors]
-
-
-FORMATS = {
-    "single_label": _single_label,
-    "multi_label": _multi_label,
-    "regression": lambda columns: [*_rows(columns)],
-    "tags": _tags,
-    "multiple_choice": _multiple_choice,
-    "question_answering": lambda columns: [*_rows(columns)],
-    "embedding": _embedding,
-}
 
 
 class QuestionAnswerer:

@@ -18,22 +18,11 @@ from absl import logging
 
 from bert_tf import files
 from bert_tf.errors import UserError
+from bert_tf.export.kinds import KINDS
 
 SAVED_MODEL = "saved_model.pb"  # That a folder is one.
 # What TensorFlow raises for files that are lost or cut off.
 _LOAD_ERRORS = (OSError, LookupError, ValueError, RuntimeError)
-# What each kind of model answers, at least.
-KINDS = {
-    "single_label": ("label", "score", "probabilities", "labels"),
-    "multi_label": ("labels", "probabilities", "is_given"),
-    "regression": ("prediction",),
-    "tags": ("words", "tags", "scores", "starts", "ends"),
-    "multiple_choice": ("label", "score", "probabilities"),
-    "question_answering": ("answer", "score", "start", "end"),
-    "embedding": ("embedding",),
-}
-# Of the signature `serving_default`, each kind of model having some of them.
-INPUT_NAMES = ("question", "context", "text", "text_pair", "endings")
 DESCRIPTION = os.path.join("assets.extra", "model.json")
 
 
@@ -121,7 +110,8 @@ def load(folder: str):
     except (*_LOAD_ERRORS, tf.errors.OpError) as error:
         why = getattr(error, "strerror", None) or files.reason(error)
         raise UserError(f"{folder}: damaged: {why}") from None
-    missing = [n for n in KINDS[description["kind"]] if n not in outputs]
+    kind = KINDS[description["kind"]]
+    missing = [name for name in kind.outputs if name not in outputs]
     if missing:
         raise UserError(
             f"{folder}: {DESCRIPTION} says {description['kind']}, but the "

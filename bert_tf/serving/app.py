@@ -24,6 +24,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 
 from bert_tf import files
+from bert_tf.export.kinds import EMBEDDING, KINDS
 from bert_tf.serving import encode, rest, schemas, signatures
 from bert_tf.serving.batching import QueueFull
 from bert_tf.serving.limits import (
@@ -206,7 +207,9 @@ def _add_encode(app, serving):
         body = await read_body(request, serving.limits)
         if model is None:
             value = (await _aside(body, parse_object, body)).get("model")
-            model = serving.only_model("embedding") if value is None else value
+            model = (
+                serving.only_model(EMBEDDING.name) if value is None else value
+            )
         if not isinstance(model, str):
             raise Refusal(400, "model must be a string")
         return await _answer(request, encode.encode_call, model, body=body)
@@ -422,6 +425,7 @@ def _describe(model):
         predictor = version.predictor
         return {
             "kind": predictor.kind,
+            "page": KINDS[predictor.kind].for_page(),
             "input_names": list(predictor.input_names),
             "labels": list(predictor.labels or []),
             "max_seq_length": predictor.info.get("max_seq_length"),

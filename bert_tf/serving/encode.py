@@ -1,5 +1,6 @@
 """bert-as-service's API: texts in, vectors out."""
 
+from bert_tf.export.kinds import KINDS
 from bert_tf.serving import signatures
 from bert_tf.serving.limits import Limits, Refusal
 from bert_tf.serving.rest import Call, check_keys, list_of, to_json, to_rows
@@ -16,7 +17,7 @@ def encode_call(predictor, body: dict, limits: Limits) -> Call:
         Refusal: the request is not right, or the model gives no vectors.
     """
     check_keys(body, {"id", "texts", "is_tokenized", "model"})
-    if predictor.kind != "embedding":
+    if not KINDS[predictor.kind].answers("embedding"):
         raise Refusal(400, f"a model of {predictor.kind} does not encode")
     number = body.get("id")
     # JSON's true is an int of Python's.

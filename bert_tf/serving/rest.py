@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from bert_tf.export.kinds import KINDS
 from bert_tf.serving import signatures
 from bert_tf.serving.limits import (
     Limits,
@@ -73,7 +74,7 @@ def classify_call(predictor, body: dict, limits: Limits) -> Call:
         Refusal: the request is not right, or the model gives no labels.
     """
     items = _examples(body, limits)
-    if predictor.kind not in ("single_label", "multi_label"):
+    if not KINDS[predictor.kind].answers("labels", "probabilities"):
         raise Refusal(400, f"a model of {predictor.kind}: use :predict")
     return Call(
         to_rows(predictor, signatures.TEXTS, items, limits),
@@ -88,7 +89,7 @@ def regress_call(predictor, body: dict, limits: Limits) -> Call:
         Refusal: the request is not right, or the model gives no number.
     """
     items = _examples(body, limits)
-    if predictor.kind != "regression":
+    if not KINDS[predictor.kind].answers("prediction"):
         raise Refusal(400, f"a model of {predictor.kind}: use :predict")
     return Call(
         to_rows(predictor, signatures.TEXTS, items, limits),
@@ -118,6 +119,7 @@ def _checked(predictor, place, item, limits):
     try:
         item = _decoded(item)
         if isinstance(item, dict):
+            item = KINDS[predictor.kind].to_inputs(item)
             signatures.check_names(item, predictor.input_names)
     except ValueError as error:
         raise ValueError(f"item {place}: {error}") from None

@@ -16,6 +16,7 @@ import math
 import numpy as np
 import tensorflow as tf
 
+from bert_tf.export.kinds import KINDS, power_of_two
 from bert_tf.serving.limits import Limits, Refusal, check_text, shown
 from bert_tf.text.packing import ID_NAMES
 
@@ -99,18 +100,18 @@ def rows_of(predictor, signature: str, items: list, limits: Limits) -> list:
 
 
 def is_default(predictor, signature: str) -> bool:
-    """Whether it does what `Predictor.run` does; `embed` is another name."""
-    return signature == TEXTS or (
-        signature == "embed" and predictor.kind == "embedding"
-    )
+    """Whether it does what `Predictor.run` does, under any of its names."""
+    return signature in (TEXTS, *KINDS[predictor.kind].aliases)
 
 
 def _rows_of_texts(predictor, items, max_bytes):
     requests = []
     for part in _parts(items, max_bytes):
         requests += predictor.prepare(part, len(requests))
+    sequences_of = KINDS[predictor.kind].sequences_of
+    longest = predictor.info["max_seq_length"]
     return [
-        ((TEXTS, _shape_of_request(predictor, request)), request)
+        ((TEXTS, sequences_of(request, longest)), request)
         for request in requests
     ]
 
@@ -140,22 +141,6 @@ def strings_of(item, depth: int = DEPTH):
     elif depth and isinstance(item, (list, dict)):
         for inner in item.values() if isinstance(item, dict) else item:
             yield from strings_of(inner, depth - 1)
-
-
-def _shape_of_request(predictor, request):
-    longest = predictor.info["max_seq_length"]
-    if predictor.kind == "multiple_choice":
-        return (len(request.inputs[-1]), _power_of_two(request.length))
-    if predictor.kind in ("question_answering", "tags"):
-        # The model itself cuts them into windows.
-        windows = -(-request.length // longest)
-        return (windows, _power_of_two(min(request.length, longest)))
-    return (request.length,)
-
-
-def _power_of_two(number):
-    """At least `number`: where lengths are guesses, some of them are one."""
-    return 1 << (number - 1).bit_length()
 
 
 def _rows_of_tensors(predictor, signature, items, limits):
@@ -204,7 +189,7 @@ def _some(names) -> str:
 def _strings_row(function, item):
     """(shape, row) of {input name: string}."""
     row = {name: bytes_of(value) for name, value in item.items()}
-    return (_power_of_two(1 + sum(map(len, row.values()))),), row
+    return (power_of_two(1 + sum(map(len, row.values()))),), row
 
 
 def _ids_row(function, item):

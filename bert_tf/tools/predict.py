@@ -23,6 +23,7 @@ from absl import flags, logging
 
 from bert_tf import files
 from bert_tf.errors import UserError
+from bert_tf.export.kinds import KINDS
 from bert_tf.export.predictor import BATCH_SIZE, Predictor
 from bert_tf.programs import flags as shared_flags
 from bert_tf.programs import program
@@ -31,14 +32,6 @@ from bert_tf.training.progress import counted
 
 FLAGS = flags.FLAGS
 STANDARD = "-"
-# Values of a kind's answers in a line of TSV.
-TSV_COLUMNS = {
-    "single_label": ("label", "score"),
-    "multi_label": ("labels",),
-    "regression": ("prediction",),
-    "multiple_choice": ("label", "score"),
-    "question_answering": ("answer", "score", "start", "end"),
-}
 
 flags.DEFINE_string("model", None, "Folder of the exported model.")
 flags.DEFINE_string("input", None, "Texts, one a line; - is standard input.")
@@ -68,7 +61,8 @@ def main():
     number = 0
     with output() as writer:
         if FLAGS.output_format == "tsv":
-            writer.write("\t".join(TSV_COLUMNS[predictor.kind]) + "\n")
+            columns = KINDS[predictor.kind].tsv_columns
+            writer.write("\t".join(columns) + "\n")
         answers = counted(predictor.stream(items(predictor)), num_lines())
         for answer in answers:
             writer.write(text_of(answer))
@@ -81,8 +75,8 @@ def answer_writer(predictor):
     """The function that makes a line of an answer."""
     if FLAGS.output_format == "jsonl":
         return as_json
-    names = TSV_COLUMNS.get(predictor.kind)
-    if names is None:
+    names = KINDS[predictor.kind].tsv_columns
+    if not names:
         raise UserError(
             f"--output_format=tsv: not for {predictor.kind}, whose answers "
             "are lists; jsonl takes them"
@@ -160,16 +154,20 @@ def from_json(predictor, line, place) -> dict:
             f"{place}: not a JSON object with "
             + " and ".join(predictor.input_names)
         )
-    # What else is there, such as an id, is not for the model.
+    try:
+        item = KINDS[predictor.kind].to_inputs(item)
+    except ValueError as error:
+        raise UserError(f"{place}: {error}") from None
+    # Other values, such as an id, are not for the model.
     return {n: item[n] for n in predictor.input_names if n in item}
 
 
 def from_text(predictor, line, place):
-    names = predictor.input_names
-    if len(names) == 1:
+    if len(predictor.input_names) == 1:
         return line
-    if "endings" in names:
-        raise UserError(f"{place}: texts with endings must be a .jsonl file")
+    lists = [e.name for e in KINDS[predictor.kind].inputs if e.is_list]
+    if lists:
+        raise UserError(f"{place}: texts with {lists[0]} must be a .jsonl file")
     text, second = split_pair(line)
     # A pair without a second text is one.
     return (text, second or "")
