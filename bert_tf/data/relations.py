@@ -39,7 +39,6 @@ from absl import logging
 
 from bert_tf import files
 from bert_tf.data import splits, tabular
-from bert_tf.data.labelled_table import TableSettings
 from bert_tf.errors import UserError
 
 Span = tuple[int, int]  # The place of the first character, and after the last.
@@ -169,13 +168,16 @@ def _is_within_character(text, place):
 
 
 def read_sets(
-    settings: TableSettings, sets: Sequence[str]
+    settings: splits.FileSettings,
+    sets: Sequence[str],
+    id_column: str | None = None,
 ) -> tuple[dict[str, list[RelationExample]], list[str]]:
     """Reads the sets that are asked for.
 
     Args:
-        settings: the files, and `id_column`.
+        settings: the files.
         sets: some of "train", "dev" and "test".
+        id_column: see `read_relations`.
 
     Returns:
         ({set: examples}, labels): the relations of the whole training file in
@@ -187,16 +189,14 @@ def read_sets(
     labels = []
 
     def read(path, set_type):
-        examples = read_relations(
-            path, set_type, settings.id_column, settings.strict
-        )
+        examples = read_relations(path, set_type, id_column, settings.strict)
         if set_type == "train":
             labels[:] = sorted({example.label for example in examples})
         return examples
 
     # People's own ids, and those of SemEval's layout, stay as they are.
     is_numbered = files.is_json_lines(settings.train_file or "")
-    has_ids = settings.id_column or not is_numbered
+    has_ids = id_column or not is_numbered
     found = splits.read_sets(
         settings,
         sets,

@@ -14,6 +14,7 @@ import os
 from bert_tf import files
 from bert_tf.errors import UserError
 from bert_tf.tasks.multiple_choice import MultipleChoice
+from bert_tf.tasks.relations import Relations
 from bert_tf.tasks.tagging import Tagging
 from bert_tf.tasks.texts import MultiLabel, Regression, SingleLabel
 
@@ -27,6 +28,7 @@ KINDS = {
         Regression,
         Tagging,
         MultipleChoice,
+        Relations,
     )
 }
 

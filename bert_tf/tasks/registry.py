@@ -228,7 +228,9 @@ class RelationTask:
     def read(self, sets, settings, learned):
         """As `Task.read`; relations are those of the training set."""
         sets = with_training_set(sets, settings, learned)
-        found, inferred = relations.read_sets(settings, sets)
+        found, inferred = relations.read_sets(
+            settings, sets, settings.id_column
+        )
         labels = learned.get("labels")
         if "train" in sets:
             labels = chosen_labels(inferred, labels)

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from support.common import json_lines
 
 from bert_tf.data import relations
-from bert_tf.data.labelled_table import TableSettings
 from bert_tf.data.relations import RelationExample, parse_marked
+from bert_tf.data.splits import FileSettings
 from bert_tf.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("here")
@@ -410,7 +410,7 @@ def test_splits(form):
             f"{i}\t<e1>a{i}</e1> <e2>b</e2>\n{row['label']}\n\n"
             for i, row in enumerate(rows)
         )
-    settings = TableSettings(
+    settings = FileSettings(
         train_file=write(content, name), dev_fraction=0.2, test_fraction=0.1
     )
     found, labels = relations.read_sets(settings, ["train", "dev", "test"])
@@ -426,7 +426,7 @@ def test_splits(form):
 
 
 def test_labels_are_those_of_the_training_file():
-    settings = TableSettings(
+    settings = FileSettings(
         train_file=write(SENTENCES), test_file=write(SENTENCES, "y.txt")
     )
     found, labels = relations.read_sets(settings, ["train", "test"])

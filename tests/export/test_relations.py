@@ -19,16 +19,14 @@ from bert_tf.export.relations import (
     kept_lengths,
     mark_tokens,
 )
+from bert_tf.tasks.relations import Relations
 
 VOCAB = str(DEMO / "demo" / "vocab.txt")
 TOKENIZER = FullTokenizer(VOCAB)
 
 
-def reader_of(length):
-    return MarkedReader(TextReader(TOKENIZER, VOCAB, True, length))
-
-
-READERS = {length: reader_of(length) for length in (13, 32)}
+TEXT_READERS = {n: TextReader(TOKENIZER, VOCAB, True, n) for n in (13, 32)}
+READERS = {length: MarkedReader(r) for length, r in TEXT_READERS.items()}
 # Traced once, for any number of texts.
 IN_GRAPH = {
     length: tf.function(
@@ -99,6 +97,27 @@ def test_long_sentences_keep_both_entities(text, expected):
     assert shown == expected
     at = [tokens.split()[place] for place in positions]
     assert at == ["[unused0]", "[unused2]"]
+
+
+def test_entities_that_are_far_apart_are_counted(warnings):
+    texts = [
+        "the <e1>cat</e1> called the <e2>dog</e2>",
+        f"the <e1>cat</e1> {'x ' * 30} the <e2>dog</e2>",
+        f"the <e1>cat {'x ' * 30}</e1> the <e2>dog</e2>",
+        f"{'x ' * 30} the <e1>cat</e1> called the <e2>dog</e2>",
+    ]
+    rows = [*map(example_of, texts)]
+    reader = TEXT_READERS[13]
+    problem = Relations(["Other"])
+    assert problem.prepare(rows, reader) == rows
+    assert warnings() == [
+        "The entities of 2 of 4 sentences are too far apart for 13 tokens: "
+        "the text between them loses its middle; 1 of these lose a part of an "
+        "entity, too"
+    ]
+    lengths = problem.num_tokens(rows, reader).tolist()
+    assert lengths[0] == len(problem.convert(rows[0], reader)[1])
+    assert min(lengths[1:]) > 36
 
 
 LENGTHS = st.integers(0, 12)
