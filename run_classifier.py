@@ -160,7 +160,7 @@ def run_once(modes, strategy):
         model, existing, training_follows="train" in modes
     )
     run.open(problem.labels)
-    run.write_json(task_record.NAME, problem.learned())
+    write_task_record(run, problem)
 
     # 4. Train, evaluate, predict, export.
     job = Job(
@@ -262,18 +262,24 @@ def learned_before(kind: str, existing: list, trains: bool) -> dict:
         folder = os.path.dirname(FLAGS.init_checkpoint or "")
         if os.path.basename(folder) == "best":
             folder = os.path.dirname(folder)
-    learned = task_record.read(folder)
-    if learned and learned["problem"] != kind:
+    record = task_record.read(folder)
+    if record is None:
+        return {}
+    if record.kind != kind:
         if trains and not existing:
             return {}
         raise UserError(
-            f"{folder}: holds a run of the kind {learned['problem']}, not "
-            f"{kind}"
+            f"{folder}: holds a run of the kind {record.kind}, not {kind}"
         )
     if trains and not existing:
-        labels = learned.get("labels")
+        labels = record.values.get("labels")
         return {"labels": labels} if labels else {}
-    return learned
+    return record.values
+
+
+def write_task_record(run: RunFolder, problem: Problem):
+    record = task_record.TaskRecord.of(problem)
+    run.write_json(task_record.NAME, record.to_json())
 
 
 def run_seeds(modes, strategy):
@@ -540,7 +546,7 @@ def class_weights(problem, examples):
 def answers(job, mode):
     """Yields (example, output) for each example, in the file's order."""
     rows = pipeline.in_file_order(job.predictor(evaluation_batches(job, mode)))
-    return job.problem.answers(rows, job.examples[mode])
+    return job.problem.predictions(rows, job.examples[mode])
 
 
 def score(job, mode):
@@ -560,7 +566,7 @@ def evaluate(job, global_step):
     start = time.perf_counter()
     job.problem, evaluation = score(job, "eval")
     evaluation.results["global_step"] = global_step
-    job.run.write_json(task_record.NAME, job.problem.learned())
+    write_task_record(job.run, job.problem)
     job.run.write_results(evaluation.results)
     record(job, "eval", start, evaluation)
     show_scores(job, evaluation, "eval")
@@ -570,7 +576,7 @@ def evaluate(job, global_step):
 def tune(job):
     """Thresholds of the weights that a training chose by its dev set."""
     job.problem, _ = score(job, "eval")
-    job.run.write_json(task_record.NAME, job.problem.learned())
+    write_task_record(job.run, job.problem)
 
 
 def predict(job):

@@ -25,7 +25,7 @@ from support.squad_files import (
 )
 
 from bert_tf.errors import UserError
-from bert_tf.export.writing import QuestionAnswerer
+from bert_tf.export import QuestionAnswerer
 
 FILES = ("predictions.json", "nbest_predictions.json", "null_odds.json")
 

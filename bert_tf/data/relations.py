@@ -186,7 +186,7 @@ def read_sets(
     Raises:
         UserError: a setting or a file cannot be used.
     """
-    labels = []
+    labels: list[str] = []
 
     def read(path, set_type):
         examples = read_relations(path, set_type, id_column, settings.strict)
@@ -344,10 +344,9 @@ def to_span(value: object, name: str) -> Span:
 
 def _read_semeval(path) -> Iterator[RelationExample]:
     """Yields the sentences of a file."""
-    seen = {}
-    for number, lines in _blocks(path):
+    seen: dict[str, int] = {}
+    for number, (guid, sentence, *relation) in _blocks(path):
         place = f"{path}:{number}"
-        guid, sentence = _SENTENCE.fullmatch(lines[0]).groups()
         if first := seen.get(guid):
             raise UserError(f"{place}: the id {guid} is in line {first}, too")
         seen[guid] = number
@@ -357,24 +356,24 @@ def _read_semeval(path) -> Iterator[RelationExample]:
             text, e1, e2 = parse_marked(sentence)
         except ValueError as error:
             raise UserError(f"{place}: {error}") from None
-        label = lines[1] if len(lines) > 1 else None
+        label = relation[0] if relation else None
         yield RelationExample(guid, text, e1, e2, label, place)
 
 
 def _blocks(path) -> Iterator[tuple[int, list[str]]]:
-    """Yields (line number, [sentence] or [sentence, relation])."""
-    first, block = 0, []
+    """Yields (line number, [id, sentence] or [id, sentence, relation])."""
+    first, block = 0, list[str]()
     for number, line in files.read_lines(path):
         line = line.strip()
         if block and line.startswith("Comment:"):
             continue
-        is_sentence = bool(_SENTENCE.fullmatch(line))
-        if block and (is_sentence or not line):
+        sentence = _SENTENCE.fullmatch(line)
+        if block and (sentence or not line):
             yield first, block
             block = []
-        if is_sentence:
-            first, block = number, [line]
-        elif line and (len(block) != 1 or _MARK.search(line)):
+        if sentence:
+            first, block = number, [*sentence.groups()]
+        elif line and (len(block) != 2 or _MARK.search(line)):
             raise UserError(
                 f"{path}:{number}: neither a sentence (its id, a tab and the "
                 "text) nor the one relation after it"

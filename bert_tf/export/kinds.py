@@ -41,19 +41,19 @@ class Request:
 
     Attributes:
         inputs: its values, in the order of the model's inputs.
-        ids: {"input_ids", "input_mask", "segment_ids": int32 [S]}, or None
-            where the model reads strings alone.
+        ids: {"input_ids", "input_mask", "segment_ids": int32 [S]}; empty if
+            the model reads strings alone.
         length: about its number of tokens; requests of the same length are
             cheapest together.
     """
 
     inputs: tuple[Value, ...]
-    ids: dict[str, np.ndarray] | None
+    ids: dict[str, np.ndarray]
     length: int
 
 
 # ---------------------------------------------------------------------------
-# What a model reads.
+# Inputs.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -137,18 +137,16 @@ def marked_entities(item: Mapping[str, Any]) -> Mapping[str, Any]:
     if not isinstance(text, str):
         return item  # `Input.encode` says what is wrong.
     if "e1" in item or "e2" in item:
-        spans = [
-            relations.to_span(item.pop(name, None), name)
-            for name in ("e1", "e2")
-        ]
-        relations.check_spans(text, *spans)
-        item["text"] = relations.RelationExample("", text, *spans).marked()
+        e1 = relations.to_span(item.pop("e1", None), "e1")
+        e2 = relations.to_span(item.pop("e2", None), "e2")
+        relations.check_spans(text, e1, e2)
+        item["text"] = relations.RelationExample("", text, e1, e2).marked()
     relations.parse_marked(item["text"])
     return item
 
 
 # ---------------------------------------------------------------------------
-# What a model reads for one item: (number of sequences, …, about how long).
+# Sizes of what a model reads for an item: number of sequences, about how long.
 # The server puts items with the same sizes into one batch.
 
 
@@ -174,7 +172,7 @@ def power_of_two(number: int) -> int:
 
 
 # ---------------------------------------------------------------------------
-# What a model answers: {output: array [B, …]} -> a dict for each row.
+# Formats of answers: {output: array [B, …]} -> a dict for each row.
 
 
 def plain_rows(columns: Columns) -> list[Answer]:
@@ -265,11 +263,11 @@ def _entities(row: Answer) -> Iterator[Answer]:
 
 def vectors(columns: Columns) -> list[Answer]:
     """Returns the vector of each row, or those of its tokens, as arrays."""
-    arrays = columns["embedding"]
+    rows = list(columns["embedding"])
     if "num_tokens" in columns:
         numbers = columns["num_tokens"]
-        arrays = [v[:n] for v, n in zip(arrays, numbers, strict=True)]
-    return [{"embedding": array} for array in arrays]
+        rows = [row[:n] for row, n in zip(rows, numbers, strict=True)]
+    return [{"embedding": row} for row in rows]
 
 
 # ---------------------------------------------------------------------------

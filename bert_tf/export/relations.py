@@ -7,11 +7,11 @@
       answer          label, score, probabilities
 
 `MarkedReader` does the first two steps, in Python and in the graph, for
-training and for the SavedModel, which is `RelationAnswering`.
+training and for the SavedModel, which is `RelationServing`.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -26,7 +26,8 @@ from bert_tf.data.relations import (
 )
 from bert_tf.data.text_reader import TextReader
 from bert_tf.errors import UserError
-from bert_tf.export.answering import SAMPLES, SequenceAnswering
+from bert_tf.export import kinds
+from bert_tf.export.serving_modules import SAMPLES, SequenceServing, Tensors
 from bert_tf.preprocessing import Slices
 
 NUM_PARTS = 5
@@ -132,7 +133,7 @@ class MarkedReader:
     # -----------------------------------------------------------------------
     # In the graph.
 
-    def read(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
+    def read(self, text: tf.Tensor) -> Tensors:
         """Reads texts with `DELIMITERS` for the marks, see `delimited`.
 
         Args:
@@ -173,7 +174,7 @@ class MarkedReader:
         _, pieces = self._parts(text)
         return tf.reshape(pieces.row_lengths(), [-1, NUM_PARTS])
 
-    def positions(self, ids: Mapping[str, tf.Tensor]) -> tf.Tensor:
+    def positions(self, ids: Tensors) -> tf.Tensor:
         """Finds the marks before the entities in "input_ids", int32 [B, S].
 
         Returns:
@@ -248,9 +249,11 @@ def mark_tokens(vocab: Mapping[str, int]) -> list[str]:
     Raises:
         UserError: there are too few of both.
     """
-    unused = iter(sorted(filter(_UNUSED.fullmatch, vocab), key=vocab.get))
-    tokens = [mark if mark in vocab else next(unused, "") for mark in MARKS]
-    if not all(tokens):
+    unused = iter(
+        sorted(filter(_UNUSED.fullmatch, vocab), key=vocab.__getitem__)
+    )
+    missing = [mark for mark in MARKS if mark not in vocab]
+    if len(missing) > len(unused):
         raise UserError(
             f"has no entries for the marks {', '.join(MARKS)}, and fewer "
             "entries [unusedN] than are missing; `add_words` of build_vocab "
@@ -258,12 +261,15 @@ def mark_tokens(vocab: Mapping[str, int]) -> list[str]:
             "the new vocabulary to the marks",
             setting="vocab_file",
         )
-    return tokens
+    return [unused.pop() if mark in missing else mark for mark in MARKS]
 
 
 def kept_lengths(
-    lengths: Sequence[Any], room: int, least=min, most=max
-) -> list:
+    lengths: Sequence[Any],
+    room: int,
+    least: Callable[..., Any] = min,
+    most: Callable[..., Any] = max,
+) -> list[Any]:
     """Computes how much of a sentence that is too long is kept.
 
     The entities come first; if not even these fit, the longer one loses its
@@ -303,20 +309,20 @@ def _check(is_right, message):
     tf.debugging.Assert(tf.reduce_all(is_right), [message])
 
 
-class RelationAnswering(SequenceAnswering):
+class RelationServing(SequenceServing):
     """Names the relation of two marked entities, as a part of a SavedModel.
 
     A text without both entities, and ids without their marks, have no answer:
     they raise InvalidArgumentError, for which servers answer with status 400.
     """
 
-    kind = "relation"
+    kind = kinds.RELATION.name
 
     def description(self) -> dict[str, Any]:
         marks = MarkedReader(self._reader).marks
         return {**super().description(), "marks": marks}
 
-    def samples(self) -> list[dict[str, tf.Tensor]]:
+    def samples(self) -> list[Tensors]:
         """Texts with entities anywhere, short and long, in either order."""
         turned = (SAMPLES[n:] + SAMPLES[:n] for n in range(5))
         texts = [

@@ -53,7 +53,9 @@ def relation_report(
     Raises:
         ValueError: there are not as many predictions as labels.
     """
-    right, predicted, support = (collections.Counter() for _ in range(3))
+    right: collections.Counter[str] = collections.Counter()
+    predicted: collections.Counter[str] = collections.Counter()
+    support: collections.Counter[str] = collections.Counter()
     for label, prediction in zip(labels, predictions, strict=True):
         support[relation_of(label)] += 1
         predicted[relation_of(prediction)] += 1

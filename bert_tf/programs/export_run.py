@@ -7,17 +7,20 @@ import keras
 from absl import flags, logging
 
 from bert_tf.export import writing
-from bert_tf.export.answering import Shape
-from bert_tf.export.question_answering import QuestionAnswering, SquadSettings
+from bert_tf.export.question_answering import QuestionServing, SquadSettings
+from bert_tf.export.serving_modules import InputShape
 from bert_tf.heads import BertSpanLabeler
 from bert_tf.preprocessing import BertPreprocessor
 
 FLAGS = flags.FLAGS
 
 
-def shape() -> Shape:
+def shape() -> InputShape:
     """What of the inputs' shapes the flags fix."""
-    return Shape(FLAGS.export_batch_size, FLAGS.export_pad_to_max_length)
+    return InputShape(
+        batch_size=FLAGS.export_batch_size,
+        pads_to_max=FLAGS.export_pad_to_max_length,
+    )
 
 
 def export_trained(
@@ -34,7 +37,7 @@ def export_trained(
         folder: which it becomes, instead of what is there.
         model: the trained one, of any precision, under any strategy.
         make_model: function() -> a new model of the same shape.
-        answering: function(model) -> `Answering`.
+        answering: function(model) -> `ServingModule`.
         vocab_file: of its tokens.
         **description: see `export.export_model`.
     """
@@ -77,7 +80,7 @@ def export_questions(folder: str, model, flags: Mapping):
         folder,
         model,
         lambda: BertSpanLabeler(model.config),
-        lambda copy: QuestionAnswering(copy, preprocess, settings),
+        lambda copy: QuestionServing(copy, preprocess, settings),
         flags["vocab_file"],
     )
 

@@ -37,9 +37,9 @@ def make_reader(tokenizer: FullTokenizer, flags: Mapping) -> TextReader:
 def build_model(problem: Problem, config, flags: Mapping):
     """The encoder with the problem's head."""
     settings = HeadSettings(
-        flags["classifier_dropout"],
-        flags["classifier_hidden"],
-        flags["window_pooling"],
+        dropout_rate=flags["classifier_dropout"],
+        hidden_units=flags["classifier_hidden"],
+        pooling=flags["window_pooling"],
     )
     return problem.build_model(config, settings)
 
@@ -55,15 +55,13 @@ def export(folder: str, model, problem, reader, takes_pairs, flags: Mapping):
         takes_pairs: whether the task's examples have two texts.
         flags: as the model was built.
     """
-    learned = problem.learned()
-    del learned["problem"]  # The kind, which an `Answering` tells itself.
     export_run.export_trained(
         folder,
         model,
         lambda: build_model(problem, model.config, flags),
-        lambda copy: problem.answering(
+        lambda copy: problem.serving_module(
             copy, reader, export_run.shape(), takes_pairs
         ),
         flags["vocab_file"],
-        **learned,
+        **problem.record(),
     )

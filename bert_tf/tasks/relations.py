@@ -1,27 +1,39 @@
-"""The relation between two marked entities of a sentence.
+"""Relations: the relation between two marked entities of a sentence.
 
-The answers of `BertRelationClassifier`; examples are
+The model is a `BertRelationClassifier`; examples are
 `relations.RelationExample`s.
 """
 
 import dataclasses
 import functools
+from collections.abc import Sequence
+from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 from absl import logging
 
 from bert_tf import heads
+from bert_tf.config import BertConfig
+from bert_tf.data.features import FeatureSpec
 from bert_tf.data.text_reader import TextReader
+from bert_tf.export import kinds
 from bert_tf.export.relations import (
     NUM_SPECIAL,
     MarkedReader,
-    RelationAnswering,
+    RelationServing,
 )
+from bert_tf.export.serving_modules import InputShape, Tensors
 from bert_tf.metrics.relations import relation_report
 from bert_tf.tasks.problem import (
     IS_REAL,
     LONG_FLAGS,
+    Evaluation,
+    Example,
+    HeadSettings,
+    Labels,
+    Outputs,
     PredictionFile,
     as_float32,
     line,
@@ -39,17 +51,19 @@ def marked_reader(reader: TextReader) -> MarkedReader:
 
 @dataclasses.dataclass(frozen=True)
 class Relations(SingleLabel):
-    """One relation for each sentence: a `relations.RelationExample`.
+    """One relation for each sentence.
 
     The main score is SemEval's macro F1, see `metrics.relations`.
     """
 
     main_metric = "macro_f1"
-    kind = "relation"
+    kind = kinds.RELATION.name
     description = "relations"
     refused_flags = ("classifier_hidden", "export_tflite", *LONG_FLAGS)
 
-    def prepare(self, examples, reader):
+    def prepare(
+        self, examples: Sequence[Example], reader: TextReader
+    ) -> Sequence[Example]:
         """Logs how many sentences lose text that the relation may depend on.
 
         Raises:
@@ -72,40 +86,44 @@ class Relations(SingleLabel):
             )
         return examples
 
-    def feature_specs(self, reader):
+    def feature_specs(self, reader: TextReader) -> list[FeatureSpec]:
         return [*marked_reader(reader).specs(), self.label_spec, IS_REAL]
 
-    def convert(self, example, reader):
+    def convert(
+        self, example: Example, reader: TextReader
+    ) -> tuple[dict[str, Any], list[str]]:
         converted, tokens = marked_reader(reader).convert(example)
-        converted[self.label_spec.name] = self.label_value(example.label)
-        return {**converted, IS_REAL.name: 1}, tokens
+        label = {self.label_spec.name: self.label_value(example.label)}
+        return {**converted, **label, IS_REAL.name: 1}, tokens
 
-    def row_signature(self, reader):
+    def row_signature(self, reader: TextReader) -> dict[str, Any]:
         return {
             "text": tf.string,
             self.label_spec.name: tf.int32,
             IS_REAL.name: tf.int32,
         }
 
-    def encode(self, example, reader):
+    def encode(self, example: Example, reader: TextReader) -> dict[str, Any]:
         return {
             "text": MarkedReader.encode(example),
             self.label_spec.name: self.label_value(example.label),
             IS_REAL.name: 1,
         }
 
-    def features_of_rows(self, rows, reader):
+    def features_of_rows(self, rows: Tensors, reader: TextReader) -> Tensors:
         others = (self.label_spec.name, IS_REAL.name)
         return {
             **marked_reader(reader).read(rows["text"]),
             **{name: rows[name] for name in others},
         }
 
-    def num_tokens(self, examples, reader):
+    def num_tokens(
+        self, examples: list[Example], reader: TextReader
+    ) -> np.ndarray:
         lengths = self._part_lengths(examples, reader)
         return lengths.sum(axis=1) + NUM_SPECIAL
 
-    def _part_lengths(self, examples, reader):
+    def _part_lengths(self, examples, reader) -> np.ndarray:
         """int64 [N, 5]: tokens of the parts of each sentence."""
         texts = [MarkedReader.encode(example) for example in examples]
         chunks = [
@@ -115,28 +133,40 @@ class Relations(SingleLabel):
         count = marked_reader(reader).lengths
         return np.concatenate([count(tf.constant(c)) for c in chunks])
 
-    def build_model(self, config, settings):
+    def build_model(
+        self, config: BertConfig, settings: HeadSettings
+    ) -> keras.Model:
         return heads.BertRelationClassifier(
             config, self.num_outputs, settings.dropout_rate
         )
 
-    def answering(self, model, reader, shape, takes_pairs):
-        return RelationAnswering(model, reader, self.served, shape)
+    def serving_module(
+        self,
+        model: keras.Model,
+        reader: TextReader,
+        shape: InputShape,
+        takes_pairs: bool,
+    ) -> RelationServing:
+        return RelationServing(
+            model, reader, outputs_of=self.serving_outputs, shape=shape
+        )
 
     @property
-    def metric_names(self):
-        return super().metric_names | {"macro_f1"}
+    def metric_names(self) -> set[str]:
+        return {*super().metric_names, "macro_f1"}
 
-    def evaluate(self, labels, outputs, batch_size):
-        found = super().evaluate(labels, outputs, batch_size)
+    def evaluate(
+        self, labels: Labels, outputs: Outputs, batch_size: int
+    ) -> Evaluation:
+        evaluation = super().evaluate(labels, outputs, batch_size)
         predictions = [self.labels[logits.argmax()] for logits in outputs]
         report = relation_report(labels, predictions)
         score = as_float32({"macro_f1": report["macro_avg"]["f1"]})
         return dataclasses.replace(
-            found, results={**found.results, **score}, report=report
+            evaluation, results={**evaluation.results, **score}, report=report
         )
 
-    def prediction_files(self):
+    def prediction_files(self) -> dict[str, PredictionFile]:
         def proposed(example, logits):
             return line(example.guid, self.labels[logits.argmax()])
 

@@ -22,7 +22,7 @@ from bert_tf.data.squad import windows as squad_windows
 from bert_tf.data.squad.answers import AnswerSettings, RawResult, find_answer
 from bert_tf.errors import UserError
 from bert_tf.export import saved_models, writing
-from bert_tf.export.question_answering import QuestionAnswering, SquadSettings
+from bert_tf.export.question_answering import QuestionServing, SquadSettings
 from bert_tf.heads import BertSpanLabeler
 
 VOCAB = str(DEMO / "demo" / "vocab.txt")
@@ -52,7 +52,7 @@ def model():
 
 
 def module(model, **changes):
-    return QuestionAnswering(
+    return QuestionServing(
         model,
         BertPreprocessor(VOCAB, max_seq_length=LENGTH),
         dataclasses.replace(SETTINGS, **changes),
@@ -298,7 +298,7 @@ def test_what_a_link_stands_for_is_replaced(tmp_path):
 def test_what_is_no_savedmodel_is_not_replaced(tmp_path):
     saved_models.check_replaceable(str(tmp_path / "export"))
     (tmp_path / "export").mkdir()
-    with pytest.raises(UserError, match="export: this is no SavedModel"):
+    with pytest.raises(UserError, match="export: not a SavedModel"):
         saved_models.check_replaceable(str(tmp_path / "export"))
 
 

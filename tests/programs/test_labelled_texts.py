@@ -283,7 +283,7 @@ MISTAKES = {
     "windows of pairs": (
         "single_label",
         {"long_documents": "windows"},
-        "--long_documents=windows: not for pairs",
+        "--long_documents=windows: does not support pairs",
     ),
     "windows without windows": (
         "single_label",
@@ -371,7 +371,7 @@ def test_without_task_json_labels_come_from_training(folder, tmp_path):
     shutil.copytree(folder / "single_label", tmp_path / "single_label")
     (tmp_path / "single_label" / "task.json").unlink()
     source = checkpoint_of("single_label", tmp_path)
-    with pytest.raises(UserError, match="there is no task.json beside"):
+    with pytest.raises(UserError, match="there is no task.json next"):
         predict(
             "single_label", folder, tmp_path / "out", init_checkpoint=source
         )

@@ -25,15 +25,15 @@ from bert_tf import BertConfig, BertPreprocessor, FullTokenizer
 from bert_tf.data.text_reader import TextReader
 from bert_tf.errors import UserError
 from bert_tf.export import writing
-from bert_tf.export.answering import (
-    ID_NAMES,
-    ChoiceAnswering,
-    EmbeddingAnswering,
-    Shape,
-    TextAnswering,
-)
 from bert_tf.export.predictor import Predictor
-from bert_tf.export.question_answering import QuestionAnswering, SquadSettings
+from bert_tf.export.question_answering import QuestionServing, SquadSettings
+from bert_tf.export.serving_modules import (
+    ID_NAMES,
+    ChoiceServing,
+    EmbeddingServing,
+    InputShape,
+    TextServing,
+)
 from bert_tf.heads import BertClassifier, BertMultipleChoice, BertSpanLabeler
 from bert_tf.pooling import BertEmbedder
 from bert_tf.serving.client import EncodeClient
@@ -69,39 +69,40 @@ def folders(tmp_path_factory):
     config = BertConfig.from_dict(SMALL_CONFIG)
     reader = TextReader(FullTokenizer(VOCAB), VOCAB, True, LENGTH)
     preprocess = BertPreprocessor(VOCAB, max_seq_length=LENGTH)
-    answering = {
-        "sms": TextAnswering(
-            "single_label",
-            False,
+    modules = {
+        "sms": TextServing(
             BertClassifier(config, 2),
             reader,
-            labels_and_scores,
-            Shape(),
+            kind="single_label",
+            outputs_of=labels_and_scores,
+            shape=InputShape(),
         ),
-        "fixed": TextAnswering(
-            "single_label",
-            False,
+        "fixed": TextServing(
             BertClassifier(config, 2),
             reader,
-            labels_and_scores,
-            Shape(batch_size=4, pads_to_max=True),
+            kind="single_label",
+            outputs_of=labels_and_scores,
+            shape=InputShape(batch_size=4, pads_to_max=True),
         ),
-        "vectors": EmbeddingAnswering(
-            BertEmbedder(config, layers=(-1,)), reader, Shape()
+        "vectors": EmbeddingServing(
+            BertEmbedder(config, layers=(-1,)), reader, InputShape()
         ),
-        "choice": ChoiceAnswering(
-            BertMultipleChoice(config), reader, best_choice, Shape()
+        "choice": ChoiceServing(
+            BertMultipleChoice(config),
+            reader,
+            outputs_of=best_choice,
+            shape=InputShape(),
         ),
-        "squad": QuestionAnswering(
+        "squad": QuestionServing(
             BertSpanLabeler(config), preprocess, SquadSettings(doc_stride=8)
         ),
     }
-    for name, module in answering.items():
+    for name, module in modules.items():
         description = {"labels": LABELS} if name in ("sms", "fixed") else {}
         writing.export_model(
             str(root / name / "1"), module, description=description
         )
-    return {name: root / name for name in answering}
+    return {name: root / name for name in modules}
 
 
 @contextlib.contextmanager
