@@ -249,9 +249,8 @@ def mark_tokens(vocab: Mapping[str, int]) -> list[str]:
     Raises:
         UserError: there are too few of both.
     """
-    unused = iter(
-        sorted(filter(_UNUSED.fullmatch, vocab), key=vocab.__getitem__)
-    )
+    unused = [token for token in vocab if _UNUSED.fullmatch(token)]
+    unused.sort(key=vocab.__getitem__, reverse=True)
     missing = [mark for mark in MARKS if mark not in vocab]
     if len(missing) > len(unused):
         raise UserError(
