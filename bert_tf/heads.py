@@ -228,6 +228,63 @@ class BertTokenClassifier(OutputHead):
 
 
 @keras.saving.register_keras_serializable(package="bert_tf")
+class BertRelationClassifier(OutputHead):
+    """One row of logits for two marked entities: which relation they have.
+
+    Each entity has a mark before it, a token of its own. The classifier reads
+    the encoder's vectors at the two marks:
+
+        x = [sequence_output at the mark of e1; the same for e2]
+        logits = dropout(x) output_weights^T + output_bias
+
+    This is "entity markers, entity start" of Baldini Soares et al. 2019,
+    https://arxiv.org/abs/1906.03158, figure 3(f).
+
+    Args:
+        config: a `BertConfig`.
+        num_labels: number of relations C, each direction counting as one.
+        dropout_rate: dropout on the two vectors.
+
+    Call arguments:
+        inputs: as in `BertModel`, and `entity_positions`, int [B, 2]: where
+            the marks before e1 and before e2 are.
+        training, seed: as in `BertModel`.
+
+    Returns:
+        float [B, C], logits.
+    """
+
+    def __init__(
+        self,
+        config: BertConfig,
+        num_labels: int,
+        dropout_rate: float = CLASSIFIER_DROPOUT,
+        **kwargs,
+    ):
+        kwargs.setdefault("name", "relation_classifier")
+        super().__init__(
+            config,
+            num_labels,
+            dropout_rate,
+            num_inputs=2 * config.hidden_size,
+            **kwargs,
+        )
+        self.num_labels = num_labels
+
+    def call(self, inputs, training=None, seed=None):
+        outputs = self.bert(inputs, training=training, seed=seed)
+        positions = ops.convert_to_tensor(inputs["entity_positions"], "int32")
+        entities = ops.take_along_axis(
+            outputs["sequence_output"], positions[:, :, None], axis=1
+        )
+        x = ops.reshape(entities, (-1, 2 * self.config.hidden_size))
+        return self.output_of(x, training, seed)
+
+    def get_config(self):
+        return {**super().get_config(), "num_labels": self.num_labels}
+
+
+@keras.saving.register_keras_serializable(package="bert_tf")
 class BertMultipleChoice(OutputHead):
     """One logit for each of several choices, of which one is right.
 

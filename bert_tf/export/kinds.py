@@ -9,6 +9,7 @@
                         probabilities, a list
     question_answering  answer, score, start, end, start_byte, end_byte;
                         for SQuAD 2.0 also null_probability
+    relation            label, score, probabilities {label: number}
     embedding           embedding, float32 [D]; with the pooling "none"
                         [tokens, D]
 
@@ -26,6 +27,7 @@ from typing import Any
 
 import numpy as np
 
+from bert_tf.data import relations
 from bert_tf.metrics import entities
 
 Columns = Mapping[str, np.ndarray]  # {output of a SavedModel: array [B, …]}
@@ -117,6 +119,30 @@ ENDINGS = Input(
 )
 QUESTION = Input(name="question", title="Question")
 CONTEXT = Input(name="context", title="Text that holds the answer", num_lines=5)
+MARKED_TEXT = Input(
+    name="text",
+    title="Text such as [E1]Ann[/E1] lives in [E2]Rome[/E2]",
+    sample="[E1]a[/E1] [E2]b[/E2]",
+)
+
+
+def marked_entities(item: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Checks the marks in an item's text, or writes them from two places.
+
+    {"text": "Ann likes tea", "e1": [0, 3], "e2": [10, 13]} becomes
+    {"text": "[E1]Ann[/E1] likes [E2]tea[/E2]"}.
+    """
+    item = dict(item)
+    text = item.get("text")
+    if not isinstance(text, str):
+        return item  # `Input.encode` says what is wrong.
+    if "e1" in item or "e2" in item:
+        e1 = relations.to_span(item.pop("e1", None), "e1")
+        e2 = relations.to_span(item.pop("e2", None), "e2")
+        relations.check_spans(text, e1, e2)
+        item["text"] = relations.RelationExample("", text, e1, e2).marked()
+    relations.parse_marked(item["text"])
+    return item
 
 
 # ---------------------------------------------------------------------------
@@ -354,6 +380,15 @@ QUESTION_ANSWERING = Kind(
     reads_ids=False,
     sequences_of=windows,
 )
+RELATION = Kind(
+    name="relation",
+    inputs=(MARKED_TEXT,),
+    to_inputs=marked_entities,
+    outputs=("label", "score", "probabilities", "labels"),
+    format=labels_with_scores,
+    tsv_columns=("label", "score"),
+    shown_as="label",
+)
 EMBEDDING = Kind(
     name="embedding",
     inputs=(TEXT,),
@@ -372,6 +407,7 @@ KINDS = {
         TAGS,
         MULTIPLE_CHOICE,
         QUESTION_ANSWERING,
+        RELATION,
         EMBEDDING,
     )
 }

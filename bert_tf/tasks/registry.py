@@ -4,6 +4,7 @@
     OwnTextsTask     your own CSV, TSV or JSONL file
     TaggingTask      words with tags, in CoNLL's files
     ChoiceTask       texts with several endings, in SWAG's columns
+    RelationTask     sentences with two marked entities
 
 A task reads its files and says what is asked about them: a `Problem`.
 """
@@ -15,11 +16,19 @@ from typing import Any, Protocol
 from absl import logging
 
 from bert_tf import metrics
-from bert_tf.data import glue, labelled_table, multiple_choice, tabular, tagging
+from bert_tf.data import (
+    glue,
+    labelled_table,
+    multiple_choice,
+    relations,
+    tabular,
+    tagging,
+)
 from bert_tf.errors import UserError
 from bert_tf.tasks.multiple_choice import MultipleChoice
 from bert_tf.tasks.problem import Problem, Record
 from bert_tf.tasks.regression import Regression
+from bert_tf.tasks.relations import Relations
 from bert_tf.tasks.tagging import Tagging
 from bert_tf.tasks.texts import MultiLabel, SingleLabel
 
@@ -274,6 +283,42 @@ class ChoiceTask:
         return examples, MultipleChoice(most)
 
 
+@dataclasses.dataclass(frozen=True)
+class RelationTask:
+    """The relation between two marked entities."""
+
+    name: str
+
+    flags = (*FILE_FLAGS, "id_column")
+    problems = (Relations,)
+
+    def kind(self, settings: TaskSettings) -> str:
+        return Relations.kind
+
+    def takes_pairs(self, settings: TaskSettings) -> bool:
+        return False
+
+    def read(
+        self, sets: Iterable[str], settings: TaskSettings, learned: Record
+    ) -> tuple[Sets, Problem]:
+        """Reads sentences with two entities, see `AnyTask.read`.
+
+        The relations are those of the training set.
+        """
+        sets = with_training_set(sets, settings, learned)
+        examples, inferred = relations.read_sets(
+            settings, sets, settings.id_column
+        )
+        labels: list[str] = learned.get("labels", [])
+        if "train" in sets:
+            labels = chosen_labels(inferred, labels)
+        examples = {
+            name: relations.check_labels(several, labels, name, settings.strict)
+            for name, several in examples.items()
+        }
+        return examples, Relations(labels)
+
+
 def with_training_set(
     sets: Iterable[str], settings: TaskSettings, learned: Record
 ) -> list[str]:
@@ -341,6 +386,7 @@ TASKS: dict[str, AnyTask] = {
         OwnTextsTask("jsonl"),
         TaggingTask("ner"),
         ChoiceTask("swag"),
+        RelationTask("relations"),
     )
 }
 

@@ -153,6 +153,8 @@ def inputs_of(kind, path):
         ]
     if kind == "single_label":
         return [(row["text"], row["pair"]) for row in rows]
+    if kind == "relations":
+        return [{n: row[n] for n in ("text", "e1", "e2")} for row in rows]
     return [row["text"] for row in rows]
 
 
