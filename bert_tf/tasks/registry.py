@@ -15,6 +15,7 @@ from absl import logging
 
 from bert_tf import metrics
 from bert_tf.data import glue, labelled_table, multiple_choice, tabular, tagging
+from bert_tf.data.processor import DataProcessor, Examples
 from bert_tf.errors import UserError
 from bert_tf.tasks.multiple_choice import MultipleChoice
 from bert_tf.tasks.problem import Problem
@@ -48,7 +49,7 @@ class Task:
     """
 
     name: str
-    processor: glue.DataProcessor
+    processor: DataProcessor
     metrics: dict[str, Callable] = dataclasses.field(default_factory=dict)
 
     @property
@@ -89,9 +90,7 @@ class Task:
         """
         processor = self.processor.configured(**dataclasses.asdict(settings))
         examples = {
-            name: glue.Examples(
-                processor, settings.data_dir, name, settings.strict
-            )
+            name: Examples(processor, settings.data_dir, name, settings.strict)
             for name in sets
         }
         return examples, self.problem

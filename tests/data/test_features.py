@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from support.common import read_npz, shared
 
 from bert_tf import FullTokenizer, files
-from bert_tf.data import features, glue
+from bert_tf.data import features
+from bert_tf.data import processor as processors
+from bert_tf.data.processor import Examples
 from bert_tf.data.text_reader import TextReader
 from bert_tf.errors import UserError
 from bert_tf.tasks.registry import get_task
@@ -289,9 +291,9 @@ def test_unknown_task_lists_the_known():
 @pytest.mark.parametrize("num_checked", [1, 7, 100])
 def test_rows_are_counted(tmp_path, monkeypatch, content, number, num_checked):
     write(tmp_path, "train.tsv", content)
-    monkeypatch.setattr(glue, "NUM_CHECKED", num_checked)
+    monkeypatch.setattr(processors, "NUM_CHECKED", num_checked)
     processor = get_task("sms").processor
-    examples = glue.Examples(processor, str(tmp_path), "train")
+    examples = Examples(processor, str(tmp_path), "train")
     assert len(examples) == len(list(examples)) == number
     assert list(examples) == list(examples)
 
@@ -306,11 +308,11 @@ def test_lines_are_counted_across_blocks(tmp_path):
 
 
 def test_a_part_of_the_rows_is_counted_one_by_one(tmp_path, monkeypatch):
-    monkeypatch.setattr(glue, "NUM_CHECKED", 2)
+    monkeypatch.setattr(processors, "NUM_CHECKED", 2)
     rows = (
         "header\n"
         + "en\tneutral\t\t\t\t\ta\tb\nzh\tneutral\t\t\t\t\tc\td\n" * 4
     )
     write(tmp_path, "xnli.dev.tsv", rows)
     processor = get_task("xnli").processor
-    assert len(glue.Examples(processor, str(tmp_path), "dev")) == 4
+    assert len(Examples(processor, str(tmp_path), "dev")) == 4

@@ -11,7 +11,8 @@ import tensorflow_text as tf_text
 from absl import flags
 
 from bert_tf import files
-from bert_tf.data import features, glue, pipeline
+from bert_tf.data import features, pipeline
+from bert_tf.data.processor import Examples
 from bert_tf.data.squad import dataset as squad_dataset
 from bert_tf.data.squad import examples as squad_examples
 from bert_tf.data.squad import windows as squad_windows
@@ -130,7 +131,7 @@ def tensorflow_texts(vocab):
 
 def train_examples():
     task = get_task(FLAGS.task_name)
-    return glue.Examples(task.processor, FLAGS.data_dir, "train")
+    return Examples(task.processor, FLAGS.data_dir, "train")
 
 
 def benchmark_input():
