@@ -17,7 +17,7 @@ import typing
 import numpy as np
 import tensorflow as tf
 
-from bert_tf.data.squad.windows import LENGTH_MULTIPLE
+from bert_tf.data.squad.windows import WINDOW_LENGTH_MULTIPLE
 from bert_tf.export.answering import SAMPLES, Answering, Shape, map_chunks
 from bert_tf.preprocessing import Slices
 
@@ -244,7 +244,8 @@ class QuestionAnswering(Answering):
 
     def _num_places(self, num_tokens):
         """Of windows: tokens and the padding that goes with them."""
-        rounded = -(-num_tokens // LENGTH_MULTIPLE) * LENGTH_MULTIPLE
+        rounded = -(-num_tokens // WINDOW_LENGTH_MULTIPLE)
+        rounded *= WINDOW_LENGTH_MULTIPLE
         return tf.minimum(rounded, self._preprocess.max_seq_length)
 
     # -----------------------------------------------------------------------

@@ -20,9 +20,9 @@ import tensorflow_text as tf_text
 from bert_tf.export.answering import SAMPLES, Answering, Shape, map_chunks
 from bert_tf.preprocessing import Slices
 from bert_tf.text.normalization import regex_class
+from bert_tf.text.packing import NUM_SPECIAL
 from bert_tf.tokenization import CJK_BLOCKS
 
-NUM_SPECIAL = 2  # [CLS] and [SEP].
 NOWHERE = -1
 # Between words of a text, and of one whose words are parted already.
 WHITE_SPACE = r"[\s\pZ]+"

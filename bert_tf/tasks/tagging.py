@@ -12,6 +12,13 @@ from absl import logging
 
 from bert_tf import heads, losses
 from bert_tf.data import tagging
+from bert_tf.data.tagging_windows import (
+    convert_window,
+    first_piece_rows,
+    join_windows,
+    split_into_windows,
+    tagging_specs,
+)
 from bert_tf.export.tagging import TagAnswering
 from bert_tf.metrics import entities, reports
 from bert_tf.tasks.problem import (
@@ -42,7 +49,7 @@ class Tagging(Problem):
     )
 
     def prepare(self, examples, reader):
-        windows = tagging.split_into_windows(
+        windows = split_into_windows(
             examples, reader.tokenizer, reader.max_seq_length
         )
         if len(windows) > len(examples):
@@ -55,10 +62,10 @@ class Tagging(Problem):
         return windows
 
     def feature_specs(self, reader):
-        return tagging.tagging_specs(reader.max_seq_length)
+        return tagging_specs(reader.max_seq_length)
 
     def convert(self, example, reader):
-        return tagging.convert_window(
+        return convert_window(
             example, self.ids, reader.max_seq_length, reader.tokenizer
         )
 
@@ -99,8 +106,11 @@ class Tagging(Problem):
 
     def answers(self, rows, examples):
         """Yields (sentence, float [words, C])."""
-        return tagging.join_windows(
-            (window, tagging.first_piece_rows(logits, row["label_mask"]))
+        return join_windows(
+            (
+                window,
+                first_piece_rows(logits, row["label_mask"]),
+            )
             for window, (logits, row) in zip(examples, rows, strict=True)
         )
 

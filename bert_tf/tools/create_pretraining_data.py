@@ -25,6 +25,7 @@ from bert_tf.data.pretraining import shards as pretraining_shards
 from bert_tf.errors import UserError
 from bert_tf.programs import flags as shared_flags
 from bert_tf.programs import program
+from bert_tf.text.packing import NUM_SPECIAL_OF_PAIR
 from bert_tf.tokenization import FullTokenizer, check_casing
 from bert_tf.tools import beam_runner
 from bert_tf.tools.shard_run import ShardRun
@@ -33,9 +34,7 @@ from bert_tf.training.progress import SECONDS_BETWEEN_LINES, format_seconds
 FLAGS = flags.FLAGS
 NUM_INSTANCES_LOGGED = 20
 # A sequence has [CLS], two [SEP], and a token of A and of B.
-MIN_SEQ_LENGTH = (
-    pretraining_instances.NUM_SPECIAL + pretraining_instances.MIN_TOKENS
-)
+MIN_SEQ_LENGTH = NUM_SPECIAL_OF_PAIR + pretraining_instances.MIN_TOKENS
 
 shared_flags.define_text_files_flag()
 flags.DEFINE_string(
@@ -151,17 +150,17 @@ def read_flags() -> pretraining_shards.RecordMaker:
             f"--beam_options={FLAGS.beam_options}: only with --runner=beam"
         )
     return pretraining_shards.RecordMaker(
-        FLAGS.vocab_file,
-        FLAGS.do_lower_case,
-        pretraining_instances.InstanceSettings(
-            FLAGS.max_seq_length,
-            FLAGS.max_predictions_per_seq,
-            FLAGS.dupe_factor,
-            FLAGS.short_seq_prob,
-            FLAGS.masked_lm_prob,
-            FLAGS.do_whole_word_mask,
+        vocab_file=FLAGS.vocab_file,
+        do_lower_case=FLAGS.do_lower_case,
+        settings=pretraining_instances.InstanceSettings(
+            max_seq_length=FLAGS.max_seq_length,
+            max_predictions_per_seq=FLAGS.max_predictions_per_seq,
+            dupe_factor=FLAGS.dupe_factor,
+            short_seq_prob=FLAGS.short_seq_prob,
+            masked_lm_prob=FLAGS.masked_lm_prob,
+            do_whole_word_mask=FLAGS.do_whole_word_mask,
         ),
-        FLAGS.random_seed,
+        random_seed=FLAGS.random_seed,
     )
 
 
@@ -344,7 +343,7 @@ def write_shards_here(run, maker, paths, missing, state):
     """Writes shards in several processes, as much at a time as they take."""
     with run.dealing_folder() as folder:
         dealing = Progress("Dealt")
-        dealt = pretraining_shards.deal(
+        dealt = pretraining_shards.distribute(
             paths,
             FLAGS.num_shards,
             folder,

@@ -19,7 +19,7 @@ from bert_tf import BertConfig, FullTokenizer
 from bert_tf.data import tagging
 from bert_tf.data.features import InputExample
 from bert_tf.data.multiple_choice import ChoiceExample
-from bert_tf.data.text_reader import TextReader
+from bert_tf.data.text_reader import TextReader, TextReaderSettings
 from bert_tf.errors import UserError
 from bert_tf.export import saved_models, writing
 from bert_tf.export.answering import SAMPLES, EmbeddingAnswering, Shape
@@ -41,7 +41,10 @@ TEXTS = [text.replace("\0", "") for text in SAMPLES]
 
 def reader(**settings):
     tokenizer = FullTokenizer(VOCAB)
-    return TextReader(tokenizer, VOCAB, True, LENGTH, **settings)
+    settings = TextReaderSettings(
+        **{"vocab_file": VOCAB, "max_seq_length": LENGTH, **settings}
+    )
+    return TextReader(tokenizer, settings)
 
 
 def model_of(problem):
@@ -373,7 +376,7 @@ def test_real_texts_behind_a_move_and_without_the_vocabulary(tmp_path):
     problem = SingleLabel(LABELS)
     model, read = model_of(problem), reader()
     answering = problem.answering(
-        model, TextReader(read.tokenizer, vocab, True, LENGTH), Shape(), False
+        model, reader(vocab_file=vocab), Shape(), False
     )
     writing.export_model(
         str(tmp_path / "old"), answering, description={"labels": LABELS}

@@ -22,7 +22,7 @@ from support.common import ROOT, run_module
 from support.programs import DEMO, SMALL_CONFIG, last_line, program_of
 
 from bert_tf import BertConfig, BertPreprocessor, FullTokenizer
-from bert_tf.data.text_reader import TextReader
+from bert_tf.data.text_reader import TextReader, TextReaderSettings
 from bert_tf.errors import UserError
 from bert_tf.export import writing
 from bert_tf.export.answering import (
@@ -44,6 +44,7 @@ pytestmark = pytest.mark.slow
 PROGRAM = program_of("bert_tf.tools.serve")
 VOCAB = str(DEMO / "demo" / "vocab.txt")
 LENGTH = 32
+READER_SETTINGS = TextReaderSettings(vocab_file=VOCAB, max_seq_length=LENGTH)
 LABELS = ["ham", "spam"]
 TEXTS = ["win a prize now", "see you at home", "", "x " * 100]
 
@@ -67,7 +68,7 @@ def folders(tmp_path_factory):
     root = tmp_path_factory.mktemp("models")
     keras.utils.set_random_seed(3)
     config = BertConfig.from_dict(SMALL_CONFIG)
-    reader = TextReader(FullTokenizer(VOCAB), VOCAB, True, LENGTH)
+    reader = TextReader(FullTokenizer(VOCAB), READER_SETTINGS)
     preprocess = BertPreprocessor(VOCAB, max_seq_length=LENGTH)
     answering = {
         "sms": TextAnswering(
@@ -165,7 +166,7 @@ def test_answers_are_the_predictors(folders, port, name):
 @pytest.mark.parametrize("name", ["sms", "fixed"])
 def test_ids_and_examples_are_answered_as_texts(folders, port, name):
     predictor = Predictor(str(folders[name] / "1"))
-    reader = TextReader(FullTokenizer(VOCAB), VOCAB, True, LENGTH)
+    reader = TextReader(FullTokenizer(VOCAB), READER_SETTINGS)
     ids = {
         n: v.numpy().tolist() for n, v in reader.read(TEXTS[:2], None).items()
     }

@@ -16,7 +16,7 @@ from bert_tf.data.processor import Examples
 from bert_tf.data.squad import dataset as squad_dataset
 from bert_tf.data.squad import examples as squad_examples
 from bert_tf.data.squad import windows as squad_windows
-from bert_tf.data.text_reader import TextReader
+from bert_tf.data.text_reader import TextReader, TextReaderSettings
 from bert_tf.errors import UserError
 from bert_tf.preprocessing import BertPreprocessor
 from bert_tf.programs import program
@@ -140,16 +140,22 @@ def benchmark_input():
     number = len(examples)
     reader = TextReader(
         FullTokenizer(FLAGS.vocab_file, FLAGS.do_lower_case),
-        FLAGS.vocab_file,
-        FLAGS.do_lower_case,
-        FLAGS.max_seq_length,
+        TextReaderSettings(
+            vocab_file=FLAGS.vocab_file,
+            do_lower_case=FLAGS.do_lower_case,
+            max_seq_length=FLAGS.max_seq_length,
+        ),
     )
     rows = functools.partial(task.problem.rows, train_examples(), reader)
     to_features = functools.partial(
         task.problem.features_of_rows, reader=reader
     )
     batches = functools.partial(
-        pipeline.training_batches, rows(), number, FLAGS.batch_size, to_features
+        pipeline.training_batches,
+        rows(),
+        to_features,
+        num_examples=number,
+        batch_size=FLAGS.batch_size,
     )
     # Their start counts apart, not here.
     kept = {
@@ -158,7 +164,7 @@ def benchmark_input():
         "from memory, full length": iter(batches(fixed_length=True)),
         "from the file": iter(
             pipeline.evaluation_batches(
-                rows().repeat(), FLAGS.batch_size, to_features
+                rows().repeat(), to_features, batch_size=FLAGS.batch_size
             )
         ),
     }
@@ -197,7 +203,10 @@ def print_first_batch(number, rows, to_features):
     train_examples()  # Checks and counts.
     checked = time.perf_counter() - start
     batches = pipeline.training_batches(
-        rows(), number, FLAGS.batch_size, to_features
+        rows(),
+        to_features,
+        num_examples=number,
+        batch_size=FLAGS.batch_size,
     )
     next(iter(batches))
     total = time.perf_counter() - start
@@ -226,12 +235,12 @@ def through_records(problem, examples, reader):
             problem.convert(example, reader)[0] for example in examples
         )
         features.write_tf_records(path, converted, specs)
-        to_features = functools.partial(features.features_of_rows, specs=specs)
+        to_features = functools.partial(features.parse_record_rows, specs=specs)
         take(
             pipeline.evaluation_batches(
                 features.record_rows(path),
-                FLAGS.batch_size,
                 to_features,
+                batch_size=FLAGS.batch_size,
                 fixed_length=True,
             )
         )
@@ -249,11 +258,11 @@ def benchmark_squad():
     )
     tokenizer = FullTokenizer(FLAGS.vocab_file, FLAGS.do_lower_case)
     settings = squad_windows.ConverterSettings(
-        FLAGS.vocab_file,
-        FLAGS.do_lower_case,
-        FLAGS.max_seq_length,
-        FLAGS.doc_stride,
-        FLAGS.max_query_length,
+        vocab_file=FLAGS.vocab_file,
+        do_lower_case=FLAGS.do_lower_case,
+        max_seq_length=FLAGS.max_seq_length,
+        doc_stride=FLAGS.doc_stride,
+        max_query_length=FLAGS.max_query_length,
         is_training=False,
     )
 

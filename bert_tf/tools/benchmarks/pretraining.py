@@ -26,7 +26,10 @@ def benchmark_pretraining():
     paths = program.matching_files("corpus")
     settings = pretraining_instances.InstanceSettings()
     maker = pretraining_shards.RecordMaker(
-        FLAGS.vocab_file, FLAGS.do_lower_case, settings, SEED
+        vocab_file=FLAGS.vocab_file,
+        do_lower_case=FLAGS.do_lower_case,
+        settings=settings,
+        random_seed=SEED,
     )
     with tempfile.TemporaryDirectory() as folder:
         contestants = {
@@ -60,7 +63,7 @@ def in_shards(maker, paths, folder, num_workers):
     # Words are remembered from one shard to the next, but from no round.
     pretraining_shards.vocabulary.cache_clear()
     with tempfile.TemporaryDirectory(dir=folder) as texts:
-        shards = pretraining_shards.deal(paths, NUM_SHARDS, texts)
+        shards = pretraining_shards.distribute(paths, NUM_SHARDS, texts)
         joblib.Parallel(n_jobs=num_workers, batch_size=1)(
             joblib.delayed(write_shard)(maker, shard.path, number)
             for number, shard in enumerate(shards)
