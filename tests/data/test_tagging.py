@@ -211,8 +211,8 @@ def test_one_label_is_not_enough(tmp_path):
     with pytest.raises(UserError) as error:
         tagging.read_sets(FileSettings(train_file=path), ["train"])
     assert str(error.value) == (
-        f"{path}: all words have the tag 'O': there is nothing to learn; a "
-        "word's tag is the last column of its row"
+        f"{path}: all words have the tag 'O' in the last column: there is "
+        "nothing to learn"
     )
 
 
