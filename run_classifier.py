@@ -375,7 +375,7 @@ def read_rows(job, mode):
     if job.run.writes:
         write_tf_records(path, job, mode, specs)
     return features.record_rows(path), functools.partial(
-        features.features_of_rows, specs=specs
+        features.parse_record_rows, specs=specs
     )
 
 

@@ -223,8 +223,8 @@ def train(job, existing):
     def batches(first_step):
         return pretraining_dataset.training_batches(
             job.paths["train"],
-            FLAGS.train_batch_size,
             parser,
+            batch_size=FLAGS.train_batch_size,
             seed=FLAGS.seed,
             first_step=first_step,
         )
@@ -248,9 +248,9 @@ def evaluate(job) -> dict:
     """The scores of the files to evaluate on."""
     dataset = pretraining_dataset.evaluation_batches(
         job.paths["eval"],
-        FLAGS.eval_batch_size,
         job.parser("eval"),
-        max_eval_steps(),
+        batch_size=FLAGS.eval_batch_size,
+        max_steps=max_eval_steps(),
         repeat=FLAGS.eval_input_file is None,
     )
 

@@ -300,12 +300,12 @@ def read_answers(modes):
 def convert_examples(mode, examples):
     """The `WindowRows` of a file."""
     settings = squad_windows.ConverterSettings(
-        FLAGS.vocab_file,
-        FLAGS.do_lower_case,
-        FLAGS.max_seq_length,
-        FLAGS.doc_stride,
-        FLAGS.max_query_length,
-        mode == "train",
+        vocab_file=FLAGS.vocab_file,
+        do_lower_case=FLAGS.do_lower_case,
+        max_seq_length=FLAGS.max_seq_length,
+        doc_stride=FLAGS.doc_stride,
+        max_query_length=FLAGS.max_query_length,
+        is_training=mode == "train",
     )
     windows = squad_dataset.WindowRows(
         examples, settings, FLAGS.num_processes or None
@@ -336,7 +336,7 @@ def read_rows(job, mode):
         return squad_dataset.dataset_of_rows(
             job.windows[mode]
         ), functools.partial(
-            squad_dataset.features_of_rows, max_seq_length=FLAGS.max_seq_length
+            squad_dataset.pad_rows, max_seq_length=FLAGS.max_seq_length
         )
     path = job.run.file("train.tf_record" if is_training else "eval.tf_record")
     if job.run.writes:
@@ -350,7 +350,7 @@ def read_rows(job, mode):
             specs,
         )
     return features.record_rows(path), functools.partial(
-        squad_dataset.features_of_records, specs=specs
+        squad_dataset.parse_record_rows, specs=specs
     )
 
 
@@ -443,7 +443,7 @@ def prediction_batches(job):
             rows,
             FLAGS.predict_batch_size,
             to_features,
-            length_multiple=squad_windows.LENGTH_MULTIPLE,
+            length_multiple=squad_windows.WINDOW_LENGTH_MULTIPLE,
         )
     return job.prediction_batches
 
@@ -455,12 +455,14 @@ def find_answers(job, dataset):
     the model takes: so no more than some of them are in memory at a time.
     """
     settings = squad_answers.AnswerSettings(
-        FLAGS.n_best_size,
-        FLAGS.max_answer_length,
-        FLAGS.do_lower_case,
-        FLAGS.version_2_with_negative,
-        FLAGS.null_score_diff_threshold,
-        logging.info if FLAGS.verbose_logging else lambda message: None,
+        n_best_size=FLAGS.n_best_size,
+        max_answer_length=FLAGS.max_answer_length,
+        do_lower_case=FLAGS.do_lower_case,
+        version_2_with_negative=FLAGS.version_2_with_negative,
+        null_score_diff_threshold=FLAGS.null_score_diff_threshold,
+        on_failed_alignment=(
+            logging.info if FLAGS.verbose_logging else lambda message: None
+        ),
     )
     converter = job.windows["predict"].settings.make()
     outputs = pipeline.in_file_order(job.predictor(dataset))

@@ -16,12 +16,12 @@ from bert_tf.checkpoints import load_weights
 from bert_tf.config import BertConfig
 from bert_tf.pooling import DEFAULT_LAYERS, BertEmbedder
 from bert_tf.preprocessing import BertPreprocessor
+from bert_tf.text.packing import LENGTH_MULTIPLE
 from bert_tf.tokenization import FullTokenizer, check_size
 
 WINDOW = 2048  # Texts that are sorted together.
 # Batches sorted together with a vector for each token, which take more memory.
 BATCHES_OF_TOKENS = 4
-LENGTH_MULTIPLE = 8  # Padded lengths are multiples: whole vector registers.
 
 Text: typing.TypeAlias = str | tuple[str, str]  # One text, or a pair.
 

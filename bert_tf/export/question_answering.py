@@ -19,7 +19,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from bert_tf.data.squad.windows import LENGTH_MULTIPLE
+from bert_tf.data.squad.windows import WINDOW_LENGTH_MULTIPLE
 from bert_tf.export import kinds, serving_modules
 from bert_tf.export.serving_modules import SAMPLES, Function, Tensors
 from bert_tf.preprocessing import BertPreprocessor, Slices
@@ -252,7 +252,8 @@ class QuestionServing(serving_modules.ServingModule):
 
     def _num_places(self, num_tokens):
         """Rounds numbers of tokens up to lengths that windows are padded to."""
-        rounded = -(-num_tokens // LENGTH_MULTIPLE) * LENGTH_MULTIPLE
+        rounded = -(-num_tokens // WINDOW_LENGTH_MULTIPLE)
+        rounded *= WINDOW_LENGTH_MULTIPLE
         return tf.minimum(rounded, self._preprocess.max_seq_length)
 
     # -----------------------------------------------------------------------

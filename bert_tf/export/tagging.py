@@ -30,9 +30,9 @@ from bert_tf.export.serving_modules import (
 )
 from bert_tf.preprocessing import BertPreprocessor, Slices
 from bert_tf.text.normalization import regex_class
+from bert_tf.text.packing import NUM_SPECIAL
 from bert_tf.tokenization import CJK_BLOCKS
 
-NUM_SPECIAL = 2  # [CLS] and [SEP].
 NOWHERE = -1  # The place of padding.
 WHITE_SPACE = r"[\s\pZ]+"  # Between the words of a raw text.
 SPACES = "[ \t\r\n]+"  # Between words that are split already.

@@ -159,9 +159,9 @@ def training_batches(strategy, rows, num_rows, to_features, first_step):
     """`pipeline.training_batches` as the flags say."""
     return pipeline.training_batches(
         rows,
-        num_rows,
-        FLAGS.train_batch_size,
         to_features,
+        num_examples=num_rows,
+        batch_size=FLAGS.train_batch_size,
         seed=FLAGS.seed,
         first_step=first_step,
         fixed_length=_is_fixed_length(strategy),
@@ -179,8 +179,8 @@ def evaluation_batches(
     """`pipeline.evaluation_batches` as the flags say."""
     return pipeline.evaluation_batches(
         rows,
-        batch_size,
         to_features,
+        batch_size=batch_size,
         fixed_length=_is_fixed_length(strategy),
         fill_last_batch=needs_full_batches(strategy),
         **settings,

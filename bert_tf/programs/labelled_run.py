@@ -7,7 +7,7 @@ keeps of an earlier run.
 import dataclasses
 from collections.abc import Mapping
 
-from bert_tf.data.text_reader import TextReader
+from bert_tf.data.text_reader import TextReader, TextReaderSettings
 from bert_tf.programs import export_run
 from bert_tf.tasks.problem import HeadSettings, Problem
 from bert_tf.tasks.registry import TaskSettings
@@ -23,15 +23,13 @@ def task_settings(flags: Mapping) -> TaskSettings:
 
 def make_reader(tokenizer: FullTokenizer, flags: Mapping) -> TextReader:
     """How texts are read."""
-    return TextReader(
-        tokenizer,
-        flags["vocab_file"],
-        flags["do_lower_case"],
-        flags["max_seq_length"],
-        flags["long_documents"],
-        flags["max_windows"],
-        flags["doc_stride"],
+    settings = TextReaderSettings(
+        **{
+            field.name: flags[field.name]
+            for field in dataclasses.fields(TextReaderSettings)
+        }
     )
+    return TextReader(tokenizer, settings)
 
 
 def build_model(problem: Problem, config, flags: Mapping):

@@ -24,6 +24,7 @@ from bert_tf.data import (
     tabular,
     tagging,
 )
+from bert_tf.data.processor import DataProcessor, Examples
 from bert_tf.errors import UserError
 from bert_tf.tasks.multiple_choice import MultipleChoice
 from bert_tf.tasks.problem import Problem, Record
@@ -107,7 +108,7 @@ class Task:
     """
 
     name: str
-    processor: glue.DataProcessor
+    processor: DataProcessor
     metrics: dict[str, Callable[[Any, Any], float]] = dataclasses.field(
         default_factory=dict
     )
@@ -141,7 +142,7 @@ class Task:
         for name in sets:
             if settings.data_dir is None:
                 raise UserError("must be given", setting="data_dir")
-            examples[name] = glue.Examples(
+            examples[name] = Examples(
                 processor, settings.data_dir, name, settings.strict
             )
         return examples, self.problem

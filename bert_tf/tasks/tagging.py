@@ -17,7 +17,7 @@ from absl import logging
 
 from bert_tf import heads, losses
 from bert_tf.config import BertConfig
-from bert_tf.data import tagging
+from bert_tf.data import tagging, tagging_windows
 from bert_tf.data.features import FeatureSpec
 from bert_tf.data.text_reader import TextReader
 from bert_tf.export import kinds
@@ -61,8 +61,8 @@ class Tagging(Problem):
 
     def prepare(
         self, examples: Sequence[tagging.Sentence], reader: TextReader
-    ) -> Sequence[tagging.Window]:
-        windows = tagging.split_into_windows(
+    ) -> Sequence[tagging_windows.Window]:
+        windows = tagging_windows.split_into_windows(
             examples, reader.tokenizer, reader.max_seq_length
         )
         if len(windows) > len(examples):
@@ -75,12 +75,12 @@ class Tagging(Problem):
         return windows
 
     def feature_specs(self, reader: TextReader) -> list[FeatureSpec]:
-        return tagging.tagging_specs(reader.max_seq_length)
+        return tagging_windows.tagging_specs(reader.max_seq_length)
 
     def convert(
-        self, example: tagging.Window, reader: TextReader
+        self, example: tagging_windows.Window, reader: TextReader
     ) -> tuple[dict[str, Any], list[str]]:
-        return tagging.convert_window(
+        return tagging_windows.convert_window(
             example, self.ids, reader.max_seq_length, reader.tokenizer
         )
 
@@ -91,7 +91,7 @@ class Tagging(Problem):
         }
 
     def encode(
-        self, example: tagging.Window, reader: TextReader
+        self, example: tagging_windows.Window, reader: TextReader
     ) -> dict[str, Any]:
         return self.convert(example, reader)[0]
 
@@ -99,7 +99,7 @@ class Tagging(Problem):
         return rows
 
     def num_tokens(
-        self, examples: list[tagging.Window], reader: TextReader
+        self, examples: list[tagging_windows.Window], reader: TextReader
     ) -> np.ndarray:
         return np.array(
             [
@@ -136,11 +136,14 @@ class Tagging(Problem):
     def predictions(
         self,
         rows: Iterable[tuple[Output, dict[str, Any]]],
-        examples: Sequence[tagging.Window],
+        examples: Sequence[tagging_windows.Window],
     ) -> Iterator[tuple[tagging.Sentence, Output]]:
         """Yields (sentence, logits of its words, float [words, C])."""
-        return tagging.join_windows(
-            (window, tagging.first_piece_rows(logits, row["label_mask"]))
+        return tagging_windows.join_windows(
+            (
+                window,
+                tagging_windows.first_piece_rows(logits, row["label_mask"]),
+            )
             for window, (logits, row) in zip(examples, rows, strict=True)
         )
 

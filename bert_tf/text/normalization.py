@@ -35,8 +35,8 @@ import tensorflow as tf
 import tensorflow_text as tf_text
 
 from bert_tf import tokenization
+from bert_tf.pretrained import ASSETS
 
-ASSETS = os.path.join(os.path.dirname(__file__), "assets", "normalization")
 SURROGATES = range(0xD800, 0xE000)  # No characters: UTF-8 has no form for them.
 CODE_POINTS = [o for o in range(0x110000) if o not in SURROGATES]
 
@@ -99,7 +99,7 @@ def versions() -> dict:
 def asset_path(do_lower_case: bool) -> str:
     casing = "uncased" if do_lower_case else "cased"
     name = f"{casing}_unicode_{unicodedata.unidata_version}.npz"
-    return os.path.join(ASSETS, name)
+    return os.path.join(ASSETS, "normalization", name)
 
 
 def load(do_lower_case: bool) -> Normalization:

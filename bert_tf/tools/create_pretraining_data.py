@@ -26,6 +26,7 @@ from bert_tf.data.pretraining.shards import RecordMaker
 from bert_tf.errors import UserError
 from bert_tf.programs import flags as shared_flags
 from bert_tf.programs import program
+from bert_tf.text.packing import NUM_SPECIAL_OF_PAIR
 from bert_tf.tokenization import FullTokenizer, check_casing
 from bert_tf.tools import beam_runner
 from bert_tf.tools.shard_run import ShardRun
@@ -34,9 +35,7 @@ from bert_tf.training.progress import SECONDS_BETWEEN_LINES, format_seconds
 FLAGS = flags.FLAGS
 NUM_INSTANCES_LOGGED = 20
 # A sequence has [CLS], two [SEP], and a token of A and of B.
-MIN_SEQ_LENGTH = (
-    pretraining_instances.NUM_SPECIAL + pretraining_instances.MIN_TOKENS
-)
+MIN_SEQ_LENGTH = NUM_SPECIAL_OF_PAIR + pretraining_instances.MIN_TOKENS
 
 shared_flags.define_text_files_flag()
 flags.DEFINE_string(
@@ -386,7 +385,7 @@ def write_shards_here(
     """
     with run.dealing_folder() as folder:
         dealing = Progress("Dealt")
-        dealt = pretraining_shards.deal(
+        dealt = pretraining_shards.distribute(
             paths,
             FLAGS.num_shards,
             folder,

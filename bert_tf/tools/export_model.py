@@ -22,7 +22,7 @@ import keras
 from absl import flags, logging
 
 from bert_tf import checkpoints
-from bert_tf.data.text_reader import TextReader
+from bert_tf.data.text_reader import TextReader, TextReaderSettings
 from bert_tf.errors import UserError
 from bert_tf.export import saved_models
 from bert_tf.export.serving_modules import EmbeddingServing
@@ -198,7 +198,12 @@ def export_encoder(init_checkpoint: str) -> None:
     model = BertEmbedder(config, **settings)
     load(model, init_checkpoint)
     reader = TextReader(
-        tokenizer, FLAGS.vocab_file, FLAGS.do_lower_case, FLAGS.max_seq_length
+        tokenizer,
+        TextReaderSettings(
+            vocab_file=FLAGS.vocab_file,
+            do_lower_case=FLAGS.do_lower_case,
+            max_seq_length=FLAGS.max_seq_length,
+        ),
     )
     export_run.export_trained(
         FLAGS.export_dir,

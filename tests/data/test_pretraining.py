@@ -16,6 +16,7 @@ from bert_tf.data import example_proto, features
 from bert_tf.data.pretraining import instances as pretraining_instances
 from bert_tf.data.pretraining import shards as pretraining_shards
 from bert_tf.data.pretraining.dataset import pretraining_specs
+from bert_tf.data.pretraining.serialization import serialized_example
 from bert_tf.errors import UserError
 
 GOLDEN = {
@@ -92,12 +93,15 @@ def test_records_hold_the_originals_features(name):
     length, predictions, dupes, short, seed, paths = GOLDEN[name]
     folder = shared("golden/4_create_pretraining_data")
     maker = pretraining_shards.RecordMaker(
-        str(shared("data/vocab/uncased/vocab.txt")),
-        True,
-        pretraining_instances.InstanceSettings(
-            length, predictions, dupes, short
+        vocab_file=str(shared("data/vocab/uncased/vocab.txt")),
+        do_lower_case=True,
+        settings=pretraining_instances.InstanceSettings(
+            max_seq_length=length,
+            max_predictions_per_seq=predictions,
+            dupe_factor=dupes,
+            short_seq_prob=short,
         ),
-        seed,
+        random_seed=seed,
     )
     text = str(shared("data/corpus/sample_text.txt"))
     found = maker.serialized_examples(
@@ -145,7 +149,7 @@ def test_a_plain_second_version_makes_the_same(
     for instance, other in zip(instances, found, strict=True):
         ids = tokenizer.convert_tokens_to_ids(other.tokens)
         assert instance.tokens == ids
-        serialized = pretraining_instances.serialized_example(instance, values)
+        serialized = serialized_example(instance, values)
         example = plain_pretraining.plain_example(
             plain_pretraining.Instance(*fields_of(other)),
             tokenizer,
@@ -335,7 +339,7 @@ def test_dealing_is_even_and_loses_nothing(tmp_path, monkeypatch):
         path = tmp_path / f"{number}.txt"
         path.write_text("".join(f"{number} {i}\n\n" for i in range(number)))
         paths.append(str(path))
-    dealt = pretraining_shards.deal(paths, 3, str(tmp_path))
+    dealt = pretraining_shards.distribute(paths, 3, str(tmp_path))
     assert [shard.num_documents for shard in dealt] == [3, 4, 3]
     lines = [
         line for s in dealt for line in pretraining_instances.lines_of([s.path])

@@ -76,10 +76,10 @@ def python_answer(model, text, context, settings):
     example = squad_examples.SquadExample("q", text, context.split())
     windows = squad_windows.FeatureConverter(
         FullTokenizer(VOCAB),
-        LENGTH,
-        settings.doc_stride,
-        settings.max_query_length,
-        False,
+        max_seq_length=LENGTH,
+        doc_stride=settings.doc_stride,
+        max_query_length=settings.max_query_length,
+        is_training=False,
     ).convert(example)
     results = []
     for window in windows:
@@ -102,11 +102,10 @@ def python_answer(model, text, context, settings):
         windows,
         results,
         AnswerSettings(
-            settings.n_best_size,
-            settings.max_answer_length,
-            True,
-            settings.version_2_with_negative,
-            settings.null_score_diff_threshold,
+            n_best_size=settings.n_best_size,
+            max_answer_length=settings.max_answer_length,
+            version_2_with_negative=settings.version_2_with_negative,
+            null_score_diff_threshold=settings.null_score_diff_threshold,
         ),
     )
 

@@ -19,7 +19,7 @@ from bert_tf import BertConfig, FullTokenizer
 from bert_tf.data import tagging
 from bert_tf.data.features import InputExample
 from bert_tf.data.multiple_choice import ChoiceExample
-from bert_tf.data.text_reader import TextReader
+from bert_tf.data.text_reader import TextReader, TextReaderSettings
 from bert_tf.errors import UserError
 from bert_tf.export import saved_models, writing
 from bert_tf.export.predictor import Predictor
@@ -42,7 +42,10 @@ TEXTS = [text.replace("\0", "") for text in SAMPLES]
 
 def reader(**settings):
     tokenizer = FullTokenizer(VOCAB)
-    return TextReader(tokenizer, VOCAB, True, LENGTH, **settings)
+    settings = TextReaderSettings(
+        **{"vocab_file": VOCAB, "max_seq_length": LENGTH, **settings}
+    )
+    return TextReader(tokenizer, settings)
 
 
 def model_of(problem):
@@ -385,7 +388,7 @@ def test_real_texts_behind_a_move_and_without_the_vocabulary(tmp_path):
     model, read = model_of(problem), reader()
     module = problem.serving_module(
         model,
-        TextReader(read.tokenizer, vocab, True, LENGTH),
+        reader(vocab_file=vocab),
         InputShape(),
         False,
     )

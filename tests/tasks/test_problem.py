@@ -10,7 +10,7 @@ from bert_tf import FullTokenizer
 from bert_tf.data.features import InputExample
 from bert_tf.data.multiple_choice import ChoiceExample
 from bert_tf.data.tagging import Sentence
-from bert_tf.data.text_reader import TextReader
+from bert_tf.data.text_reader import TextReader, TextReaderSettings
 from bert_tf.errors import UserError
 from bert_tf.metrics import reports
 from bert_tf.tasks import record as task_record
@@ -25,7 +25,10 @@ LONG = "call me when you are home, and do not forget the bread and milk"
 
 
 def reader_of(**settings):
-    return TextReader(FullTokenizer(VOCAB), VOCAB, True, 10, **settings)
+    settings = TextReaderSettings(
+        vocab_file=VOCAB, max_seq_length=10, **settings
+    )
+    return TextReader(FullTokenizer(VOCAB), settings)
 
 
 TEXTS = ["free call", f"{LONG} {LONG}", "", "Zoë said: no!"]
@@ -97,7 +100,7 @@ def test_the_graph_and_python_make_the_same(name, long_documents):
 def test_windows_hold_more():
     reader = READERS["windows"]
     assert reader.capacity == 2 * 5 + 10
-    with pytest.raises(UserError, match="--doc_stride=9: .* hold 8 pieces"):
+    with pytest.raises(UserError, match="^doc_stride=9: .* hold 8 pieces"):
         reader_of(long_documents="windows", doc_stride=9)
 
 

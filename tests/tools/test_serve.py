@@ -22,7 +22,7 @@ from support.server_requests import examples_body, predict
 from support.server_requests import send_request as send
 
 from bert_tf import BertConfig, BertPreprocessor, FullTokenizer
-from bert_tf.data.text_reader import TextReader
+from bert_tf.data.text_reader import TextReader, TextReaderSettings
 from bert_tf.errors import UserError
 from bert_tf.export import writing
 from bert_tf.export.predictor import Predictor
@@ -44,6 +44,7 @@ pytestmark = pytest.mark.slow
 PROGRAM = program_of("bert_tf.tools.serve")
 VOCAB = str(DEMO / "demo" / "vocab.txt")
 LENGTH = 32
+READER_SETTINGS = TextReaderSettings(vocab_file=VOCAB, max_seq_length=LENGTH)
 LABELS = ["ham", "spam"]
 TEXTS = ["win a prize now", "see you at home", "", "x " * 100]
 
@@ -67,7 +68,7 @@ def folders(tmp_path_factory):
     root = tmp_path_factory.mktemp("models")
     keras.utils.set_random_seed(3)
     config = BertConfig.from_dict(SMALL_CONFIG)
-    reader = TextReader(FullTokenizer(VOCAB), VOCAB, True, LENGTH)
+    reader = TextReader(FullTokenizer(VOCAB), READER_SETTINGS)
     preprocess = BertPreprocessor(VOCAB, max_seq_length=LENGTH)
     modules = {
         "sms": TextServing(

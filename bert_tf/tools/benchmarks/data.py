@@ -12,11 +12,12 @@ import tensorflow_text as tf_text
 from absl import flags
 
 from bert_tf import files
-from bert_tf.data import features, glue, pipeline
+from bert_tf.data import features, pipeline
+from bert_tf.data.processor import Examples
 from bert_tf.data.squad import dataset as squad_dataset
 from bert_tf.data.squad import examples as squad_examples
 from bert_tf.data.squad import windows as squad_windows
-from bert_tf.data.text_reader import TextReader
+from bert_tf.data.text_reader import TextReader, TextReaderSettings
 from bert_tf.errors import UserError
 from bert_tf.preprocessing import BertPreprocessor
 from bert_tf.programs import program
@@ -142,10 +143,10 @@ def tensorflow_texts(
 # The input pipeline.
 
 
-def train_examples() -> glue.Examples:
+def train_examples() -> Examples:
     """Returns the training examples of --task_name, checked and counted."""
     task = get_task(FLAGS.task_name)
-    return glue.Examples(task.processor, FLAGS.data_dir, "train")
+    return Examples(task.processor, FLAGS.data_dir, "train")
 
 
 def benchmark_input() -> None:
@@ -155,16 +156,22 @@ def benchmark_input() -> None:
     number = len(examples)
     reader = TextReader(
         FullTokenizer(FLAGS.vocab_file, FLAGS.do_lower_case),
-        FLAGS.vocab_file,
-        FLAGS.do_lower_case,
-        FLAGS.max_seq_length,
+        TextReaderSettings(
+            vocab_file=FLAGS.vocab_file,
+            do_lower_case=FLAGS.do_lower_case,
+            max_seq_length=FLAGS.max_seq_length,
+        ),
     )
     rows = functools.partial(task.problem.rows, train_examples(), reader)
     to_features = functools.partial(
         task.problem.features_of_rows, reader=reader
     )
     batches = functools.partial(
-        pipeline.training_batches, rows(), number, FLAGS.batch_size, to_features
+        pipeline.training_batches,
+        rows(),
+        to_features,
+        num_examples=number,
+        batch_size=FLAGS.batch_size,
     )
     # Their start is not measured here; `print_first_batch` measures it.
     iterators = {
@@ -173,7 +180,7 @@ def benchmark_input() -> None:
         "from memory, full length": iter(batches(fixed_length=True)),
         "from the file": iter(
             pipeline.evaluation_batches(
-                rows().repeat(), FLAGS.batch_size, to_features
+                rows().repeat(), to_features, batch_size=FLAGS.batch_size
             )
         ),
     }
@@ -224,7 +231,10 @@ def print_first_batch(
     train_examples()  # Checks and counts.
     checked = time.perf_counter() - start
     batches = pipeline.training_batches(
-        rows(), number, FLAGS.batch_size, to_features
+        rows(),
+        to_features,
+        num_examples=number,
+        batch_size=FLAGS.batch_size,
     )
     next(iter(batches))
     total = time.perf_counter() - start
@@ -254,7 +264,7 @@ def print_padding(
 
 
 def through_records(
-    problem: Problem, examples: glue.Examples, reader: TextReader
+    problem: Problem, examples: Examples, reader: TextReader
 ) -> None:
     """Converts all examples to a TFRecord file, and reads its batches."""
     specs = problem.feature_specs(reader)
@@ -264,12 +274,12 @@ def through_records(
             problem.convert(example, reader)[0] for example in examples
         )
         features.write_tf_records(path, converted, specs)
-        to_features = functools.partial(features.features_of_rows, specs=specs)
+        to_features = functools.partial(features.parse_record_rows, specs=specs)
         take(
             pipeline.evaluation_batches(
                 features.record_rows(path),
-                FLAGS.batch_size,
                 to_features,
+                batch_size=FLAGS.batch_size,
                 fixed_length=True,
             )
         )

@@ -69,7 +69,7 @@ def in_shards(
     # Words are remembered from shard to shard, but not from round to round.
     pretraining_shards.vocabulary.cache_clear()
     with tempfile.TemporaryDirectory(dir=folder) as texts:
-        shards = pretraining_shards.deal(paths, NUM_SHARDS, texts)
+        shards = pretraining_shards.distribute(paths, NUM_SHARDS, texts)
         joblib.Parallel(n_jobs=num_workers, batch_size=1)(
             joblib.delayed(write_shard)(maker, shard.path, number)
             for number, shard in enumerate(shards)
