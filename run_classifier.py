@@ -169,7 +169,7 @@ def run_once(modes, strategy):
         reader,
         model,
         strategy,
-        training.Predictor(model, strategy),
+        training.BatchRunner(model, strategy),
         examples,
     )
     global_step = 0
@@ -331,7 +331,7 @@ class Job:
     reader: TextReader
     model: keras.Model
     strategy: tf.distribute.Strategy
-    predictor: training.Predictor
+    predictor: training.BatchRunner
     examples: dict
     # {mode: dataset}: evaluations while training and behind it read the same.
     evaluation_batches: dict = dataclasses.field(default_factory=dict)

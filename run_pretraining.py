@@ -152,7 +152,7 @@ class Job:
             outputs = self.model(batch, training=training)
             return losses.pretraining_sums(outputs, batch)
 
-        return training.Predictor(sums, self.strategy)
+        return training.BatchRunner(sums, self.strategy)
 
 
 def check_flags(modes):

@@ -160,7 +160,7 @@ def main():
         run,
         model,
         strategy,
-        training.Predictor(model, strategy),
+        training.BatchRunner(model, strategy),
         examples,
         windows,
         answers,
@@ -193,7 +193,7 @@ class Job:
     run: RunFolder
     model: keras.Model
     strategy: tf.distribute.Strategy
-    predictor: training.Predictor
+    predictor: training.BatchRunner
     examples: dict
     windows: dict
     answers: dict | None

@@ -191,7 +191,7 @@ def in_file_order(batches):
 
     Args:
         batches: iterable of (outputs, batch), arrays or dicts of arrays of
-            the same first dimension, as `training.Predictor` yields them.
+            the same first dimension, as `training.BatchRunner` yields them.
 
     Yields:
         (output, features) of each real example, without that dimension.

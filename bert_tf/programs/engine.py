@@ -19,8 +19,8 @@ from bert_tf.errors import UserError
 from bert_tf.optimization import OPTIMIZERS, WarmupLinearDecay, layer_rates
 from bert_tf.programs import program
 from bert_tf.training import distribution
-from bert_tf.training.best import DevScores
-from bert_tf.training.progress import Progress, TensorBoard
+from bert_tf.training.best import DevScores, best_of
+from bert_tf.training.progress import ProgressBar, TensorBoard
 
 FLAGS = flags.FLAGS
 
@@ -345,7 +345,7 @@ def load_best(model, run, metric: str | None = None) -> int | None:
     """
     metric = metric or FLAGS.metric_for_best
     training_record = run.earlier("train")
-    best = DevScores.best_of(training_record.get("evaluations", []), metric)
+    best = best_of(training_record.get("evaluations", []), metric)
     if not best or not training_record.get("flags", {}).get("eval_steps"):
         return None
     prefix = run.file(f"best/model.ckpt-{best['step']}")
@@ -452,11 +452,11 @@ def train(
 
     earlier = run.earlier("train").get("evaluations", [])
     dev_scores = DevScores(
-        [scores for scores in earlier if scores["step"] <= step],
-        FLAGS.metric_for_best,
-        FLAGS.early_stopping_patience,
-        run.file("best"),
-        record_train,
+        history=[scores for scores in earlier if scores["step"] <= step],
+        metric=FLAGS.metric_for_best,
+        patience=FLAGS.early_stopping_patience,
+        folder=run.file("best"),
+        record=record_train,
         writes=is_chief,
     )
     if dev_scores.is_exhausted():
@@ -468,7 +468,7 @@ def train(
         )
         return step
     record_train(dev_scores.history)
-    callbacks = [Progress(FLAGS.train_batch_size)]
+    callbacks = [ProgressBar(FLAGS.train_batch_size)]
     if is_chief:
         callbacks.append(TensorBoard(run.path, FLAGS.train_batch_size))
     if FLAGS.eval_steps:

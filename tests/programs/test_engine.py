@@ -160,15 +160,21 @@ def test_another_precision_may_follow(trained, caplog):
 def test_dev_scores(tmp_path):
     def follow(values, metric="f1", patience=2):
         recorded = []
+        settings = {"metric": metric, "patience": patience, "writes": False}
         scores = DevScores(
-            [], metric, patience, str(tmp_path), recorded.append, writes=False
+            history=[],
+            folder=str(tmp_path),
+            record=recorded.append,
+            **settings,
         )
         scores.set_model(keras.Model())
         ends = [
             scores.on_epoch_end(step, {metric: value}) or scores.is_exhausted()
             for step, value in enumerate(values)
         ]
-        again = DevScores(recorded[-1], metric, patience, "", None, False)
+        again = DevScores(
+            history=recorded[-1], folder="", record=recorded.append, **settings
+        )
         assert again.is_exhausted() == ends[-1]
         return scores.best()["step"], ends
 
@@ -218,7 +224,7 @@ def test_a_signal_saves_and_tells_how_to_go_on(folder, monkeypatch):
             if step == 3:  # A second one would end it at once.
                 os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr("bert_tf.programs.engine.Progress", lambda _: Killer())
+    monkeypatch.setattr("bert_tf.programs.engine.ProgressBar", lambda _: Killer())
     message = (
         r"^stopped by SIGTERM, saved at step \d; go on with: \S*python\S* "
     )
@@ -238,7 +244,7 @@ def test_a_signal_behind_the_last_step_counts_too(folder, monkeypatch):
             if step == 10:
                 os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr("bert_tf.programs.engine.Progress", lambda _: Killer())
+    monkeypatch.setattr("bert_tf.programs.engine.ProgressBar", lambda _: Killer())
     message = r"^stopped by SIGINT, saved at step 10; .* --resume=auto$"
     with pytest.raises(training.Interrupted, match=message):
         train(folder, "out", eval_steps=10, resume="never")
