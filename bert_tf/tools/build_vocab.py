@@ -73,8 +73,6 @@ flags.DEFINE_string(
 )
 shared_flags.define_model_flags()
 
-flags.adopt_module_key_flags(shared_flags)
-
 
 def special_tokens(num_unused: int) -> list:
     """In the order of the released vocabularies: [PAD] is 0."""

@@ -26,11 +26,11 @@ from bert_tf.export.answering import EmbeddingAnswering
 from bert_tf.heads import BertSpanLabeler
 from bert_tf.pooling import BertEmbedder
 from bert_tf.programs import (
-    engine,
     export_run,
     labelled_run,
     model_files,
     program,
+    weights,
 )
 from bert_tf.programs import flags as shared_flags
 from bert_tf.programs.run_folder import RunFolder
@@ -57,7 +57,6 @@ shared_flags.define_count(
 )
 shared_flags.define_export_flags()
 shared_flags.define_pooling_flags()
-flags.adopt_module_key_flags(shared_flags)
 ENCODER_FLAGS = ("max_seq_length", *shared_flags.POOLING_FLAGS)
 RUN_FLAGS = ("vocab_file", "bert_config_file", "do_lower_case")
 
@@ -120,7 +119,7 @@ def take_over(settings: dict):
 
 def load_run(run: RunFolder, settings: dict, model):
     """Loads what the run's own --do_export would take."""
-    if engine.load_best(model, run, settings["metric_for_best"]) is None:
+    if weights.load_best(model, run, settings["metric_for_best"]) is None:
         load(model, newest_checkpoint(run))
 
 
@@ -160,10 +159,10 @@ def export_task(run: RunFolder, settings: dict):
     labelled_run.export(
         FLAGS.export_dir,
         model,
-        problem,
-        reader,
-        task.takes_pairs(task_settings),
-        settings,
+        problem=problem,
+        reader=reader,
+        takes_pairs=task.takes_pairs(task_settings),
+        flags=settings,
     )
 
 
@@ -182,14 +181,19 @@ def export_encoder(init_checkpoint: str):
     model = BertEmbedder(config, **settings)
     load(model, init_checkpoint)
     reader = TextReader(
-        tokenizer, FLAGS.vocab_file, FLAGS.do_lower_case, FLAGS.max_seq_length
+        tokenizer=tokenizer,
+        vocab_file=FLAGS.vocab_file,
+        do_lower_case=FLAGS.do_lower_case,
+        max_seq_length=FLAGS.max_seq_length,
     )
     export_run.export_trained(
         FLAGS.export_dir,
         model,
-        lambda: BertEmbedder(config, **settings),
-        lambda copy: EmbeddingAnswering(copy, reader, export_run.shape()),
-        FLAGS.vocab_file,
+        make_model=lambda: BertEmbedder(config, **settings),
+        make_module=lambda copy: EmbeddingAnswering(
+            copy, reader, export_run.input_shape()
+        ),
+        vocab_file=FLAGS.vocab_file,
         **settings,
     )
 

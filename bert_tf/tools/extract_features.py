@@ -71,7 +71,6 @@ flags.DEFINE_enum(
     "each text.",
 )
 shared_flags.define_pooling_flags()
-flags.adopt_module_key_flags(shared_flags)
 
 
 def main():

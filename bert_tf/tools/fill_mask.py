@@ -35,7 +35,6 @@ flags.DEFINE_enum(
     ["text", "json"],
     "text for people; json for programs, one object a line for each text.",
 )
-flags.adopt_module_key_flags(shared_flags)
 
 
 def main(*texts):

@@ -114,7 +114,6 @@ shared_flags.define_count(
     30,
     "After SIGTERM or Ctrl-C, for the requests that were accepted.",
 )
-flags.adopt_module_key_flags(shared_flags)
 
 
 def main():

@@ -138,10 +138,10 @@ def benchmark_input():
     examples = train_examples()
     number = len(examples)
     reader = TextReader(
-        FullTokenizer(FLAGS.vocab_file, FLAGS.do_lower_case),
-        FLAGS.vocab_file,
-        FLAGS.do_lower_case,
-        FLAGS.max_seq_length,
+        tokenizer=FullTokenizer(FLAGS.vocab_file, FLAGS.do_lower_case),
+        vocab_file=FLAGS.vocab_file,
+        do_lower_case=FLAGS.do_lower_case,
+        max_seq_length=FLAGS.max_seq_length,
     )
     rows = functools.partial(task.problem.rows, train_examples(), reader)
     to_features = functools.partial(
@@ -248,11 +248,11 @@ def benchmark_squad():
     )
     tokenizer = FullTokenizer(FLAGS.vocab_file, FLAGS.do_lower_case)
     settings = squad_windows.ConverterSettings(
-        FLAGS.vocab_file,
-        FLAGS.do_lower_case,
-        FLAGS.max_seq_length,
-        FLAGS.doc_stride,
-        FLAGS.max_query_length,
+        vocab_file=FLAGS.vocab_file,
+        do_lower_case=FLAGS.do_lower_case,
+        max_seq_length=FLAGS.max_seq_length,
+        doc_stride=FLAGS.doc_stride,
+        max_query_length=FLAGS.max_query_length,
         is_training=False,
     )
 

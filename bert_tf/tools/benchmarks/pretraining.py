@@ -26,7 +26,10 @@ def benchmark_pretraining():
     paths = program.matching_files("corpus")
     settings = pretraining_instances.InstanceSettings()
     maker = pretraining_shards.RecordMaker(
-        FLAGS.vocab_file, FLAGS.do_lower_case, settings, SEED
+        vocab_file=FLAGS.vocab_file,
+        do_lower_case=FLAGS.do_lower_case,
+        settings=settings,
+        random_seed=SEED,
     )
     with tempfile.TemporaryDirectory() as folder:
         contestants = {
