@@ -38,7 +38,7 @@ def without(scope, folder):
 
 def run(capsys, files, *texts, **values):
     with PROGRAM.flags(**files, **values):
-        PROGRAM.module.main(*texts)
+        PROGRAM.main(*texts)
     return capsys.readouterr().out
 
 

@@ -201,7 +201,7 @@ def read_sets(
         settings,
         sets,
         read,
-        splits.pick_as_they_are if has_ids else splits.pick_and_rename,
+        pick=splits.pick_as_they_are if has_ids else splits.pick_and_rename,
         label_of=lambda example: example.label,
     )
     return found, labels

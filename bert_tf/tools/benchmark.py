@@ -28,7 +28,7 @@ from absl import flags
 from bert_tf import pretrained
 from bert_tf.errors import UserError
 from bert_tf.programs import flags as shared_flags
-from bert_tf.programs import program
+from bert_tf.programs import program, training_flags
 from bert_tf.tools.benchmarks import data as data_benchmarks
 from bert_tf.tools.benchmarks import pretraining as pretraining_benchmarks
 from bert_tf.tools.benchmarks import serving as serving_benchmarks
@@ -80,8 +80,7 @@ shared_flags.define_count(
     "rounds", 5, "How many times each contestant is measured."
 )
 shared_flags.define_text_flags(max_seq_length=128)
-shared_flags.define_training_flags()
-flags.adopt_module_key_flags(shared_flags)
+training_flags.define_training_flags()
 
 
 def main() -> None:

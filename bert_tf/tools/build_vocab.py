@@ -74,8 +74,6 @@ flags.DEFINE_string(
 )
 shared_flags.define_model_flags()
 
-flags.adopt_module_key_flags(shared_flags)
-
 
 def special_tokens(num_unused: int) -> list[str]:
     """Returns the special tokens in the order of the released vocabularies.

@@ -15,7 +15,6 @@ from absl import flags, logging
 
 from bert_tf import checkpoints, files
 from bert_tf.errors import UserError
-from bert_tf.programs import flags as shared_flags
 from bert_tf.programs import program
 
 FLAGS = flags.FLAGS
@@ -32,7 +31,6 @@ flags.DEFINE_string(
 flags.DEFINE_enum(
     "precision", "float32", list(DTYPES), "The type to store the weights in."
 )
-flags.adopt_module_key_flags(shared_flags)
 
 
 def main() -> None:

@@ -25,15 +25,14 @@ from bert_tf import checkpoints
 from bert_tf.data.text_reader import TextReader, TextReaderSettings
 from bert_tf.errors import UserError
 from bert_tf.export import saved_models
-from bert_tf.export.serving_modules import EmbeddingServing
 from bert_tf.heads import BertSpanLabeler
 from bert_tf.pooling import BertEmbedder
 from bert_tf.programs import (
-    engine,
     export_run,
     labelled_run,
     model_files,
     program,
+    weights,
 )
 from bert_tf.programs import flags as shared_flags
 from bert_tf.programs.run_folder import RunFolder
@@ -60,7 +59,6 @@ shared_flags.define_count(
 )
 shared_flags.define_export_flags()
 shared_flags.define_pooling_flags()
-flags.adopt_module_key_flags(shared_flags)
 ENCODER_FLAGS = ("max_seq_length", *shared_flags.POOLING_FLAGS)
 RUN_FLAGS = ("vocab_file", "bert_config_file", "do_lower_case")
 
@@ -131,7 +129,7 @@ def load_run(
     run: RunFolder, settings: dict[str, Any], model: keras.Model
 ) -> None:
     """Loads the checkpoint that the run's own --do_export would export."""
-    if engine.load_best(model, run, settings["metric_for_best"]) is None:
+    if weights.load_best(model, run, settings["metric_for_best"]) is None:
         load(model, newest_checkpoint(run))
 
 
@@ -176,10 +174,10 @@ def export_task(run: RunFolder, settings: dict[str, Any]) -> None:
     labelled_run.export(
         FLAGS.export_dir,
         model,
-        problem,
-        reader,
-        task.takes_pairs(task_settings),
-        settings,
+        problem=problem,
+        reader=reader,
+        takes_pairs=task.takes_pairs(task_settings),
+        flags=settings,
     )
 
 
@@ -208,9 +206,11 @@ def export_encoder(init_checkpoint: str) -> None:
     export_run.export_trained(
         FLAGS.export_dir,
         model,
-        lambda: BertEmbedder(config, **settings),
-        lambda copy: EmbeddingServing(copy, reader, export_run.shape()),
-        FLAGS.vocab_file,
+        make_model=lambda: BertEmbedder(config, **settings),
+        make_module=lambda copy: EmbeddingServing(
+            copy, reader, export_run.input_shape()
+        ),
+        vocab_file=FLAGS.vocab_file,
         **settings,
     )
 

@@ -78,7 +78,6 @@ flags.DEFINE_enum(
     "have one vector per text.",
 )
 shared_flags.define_pooling_flags()
-flags.adopt_module_key_flags(shared_flags)
 
 
 def main() -> None:

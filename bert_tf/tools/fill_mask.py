@@ -35,7 +35,6 @@ flags.DEFINE_enum(
     ["text", "json"],
     "text is for people. json is for programs: one object per line and text.",
 )
-flags.adopt_module_key_flags(shared_flags)
 
 
 def main(*texts: str) -> None:

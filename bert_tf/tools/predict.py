@@ -52,7 +52,6 @@ flags.DEFINE_enum(
 shared_flags.define_count(
     "batch_size", BATCH_SIZE, "Texts that the model reads together."
 )
-flags.adopt_module_key_flags(shared_flags)
 
 
 def main() -> None:

@@ -123,7 +123,6 @@ shared_flags.define_count(
     30,
     "Seconds to answer the accepted requests after SIGTERM or Ctrl-C.",
 )
-flags.adopt_module_key_flags(shared_flags)
 
 
 def main() -> None:

@@ -33,7 +33,6 @@ shared_flags.define_count(
     2,
     "Number of empty lines that end a document.",
 )
-flags.adopt_module_key_flags(shared_flags)
 
 START = re.compile(r"\*\*\* ?START OF TH(E|IS) PROJECT GUTENBERG")
 END = re.compile(r"\*\*\* ?END OF TH(E|IS) PROJECT GUTENBERG")

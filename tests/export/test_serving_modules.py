@@ -522,7 +522,7 @@ def test_what_cannot_be_read_twice_and_what_is_packed(pairs, tmp_path):
 
 def test_only_a_regular_file_is_replaced(pairs, tmp_path):
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(UserError, match="pipe: this is no regular file"):
+    with pytest.raises(UserError, match="pipe: this is not a regular file"):
         changes = {"output": str(tmp_path / "pipe")}
         run_predict(pairs, tmp_path, "a ||| b", **changes)
     assert (tmp_path / "pipe").is_fifo()

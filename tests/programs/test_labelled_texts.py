@@ -317,7 +317,7 @@ def test_a_mistake_is_one_line_and_writes_nothing(folder, tmp_path, mistake):
         for name in changes:  # As if given on the command line.
             FLAGS[name].present = 1
         with pytest.raises(UserError) as error:
-            RUN_CLASSIFIER.module.main()
+            RUN_CLASSIFIER.main()
     assert message in str(error.value)
     assert "\n" not in str(error.value)
     assert not out.exists()

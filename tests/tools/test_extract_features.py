@@ -226,7 +226,7 @@ def test_what_cannot_be_done_is_refused(files, tmp_path):
     refused("--layers=-1: --output_format=npy takes --pool", layers=-1, **npy)
     refused("--pooling=none: .*=jsonl or tfrecord", pooling="none", **npy)
     refused(
-        "--pooling_layer=-1: --pooling=cls_pooled is made of the last",
+        "--pooling_layer=-1: --pooling=cls_pooled uses the last",
         pooling="cls_pooled",
         pooling_layer=-1,
         **npy,

@@ -393,7 +393,7 @@ def test_mistakes_are_one_line(folders, tmp_path):
         ):
             with PROGRAM.flags(**{"port": 0, **values}):
                 with pytest.raises(UserError, match=message):
-                    PROGRAM.module.main()
+                    PROGRAM.main()
     done = run_module("bert_tf.tools.serve", f"--model={damaged}", "--port=0")
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert last_line(done).startswith("serve.py: ")

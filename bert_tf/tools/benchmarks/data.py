@@ -143,15 +143,26 @@ def tensorflow_texts(
 # The input pipeline.
 
 
+def published_task() -> Task:
+    """Returns the task of --task_name, which has files in data_dir."""
+    task = get_task(FLAGS.task_name)
+    if not isinstance(task, Task):
+        raise UserError(
+            "must be a published data set",
+            setting="task_name",
+            value=FLAGS.task_name,
+        )
+    return task
+
+
 def train_examples() -> Examples:
     """Returns the training examples of --task_name, checked and counted."""
-    task = get_task(FLAGS.task_name)
-    return Examples(task.processor, FLAGS.data_dir, "train")
+    return Examples(published_task().processor, FLAGS.data_dir, "train")
 
 
 def benchmark_input() -> None:
     """Compares ways from a task's file to batches of features."""
-    task = get_task(FLAGS.task_name)
+    task = published_task()
     examples = train_examples()
     number = len(examples)
     reader = TextReader(

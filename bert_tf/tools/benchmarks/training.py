@@ -19,7 +19,7 @@ from bert_tf.heads import BertClassifier
 from bert_tf.losses import CLASSIFIER_LOSS
 from bert_tf.optimization import AdamWeightDecay, WarmupLinearDecay, clip_factor
 from bert_tf.tools.benchmarks.racing import print_table, race
-from bert_tf.training.progress import Progress, TensorBoard
+from bert_tf.training.progress import ProgressBar, TensorBoard
 from bert_tf.training.trainer import CLIP_NORM, gradient_norm
 
 FLAGS = flags.FLAGS
@@ -134,7 +134,7 @@ def engine_steps(
 
     def work():
         end = int(trainer.global_step.numpy()) + STEPS_IN_ROUND
-        callbacks = [Progress(FLAGS.batch_size)]
+        callbacks = [ProgressBar(FLAGS.batch_size)]
         callbacks.append(TensorBoard(folder, FLAGS.batch_size))
         training.train(trainer, lambda step: dataset, end, callbacks=callbacks)
 
