@@ -157,7 +157,8 @@ class Wordpiece:
         )
         new = tf.gather(tf.concat([one_each, cut], axis=0), chosen)
         row_splits = tf.gather(new.row_splits, pieces.row_splits)
-        return Pieces(*tf.unstack(new.values, axis=1), row_splits)
+        ids, starts, limits = tf.unstack(new.values, axis=1)
+        return Pieces(ids, starts, limits, row_splits)
 
 
 def _run(text, model) -> Pieces:
