@@ -282,7 +282,7 @@ MISTAKES = {
     "casing": (
         None,
         {"do_lower_case": False},
-        "--do_lower_case=False, but none of the vocabulary's",
+        "--do_lower_case=False: none of the vocabulary's",
     ),
     "no checkpoint at all": (None, {}, "no checkpoint here to work"),
     "no such checkpoint": (

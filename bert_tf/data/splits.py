@@ -1,6 +1,6 @@
 """Decides which file, and which rows of the training file, each set comes from.
 
-    --train_file=all.csv --dev_fraction=0.1 --test_file=new.csv
+    FileSettings(train_file="all.csv", dev_fraction=0.1, test_file="new.csv")
 
 A set taken from the training file holds each label's share of it, and the same
 rows in each run.

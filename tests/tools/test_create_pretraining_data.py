@@ -299,7 +299,7 @@ def bad_inputs():
         "no vocabulary": ({"vocab_file": "{}/none"}, "--vocab_file=.*no such"),
         "cased": (
             {"do_lower_case": False},
-            "--do_lower_case=False, but none of the vocabulary",
+            "--do_lower_case=False: none of the vocabulary",
         ),
         "predictions": (
             {"max_predictions_per_seq": 40},

@@ -196,7 +196,8 @@ class FeatureConverter:
         self._tokenize = functools.lru_cache(WORDS_REMEMBERED)(
             tokenizer.tokenize
         )
-        self._document: Document | None = None  # That of the last example.
+        # The document of the last example.
+        self._document: Document | None = None
 
     def windows(
         self, examples: Iterable[SquadExample]
@@ -226,7 +227,7 @@ class FeatureConverter:
         if self.is_training and example.answer_words:
             answer = document.pieces_of_answer(
                 *example.answer_words,
-                self.tokenizer.tokenize(example.orig_answer_text),
+                self.tokenizer.tokenize(example.orig_answer_text or ""),
             )
         windows = []
         for index, (start, length) in enumerate(spans):
