@@ -36,7 +36,9 @@ import tensorflow_text as tf_text
 
 from bert_tf import tokenization
 
-ASSETS = os.path.join(os.path.dirname(__file__), "assets", "normalization")
+ASSETS = os.path.join(
+    os.path.dirname(os.path.dirname(__file__)), "assets", "normalization"
+)
 SURROGATES = range(0xD800, 0xE000)  # No characters: UTF-8 has no form for them.
 CODE_POINTS = [o for o in range(0x110000) if o not in SURROGATES]
 
