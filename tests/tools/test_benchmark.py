@@ -4,7 +4,12 @@ import json
 
 import pytest
 from support.common import ROOT, run_module
+from support.programs import program_of
 from support.squad_files import squad_data, write_json
+
+from bert_tf.errors import UserError
+
+BENCHMARK = program_of("bert_tf.tools.benchmark")
 
 
 def run(*arguments):
@@ -66,13 +71,18 @@ def test_recomputation_halves_the_memory_of_a_step(tmp_path):
 
 
 @pytest.mark.slow
-def test_mistakes_are_one_line():
-    for argument, message in (
-        ("--what=speed", "--what=speed: known are tokenizer, input, squad"),
-        ("--what=serving", "--model must be given"),
-        ("--input_file=/x/y", "/x/y: No such file or directory"),
-        (f"--input_file={ROOT}/tests/golden/x.json", "x.json: No such file"),
+def test_a_mistake_ends_the_program_in_one_line():
+    done = run(f"--input_file={ROOT}/tests/golden/x.json")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "x.json: No such file" in done.stderr.strip().split("\n")[-1]
+
+
+def test_mistakes():
+    for values, message in (
+        ({"what": ["speed"]}, "--what=speed: known are tokenizer, input, squ"),
+        ({"what": ["serving"]}, "--model must be given"),
     ):
-        done = run(argument)
-        assert done.returncode == 1 and "Traceback" not in done.stderr
-        assert message in done.stderr.strip().split("\n")[-1]
+        with pytest.raises(UserError, match=message):
+            BENCHMARK.run(**values)
+    with pytest.raises(FileNotFoundError, match="/x/y"):
+        BENCHMARK.run(input_file=["/x/y"])
