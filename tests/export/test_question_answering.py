@@ -61,9 +61,15 @@ def module(model, **changes):
 
 
 @pytest.fixture(scope="module")
-def folder(model, tmp_path_factory):
+def exported(model):
+    """The module that `folder` holds."""
+    return module(model)
+
+
+@pytest.fixture(scope="module")
+def folder(exported, tmp_path_factory):
     path = tmp_path_factory.mktemp("export") / "model"
-    writing.export_model(str(path), module(model))
+    writing.export_model(str(path), exported)
     return path
 
 
@@ -173,10 +179,9 @@ def test_several_at_once_are_answered_as_one_by_one(answerer):
         answerer.answer_all(["Why?"], [])
 
 
-def test_bytes_and_surrogates_that_are_no_text(answerer, model):
+def test_bytes_and_surrogates_that_are_no_text(answerer, exported):
     found = answerer.answer("Why\ud800?", "It \udfff is.")
     assert found["answer"] in "It ? is."
-    exported = module(model)
     raw = exported.answer([b"Why\xff?"], [b"caf\xe9 \xf0\x9f is"])
     assert raw["answer"].numpy()[0] in b"caf\xe9 \xf0\x9f is"
 

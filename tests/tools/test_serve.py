@@ -104,6 +104,12 @@ def folders(tmp_path_factory):
     return {name: root / name for name in answering}
 
 
+@pytest.fixture(scope="module")
+def predictors(folders):
+    """{name: `Predictor`} of two of the models."""
+    return {n: Predictor(str(folders[n] / "1")) for n in ("sms", "fixed")}
+
+
 @contextlib.contextmanager
 def served(folders, *settings):
     """Gives (process, port) of the program."""
@@ -151,10 +157,9 @@ def predict(name):
 
 
 @pytest.mark.parametrize("name", ["sms", "fixed"])
-def test_answers_are_the_predictors(folders, port, name):
+def test_answers_are_the_predictors(predictors, port, name):
     """`fixed` takes four texts at a time, no more and no less."""
-    predictor = Predictor(str(folders[name] / "1"))
-    expected = predictor.predict(TEXTS + TEXTS[:1])
+    expected = predictors[name].predict(TEXTS + TEXTS[:1])
     status, answer = send(port, predict(name), {"instances": TEXTS + TEXTS[:1]})
     assert status == 200
     for row, other in zip(answer["predictions"], expected, strict=True):
@@ -163,14 +168,13 @@ def test_answers_are_the_predictors(folders, port, name):
 
 
 @pytest.mark.parametrize("name", ["sms", "fixed"])
-def test_ids_and_examples_are_answered_as_texts(folders, port, name):
-    predictor = Predictor(str(folders[name] / "1"))
+def test_ids_and_examples_are_answered_as_texts(predictors, port, name):
     reader = TextReader(FullTokenizer(VOCAB), VOCAB, True, LENGTH)
     ids = {
         n: v.numpy().tolist() for n, v in reader.read(TEXTS[:2], None).items()
     }
     ids = {n: [r + [0] * (LENGTH - len(r)) for r in v] for n, v in ids.items()}
-    expected = [row["score"] for row in predictor.predict(TEXTS[:2])]
+    expected = [row["score"] for row in predictors[name].predict(TEXTS[:2])]
     body = {"signature_name": "ids", "inputs": ids}
     status, answer = send(port, predict(name), body)
     assert status == 200, answer
