@@ -1,11 +1,39 @@
 """Settings and fixtures of all tests."""
 
+import pathlib
+
 import hypothesis
 import pytest
+
+TESTS = pathlib.Path(__file__).parent
+# A process takes one file after the other. These take longest, so they come
+# first, and no process waits for another one's long file at the end.
+LONGEST = [
+    "programs/test_processes.py",
+    "programs/test_engine.py",
+    "programs/test_labelled_texts.py",
+    "test_preprocessing.py",
+    "tools/test_serve.py",
+    "test_run_squad.py",
+    "test_run_classifier.py",
+    "training/test_distribution.py",
+    "export/test_answering.py",
+    "export/test_question_answering.py",
+    "tools/test_benchmark.py",
+    "serving/test_load.py",
+    "test_run_pretraining.py",
+    "training/test_loop.py",
+    "export/test_lite.py",
+]
 
 # The first example of a property traces graphs: seconds, then milliseconds.
 hypothesis.settings.register_profile("without deadline", deadline=None)
 hypothesis.settings.load_profile("without deadline")
+
+
+def pytest_collection_modifyitems(items):
+    places = {TESTS / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 @pytest.fixture

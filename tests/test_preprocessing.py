@@ -221,7 +221,7 @@ LETTERS = "aAbé中.,# \u2e52한"
 
 
 @pytest.mark.slow
-@settings(max_examples=100)
+@settings(max_examples=50)
 @given(
     st.lists(st.text(st.sampled_from(LETTERS), max_size=4), max_size=12),
     st.lists(st.text(st.sampled_from(LETTERS)), min_size=1, max_size=4),
@@ -471,7 +471,7 @@ SPACED = st.integers(0, len(LETTERS_AND_DIGITS)).map(
 
 
 @pytest.mark.slow
-@settings(max_examples=40)
+@settings(max_examples=20)  # Each by eight preprocessors.
 @given(st.lists(st.tuples(SPACED, SPACED), min_size=1, max_size=5))
 @example([("", ""), ("", "a b c"), ("a b c d e", "")])
 def test_any_pairs_are_packed_as_in_python(letters, packers, rows):
@@ -493,6 +493,7 @@ def test_a_text_loses_its_middle_without_a_second_text(letters, packers):
         BertPreprocessor(letters, truncation="tail")
 
 
+@settings(max_examples=25)  # Each by eight preprocessors.
 @given(
     st.lists(SPACED, max_size=5), st.integers(1, 7), st.none() | st.integers(1)
 )

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from support.common import read_json, run_module, shared
 from support.programs import (
     as_flags,
     last_line,
+    program_of,
     results_of,
     run_program,
     values_of,
@@ -27,6 +29,7 @@ from support.squad_files import (
 from bert_tf.errors import UserError
 from bert_tf.export import QuestionAnswerer
 
+EVALUATE = program_of("bert_tf.tools.evaluate_squad")
 FILES = ("predictions.json", "nbest_predictions.json", "null_odds.json")
 
 
@@ -52,8 +55,16 @@ def predictions_of(folder, name="predictions.json"):
 # Whole runs.
 
 
-def test_train_predict_evaluate_export(folder):
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The folder of a run that trained, predicted, evaluated and exported."""
+    folder = make_folder(tmp_path_factory.mktemp("finished"))
     run(folder, do_train=True, do_predict=True, do_eval=True, do_export=True)
+    return folder
+
+
+def test_train_predict_evaluate_export(finished):
+    folder = finished
     out = folder / "out"
     names = {path.name for path in out.iterdir()}
     assert {
@@ -166,11 +177,9 @@ def test_answers_depend_on_nothing_but_the_question(folder):
     for number, changes in enumerate(
         [
             {},
-            {"predict_batch_size": 1},
-            {"predict_batch_size": 64},
-            {"write_tf_records": True},
+            {"predict_batch_size": 1, "write_tf_records": True},
+            {"predict_batch_size": 64, "pad_to_max_length": True},
             {"num_processes": 2},
-            {"pad_to_max_length": True},
         ]
     ):
         out = folder / f"out-{number}"
@@ -183,7 +192,7 @@ def test_answers_depend_on_nothing_but_the_question(folder):
             **changes,
         )
         found.append((read_json(out / FILES[0]), read_json(out / FILES[1])))
-    assert (folder / "out-3" / "eval.tf_record").exists()
+    assert (folder / "out-1" / "eval.tf_record").exists()
     # Two parts of the CPU, which only a new process can have.
     out = folder / "replicas"
     values = arguments(folder, init_checkpoint=init, output_dir=str(out))
@@ -227,9 +236,10 @@ def test_training_from_records_is_the_same(folder):
     assert "start_positions" in keys and "unique_ids" in keys
 
 
-def test_a_finished_run_predicts_from_its_checkpoint(folder):
-    run(folder, do_train=True)
+def test_a_finished_run_predicts_from_its_checkpoint(finished, tmp_path):
+    folder = shutil.copytree(finished, tmp_path / "copy")
     before = values_of(folder / "out" / "model.ckpt-3")
+    (folder / "out" / "predictions.json").unlink()
     run(folder, do_train=True, do_predict=True)  # Skips the training.
     assert len(predictions_of(folder)) == 6
     after = values_of(folder / "out" / "model.ckpt-3")
@@ -478,28 +488,31 @@ def test_the_program_ends_in_one_line(folder):
 # Scoring files.
 
 
-@pytest.mark.slow
-def test_scoring_a_file_of_predictions(tmp_path):
+def test_scoring_a_file_of_predictions(tmp_path, capsys, caplog):
     predict_file = write_json(tmp_path / "squad.json", squad_data())
     predictions = {"light-0": "Marta Lindqvist", "light-1": "in 1871", "x": ""}
 
-    def score(**files):
-        return run_module("bert_tf.tools.evaluate_squad", *as_flags(files))
+    def score(path):
+        EVALUATE.run(predict_file=predict_file, predictions_file=path)
 
-    path = write_json(tmp_path / "predictions.json", predictions)
-    done = score(predict_file=predict_file, predictions_file=path)
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == {
+    score(write_json(tmp_path / "predictions.json", predictions))
+    assert json.loads(capsys.readouterr().out) == {
         "exact_match": pytest.approx(100 / 6),
         "f1": pytest.approx(100 * (1 + 2 / 3) / 6),
     }
-    assert "1 predictions are for questions" in done.stderr
-    assert "4 of 6 questions have no prediction, light-2 first" in done.stderr
+    assert "1 predictions are for questions" in caplog.text
+    assert "4 of 6 questions have no prediction, light-2 first" in caplog.text
 
-    path = write_json(tmp_path / "unknown.json", {"x": "y"})
-    done = score(predict_file=predict_file, predictions_file=path)
-    assert done.returncode == 1
-    assert "none of its 1 questions is in" in last_line(done)
-    path = write_json(tmp_path / "list.json", ["x"])
-    done = score(predict_file=predict_file, predictions_file=path)
-    assert "must be an object by question id" in last_line(done)
+    with pytest.raises(UserError, match="none of its 1 questions is in"):
+        score(write_json(tmp_path / "unknown.json", {"x": "y"}))
+    with pytest.raises(UserError, match="must be an object by question id"):
+        score(write_json(tmp_path / "list.json", ["x"]))
+
+
+@pytest.mark.slow
+def test_the_scoring_program_ends_in_one_line(tmp_path):
+    path = write_json(tmp_path / "squad.json", squad_data())
+    files = {"predict_file": path, "predictions_file": path}
+    done = run_module("bert_tf.tools.evaluate_squad", *as_flags(files))
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "none of its 2 questions is in" in last_line(done)

@@ -25,6 +25,7 @@ from bert_tf import checkpoints
 from bert_tf.data.text_reader import TextReader, TextReaderSettings
 from bert_tf.errors import UserError
 from bert_tf.export import saved_models
+from bert_tf.export.serving_modules import EmbeddingServing
 from bert_tf.heads import BertSpanLabeler
 from bert_tf.pooling import BertEmbedder
 from bert_tf.programs import (

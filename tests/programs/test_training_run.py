@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 
 import keras
@@ -88,18 +89,15 @@ def test_best_checkpoint_early_stop_and_event_files(folder, caplog):
 
 
 def test_a_resumed_run_knows_its_evaluations(folder):
-    """Interrupted between two evaluations, it stops where it would have."""
-    settings = {"eval_steps": 2, "early_stopping_patience": 20}
-    train(folder, "whole", **settings)
+    """Interrupted between two evaluations, it has both their scores."""
+    settings = {"eval_steps": 4, "early_stopping_patience": 20}
     run(folder, do_train=True, num_train_epochs=1.0, **settings)
     train(folder, "out", **settings)
-    histories = [
-        json.loads((folder / name / "train.json").read_text())["train"]
-        for name in ("whole", "out")
-    ]
-    steps = [s["step"] for s in histories[1]["evaluations"]]
-    assert steps == [2, 4, 5, 6, 8, 10]
-    assert histories[1]["resumed_at_step"] == 5
+    text = (folder / "out" / "train.json").read_text()
+    record = json.loads(text)["train"]
+    steps = [s["step"] for s in record["evaluations"]]
+    assert steps == [4, 5, 8, 10]
+    assert record["resumed_at_step"] == 5
 
 
 @pytest.mark.slow
@@ -196,16 +194,19 @@ def test_resume_says_what_may_be(trained):
     assert not (folder / "out-2").exists()
 
 
-def test_a_broken_checkpoint_falls_back_to_the_one_before(folder, caplog):
+def test_a_broken_checkpoint_falls_back_to_the_one_before(trained, caplog):
     caplog.set_level("INFO", logger="absl")
-    train(folder, "out", save_checkpoints_steps=4, keep_checkpoints=3)
-    out = folder / "out"
-    assert len(list(out.glob("*.index"))) == 3  # 4, 8, 10
+    folder, whole = trained
+    out = shutil.copytree(whole, folder / "broken")
     expected = values_of(out / "model.ckpt-10")
     (out / "model.ckpt-10.index").unlink()
     data = out / "model.ckpt-8.data-00000-of-00001"
     os.truncate(data, 1000)
-    again = train(folder, "out", save_checkpoints_steps=4)
+    again = train(
+        folder, "broken", save_checkpoints_steps=4, keep_checkpoints=3
+    )
+    kept = {path.stem for path in out.glob("*.index")}
+    assert kept == {f"model.ckpt-{step}" for step in (4, 8, 10)}
     assert "does not name a checkpoint that is there; using" in caplog.text
     assert "model.ckpt-8: the checkpoint is damaged" in caplog.text
     assert "trying the one before" in caplog.text
@@ -216,8 +217,9 @@ def test_a_broken_checkpoint_falls_back_to_the_one_before(folder, caplog):
     values_of(out / "model.ckpt-8")  # Has been written anew.
 
 
-def test_a_signal_saves_and_tells_how_to_go_on(folder, monkeypatch):
-    expected = train(folder, "whole")
+def test_a_signal_saves_and_tells_how_to_go_on(trained, monkeypatch):
+    folder, whole = trained
+    expected = values_of(whole / "model.ckpt-10")
     handlers = [signal.getsignal(n) for n in training.StopRequest.SIGNALS]
 
     class Killer(keras.callbacks.Callback):
@@ -230,12 +232,12 @@ def test_a_signal_saves_and_tells_how_to_go_on(folder, monkeypatch):
         r"^stopped by SIGTERM, saved at step \d; go on with: \S*python\S* "
     )
     with pytest.raises(training.Interrupted, match=message):
-        train(folder, "out", iterations_per_loop=1)
+        train(folder, "stopped", iterations_per_loop=1)
     monkeypatch.undo()
     assert handlers == [
         signal.getsignal(n) for n in training.StopRequest.SIGNALS
     ]
-    for name, value in train(folder, "out", resume="must").items():
+    for name, value in train(folder, "stopped", resume="must").items():
         assert value.tobytes() == expected[name].tobytes(), name
 
 

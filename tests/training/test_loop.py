@@ -59,6 +59,22 @@ def values_of(trainer):
     return {n: np.array(t) for n, t in trainer.tensors().items()}
 
 
+@pytest.fixture(scope="module")
+def shared_trainer():
+    """(trainer, its values before any step), for `trainer`."""
+    trainer = make_trainer()
+    return trainer, values_of(trainer)
+
+
+@pytest.fixture
+def trainer(shared_trainer):
+    """A trainer at its start; its step is traced once for all tests."""
+    trainer, values = shared_trainer
+    for name, tensor in trainer.tensors().items():
+        tensor.assign(values[name])
+    return trainer
+
+
 def test_a_resumed_run_ends_bit_for_bit_where_it_would_have(tmp_path):
     """Dropout is on, so its masks and the order of examples resume too."""
     folder = checkpoints.CheckpointFolder(str(tmp_path), max_to_keep=10)
@@ -102,8 +118,7 @@ def test_training_lowers_the_loss():
     assert len(losses) == NUM_STEPS and losses[-1] < losses[0]
 
 
-def test_each_step_draws_its_own_dropout_mask():
-    trainer = make_trainer()
+def test_each_step_draws_its_own_dropout_mask(trainer):
     batch = next(iter(make_dataset()))
     one, scale = [tf.constant(8.0)], tf.constant(1.0)
 
@@ -116,12 +131,11 @@ def test_each_step_draws_its_own_dropout_mask():
     assert len(set(losses)) == 3 and losses[1] == losses[3]
 
 
-def test_the_whole_step_compiles_for_one_device():
+def test_the_whole_step_compiles_for_one_device(trainer):
     """What a TPU needs: static shapes, no strings, no way back to Python.
 
     XLA on the CPU stands for it.
     """
-    trainer = make_trainer()
     batch = {
         name: tf.ensure_shape(value, value.shape)
         for name, value in next(iter(make_dataset())).items()
@@ -153,9 +167,8 @@ def test_the_whole_step_compiles_for_one_device():
     assert tf.variant.as_datatype_enum not in types
 
 
-def test_a_batch_that_counts_nothing_changes_no_weight_but_by_decay():
+def test_a_batch_that_counts_nothing_changes_no_weight_but_by_decay(trainer):
     """All its labels may have the class weight 0: no NaN comes of it."""
-    trainer = make_trainer()
     batch = dict(next(iter(make_dataset())))
     batch["is_real_example"] = tf.zeros(8, tf.int32)
     metrics = trainer.strategy.run(
@@ -167,8 +180,7 @@ def test_a_batch_that_counts_nothing_changes_no_weight_but_by_decay():
     )
 
 
-def test_restoring_needs_the_moments(tmp_path):
-    trainer = make_trainer()
+def test_restoring_needs_the_moments(trainer, tmp_path):
     prefix = str(tmp_path / "weights.ckpt")
     checkpoints.save_checkpoint(trainer.model, prefix)
     with pytest.raises(ValueError, match="global_step is missing"):
@@ -182,8 +194,8 @@ def test_a_loss_that_is_no_number_stops_the_run(tmp_path):
     assert folder.newest_first()[0].endswith("model.ckpt-0")
 
 
-def test_predictions_come_in_order():
-    model = make_trainer().model
+def test_predictions_come_in_order(trainer):
+    model = trainer.model
     dataset = make_dataset().take(2).cache()
     predict = training.BatchRunner(model)
     for (logits, batch), expected in zip(
@@ -203,10 +215,10 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_progress_bar_on_a_terminal():
+def test_progress_bar_on_a_terminal(trainer):
     stream = Terminal()
     training.train(
-        make_trainer(),
+        trainer,
         batches,
         4,
         max_steps_per_loop=2,
@@ -218,18 +230,16 @@ def test_progress_bar_on_a_terminal():
     assert "lr " in states[-1] and "left" in states[-1]
 
 
-def test_plain_lines_elsewhere(caplog):
+def test_plain_lines_elsewhere(trainer, caplog):
     stream = io.StringIO()
     with caplog.at_level("INFO", logger="absl"):
-        training.train(
-            make_trainer(), batches, 4, callbacks=[ProgressBar(8, stream)]
-        )
+        training.train(trainer, batches, 4, callbacks=[ProgressBar(8, stream)])
     assert stream.getvalue() == ""
     lines = [r.message for r in caplog.records if "step " in r.message]
     assert lines[0].startswith("step 1/4") and lines[-1].startswith("step 4/4")
 
 
-def test_a_file_that_is_lost_while_it_is_read():
+def test_a_file_that_is_lost_while_it_is_read(trainer):
     def examples():
         yield from make_dataset().take(3).as_numpy_iterator()
         open("/nowhere/train.tsv")
@@ -238,10 +248,10 @@ def test_a_file_that_is_lost_while_it_is_read():
         examples, output_signature=make_dataset().element_spec
     )
     with pytest.raises(UserError, match="^/nowhere/train.tsv: No such file"):
-        training.train(make_trainer(), lambda step: dataset, NUM_STEPS)
+        training.train(trainer, lambda step: dataset, NUM_STEPS)
 
 
-def test_a_mistake_in_a_file_is_found_while_it_is_read():
+def test_a_mistake_in_a_file_is_found_while_it_is_read(trainer):
     """Python runs inside tf.data, which wraps what it raises."""
 
     def examples():
@@ -252,6 +262,6 @@ def test_a_mistake_in_a_file_is_found_while_it_is_read():
         examples, output_signature=make_dataset().element_spec
     )
     with pytest.raises(UserError, match="^train.tsv:25: label 'eggs' is not"):
-        training.train(make_trainer(), lambda step: dataset, NUM_STEPS)
+        training.train(trainer, lambda step: dataset, NUM_STEPS)
     with pytest.raises(UserError, match="^train.tsv:25: label 'eggs' is not"):
-        list(training.BatchRunner(make_trainer().model)(dataset))
+        list(training.BatchRunner(trainer.model)(dataset))

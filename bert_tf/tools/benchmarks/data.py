@@ -22,7 +22,7 @@ from bert_tf.errors import UserError
 from bert_tf.preprocessing import BertPreprocessor
 from bert_tf.programs import program
 from bert_tf.tasks.problem import Problem
-from bert_tf.tasks.registry import get_task
+from bert_tf.tasks.registry import Task, get_task
 from bert_tf.text import packing
 from bert_tf.tokenization import FullTokenizer
 from bert_tf.tools.benchmarks.racing import print_table, race
