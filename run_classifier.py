@@ -41,7 +41,7 @@ from bert_tf.programs.session import Session
 from bert_tf.programs.settings import RunSettings, from_flags
 from bert_tf.tasks import record as task_record
 from bert_tf.tasks.problem import Evaluation, Problem
-from bert_tf.tasks.registry import TASKS, get_task
+from bert_tf.tasks.registry import TASKS, AnyTask, get_task
 from bert_tf.training import distribution
 
 FLAGS = flags.FLAGS

@@ -13,7 +13,7 @@ import os
 import re
 import zlib
 from collections.abc import Iterable, Iterator
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from bert_tf.errors import UserError
 
@@ -318,11 +318,11 @@ def move(source: str, target: str) -> None:
 
 
 @contextlib.contextmanager
-def writing_text(path: str) -> Iterator[codecs.StreamWriter]:
+def writing_text(path: str) -> Iterator[IO[str]]:
     """Yields a writer of a UTF-8 file that appears when the block ends."""
     with replacing(path) as temporary:
         with open_binary(temporary, "wb") as writer:
-            yield codecs.getwriter("utf-8")(writer)
+            yield cast(IO[str], codecs.getwriter("utf-8")(writer))
 
 
 def write_text(path: str, text: str) -> None:

@@ -172,7 +172,7 @@ def read_sets(
     settings: splits.FileSettings,
     sets: Iterable[str],
     labels: list[str] | None = None,
-) -> tuple[dict[str, list[Sentence]], list[str] | None]:
+) -> tuple[dict[str, list[Sentence]], list[str]]:
     """Reads the sets that are asked for.
 
     The tags are those of the whole training file, even where other sets take
@@ -210,7 +210,7 @@ def read_sets(
         return sentences
 
     sentences = splits.read_sets(settings, sets, read)
-    return sentences, labels
+    return sentences, labels or []
 
 
 def infer_labels(sentences: Iterable[Sentence]) -> list[str]:

@@ -12,7 +12,7 @@ import json
 import os
 import platform
 from collections.abc import Iterator, Mapping
-from typing import Any, TextIO
+from typing import IO, Any
 
 import keras
 import numpy as np
@@ -88,7 +88,7 @@ class RunFolder:
             files.write_text(self.file(name), text)
 
     @contextlib.contextmanager
-    def writing(self, name: str) -> Iterator[TextIO]:
+    def writing(self, name: str) -> Iterator[IO[str]]:
         """Gives a writer of a file that appears when the block ends."""
         if not self.writes:
             yield io.StringIO()

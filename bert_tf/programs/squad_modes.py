@@ -237,6 +237,10 @@ def score(
         **metrics.squad_best_thresholds(
             job.answers,
             {qas_id: answer.best_text for qas_id, answer in answers.items()},
-            {qas_id: answer.null_odds for qas_id, answer in answers.items()},
+            {
+                qas_id: answer.null_odds
+                for qas_id, answer in answers.items()
+                if answer.null_odds is not None
+            },
         ),
     }

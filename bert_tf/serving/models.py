@@ -39,7 +39,7 @@ def find_versions(folder: str) -> dict[int, str]:
 
 def stamp_of(folder: str) -> Stamp:
     """A value that changes whenever a file in a folder does, at any depth."""
-    stamps = []
+    stamps: Stamp = []
     for name in sorted(files.entries(folder)):
         path = os.path.join(folder, name)
         inside = stamp_of(path) if files.is_folder(path) else files.stamp(path)

@@ -116,7 +116,7 @@ def to_rows(
                 _checked(predictor, place, item, limits)
                 for place, item in enumerate(items)
             ]
-        return signatures.rows_of(predictor, signature, items, limits)
+        return [*signatures.rows_of(predictor, signature, items, limits)]
     except ValueError as error:
         raise Refusal(400, str(error)) from None
 

@@ -155,7 +155,7 @@ class Problem:
         raise NotImplementedError
 
     def rows(
-        self, examples: Sequence[Example], reader: TextReader
+        self, examples: Iterable[Example], reader: TextReader
     ) -> tf.data.Dataset:
         """Returns a data set of what `encode` makes of each example."""
         return pipeline.from_examples(

@@ -28,7 +28,7 @@ The model is the bundled one unless three flags name another: --vocab_file,
 
 import json
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import numpy as np
 from absl import flags, logging
@@ -260,7 +260,7 @@ def as_npy(embedder: TextEmbedder, index: int, embedded: EmbeddedText) -> bytes:
     return embedded.vector.astype("<f4").tobytes()
 
 
-def write_npy_header(writer: BinaryIO, shape: tuple[int, ...]) -> None:
+def write_npy_header(writer: IO[bytes], shape: tuple[int, ...]) -> None:
     """Writes the start of a .npy file, for float32 of a shape in rows."""
     header = {"descr": "<f4", "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(writer, header)

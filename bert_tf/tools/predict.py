@@ -19,7 +19,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TextIO
+from typing import IO, Any
 
 import numpy as np
 from absl import flags, logging
@@ -109,7 +109,7 @@ def as_tsv(answer: dict[str, Any], names: Sequence[str]) -> str:
 
 
 @contextlib.contextmanager
-def output() -> Iterator[TextIO]:
+def output() -> Iterator[IO[str]]:
     """Gives a writer of the output; a file is written whole or not at all."""
     if FLAGS.output == STANDARD:
         yield sys.stdout

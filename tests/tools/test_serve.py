@@ -162,13 +162,12 @@ def test_answers_are_the_predictors(predictors, port, name):
 
 @pytest.mark.parametrize("name", ["sms", "fixed"])
 def test_ids_and_examples_are_answered_as_texts(predictors, port, name):
-    predictor = predictors(name)
     reader = TextReader(FullTokenizer(VOCAB), READER_SETTINGS)
     ids = {
         n: v.numpy().tolist() for n, v in reader.read(TEXTS[:2], None).items()
     }
     ids = {n: [r + [0] * (LENGTH - len(r)) for r in v] for n, v in ids.items()}
-    expected = [row["score"] for row in predictors[name].predict(TEXTS[:2])]
+    expected = [row["score"] for row in predictors(name).predict(TEXTS[:2])]
     body = {"signature_name": "ids", "inputs": ids}
     status, answer = send(port, predict(name), body)
     assert status == 200, answer
