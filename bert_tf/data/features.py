@@ -36,12 +36,12 @@ class FeatureSpec:
 
     Attributes:
         name: its key in a tf.train.Example.
-        shape: without the batch; None for a dimension that varies.
+        shape: without the batch.
         dtype: "int64" or "float32".
     """
 
     name: str
-    shape: tuple[int | None, ...]
+    shape: tuple[int, ...]
     dtype: str = "int64"
 
 

@@ -218,7 +218,8 @@ class ServingModule(tf.Module):
         return self._answer_to(dict(zip(ID_NAMES, ids, strict=True)))
 
     def _parse(self, serialized: tf.Tensor) -> Tensors:
-        shape = (*self._axes(), self._max_seq_length)
+        # An axis that varies is None, which parsing takes.
+        shape: tuple[Any, ...] = (*self._axes(), self._max_seq_length)
         specs = [features.FeatureSpec(name, shape) for name in ID_NAMES]
         return features.parse_examples(serialized, specs)
 

@@ -15,7 +15,7 @@ import json
 import math
 import operator
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, TextIO
+from typing import IO, Any
 
 import numpy as np
 
@@ -350,7 +350,7 @@ def _softmax(scores: list) -> list:
 
 @contextlib.contextmanager
 def writing_json_object(
-    writer: TextIO,
+    writer: IO[str],
 ) -> Iterator[Callable[[str, Any], None]]:
     """Writes {key: value} as `json.dumps(…, indent=4)` does, item by item.
 
