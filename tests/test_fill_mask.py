@@ -5,9 +5,9 @@ import pathlib
 
 import numpy as np
 import pytest
-from support.common import read_npz, run_module
+from support.common import read_npz
 from support.golden_model import ODD, with_plain_words
-from support.programs import last_line, program_of
+from support.programs import last_line, program_of, run_here
 
 from bert_tf import pretrained
 from bert_tf.checkpoints import Checkpoint, write_checkpoint
@@ -161,8 +161,8 @@ def test_what_cannot_be_asked_is_refused(capsys, files, fill_mask, tmp_path):
 
 
 def test_a_mistake_ends_the_program_in_one_line(files):
-    done = run_module(
-        "bert_tf.tools.fill_mask",
+    done = run_here(
+        "bert_tf/tools/fill_mask.py",
         "w7 [MASK]",
         f"--vocab_file={files['vocab_file']}",  # After the text.
     )

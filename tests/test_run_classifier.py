@@ -7,7 +7,6 @@ run the program itself, with its exit status and what it prints.
 import json
 import os
 import shutil
-import sys
 
 import numpy as np
 import pytest
@@ -24,13 +23,13 @@ from support.programs import (
     make_folder,
     results_of,
     run,
+    run_here,
     run_program,
     write,
 )
 
 from bert_tf import checkpoints
 from bert_tf.errors import UserError
-from bert_tf.programs import program
 
 
 @pytest.fixture
@@ -403,30 +402,18 @@ def test_a_file_system_that_is_not_there(folder):
     assert error.value.filename == path
 
 
-def test_flag_values_that_are_no_numbers(monkeypatch, capsys):
-    monkeypatch.setattr(program, "app", Abseil)
+def test_flag_values_that_are_no_numbers():
     for flag in ("learning_rate=nan", "num_train_epochs=inf", "seed=1e9"):
-        monkeypatch.setattr("sys.argv", ["run_classifier.py", f"--{flag}"])
-        with RUN_CLASSIFIER.flags(), pytest.raises(SystemExit) as exit:
-            program.run(RUN_CLASSIFIER.module.main)
-        assert exit.value.code == 1
+        done = run_here("run_classifier.py", f"--{flag}")
+        assert done.returncode == 1
         name, value = flag.split("=")
-        last = capsys.readouterr().err.strip().split("\n")[-1]
-        assert last.startswith("run_classifier.py: flag --" + name)
-
-
-class Abseil:
-    """What `app.run` does first, without its changes to the process."""
-
-    @staticmethod
-    def run(main, flags_parser):
-        main(flags_parser(sys.argv))
+        assert last_line(done).startswith("run_classifier.py: flag --" + name)
 
 
 def test_an_output_folder_that_cannot_be_made(folder):
     write(folder, "file", "")
     values = arguments(folder, output_dir=str(folder / "file" / "out"))
-    done = run_program("--do_train", *as_flags(values))
+    done = run_here("run_classifier.py", "--do_train", *as_flags(values))
     assert done.returncode == 1
     assert last_line(done) == (
         f"run_classifier.py: {folder}/file/out: Not a directory"

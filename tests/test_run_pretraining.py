@@ -28,6 +28,7 @@ from support.programs import (
     events_of,
     last_line,
     results_of,
+    run_here,
     run_program,
     values_of,
 )
@@ -504,8 +505,8 @@ def test_wrong_records_end_training_and_evaluation(trained):
 
 def test_the_program_ends_in_one_line(folder):
     (folder / "a.tfrecord").write_text("some text, of which no record is made")
-    done = run_program(
-        *as_flags(arguments(folder)), "--do_train", program="run_pretraining.py"
+    done = run_here(
+        "run_pretraining.py", *as_flags(arguments(folder)), "--do_train"
     )
     assert done.returncode == 1
     assert last_line(done) == (

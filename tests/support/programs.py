@@ -1,28 +1,34 @@
 """The programs as tests run them, on a small data set and model.
 
 Most tests call `main()` in their own process, which saves the import of
-TensorFlow; some run the program itself, for its exit status and messages.
+TensorFlow. Some run the file as a program, for its exit status and messages:
+in their own process too, or in a new one where it matters.
 """
 
 import contextlib
 import copy
 import functools
 import importlib
+import io
 import json
 import logging
 import pathlib
+import runpy
 import shutil
 import signal
 import subprocess
 import sys
+from unittest import mock
 
 import tensorflow as tf
 from absl import flags
+from absl import logging as absl_logging
 from absl.testing import flagsaver
 
 from bert_tf import BertPreprocessor, checkpoints, pretrained
 from bert_tf.data import text_reader
 from bert_tf.errors import UserError
+from bert_tf.programs import program
 from bert_tf.programs.program import message_of
 from support.common import ROOT
 
@@ -182,6 +188,38 @@ class Messages(logging.Handler):
 
     def emit(self, record):
         self.lines.append(record.getMessage())
+
+
+class Abseil:
+    """`absl.app` without its changes to the process."""
+
+    @staticmethod
+    def run(main, flags_parser):
+        main(flags_parser(sys.argv))
+
+
+def run_here(path, *arguments):
+    """`python path`, within this process; returns it as if it were finished."""
+    vars(flags.FLAGS).update(copies(Program.without))
+    out, err, status = io.StringIO(), io.StringIO(), 0
+    old_handler = signal.getsignal(signal.SIGTERM)
+    old_verbosity = absl_logging.get_verbosity()
+    try:
+        with (
+            mock.patch.object(program, "app", Abseil),
+            mock.patch.object(sys, "argv", [path, *arguments]),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+        ):
+            runpy.run_path(str(ROOT / path), run_name="__main__")
+    except SystemExit as end:
+        status = end.code or 0
+    finally:
+        signal.signal(signal.SIGTERM, old_handler)
+        absl_logging.set_verbosity(old_verbosity)
+    return subprocess.CompletedProcess(
+        arguments, status, out.getvalue(), err.getvalue()
+    )
 
 
 def as_flags(values):

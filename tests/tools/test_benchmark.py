@@ -4,7 +4,7 @@ import json
 
 import pytest
 from support.common import ROOT, run_module
-from support.programs import last_line, program_of
+from support.programs import last_line, program_of, run_here
 from support.squad_files import squad_data, write_json
 
 from bert_tf.errors import UserError
@@ -89,8 +89,7 @@ def test_a_file_that_is_missing_is_named():
     assert error.value.filename == path
 
 
-@pytest.mark.slow
 def test_a_mistake_is_one_line():
-    done = run("--input_file=/x/y")
+    done = run_here("bert_tf/tools/benchmark.py", "--input_file=/x/y")
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert "/x/y: No such file or directory" in last_line(done)

@@ -4,8 +4,7 @@ What the program adds to a model's vocabulary: test_vocabulary.py.
 """
 
 import pytest
-from support.common import run_module
-from support.programs import last_line, program_of
+from support.programs import last_line, program_of, run_here
 
 from bert_tf import FullTokenizer, pretrained
 from bert_tf.errors import UserError
@@ -36,8 +35,8 @@ def test_learned_vocabulary_spells_the_text(tmp_path):
         BUILD.run(**{**files, "input_file": f"{tmp_path}/*.txt"})
     assert path.read_bytes() == before
 
-    done = run_module(
-        "bert_tf.tools.build_vocab",
+    done = run_here(
+        "bert_tf/tools/build_vocab.py",
         f"--input_file={tmp_path}/*.x",
         f"--output_file={path}",
     )

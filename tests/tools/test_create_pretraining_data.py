@@ -12,7 +12,7 @@ import time
 import pytest
 import tensorflow as tf
 from support.common import ROOT, run_module, shared
-from support.programs import last_line, program_of
+from support.programs import last_line, program_of, run_here
 
 from bert_tf import pretrained
 from bert_tf.data.features import parse_examples
@@ -347,7 +347,7 @@ def test_bad_input_ends_in_one_line(name, corpus, tmp_path):
 
 def test_a_mistake_ends_with_status_1(corpus, tmp_path):
     flags = as_flags(corpus, tmp_path / "r", max_seq_length=4)
-    done = run_module(TOOL, *flags)
+    done = run_here("bert_tf/tools/create_pretraining_data.py", *flags)
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert "--max_seq_length=4" in last_line(done)
 

@@ -17,7 +17,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from support.common import ROOT, run_module
-from support.programs import DEMO, SMALL_CONFIG, last_line, program_of
+from support.programs import (
+    DEMO,
+    SMALL_CONFIG,
+    last_line,
+    program_of,
+    run_here,
+)
 from support.server_requests import examples_body, predict
 from support.server_requests import send_request as send
 
@@ -393,7 +399,7 @@ def test_mistakes_are_one_line(folders, tmp_path):
             with PROGRAM.flags(**{"port": 0, **values}):
                 with pytest.raises(UserError, match=message):
                     PROGRAM.main()
-    done = run_module("bert_tf.tools.serve", f"--model={damaged}", "--port=0")
+    done = run_here("bert_tf/tools/serve.py", f"--model={damaged}", "--port=0")
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert last_line(done).startswith("serve.py: ")
 
