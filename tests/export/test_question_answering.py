@@ -21,7 +21,7 @@ from bert_tf.data.squad import examples as squad_examples
 from bert_tf.data.squad import windows as squad_windows
 from bert_tf.data.squad.answers import AnswerSettings, RawResult, find_answer
 from bert_tf.errors import UserError
-from bert_tf.export import saved_models, writing
+from bert_tf.export import QuestionAnswerer, saved_models, writing
 from bert_tf.export.question_answering import QuestionServing, SquadSettings
 from bert_tf.heads import BertSpanLabeler
 
@@ -68,7 +68,7 @@ def folder(model, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def answerer(folder):
-    return writing.QuestionAnswerer(str(folder))
+    return QuestionAnswerer(str(folder))
 
 
 def python_answer(model, text, context, settings):
@@ -304,20 +304,20 @@ def test_what_is_no_savedmodel_is_not_replaced(tmp_path):
 
 def test_folders_that_hold_no_such_model(tmp_path):
     with pytest.raises(UserError, match="no SavedModel here"):
-        writing.QuestionAnswerer(str(tmp_path))
+        QuestionAnswerer(str(tmp_path))
     tf.saved_model.save(tf.Module(), str(tmp_path / "other"))
-    with pytest.raises(UserError, match="other: a SavedModel, but not one of"):
-        writing.QuestionAnswerer(str(tmp_path / "other"))
+    with pytest.raises(UserError, match="other: a SavedModel that this "):
+        QuestionAnswerer(str(tmp_path / "other"))
     description = tmp_path / "other" / saved_models.DESCRIPTION
     description.parent.mkdir()
     for text in ("{", "{}", "[]", '{"kind": "something"}'):
         description.write_text(text)
         with pytest.raises(UserError, match="model.json: damaged"):
-            writing.QuestionAnswerer(str(tmp_path / "other"))
+            QuestionAnswerer(str(tmp_path / "other"))
     description.write_text('{"kind": "embedding"}')
     (tmp_path / "other" / "saved_model.pb").write_bytes(b"nothing")
     with pytest.raises((UserError, OSError), match="other"):
-        writing.QuestionAnswerer(str(tmp_path / "other"))
+        QuestionAnswerer(str(tmp_path / "other"))
 
 
 def test_only_text_is_answered(answerer):
