@@ -39,6 +39,7 @@ from absl import logging
 
 from bert_tf import files
 from bert_tf.data import splits, tabular
+from bert_tf.data.table import is_empty, listed
 from bert_tf.errors import UserError
 
 Span = tuple[int, int]  # The place of the first character, and after the last.
@@ -277,7 +278,7 @@ def check_labels(
     if odd and set_type != "test":
         raise UserError(
             f"{odd[0].place}: relation {odd[0].label!r} was not in training, "
-            f"which had {tabular.listed([*labels])}"
+            f"which had {listed([*labels])}"
         )
     what = "with a relation that was not in training: taken as unknown"
     _report(odd, examples, what, strict)
@@ -320,7 +321,7 @@ def _read_json(path, set_type, id_column):
         except ValueError as error:
             raise UserError(f"{place}: {error}") from None
         guid = " ".join((name or "").split()) or f"{set_type}-{row}"
-        label = None if tabular.is_empty(label) else " ".join(label.split())
+        label = None if is_empty(label) else " ".join(label.split())
         examples.append(RelationExample(guid, text, e1, e2, label, place))
     return examples
 

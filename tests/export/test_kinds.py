@@ -41,7 +41,7 @@ def test_a_record_is_complete(kind):
         Request(inputs=tuple(values), ids={}, length=40), 16
     )
     assert all(size > 0 for size in sizes)
-    item = {"text": "a", "id": 7}
+    item = {entry.name: entry.sample for entry in kind.inputs} | {"id": 7}
     assert kind.to_inputs(kind.to_inputs(item)) == kind.to_inputs(item) == item
 
 
@@ -56,6 +56,7 @@ def test_what_the_server_answers_with_a_kind():
     assert those_with("labels", "probabilities") == [
         "single_label",
         "multi_label",
+        "relation",
     ]
     assert those_with("prediction") == ["regression"]
     assert those_with("embedding") == ["embedding"]

@@ -254,47 +254,17 @@ def test_the_tool_predict(folder, predictor, tmp_path, name):
     assert str(caught.value).startswith(f"{path}:41: ")
 
 
-def test_records_and_other_batches(folder, tmp_path):
-    changes = {"predict_batch_size": 7, "write_tf_records": True}
-    flags = flags_of(folder, output_dir=str(tmp_path / "out"), **changes)
-    # The relations are known from task.json.
-    flags |= {"train_file": None, "dev_file": None, "class_weights": None}
-    flags["init_checkpoint"] = tf.train.latest_checkpoint(folder / "out")
-    RUN_CLASSIFIER.run(**flags, do_predict=True)
-    found, expected = (
-        np.loadtxt(out / "test_results.tsv")
-        for out in (tmp_path / "out", folder / "out")
-    )
-    np.testing.assert_allclose(found, expected, atol=2e-6)
-
-
-MISTAKES = {
-    "vocabulary": (
-        {"vocab_file": "words.txt"},
-        "vocab_file has no entries for the marks [E1], ",
-    ),
-    "head": (
-        {"classifier_hidden": 8},
-        "classifier_hidden=8: not for relations",
-    ),
-}
-
-
-@pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_is_one_line_and_writes_nothing(
-    folder, tmp_path, monkeypatch, mistake
-):
+def test_a_vocabulary_without_marks(folder, tmp_path, monkeypatch):
+    """It is one error, before anything is written."""
     monkeypatch.chdir(tmp_path)
     vocab = (folder / "vocab.txt").read_text(encoding="utf-8")
     write(tmp_path, "words.txt", vocab.replace("[unused", "[used"))
-    changes, message = MISTAKES[mistake]
-    flags = flags_of(folder, output_dir=str(tmp_path / "out"), **changes)
-    with RUN_CLASSIFIER.flags(**flags, do_train=True, do_eval=True) as FLAGS:
-        for name in changes:  # As if given on the command line.
-            FLAGS[name].present = 1
-        with pytest.raises(UserError) as caught:
-            RUN_CLASSIFIER.module.main()
-    assert str(caught.value).removeprefix("--").startswith(message)
+    flags = flags_of(folder, output_dir="out", vocab_file="words.txt")
+    with pytest.raises(UserError) as caught:
+        RUN_CLASSIFIER.run(**flags, do_train=True)
+    message = str(caught.value)
+    assert message.startswith("vocab_file has no entries for the marks [E1], ")
+    assert "\n" not in message
     assert not (tmp_path / "out").exists()
 
 
