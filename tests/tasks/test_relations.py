@@ -263,7 +263,9 @@ def test_a_vocabulary_without_marks(folder, tmp_path, monkeypatch):
     with pytest.raises(UserError) as caught:
         RUN_CLASSIFIER.run(**flags, do_train=True)
     message = str(caught.value)
-    assert message.startswith("vocab_file has no entries for the marks [E1], ")
+    assert message.startswith(
+        "--vocab_file has no entries for the marks [E1], "
+    )
     assert "\n" not in message
     assert not (tmp_path / "out").exists()
 
