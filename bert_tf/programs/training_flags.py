@@ -168,7 +168,7 @@ def define_batch_size_flag(mode: str) -> None:
     define_count(
         f"{mode}_batch_size",
         8,
-        "Examples in a batch. It affects speed and memory, not results.",
+        "Examples in a batch. It affects speed and memory.",
     )
 
 
