@@ -33,6 +33,9 @@ hypothesis.settings.load_profile("without deadline")
 
 def pytest_collection_modifyitems(items):
     places = {TESTS / name: place for place, name in enumerate(LONGEST)}
+    for path in places:
+        if not path.exists():
+            raise pytest.UsageError(f"LONGEST in conftest.py: no {path}")
     items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
