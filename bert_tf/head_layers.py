@@ -1,4 +1,6 @@
-"""The layers of the heads, one class for each variable scope of the original.
+"""Parts of the heads: a linear output, and the scopes of the original.
+
+    OutputHead               the base of heads with one linear output
 
     cls/squad                the start and the end of an answer
     cls/predictions          masked LM
@@ -18,10 +20,13 @@ from bert_tf.config import BertConfig
 from bert_tf.layers import (
     ACTIVATIONS,
     BertLayer,
+    Configured,
     dense,
+    dropout,
     initializer,
     layer_norm,
 )
+from bert_tf.modeling import BertModel
 
 HEAD_STDDEV = 0.02  # The original's, whatever bert_config.json says.
 
@@ -30,6 +35,56 @@ def linear(x: Tensor, weights: Tensor, bias: Tensor) -> Tensor:
     """x weights^T + bias, in x's precision: [..., D] -> [..., C]."""
     weights, bias = ops.cast(weights, x.dtype), ops.cast(bias, x.dtype)
     return ops.matmul(x, ops.transpose(weights)) + bias
+
+
+class OutputHead(Configured, keras.Model):
+    """An encoder with one linear output, whose variables are at the root.
+
+        logits = dropout(x) output_weights^T + output_bias
+
+    Args:
+        config: a `BertConfig`.
+        num_outputs: number of logits.
+        dropout_rate: dropout on x.
+        num_inputs: width of x; by default the hidden size.
+    """
+
+    def __init__(
+        self,
+        config: BertConfig,
+        num_outputs: int,
+        dropout_rate: float,
+        num_inputs: int | None = None,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        self.config = config
+        self.dropout_rate = dropout_rate
+        self.bert = BertModel(config)
+        self.dropout = dropout(dropout_rate)
+        width = num_inputs or config.hidden_size
+        self.dropout.build((None, width))
+        # Created here and not in `build`, where their paths would start with
+        # this model's name: the original keeps both at the root.
+        self.output_weights = keras.Variable(
+            keras.initializers.TruncatedNormal(stddev=HEAD_STDDEV),
+            shape=(num_outputs, width),
+            name="output_weights",
+        )
+        self.output_bias = keras.Variable(
+            "zeros", shape=(num_outputs,), name="output_bias"
+        )
+        self.built = True
+
+    def output_of(
+        self, x: Tensor, training: bool | None = None, seed: Tensor = None
+    ) -> Tensor:
+        """The logits of x: float [..., num_inputs] -> [..., num_outputs]."""
+        x = self.dropout(x, training=training, seed=seed)
+        return linear(x, self.output_weights, self.output_bias)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "dropout_rate": self.dropout_rate}
 
 
 class SquadScope(keras.layers.Layer):

@@ -12,10 +12,9 @@ from keras import ops
 from bert_tf.backend import Tensor
 from bert_tf.config import BertConfig
 from bert_tf.head_layers import (
-    HEAD_STDDEV,
+    OutputHead,
     PretrainingScope,
     SquadScope,
-    linear,
 )
 from bert_tf.layers import Configured, dense, dropout
 from bert_tf.losses import at_least_float32
@@ -23,56 +22,6 @@ from bert_tf.modeling import BertModel, Inputs
 from bert_tf.pooling import NO_CHOICE, WINDOW_POOLINGS
 
 CLASSIFIER_DROPOUT = 0.1  # The original's, whatever bert_config.json says.
-
-
-class OutputHead(Configured, keras.Model):
-    """An encoder with one linear output, whose variables are at the root.
-
-        logits = dropout(x) output_weights^T + output_bias
-
-    Args:
-        config: a `BertConfig`.
-        num_outputs: number of logits.
-        dropout_rate: dropout on x.
-        num_inputs: width of x; by default the hidden size.
-    """
-
-    def __init__(
-        self,
-        config: BertConfig,
-        num_outputs: int,
-        dropout_rate: float,
-        num_inputs: int | None = None,
-        **kwargs: Any,
-    ):
-        super().__init__(**kwargs)
-        self.config = config
-        self.dropout_rate = dropout_rate
-        self.bert = BertModel(config)
-        self.dropout = dropout(dropout_rate)
-        width = num_inputs or config.hidden_size
-        self.dropout.build((None, width))
-        # Created here and not in `build`, where their paths would start with
-        # this model's name: the original keeps both at the root.
-        self.output_weights = keras.Variable(
-            keras.initializers.TruncatedNormal(stddev=HEAD_STDDEV),
-            shape=(num_outputs, width),
-            name="output_weights",
-        )
-        self.output_bias = keras.Variable(
-            "zeros", shape=(num_outputs,), name="output_bias"
-        )
-        self.built = True
-
-    def output_of(
-        self, x: Tensor, training: bool | None = None, seed: Tensor = None
-    ) -> Tensor:
-        """The logits of x: float [..., num_inputs] -> [..., num_outputs]."""
-        x = self.dropout(x, training=training, seed=seed)
-        return linear(x, self.output_weights, self.output_bias)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "dropout_rate": self.dropout_rate}
 
 
 @keras.saving.register_keras_serializable(package="bert_tf")
@@ -259,7 +208,7 @@ class BertRelationClassifier(OutputHead):
         config: BertConfig,
         num_labels: int,
         dropout_rate: float = CLASSIFIER_DROPOUT,
-        **kwargs,
+        **kwargs: Any,
     ):
         kwargs.setdefault("name", "relation_classifier")
         super().__init__(
@@ -271,7 +220,12 @@ class BertRelationClassifier(OutputHead):
         )
         self.num_labels = num_labels
 
-    def call(self, inputs, training=None, seed=None):
+    def call(
+        self,
+        inputs: Inputs,
+        training: bool | None = None,
+        seed: Tensor = None,
+    ) -> Tensor:
         outputs = self.bert(inputs, training=training, seed=seed)
         positions = ops.convert_to_tensor(inputs["entity_positions"], "int32")
         entities = ops.take_along_axis(
@@ -280,7 +234,7 @@ class BertRelationClassifier(OutputHead):
         x = ops.reshape(entities, (-1, 2 * self.config.hidden_size))
         return self.output_of(x, training, seed)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "num_labels": self.num_labels}
 
 
