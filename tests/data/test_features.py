@@ -218,6 +218,22 @@ def test_records_are_the_originals(tmp_path):
     assert batch["label_ids"].numpy().tolist() == [5, 5]
 
 
+def test_records_of_any_numbers(tmp_path):
+    """Negative and large ones, too; floats are rounded to float32."""
+    specs = [
+        features.FeatureSpec("whole", (3,)),
+        features.FeatureSpec("real", (3,), "float32"),
+    ]
+    whole, real = [-1, 2**62, -(2**63)], [0.1, -1e-40, np.inf]
+    path = str(tmp_path / "numbers.tf_record")
+    features.write_tf_records(path, [{"whole": whole, "real": real}], specs)
+    (record,) = tf.data.TFRecordDataset(path)
+    found = tf.train.Example.FromString(record.numpy()).features.feature
+    assert list(found["whole"].int64_list.value) == whole
+    written = np.array(found["real"].float_list.value, "f4")
+    assert np.array_equal(written, np.array(real, "f4"))
+
+
 def write(tmp_path, name, text):
     path = tmp_path / name
     path.parent.mkdir(exist_ok=True, parents=True)
