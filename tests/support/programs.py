@@ -200,7 +200,7 @@ class Abseil:
 
 def run_here(path, *arguments):
     """`python path`, within this process; returns it as if it were finished."""
-    vars(flags.FLAGS).update(copies(Program.without))
+    vars(flags.FLAGS).update(copies(Program.before))
     out, err, status = io.StringIO(), io.StringIO(), 0
     old_handler = signal.getsignal(signal.SIGTERM)
     old_verbosity = absl_logging.get_verbosity()
