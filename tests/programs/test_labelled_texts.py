@@ -316,7 +316,8 @@ def test_a_mistake_is_one_line_and_writes_nothing(folder, tmp_path, mistake):
             FLAGS[name].present = 1
         with pytest.raises(UserError) as error:
             RUN_CLASSIFIER.module.main()
-    assert message in str(error.value)
+    # As the program prints it.
+    assert message in error.value.message_for("--{}".format)
     assert "\n" not in str(error.value)
     assert not out.exists()
 
