@@ -327,7 +327,8 @@ def test_a_mistake_is_one_line_and_writes_nothing(folder, mistake):
         write(folder, *change)
     with pytest.raises(UserError) as error:
         run(folder, **{"do_eval": True, **flag_values})
-    assert message in str(error.value)
+    # As the program prints it.
+    assert message in error.value.message_for("--{}".format)
     assert "\n" not in str(error.value)
     assert not (folder / "out").exists()
 
