@@ -11,11 +11,7 @@ from keras import ops
 
 from bert_tf.backend import Tensor
 from bert_tf.config import BertConfig
-from bert_tf.head_layers import (
-    OutputHead,
-    PretrainingScope,
-    SquadScope,
-)
+from bert_tf.head_layers import OutputHead, PretrainingScope, SquadScope
 from bert_tf.layers import Configured, dense, dropout
 from bert_tf.losses import at_least_float32
 from bert_tf.modeling import BertModel, Inputs

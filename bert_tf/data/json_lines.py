@@ -3,7 +3,7 @@
     {"text": "hello", "label": "ham"}
     {"text": "win now!", "label": "spam"}
 
-The keys are the columns. `tabular.read_table` reads all formats.
+The keys are the columns. `csv_files.read_table` reads all formats.
 """
 
 import array

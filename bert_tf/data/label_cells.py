@@ -9,9 +9,9 @@ regression      " 2.5"                   2.5
 import dataclasses
 from typing import Any
 
+from bert_tf.data.csv_files import unescaped
 from bert_tf.data.splits import Label
 from bert_tf.data.table import is_empty, number
-from bert_tf.data.tabular import unescaped
 
 PROBLEM_TYPES = ("single_label", "multi_label", "regression")
 

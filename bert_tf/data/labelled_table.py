@@ -19,7 +19,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from absl import logging
 
-from bert_tf.data import splits, tabular
+from bert_tf.data import csv_files, splits
 from bert_tf.data.label_cells import PROBLEM_TYPES, LabelReader, label_columns
 from bert_tf.data.labelled_set import Columns, TableSet
 from bert_tf.data.table import RowWarnings, counted, is_empty, listed, number
@@ -36,7 +36,7 @@ class TableSettings(splits.FileSettings):
         label_column: column of the label; for multi_label also several ones,
             separated by commas, whose cells are 0 or 1.
         id_column: column of an id for each row, or None.
-        header, delimiter, encoding: see `tabular.read_table`.
+        header, delimiter, encoding: see `csv_files.read_table`.
         problem_type: one of `PROBLEM_TYPES`.
         label_delimiter: the text between two labels in a cell of multi_label.
     """
@@ -217,7 +217,7 @@ def _check_settings(settings):
 
 def _read(settings, format, path, set_type) -> TableSet:
     """The examples of a file."""
-    table = tabular.read_table(
+    table = csv_files.read_table(
         path,
         format,
         delimiter=settings.delimiter,

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable
 
 from bert_tf import files
-from bert_tf.data import splits, tabular
+from bert_tf.data import csv_files, splits
 from bert_tf.data.labelled_table import TableSettings
 from bert_tf.data.table import RowWarnings, is_empty, listed, number
 from bert_tf.errors import UserError
@@ -73,7 +73,7 @@ def read_choices(
     Rows without `sent1` are left out of a training file.
     """
     is_json = files.is_json_lines(path)
-    table = tabular.read_table(
+    table = csv_files.read_table(
         path,
         "jsonl" if is_json else "csv",
         delimiter=None if is_json else settings.delimiter,

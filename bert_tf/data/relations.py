@@ -38,7 +38,7 @@ from collections.abc import Iterator, Sequence
 from absl import logging
 
 from bert_tf import files
-from bert_tf.data import splits, tabular
+from bert_tf.data import csv_files, splits
 from bert_tf.data.table import is_empty, listed
 from bert_tf.errors import UserError
 
@@ -303,7 +303,7 @@ def _report(odd, examples, what, strict):
 
 
 def _read_json(path, set_type, id_column):
-    table = tabular.read_table(path, "jsonl")
+    table = csv_files.read_table(path, "jsonl")
     texts = table.texts("text")
     spans = (table.texts_or_lists("e1"), table.texts_or_lists("e2"))
     labels = table.texts("label", optional=set_type == "test")

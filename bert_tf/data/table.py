@@ -4,7 +4,7 @@
     table.texts("label")     ["ham", "spam"]
     table.line(1)            3
 
-`tabular.read_table` reads one.
+`csv_files.read_table` reads one.
 """
 
 import math

@@ -1,6 +1,7 @@
-"""Resumes a training, and says how an interrupted one is resumed."""
+"""Whether and how a training resumes, and what an interrupted one says."""
 
 import contextlib
+import os
 import shlex
 import sys
 from collections.abc import Iterator, Mapping
@@ -65,6 +66,33 @@ MAY_CHANGE = frozenset(
         "tpu_zone",
     }
 )
+
+
+def existing_checkpoints(folder: str, resume: str) -> list[str]:
+    """Finds the checkpoints of a run, the newest first.
+
+    Call it before the model is made. Processes that train together wait for
+    each other there, so none of them sees what another one writes later.
+
+    Args:
+        folder: --output_dir.
+        resume: --resume.
+
+    Raises:
+        UserError: `resume` is "never" and there is a checkpoint, or it is
+            "must" and there is not.
+    """
+    prefixes = checkpoints.CheckpointFolder(folder).newest_first()
+    if prefixes and resume == "never":
+        raise UserError(
+            f"--resume=never, but --output_dir={folder} has "
+            f"{os.path.basename(prefixes[0])}: name another folder"
+        )
+    if not prefixes and resume == "must":
+        raise UserError(
+            f"--resume=must, but --output_dir={folder} has no checkpoint"
+        )
+    return prefixes
 
 
 def warn_of_changed_flags(

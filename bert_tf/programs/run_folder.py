@@ -3,7 +3,9 @@
 eval_results.txt    sorted lines `key = value`, as the original writes them
 labels.txt          one label per line: the columns of test_results.tsv
 task.json           labels, thresholds, and what else a model needs to answer
-train.json          what was run: flags, versions, sizes, seconds, results
+train.json          the task's name; for each of "train", "eval" and "predict"
+                    flags, versions, sizes, seconds, results; for "train" also
+                    evaluations, resumed_at_step and num_train_steps
 """
 
 import contextlib

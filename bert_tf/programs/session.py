@@ -17,7 +17,7 @@ from absl import logging
 
 from bert_tf import checkpoints, training
 from bert_tf.losses import LossTerm
-from bert_tf.programs import program, training_run, weights
+from bert_tf.programs import program, resuming, training_run, weights
 from bert_tf.programs.run_folder import RunFolder
 from bert_tf.programs.settings import RunSettings
 from bert_tf.training import distribution
@@ -60,7 +60,7 @@ class Session:
             task_name,
             writes=distribution.is_chief(strategy),
         )
-        self.existing = weights.existing_checkpoints(
+        self.existing = resuming.existing_checkpoints(
             settings.output_dir, settings.resume
         )
         self.model: keras.Model

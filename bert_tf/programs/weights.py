@@ -1,7 +1,5 @@
 """Chooses and loads the weights of a run: where from, which are trained."""
 
-import os
-
 import keras
 from absl import flags, logging
 
@@ -12,33 +10,6 @@ from bert_tf.programs.run_folder import RunFolder
 from bert_tf.training.best import best_of
 
 FLAGS = flags.FLAGS
-
-
-def existing_checkpoints(folder: str, resume: str) -> list[str]:
-    """Finds the checkpoints of a run, the newest first.
-
-    Call it before the model is made. Processes that train together wait for
-    each other there, so none of them sees what another one writes later.
-
-    Args:
-        folder: --output_dir.
-        resume: --resume.
-
-    Raises:
-        UserError: `resume` is "never" and there is a checkpoint, or it is
-            "must" and there is not.
-    """
-    prefixes = checkpoints.CheckpointFolder(folder).newest_first()
-    if prefixes and resume == "never":
-        raise UserError(
-            f"--resume=never, but --output_dir={folder} has "
-            f"{os.path.basename(prefixes[0])}: name another folder"
-        )
-    if not prefixes and resume == "must":
-        raise UserError(
-            f"--resume=must, but --output_dir={folder} has no checkpoint"
-        )
-    return prefixes
 
 
 def load_weights(
@@ -53,7 +24,7 @@ def load_weights(
     Args:
         model: the model whose variables are read.
         folder: --output_dir.
-        existing: the run's checkpoints, see `existing_checkpoints`.
+        existing: the run's checkpoints, see `resuming.existing_checkpoints`.
         trains: whether a training follows, so that random weights will do.
 
     Returns:

@@ -17,12 +17,7 @@ from bert_tf.export.predictor import Predictor
 from bert_tf.serving import signatures
 from bert_tf.serving.batching import Columns, QueueFull
 from bert_tf.serving.errors import Refusal, model_reason
-from bert_tf.serving.limits import (
-    Limits,
-    check_count,
-    parse_object,
-    read_body,
-)
+from bert_tf.serving.limits import Limits, check_count, parse_object, read_body
 from bert_tf.serving.models import ServedModel, Version
 from bert_tf.serving.rest import Call
 

@@ -1,4 +1,8 @@
-"""The limits of requests, and the checks that enforce them."""
+"""The limits of requests, and the checks of their sizes.
+
+`signatures` enforces `max_sequences`, `batching` `max_queue`, and `handler`
+`request_seconds`. `server.Server` limits the number of connections.
+"""
 
 import asyncio
 import dataclasses

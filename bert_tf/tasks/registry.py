@@ -17,11 +17,11 @@ from absl import logging
 
 from bert_tf import metrics
 from bert_tf.data import (
+    csv_files,
     glue,
     labelled_table,
     multiple_choice,
     relations,
-    tabular,
     tagging,
 )
 from bert_tf.data.processor import DataProcessor, Examples
@@ -219,7 +219,7 @@ class OwnTextsTask:
         return MultiLabel(
             labels,
             learned.get("thresholds", {}),
-            tabular.unescaped(settings.label_delimiter),
+            csv_files.unescaped(settings.label_delimiter),
         )
 
 

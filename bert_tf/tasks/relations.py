@@ -19,11 +19,7 @@ from bert_tf.config import BertConfig
 from bert_tf.data.features import FeatureSpec
 from bert_tf.data.text_reader import TextReader
 from bert_tf.export import kinds
-from bert_tf.export.relations import (
-    NUM_SPECIAL,
-    MarkedReader,
-    RelationServing,
-)
+from bert_tf.export.relations import NUM_SPECIAL, MarkedReader, RelationServing
 from bert_tf.export.serving_modules import InputShape, Tensors
 from bert_tf.metrics.relations import relation_report
 from bert_tf.tasks.problem import (

@@ -41,7 +41,7 @@ from bert_tf.errors import UserError
 from bert_tf.programs import flags as shared_flags
 from bert_tf.programs import model_files, program
 from bert_tf.text.packing import MIN_SEQ_LENGTH, split_pair
-from bert_tf.training.progress import counted
+from bert_tf.training.progress import with_progress
 
 FLAGS = flags.FLAGS
 NUM_EXAMPLES_SHOWN = 5
@@ -182,7 +182,7 @@ def with_log(
     embedder: TextEmbedder, stream: Iterator[EmbeddedText], num_texts: int
 ) -> Iterator[EmbeddedText]:
     """Yields the items of `stream`; logs the first ones, and the speed."""
-    for number, embedded in enumerate(counted(stream, num_texts)):
+    for number, embedded in enumerate(with_progress(stream, num_texts)):
         if number < NUM_EXAMPLES_SHOWN:
             logging.info("*** Example ***")
             logging.info("unique_id: %d", number)

@@ -31,7 +31,7 @@ from bert_tf.export.predictor import BATCH_SIZE, Predictor
 from bert_tf.programs import flags as shared_flags
 from bert_tf.programs import program
 from bert_tf.text.packing import split_pair
-from bert_tf.training.progress import counted
+from bert_tf.training.progress import with_progress
 
 FLAGS = flags.FLAGS
 STANDARD = "-"
@@ -69,7 +69,7 @@ def main() -> None:
         if FLAGS.output_format == "tsv":
             columns = KINDS[predictor.kind].tsv_columns
             writer.write("\t".join(columns) + "\n")
-        answers = counted(predictor.stream(items(predictor)), num_lines())
+        answers = with_progress(predictor.stream(items(predictor)), num_lines())
         for answer in answers:
             writer.write(text_of(answer))
             number += 1

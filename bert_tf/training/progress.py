@@ -1,7 +1,7 @@
 """Shows how far long work is: a bar on a terminal, or lines in a log.
 
 Reporter       counts work of any kind, and logs a line now and then
-counted        reports on what an iterable yields
+with_progress  reports on what an iterable yields
 ProgressBar    reports on a training
 TensorBoard    writes the event files of a training
 """
@@ -95,7 +95,7 @@ class Reporter:
         return f"{self.done} of {self.total} {speed}  {left} left"
 
 
-def counted(
+def with_progress(
     stream: Iterable[T], total: int | None = None, unit: str = "texts"
 ) -> Iterator[T]:
     """Yields what `stream` yields, and logs now and then how far it is.

@@ -3,7 +3,7 @@
 import pytest
 
 from bert_tf.training import progress
-from bert_tf.training.progress import Reporter, counted
+from bert_tf.training.progress import Reporter, with_progress
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def values_every_4_seconds(clock, number):
 
 def test_a_line_every_ten_seconds(clock, lines):
     stream = values_every_4_seconds(clock, 8)
-    assert list(counted(stream, 8)) == list(range(8))
+    assert list(with_progress(stream, 8)) == list(range(8))
     assert lines() == [
         "4 of 8 texts  0.3 texts/s  0:12 left",
         "7 of 8 texts  0.3 texts/s  0:03 left",
@@ -36,7 +36,7 @@ def test_a_line_every_ten_seconds(clock, lines):
 
 
 def test_without_a_total_nothing_is_said_of_the_rest(clock, lines):
-    list(counted(values_every_4_seconds(clock, 5), unit="rows"))
+    list(with_progress(values_every_4_seconds(clock, 5), unit="rows"))
     assert lines() == ["4 rows  0.3 rows/s"]
 
 

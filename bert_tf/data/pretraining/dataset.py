@@ -20,12 +20,7 @@ from google.protobuf import message
 from bert_tf import files
 from bert_tf.config import BertConfig
 from bert_tf.data.features import FeatureSpec, parse_examples, sequence_specs
-from bert_tf.data.pipeline import (
-    SHUFFLE_BUFFER,
-    Features,
-    ToFeatures,
-    fill_up,
-)
+from bert_tf.data.pipeline import SHUFFLE_BUFFER, Features, ToFeatures, fill_up
 from bert_tf.errors import UserError
 
 FILES_AT_ONCE = 16
