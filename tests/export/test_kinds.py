@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from support.common import ROOT
-from support.programs import DEMO, SMALL_CONFIG
+from support.programs import DEMO, SMALL_CONFIG, program_of
 
 from bert_tf import BertConfig, FullTokenizer
-from bert_tf.data.text_reader import TextReader
+from bert_tf.data.text_reader import TextReader, TextReaderSettings
 from bert_tf.export import Predictor, export_model, kinds
 from bert_tf.export.kinds import KINDS, Kind, Request
 from bert_tf.export.serving_modules import InputShape, TextServing
@@ -21,7 +21,6 @@ from bert_tf.serving import rest, signatures
 from bert_tf.serving.limits import Limits, Refusal
 from bert_tf.tasks.registry import PROBLEMS
 from bert_tf.tasks.texts import labelled
-from bert_tf.tools import predict
 
 VOCAB = str(DEMO / "demo" / "vocab.txt")
 LABELS = ["ham", "spam"]
@@ -107,6 +106,7 @@ def mark(item):
     return {**item, "text": marked}
 
 
+PREDICT = program_of("bert_tf.tools.predict")
 MARKED = Kind(
     name="marked",
     inputs=(dataclasses.replace(kinds.TEXT, sample="[E] a [/E]"),),
@@ -125,7 +125,12 @@ def folder(tmp_path_factory):
     keras.utils.set_random_seed(3)
     module = TextServing(
         BertClassifier(BertConfig.from_dict(SMALL_CONFIG), 2),
-        TextReader(FullTokenizer(VOCAB), VOCAB, True, 24),
+        TextReader(
+            FullTokenizer(VOCAB),
+            TextReaderSettings(
+                vocab_file=VOCAB, do_lower_case=True, max_seq_length=24
+            ),
+        ),
         kind="marked",
         outputs_of=lambda logits: labelled(tf.nn.softmax(logits), LABELS),
         shape=InputShape(),
@@ -154,10 +159,12 @@ def test_a_new_kind_is_predicted(predictor):
 
 def test_a_new_kind_is_predicted_from_a_file(predictor):
     line = json.dumps({"id": 1, **PLACES})
-    assert predict.from_json(predictor, line, "f:1") == {"text": MARKED_TEXT}
+    assert PREDICT.module.from_json(predictor, line, "f:1") == {
+        "text": MARKED_TEXT
+    }
     wrong = json.dumps({**PLACES, "place": [3, 2]})
     with pytest.raises(ValueError, match="f:2: place must be within the text"):
-        predict.from_json(predictor, wrong, "f:2")
+        PREDICT.module.from_json(predictor, wrong, "f:2")
 
 
 def test_a_new_kind_is_served(predictor):

@@ -11,7 +11,7 @@ from support.programs import DEMO
 
 from bert_tf import FullTokenizer
 from bert_tf.data.relations import RelationExample, parse_marked
-from bert_tf.data.text_reader import TextReader
+from bert_tf.data.text_reader import TextReader, TextReaderSettings
 from bert_tf.errors import UserError
 from bert_tf.export.relations import (
     MarkedReader,
@@ -25,7 +25,15 @@ VOCAB = str(DEMO / "demo" / "vocab.txt")
 TOKENIZER = FullTokenizer(VOCAB)
 
 
-TEXT_READERS = {n: TextReader(TOKENIZER, VOCAB, True, n) for n in (13, 32)}
+TEXT_READERS = {
+    length: TextReader(
+        TOKENIZER,
+        TextReaderSettings(
+            vocab_file=VOCAB, do_lower_case=True, max_seq_length=length
+        ),
+    )
+    for length in (13, 32)
+}
 READERS = {length: MarkedReader(r) for length, r in TEXT_READERS.items()}
 # Traced once, for any number of texts.
 IN_GRAPH = {
