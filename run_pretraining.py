@@ -224,8 +224,8 @@ def train(job: Job) -> int:
     def training_batches(first_step: int) -> tf.data.Dataset:
         return pretraining_dataset.training_batches(
             job.paths["train"],
-            FLAGS.train_batch_size,
-            parser,
+            batch_size=FLAGS.train_batch_size,
+            to_features=parser,
             seed=job.session.settings.seed,
             first_step=first_step,
         )
@@ -248,9 +248,9 @@ def evaluate(job: Job) -> dict[str, float]:
     """The scores of the files to evaluate on."""
     dataset = pretraining_dataset.evaluation_batches(
         job.paths["eval"],
-        FLAGS.eval_batch_size,
-        job.parser("eval"),
-        max_eval_steps(),
+        batch_size=FLAGS.eval_batch_size,
+        to_features=job.parser("eval"),
+        max_steps=max_eval_steps(),
         repeat=FLAGS.eval_input_file is None,
     )
 

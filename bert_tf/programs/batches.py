@@ -44,9 +44,9 @@ def training_batches(
     def batches(first_step: int) -> tf.data.Dataset:
         return pipeline.training_batches(
             dataset,
-            num_rows,
-            FLAGS.train_batch_size,
-            to_features,
+            num_examples=num_rows,
+            batch_size=FLAGS.train_batch_size,
+            to_features=to_features,
             seed=seed,
             first_step=first_step,
             fixed_length=devices.needs_full_length(strategy),
@@ -77,8 +77,8 @@ def evaluation_batches(
     dataset, to_features = rows
     return pipeline.evaluation_batches(
         dataset,
-        batch_size,
-        to_features,
+        batch_size=batch_size,
+        to_features=to_features,
         fixed_length=devices.needs_full_length(strategy),
         fill_last_batch=devices.needs_full_batches(strategy),
         **settings,

@@ -51,7 +51,7 @@ def run(files, **changes):
     arguments = as_flags({**files, **changes})
     with PROGRAM.flags() as flags:
         flags([NAME, *arguments])
-        PROGRAM.module.main()
+        PROGRAM.main()
 
 
 def expected(files, **settings):
