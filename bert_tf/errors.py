@@ -21,6 +21,8 @@ class UserError(ValueError):
 
         UserError("train.csv:7: no text in `text_column`=body")
 
+    Backticks around any other word are lost in Python, and stay in a program.
+
     Args:
         why: what is wrong, and what is allowed.
         setting: name of the setting that must change.

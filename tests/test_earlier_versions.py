@@ -33,7 +33,7 @@ def test_an_export_answers_as_it_did(tmp_path):
         )
 
 
-def test_a_run_resumes_as_if_it_had_not_stopped(here, tmp_path):
+def test_a_run_resumes_as_if_it_had_not_stopped(here, tmp_path, warnings):
     shutil.copytree(EARLIER, tmp_path, dirs_exist_ok=True)
     RUN_CLASSIFIER.run(
         task_name="csv",
@@ -50,6 +50,7 @@ def test_a_run_resumes_as_if_it_had_not_stopped(here, tmp_path):
         do_train=True,
         do_eval=True,
     )
+    assert not any(" before, and is " in line for line in warnings())
     resumed = values_of("run/model.ckpt-60")
     whole = values_of("model.ckpt-60")
     assert resumed.keys() == whole.keys()

@@ -96,9 +96,10 @@ def infer_labels(train: TableSet, problem_type: str) -> list[str]:
     Raises:
         UserError: a set of multi_label has fewer than two.
     """
-    labels = set(train.file_labels)
     if problem_type == "multi_label":
         labels = {*itertools.chain.from_iterable(train.file_labels)}
+    else:
+        labels = {*train.file_labels}
     names = sorted(labels)
     if train.label_columns:
         missing = [name for name in train.label_columns if name not in labels]

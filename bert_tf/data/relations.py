@@ -1,4 +1,4 @@
-"""Sentences with two marked entities, and the relation between these.
+"""Sentences with two marked entities, and the relation between them.
 
 A file whose name ends in .json or .jsonl (.gz may follow) has an object on
 each line:
@@ -214,7 +214,7 @@ def read_relations(
     id_column: str | None = None,
     strict: bool = False,
 ) -> list[RelationExample]:
-    """Reads a file; its layout is as its name says, see the top.
+    """Reads a file in the layout that its name implies; see the top.
 
     Sentences without a relation are left out of training and development
     sets, and counted.

@@ -255,9 +255,9 @@ def mark_tokens(vocab: Mapping[str, int]) -> list[str]:
     if len(missing) > len(unused):
         raise UserError(
             f"has no entries for the marks {', '.join(MARKS)}, and fewer "
-            "entries [unusedN] than are missing; `add_words` of build_vocab "
-            "adds words to a model: give it four, and rename their lines in "
-            "the new vocabulary to the marks",
+            "entries [unusedN] than are missing; the tool build_vocab adds "
+            "words to a model: give it four, and rename their lines in the "
+            "new vocabulary to the marks",
             setting="vocab_file",
         )
     return [unused.pop() if mark in missing else mark for mark in MARKS]

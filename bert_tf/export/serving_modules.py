@@ -3,7 +3,7 @@
     text              strings
       read            the model's ids
       model           logits
-      outputs         label, score, probabilities: `Problem.serving_outputs`
+      outputs         label, score, probabilities: `TextProblem.serving_outputs`
 
     ServingModule         base of all, here and in `tagging` (TagServing) and
                           `question_answering` (QuestionServing)
@@ -231,7 +231,7 @@ class SequenceServing(ServingModule):
         model: see `ServingModule`.
         reader: the `TextReader` of the training.
         outputs_of: function from the model's logits to {output: tensor}, in
-            the graph; for example `Problem.serving_outputs`.
+            the graph; for example `TextProblem.serving_outputs`.
         shape: an `InputShape`.
     """
 

@@ -143,7 +143,7 @@ def values() -> dict[str, Any]:
 def message_of(error: UserError) -> str:
     """The message of an error, with settings written as flags."""
     return error.message_for(
-        lambda setting: f"--{setting}" if setting in FLAGS else setting
+        lambda name: f"--{name}" if name in FLAGS else f"`{name}`"
     )
 
 

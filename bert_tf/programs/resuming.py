@@ -13,9 +13,8 @@ from bert_tf import checkpoints, training
 from bert_tf.errors import UserError
 from bert_tf.programs.program import message_of
 
-# Flags that may change between a run and its resumption: they have no effect
-# on the weights at the end of the training. A change of any other flag is
-# logged.
+# Flags that may change between a run and its resumption: they do not change
+# what a training step computes. A change of any other flag is logged.
 MAY_CHANGE = frozenset(
     {
         # The modes, and the place of the results.

@@ -83,7 +83,9 @@ class Session:
         Raises:
             UserError: a setting is wrong.
         """
-        metric = self.settings.metric_for_best or default
+        metric = self.settings.metric_for_best
+        if metric is None:
+            metric = default
         self.settings = dataclasses.replace(
             self.settings, metric_for_best=metric
         )

@@ -66,7 +66,9 @@ def define_checkpoint_flags() -> None:
     )
     # Not in the original.
     define_count(
-        "keep_checkpoints", 5, "How many checkpoints to keep, the newest ones."
+        "keep_checkpoints",
+        5,
+        "How many checkpoints to keep; the newest ones stay.",
     )
     flags.DEFINE_enum(
         "resume",

@@ -30,7 +30,7 @@ from bert_tf.data.features import FeatureSpec
 from bert_tf.data.text_reader import TextReader
 from bert_tf.export.serving_modules import InputShape, ServingModule, Tensors
 
-# The flags that say how texts are read that are too long.
+# Flags that say how texts longer than a sequence are read.
 LONG_FLAGS = ("long_documents", "max_windows", "window_pooling", "doc_stride")
 IS_REAL = FeatureSpec("is_real_example", ())
 

@@ -104,7 +104,7 @@ def pack_sequences(
 
 
 def head_and_tail(tokens: Sequence[Token], number: int) -> list[Token]:
-    """`number` of the tokens: first a quarter, rounded down; the rest last."""
+    """Keeps `number` tokens: a quarter from the start, others from the end."""
     head = number // HEAD_SHARE
     tail = number - head
     return [*tokens[:head], *tokens[len(tokens) - tail :]]

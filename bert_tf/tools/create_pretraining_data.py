@@ -174,7 +174,7 @@ def read_tokenizer() -> FullTokenizer:
             FLAGS.vocab_file, FLAGS.do_lower_case
         )
     except UserError as error:
-        message = str(error)
+        message = program.message_of(error)
         if FLAGS.vocab_file not in message:
             message = f"--vocab_file={FLAGS.vocab_file}: {message}"
         raise UserError(message) from None
@@ -341,7 +341,7 @@ def write_shards_here(
         missing: {shard: path} of the shards to write.
     """
     with run.dealing_folder() as folder:
-        dealing = DocumentReporter("Dealt")
+        dealing = DocumentReporter("Distributed")
         dealt = pretraining_shards.distribute(
             paths,
             FLAGS.num_shards,

@@ -97,8 +97,8 @@ class RecordedFlags(dict[str, Any]):
 
     def __missing__(self, name: str) -> None:
         raise UserError(
-            f"its train.json does not contain `{name}`; export it with "
-            "`do_export` of the program that trained it",
+            f"its train.json does not contain --{name}; export it with "
+            "--do_export of the program that trained it",
             setting="output_dir",
             value=FLAGS.output_dir,
         )
@@ -110,7 +110,7 @@ def recorded_flags(run: RunFolder) -> RecordedFlags:
         if values := run.earlier(mode).get("flags"):
             return RecordedFlags(values)
     raise UserError(
-        "its train.json contains no run; export it with `do_export` of the "
+        "its train.json contains no run; export it with --do_export of the "
         "program that trained it",
         setting="output_dir",
         value=run.path,

@@ -317,9 +317,8 @@ class Trainer:
             norm, rate = metrics["gradient_norm"], metrics["learning_rate"]
             wishes = metrics["wishes"]
             is_good = tf.math.is_finite(norm)
-            if (
-                self.loss_scale
-            ):  # It left the step out, unless it is at its end.
+            # It left the step out, unless it is at its end.
+            if self.loss_scale:
                 is_good = is_good or self.loss_scale.factor > 1.0
             losses = metrics["losses"]
             if self.loss_scale and not tf.math.is_finite(norm):

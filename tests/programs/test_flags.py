@@ -40,12 +40,18 @@ def test_every_flag_that_may_change_exists():
 def test_flags_that_decide_about_weights_may_not_change():
     """Some of each kind: examples, sequences, optimizer, devices, model."""
     decisive = set(
-        "train_file dev_fraction class_weights seed max_seq_length doc_stride "
-        "long_documents learning_rate train_batch_size num_train_epochs "
-        "num_train_steps warmup_proportion freeze_layers precision xla "
-        "cpu_replicas use_tpu distribution_strategy "
-        "gradient_accumulation_steps "
-        "bert_config_file vocab_file classifier_hidden".split()
+        "bert_config_file class_weights classifier_dropout "
+        "classifier_hidden cpu_replicas data_dir delimiter dev_fraction "
+        "distribution_strategy do_lower_case doc_stride encoding "
+        "freeze_layers gradient_accumulation_steps group_by_length "
+        "header input_file label_column label_delimiter label_smoothing "
+        "layerwise_lr_decay learning_rate long_documents "
+        "max_predictions_per_seq max_query_length max_seq_length "
+        "max_windows num_train_epochs num_train_steps num_warmup_steps "
+        "optimizer pad_to_max_length precision problem_type seed "
+        "split_seed test_fraction text_column text_pair_column "
+        "train_batch_size train_file use_tpu version_2_with_negative "
+        "vocab_file warmup_proportion window_pooling xla xnli_language".split()
     )
     assert not MAY_CHANGE & decisive
 

@@ -298,6 +298,13 @@ def test_several_seeds(folder, caplog):
         if number < 2
     ]
     assert f"{len(collapsed)} of them answer the same" in caplog.text
+    for seed in summary["seeds"]:
+        record = json.loads((out / f"seed-{seed}" / "train.json").read_text())
+        for mode in ("train", "eval"):
+            values = record[mode]["flags"]
+            assert values["seed"] == seed
+            assert values["output_dir"] == str(out / f"seed-{seed}")
+            assert values["metric_for_best"] == "eval_accuracy"
     with pytest.raises(UserError, match="--num_seeds=2 needs --do_eval"):
         run(folder, do_train=True, num_seeds=2)
 

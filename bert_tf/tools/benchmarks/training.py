@@ -89,10 +89,10 @@ def make_trainer(
 
 
 def benchmark_step() -> None:
-    """Compares training steps of the engine with a bare one.
+    """Compares steps of the training loop with a bare one.
 
     The bare step is forward pass, backward pass and update; the difference is
-    what the engine costs.
+    what the loop costs.
     """
     config = read_config()
     batch = random_batch(config, FLAGS.batch_size, FLAGS.max_seq_length)
