@@ -127,7 +127,7 @@ def test_a_signal_ends_with_the_command_that_resumes(tmp_path, number):
     process.process.send_signal(number)
     assert process.wait() == 1
     last = process.log.read_text().strip().split("\n")[-1]
-    message, command = last.split("; go on with: ")
+    message, command = last.split("; resume with: ")
     assert f"run_classifier.py: stopped by {number.name}, saved" in message
     saved, *_ = checkpoints.CheckpointFolder(f"{folder}/out").newest_first()
     assert message.endswith(f"step {saved.split('-')[-1]}")
@@ -293,4 +293,4 @@ def test_a_signal_to_one_worker_stops_both(cluster_run):
     assert [worker.wait() for worker in workers] == [1, 1]
     texts = [worker.log.read_text() for worker in workers]
     assert "stopped by a signal to another process, saved at step" in texts[0]
-    assert "stopped by SIGTERM; go on with: " in texts[1]
+    assert "stopped by SIGTERM; resume with: " in texts[1]

@@ -229,7 +229,7 @@ def test_a_signal_saves_and_tells_how_to_go_on(trained, monkeypatch):
 
     monkeypatch.setattr(training_run, "ProgressBar", lambda _: Killer())
     message = (
-        r"^stopped by SIGTERM, saved at step \d; go on with: \S*python\S* "
+        r"^stopped by SIGTERM, saved at step \d; resume with: \S*python\S* "
     )
     with pytest.raises(training.Interrupted, match=message):
         train(folder, "stopped", iterations_per_loop=1)
