@@ -2,32 +2,39 @@
 
 import importlib
 import os
+from typing import TYPE_CHECKING, Any
 
-# Before TensorFlow and Keras are first imported. The level hides most of
+# Set before TensorFlow and Keras are first imported. The level hides most of
 # TensorFlow's notes on its own build. A value set by the user stays.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 __version__ = "0.1.0"
 
-# What people import from here, and where it is. Nothing is loaded before it
-# is asked for: reading a vocabulary takes no TensorFlow, and the model also
-# runs where TensorFlow is absent.
+if TYPE_CHECKING:  # Editors and type checkers see what `__getattr__` loads.
+    from bert_tf.config import BertConfig
+    from bert_tf.modeling import BertModel
+    from bert_tf.preprocessing import BertPreprocessor
+    from bert_tf.tokenization import FullTokenizer
+
+# The module of each public name. A module is loaded when its name is first
+# used: reading a vocabulary takes no TensorFlow, and the model also runs
+# without TensorFlow.
 _HOMES = {
     "BertConfig": "config",
     "BertModel": "modeling",
     "BertPreprocessor": "preprocessing",
     "FullTokenizer": "tokenization",
 }
-__all__ = list(_HOMES)
+__all__ = ["BertConfig", "BertModel", "BertPreprocessor", "FullTokenizer"]
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     if name in _HOMES:
         module = importlib.import_module(f"bert_tf.{_HOMES[name]}")
         return getattr(module, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return [*globals(), *__all__]

@@ -3,10 +3,11 @@
 A checkpoint is a prefix such as `out/model.ckpt-343` of two files,
 `….index` and `….data-00000-of-00001`, that TensorFlow 1 wrote and reads by
 variable name. As every `variable.path` of our models *is* the original's name,
-loading and saving need no table of names. What training adds:
+loading and saving need no table of names. Training adds:
 
-    <variable>/adam_m, <variable>/adam_v     the optimizer's moments
-    global_step                              int64, steps taken so far
+    <variable>/<slot>     the optimizer's slots, such as adam_m and adam_v
+    global_step           int64, steps taken so far
+    bert_tf/…             what an exact resume needs besides
 """
 
 import dataclasses
@@ -14,38 +15,45 @@ import os
 import re
 import shutil
 import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
+import keras
+import numpy as np
 import tensorflow as tf
 from absl import logging
 
 from bert_tf import files
 from bert_tf.errors import UserError
+from bert_tf.optimization import SLOT_NAMES
 
 ENCODER_SCOPE = "bert/"
-SCRATCH_PREFIX = ".saving-"  # Of folders in which checkpoints are written.
-# What TensorFlow's reader raises for damaged files, each kind its own.
+SCRATCH_PREFIX = ".saving-"  # Checkpoints are written in such folders.
+# TensorFlow's reader raises one of these, depending on the kind of damage.
 _READ_ERRORS = (tf.errors.OpError, ValueError, IndexError, RuntimeError)
-_TRAINING_STATE = re.compile(r"/adam_[mv]$|^global_step$|^bert_tf/")
+_TRAINING_STATE = re.compile(
+    rf"/({'|'.join(SLOT_NAMES)})$|^global_step$|^bert_tf/"
+)
 
 
 class DamagedCheckpoint(UserError):
-    """Its files are there, and cannot be read."""
+    """The files of a checkpoint exist but cannot be read."""
 
 
 @dataclasses.dataclass(frozen=True)
 class LoadReport:
-    """What `load_weights` did, by variable name.
+    """The result of `load_weights`, by variable name.
 
     Attributes:
         loaded: read from the checkpoint.
         missing: in the model, not in the checkpoint; left as they were.
         unexpected: in the checkpoint, not in the model; not read. The state
-            of training (moments, global_step) is not counted.
+            of training (slots, global_step) does not count.
     """
 
-    loaded: list
-    missing: list
-    unexpected: list
+    loaded: list[str]
+    missing: list[str]
+    unexpected: list[str]
 
 
 class Checkpoint:
@@ -56,7 +64,7 @@ class Checkpoint:
             `checkpoint` names it.
 
     Raises:
-        UserError: there is none at `prefix`, or its index is damaged.
+        UserError: no checkpoint has this prefix, or its index is damaged.
     """
 
     def __init__(self, prefix: str):
@@ -72,15 +80,19 @@ class Checkpoint:
         except _READ_ERRORS as error:
             raise self._damaged(error) from None
 
-    def read(self, name: str):
-        """The value of one variable, a NumPy array."""
+    def read(self, name: str) -> np.ndarray:
+        """The value of one variable.
+
+        Raises:
+            UserError: the checkpoint is damaged.
+        """
         try:
             return self._reader.get_tensor(name)
         except _READ_ERRORS as error:
             raise self._damaged(error, name) from None
 
     def global_step(self) -> int:
-        """The step of the training that wrote it; 0 if it does not say."""
+        """The step of the training that wrote it; 0 if it has no step."""
         if "global_step" not in self.shapes:
             return 0
         return int(self.read("global_step"))
@@ -93,8 +105,8 @@ class Checkpoint:
         )
 
 
-def weights_in(checkpoint: Checkpoint) -> list:
-    """Names in a checkpoint without the state of training, in order."""
+def weights_in(checkpoint: Checkpoint) -> list[str]:
+    """The sorted names in a checkpoint, without the state of training."""
     names = sorted(checkpoint.shapes)
     return [name for name in names if not _TRAINING_STATE.search(name)]
 
@@ -111,34 +123,34 @@ def _why_not_found(prefix):
     return f"{prefix}: no such checkpoint ({prefix}.index does not exist)"
 
 
-def weights_of(model) -> list:
+def weights_of(model: keras.Model) -> list[keras.Variable]:
     """A model's variables in the original's order: the encoder's, a head's.
 
-    Frozen ones too, but not the state of random generators.
+    Frozen variables are included, the state of random generators is not.
     """
     return sorted(
         model.weights, key=lambda v: not v.path.startswith(ENCODER_SCOPE)
     )
 
 
-def tensors_of(model) -> dict:
+def tensors_of(model: keras.Model) -> dict[str, tf.Tensor]:
     """{name in a checkpoint: tensor} of a model's variables."""
     return {v.path: v.value for v in weights_of(model)}
 
 
-def load_weights(model, prefix: str) -> LoadReport:
-    """Reads every variable of a model that a checkpoint holds.
+def load_weights(model: keras.Model, prefix: str) -> LoadReport:
+    """Reads every variable of a model that a checkpoint contains.
 
-    A variable outside the encoder, a head's, may be missing: it keeps its
-    initial value and stands in the report. Nothing is assigned before all
-    values have been read.
+    A head's variable may be missing: it keeps its initial value and is in the
+    report. No variable is assigned before all values have been read.
 
     Args:
         model: a Keras model whose variable paths are the original's names.
-        prefix: of a checkpoint in the original's format.
+        prefix: prefix of a checkpoint in the original's format, or a folder;
+            see `Checkpoint`.
 
     Returns:
-        A `LoadReport`.
+        The names that were loaded, missing and unexpected.
 
     Raises:
         UserError: the checkpoint cannot be read, a variable of the encoder is
@@ -147,11 +159,11 @@ def load_weights(model, prefix: str) -> LoadReport:
     checkpoint = Checkpoint(prefix)
     variables = {v.path: v for v in weights_of(model)}
     loaded = [name for name in variables if name in checkpoint.shapes]
-    for name in loaded:  # Before what is missing: it tells more.
+    for name in loaded:  # First: a wrong shape says more than a missing name.
         _check_shape(checkpoint, name, variables[name].shape)
     missing = [name for name in variables if name not in checkpoint.shapes]
     absent = [name for name in missing if name.startswith(ENCODER_SCOPE)]
-    if not loaded:  # An encoder under another name, for one.
+    if not loaded:  # Such as an encoder under another name.
         absent = missing
     if absent:
         raise UserError(
@@ -168,20 +180,22 @@ def load_weights(model, prefix: str) -> LoadReport:
     return LoadReport(loaded, missing, unexpected)
 
 
-def read_newest(prefixes: list, read) -> list:
+def read_newest(
+    prefixes: Sequence[str], read: Callable[[str], object]
+) -> list[str]:
     """Calls `read(prefix)` on the newest checkpoint that can be read.
 
-    A damaged one is named in a warning, and the one before it is tried.
+    A warning names each damaged checkpoint, and the one before it is tried.
 
     Args:
-        prefixes: of checkpoints, the newest first.
+        prefixes: prefixes of checkpoints, the newest first.
         read: function(prefix).
 
     Returns:
-        The prefix that was read, and those behind it.
+        The prefix that was read, and the older ones after it.
 
     Raises:
-        UserError: of `read`, for the last one.
+        UserError: raised by `read` for the last prefix.
     """
     for index, prefix in enumerate(prefixes):
         try:
@@ -191,15 +205,17 @@ def read_newest(prefixes: list, read) -> list:
                 raise
             logging.warning("%s; trying the one before", error)
         else:
-            return prefixes[index:]
+            return list(prefixes[index:])
     return []
 
 
-def read_matching(checkpoint: Checkpoint, shapes: dict) -> dict:
-    """Reads the variables of `shapes`, {name: shape}, and all or none.
+def read_matching(
+    checkpoint: Checkpoint, shapes: Mapping[str, Sequence[int]]
+) -> dict[str, np.ndarray]:
+    """Reads the variables of `shapes`, {name: shape}: all of them or none.
 
     Raises:
-        UserError: one is missing or has another shape.
+        UserError: a variable is missing or has another shape.
     """
     for name, shape in shapes.items():
         if name not in checkpoint.shapes:
@@ -209,34 +225,40 @@ def read_matching(checkpoint: Checkpoint, shapes: dict) -> dict:
 
 
 def _check_shape(checkpoint, name, shape):
-    found = checkpoint.shapes[name]
-    if tuple(shape) == found:
+    stored = checkpoint.shapes[name]
+    if tuple(shape) == stored:
         return
     is_encoder = name.startswith(ENCODER_SCOPE)
     why = "the models differ in size" if is_encoder else "another task's head"
     raise UserError(
-        f"{checkpoint.prefix}: {name} has shape {list(found)}, the model "
+        f"{checkpoint.prefix}: {name} has shape {list(stored)}, the model "
         f"needs {list(shape)}: {why}"
     )
 
 
-def _some(names, most=3):
-    names = list(names)
+def _some(names: Sequence[str], most: int = 3) -> str:
     rest = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + rest
 
 
-def save_checkpoint(model, prefix: str):
+def save_checkpoint(model: keras.Model, prefix: str) -> None:
     """Writes a model's variables under the original's names."""
     write_checkpoint(prefix, tensors_of(model))
 
 
-def write_checkpoint(prefix: str, tensors: dict):
+def write_checkpoint(prefix: str, tensors: Mapping[str, Any]) -> None:
     """Writes {name: tensor} as one new checkpoint, whole or not at all.
 
-    The files are written in a temporary folder beside the target and renamed,
-    the index last: without its index there is no checkpoint to be found.
-    Where the prefix exists already, its files are replaced one by one.
+    The files are written in a temporary folder next to the target and renamed,
+    the index last: without its index a checkpoint is not found. If the prefix
+    exists already, its files are replaced one by one.
+
+    Args:
+        prefix: path of the checkpoint, without `.index`.
+        tensors: {name: tensor or array}.
+
+    Raises:
+        OSError: the files could not be written.
     """
     folder, base = os.path.split(prefix)
     folder = folder or "."
@@ -245,7 +267,7 @@ def write_checkpoint(prefix: str, tensors: dict):
         prefix, "could not be written", os.path.join(folder, SCRATCH_PREFIX)
     ):
         if files.is_remote(folder):
-            _save(prefix, tensors)  # Which names the index last, too.
+            _save(prefix, tensors)  # It also writes the index last.
             return
         with tempfile.TemporaryDirectory(
             dir=folder, prefix=SCRATCH_PREFIX
@@ -259,9 +281,9 @@ def write_checkpoint(prefix: str, tensors: dict):
                 )
 
 
-def remove_checkpoint(prefix: str):
-    """Removes the files of a checkpoint, those of them that are there."""
-    # The index first: what is half removed must not look complete.
+def remove_checkpoint(prefix: str) -> None:
+    """Removes those files of a checkpoint that exist."""
+    # The index first: a checkpoint half removed must not look complete.
     for suffix in (".index", ".data-00000-of-00001", ".meta"):
         files.remove_if_there(prefix + suffix)
 
@@ -284,53 +306,46 @@ class CheckpointFolder:
     """The checkpoints `model.ckpt-N` of one run, N being the step.
 
     Args:
-        folder: of the run.
-        max_to_keep: older ones are removed after a new one is complete.
+        folder: path of the run's folder.
+        max_to_keep: number of checkpoints to keep. Older ones are removed after
+            a new one is complete.
     """
 
     def __init__(self, folder: str, max_to_keep: int = 5):
         self.folder = folder
         self.max_to_keep = max_to_keep
 
-    def latest(self) -> str | None:
-        """Prefix of the newest checkpoint; None where there is none yet.
+    def newest_first(self) -> list[str]:
+        """Prefixes of the checkpoints that exist, the newest first.
+
+        The file `checkpoint` says which is the newest. If it is lost or
+        damaged, or names missing checkpoints, the others in the folder count.
 
         Raises:
-            UserError: see `newest_first`.
-        """
-        return next(iter(self.newest_first()), None)
-
-    def newest_first(self) -> list:
-        """Prefixes of the checkpoints that are there, the newest first.
-
-        The file `checkpoint` says which is the newest. Where it is lost or
-        damaged, or names what is not there, the others in the folder count.
-
-        Raises:
-            UserError: there was a run, and none of its checkpoints is there.
-                To start anew in silence would hide that.
+            UserError: there was a run, and none of its checkpoints exists. To
+                start again in silence would hide that.
         """
         path = self._state_file()
         named = self._named()
-        found = [p for p in named if files.exists(p + ".index")]
+        existing = [p for p in named if files.exists(p + ".index")]
         others = sorted(self._unnamed(named), key=_step_of, reverse=True)
-        if files.exists(path) and not found + others:
+        if files.exists(path) and not existing + others:
             what = (
                 f"names {named[0]}, which does not exist"
                 if named
                 else ("names no checkpoint; is it damaged?")
             )
             raise UserError(f"{path}: {what}; name another folder")
-        if others and not found or named[:1] != found[:1]:
+        if others and not existing or named[:1] != existing[:1]:
             logging.warning(
                 "%s does not name a checkpoint that is there; using %s",
                 path,
-                (found + others)[0],
+                (existing + others)[0],
             )
-        return found + others
+        return existing + others
 
-    def clean(self):
-        """Removes what a program that was killed left behind."""
+    def clean(self) -> None:
+        """Removes the temporary files of a program that was killed."""
         if files.is_remote(self.folder) or not files.exists(self.folder):
             return
         for name in os.listdir(self.folder):
@@ -340,8 +355,19 @@ class CheckpointFolder:
             elif files.is_temporary(name):
                 os.remove(path)
 
-    def save(self, tensors: dict, step: int) -> str:
-        """Writes `model.ckpt-step`, then names it in the file `checkpoint`."""
+    def save(self, tensors: Mapping[str, Any], step: int) -> str:
+        """Writes `model.ckpt-step`, then names it in the file `checkpoint`.
+
+        Args:
+            tensors: {name: tensor or array}.
+            step: number of steps taken.
+
+        Returns:
+            The prefix of the new checkpoint.
+
+        Raises:
+            OSError: the files could not be written.
+        """
         base = f"model.ckpt-{step}"
         prefix = os.path.join(self.folder, base)
         write_checkpoint(prefix, tensors)
@@ -360,8 +386,8 @@ class CheckpointFolder:
     def _state_file(self):
         return os.path.join(self.folder, "checkpoint")
 
-    def _named(self) -> list:
-        """Prefixes in the file `checkpoint`, the newest first."""
+    def _named(self) -> list[str]:
+        """The prefixes in the file `checkpoint`, the newest first."""
         if not files.exists(self._state_file()):
             return []
         try:
@@ -373,8 +399,8 @@ class CheckpointFolder:
         listed = reversed(state.all_model_checkpoint_paths)
         return list(dict.fromkeys([state.model_checkpoint_path, *listed]))
 
-    def _unnamed(self, named) -> list:
-        """Prefixes of checkpoints that the file `checkpoint` does not name."""
+    def _unnamed(self, named: list[str]) -> list[str]:
+        """The prefixes that the file `checkpoint` does not name."""
         pattern = os.path.join(self.folder, "model.ckpt-*.index")
-        found = [path[: -len(".index")] for path in files.glob(pattern)]
-        return [p for p in found if p not in named and _step_of(p) >= 0]
+        prefixes = [path[: -len(".index")] for path in files.glob(pattern)]
+        return [p for p in prefixes if p not in named and _step_of(p) >= 0]

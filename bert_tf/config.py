@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+from collections.abc import Mapping
+from typing import Any
 
 from absl import logging
 
@@ -29,7 +31,7 @@ _FRACTIONS = (
 
 @dataclasses.dataclass(frozen=True)
 class BertConfig:
-    """Hyper-parameters that fix a BERT network's variables and arithmetic.
+    """The hyper-parameters of a BERT network: its variables and arithmetic.
 
     Field names, meanings and defaults are those of `bert_config.json` as
     released with google-research/bert, so those files load unchanged.
@@ -44,8 +46,9 @@ class BertConfig:
         hidden_act: "gelu", "relu", "tanh" or "linear"; feed-forward
             activation. The pooler always uses tanh.
         hidden_dropout_prob: dropout after embeddings, attention output and
-            feed-forward output, 0 up to but not including 1.
-        attention_probs_dropout_prob: dropout on attention probabilities.
+            feed-forward output, at least 0 and below 1.
+        attention_probs_dropout_prob: dropout on attention probabilities, at
+            least 0 and below 1.
         max_position_embeddings: longest sequence the model can read.
         type_vocab_size: number of segment ids. The default, 16, is the
             original's; every released model has 2.
@@ -53,8 +56,8 @@ class BertConfig:
             initializes every weight matrix.
 
     Raises:
-        UserError: a value is not of its kind, or `hidden_size` is not a
-            multiple of `num_attention_heads`.
+        UserError: a value has the wrong type or is out of range, or
+            `hidden_size` is not a multiple of `num_attention_heads`.
     """
 
     vocab_size: int
@@ -69,10 +72,10 @@ class BertConfig:
     type_vocab_size: int = 16
     initializer_range: float = 0.02
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in _SIZES:
             value = getattr(self, name)
-            # bool is an int in Python, but `true` is no size in JSON.
+            # A bool is an int in Python, but in JSON `true` is not a size.
             if type(value) is not int or not 1 <= value < 2**31:
                 raise UserError(
                     f"{name} must be a positive whole number below 2^31. "
@@ -104,8 +107,11 @@ class BertConfig:
         return act.lower() if isinstance(act, str) else act
 
     @classmethod
-    def from_dict(cls, values: dict) -> "BertConfig":
-        """Builds a config; keys that it does not know are logged, not kept.
+    def from_dict(cls, values: Mapping[str, Any]) -> "BertConfig":
+        """Builds a config; unknown keys are logged, not kept.
+
+        Args:
+            values: the content of a `bert_config.json`.
 
         Raises:
             UserError: a value is wrong, or `vocab_size` is missing.
@@ -120,7 +126,12 @@ class BertConfig:
 
     @classmethod
     def from_json_file(cls, path: str) -> "BertConfig":
-        """Reads a `bert_config.json`; errors name the file."""
+        """Reads a `bert_config.json`.
+
+        Raises:
+            UserError: the file is not JSON, or a value is wrong. The message
+                names the file.
+        """
         try:
             values = json.loads(files.read_text(path))
             if not isinstance(values, dict):
@@ -134,9 +145,9 @@ class BertConfig:
             raise UserError(f"{path}: nested too deeply") from None
         except UserError as error:
             message = str(error)
-            named = message if path in message else f"{path}: {message}"
-            raise UserError(named) from None
+            with_path = message if path in message else f"{path}: {message}"
+            raise UserError(with_path) from None
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """The content of a `bert_config.json`."""
         return dataclasses.asdict(self)

@@ -1,13 +1,13 @@
 """TextEmbedder: texts in, vectors out, as a NumPy array.
 
 Texts are sorted by length, so that little of a batch is padding, and their
-vectors put in order again; thousands at a time, so that a file of any size
-passes through.
+vectors are put back in order. This is done for some thousand texts at a time,
+so that a file of any size fits in memory.
 """
 
-import functools
 import itertools
 import typing
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -16,55 +16,60 @@ from bert_tf.checkpoints import load_weights
 from bert_tf.config import BertConfig
 from bert_tf.pooling import DEFAULT_LAYERS, BertEmbedder
 from bert_tf.preprocessing import BertPreprocessor
+from bert_tf.text.packing import LENGTH_MULTIPLE
 from bert_tf.tokenization import FullTokenizer, check_size
 
 WINDOW = 2048  # Texts that are sorted together.
-# Batches of them with a vector for each token, which are many numbers.
+# Batches sorted together with a vector for each token, which take more memory.
 BATCHES_OF_TOKENS = 4
-LENGTH_MULTIPLE = 8  # Sequences are padded to one: whole vector registers.
+
+Text: typing.TypeAlias = str | tuple[str, str]  # One text, or a pair.
 
 
 class EmbeddedText(typing.NamedTuple):
-    """A text as the model read it, and its vector.
+    """A text, the tokens that the model read, and its vector.
 
     Attributes:
-        text: str, or a tuple of two, as it was given.
-        input_ids: int32 [tokens], special ones included.
-        is_truncated: whether it had more.
+        text: str or a tuple of two, as passed in.
+        input_ids: int32 [tokens], special tokens included.
+        is_truncated: whether the text had more tokens.
         vector: float32 [E]; with the pooling "none" [tokens, E].
     """
 
-    text: str | tuple
+    text: Text
     input_ids: np.ndarray
     is_truncated: bool
     vector: np.ndarray
 
 
 class TextEmbedder:
-    """Makes a vector of each text, or pair of texts.
+    """Computes a vector for each text, or pair of texts.
+
+        from bert_tf.embeddings import TextEmbedder
+        from bert_tf.pretrained import BUNDLED_MODEL
 
         embedder = TextEmbedder(
-            f"{BERT}/vocab.txt",
-            f"{BERT}/bert_config.json",
-            f"{BERT}/bert_model.ckpt",
+            BUNDLED_MODEL["vocab_file"],
+            BUNDLED_MODEL["bert_config_file"],
+            BUNDLED_MODEL["init_checkpoint"],
             normalize=True,
         )
         vectors = embedder.embed(["a text", "another", ("a pair", "of two")])
-        vectors @ vectors.T  # Their cosines.
+        vectors @ vectors.T  # Their cosines, [3, 3].
 
     Args:
         vocab_file: path of the model's `vocab.txt`.
         bert_config_file: path of its `bert_config.json`.
         init_checkpoint: prefix of a checkpoint, pretrained or fine-tuned.
         do_lower_case: True for uncased models.
-        max_seq_length: longest sequence in WordPieces; longer texts lose
-            their end.
-        pooling, layers, normalize: as for `BertEmbedder`.
-        batch_size: texts that the model reads together: a matter of speed and
-            memory.
+        max_seq_length: longest sequence in WordPieces; the end of a longer
+            text is cut off.
+        pooling, layers, normalize: see `BertEmbedder`.
+        batch_size: number of texts that the model reads together; changes
+            speed and memory, not the vectors.
 
     Raises:
-        UserError: a file cannot be used, or they do not fit each other.
+        UserError: a file cannot be used, or the files do not fit each other.
         ValueError: a setting is wrong.
     """
 
@@ -77,7 +82,7 @@ class TextEmbedder:
         max_seq_length: int = 128,
         *,
         pooling: str = "mean",
-        layers: tuple = DEFAULT_LAYERS,
+        layers: Sequence[int] = DEFAULT_LAYERS,
         normalize: bool = False,
         batch_size: int = 32,
     ):
@@ -104,27 +109,27 @@ class TextEmbedder:
         )
         self.model = BertEmbedder(config, pooling, layers, normalize)
         load_weights(self.model, init_checkpoint)
-        # One graph for batches of any shape. What the vectors do not need is
-        # not computed, such as the layers above those taken.
+        # One graph for batches of any shape. TensorFlow leaves out what the
+        # vectors do not need, such as the layers above those taken.
         ids = tf.TensorSpec([None, None], tf.int32)
         names = ("input_ids", "input_mask", "segment_ids")
         self._run = tf.function(
-            functools.partial(self.model, training=False),
+            lambda inputs: self.model(inputs, training=False),
             input_signature=[dict.fromkeys(names, ids)],
         )
 
-    def embed(self, texts):
+    def embed(self, texts: Iterable[Text]) -> np.ndarray | list[np.ndarray]:
         """The vectors of texts, in their order.
 
         Args:
             texts: iterable of str, and of tuples (text, second text). A text
-                may be empty; a second one without a token is none.
+                may be empty. A second text without a token is left out.
 
         Returns:
             float32 [N, E]; with the pooling "none" a list of [tokens, E].
 
         Raises:
-            ValueError: what is no text is among them.
+            ValueError: an element is neither a str nor a tuple of two.
         """
         vectors = [embedded.vector for embedded in self.stream(texts)]
         if self.model.pooling == "none":
@@ -132,35 +137,35 @@ class TextEmbedder:
         width = self.model.embedding_size
         return np.array(vectors, np.float32).reshape(-1, width)
 
-    def stream(self, texts):
-        """Yields the `EmbeddedText` of each of `texts`, in their order.
+    def stream(self, texts: Iterable[Text]) -> Iterator[EmbeddedText]:
+        """Yields an `EmbeddedText` for each of `texts`, in their order.
 
         Args:
-            texts: as for `embed`; read as they are needed, so that there may
-                be any number of them.
+            texts: as for `embed`. They are read as they are needed, so there
+                may be any number of them.
         """
         if isinstance(texts, str):
             raise ValueError(
-                f"texts must be a list of them. Received: texts={texts!r}"
+                f"texts must be a list of texts. Received: texts={texts!r}"
             )
         window = WINDOW
         if self.model.pooling == "none":
             window = BATCHES_OF_TOKENS * self.batch_size
-        texts = iter(texts)
-        while block := list(itertools.islice(texts, window)):
+        rest = iter(texts)
+        while block := list(itertools.islice(rest, window)):
             yield from self._embed_block(block)
 
-    def tokens(self, embedded: EmbeddedText) -> list:
+    def tokens(self, embedded: EmbeddedText) -> list[str]:
         """The WordPieces that the model read."""
         return self.tokenizer.convert_ids_to_tokens(embedded.input_ids.tolist())
 
-    def _embed_block(self, texts: list) -> list:
-        """The `EmbeddedText` of each, in their order."""
+    def _embed_block(self, texts: list[Text]) -> list[EmbeddedText]:
+        """An `EmbeddedText` for each text, in their order."""
         first, second = zip(*map(_as_pair, texts), strict=True)
         pieces = self.preprocess.tokenize(first)
         pair = self.preprocess.tokenize(second)
         lengths = _sequence_lengths(pieces, pair)
-        found = [None] * len(texts)
+        embedded: list[typing.Any] = [None] * len(texts)
         order = np.argsort(lengths, kind="stable")
         for start in range(0, len(order), self.batch_size):
             rows = order[start : start + self.batch_size]
@@ -171,22 +176,24 @@ class TextEmbedder:
             ids = inputs["input_ids"].numpy()
             for row, row_ids, vector in zip(rows, ids, numbers, strict=True):
                 kept = min(lengths[row], self.preprocess.max_seq_length)
-                found[row] = EmbeddedText(
+                embedded[row] = EmbeddedText(
                     texts[row],
                     row_ids[:kept],
                     bool(lengths[row] > kept),
                     vector if vector.ndim == 1 else vector[:kept],
                 )
-        return found
+        return embedded
 
 
-def _sequence_lengths(pieces, pair):
-    """int64 [B]: tokens with [CLS] and [SEP], if nothing were cut off."""
+def _sequence_lengths(
+    pieces: tf.RaggedTensor, pair: tf.RaggedTensor
+) -> np.ndarray:
+    """int64 [B]: number of tokens with [CLS] and [SEP], before truncation."""
     num_pair = pair.row_lengths().numpy()
     return pieces.row_lengths().numpy() + num_pair + np.where(num_pair, 3, 2)
 
 
-def _as_pair(text):
+def _as_pair(text: Text) -> tuple[bytes, bytes]:
     """(text, second text or nothing), as UTF-8."""
     pair = (text, "") if isinstance(text, str) else text
     if (
@@ -197,11 +204,12 @@ def _as_pair(text):
         raise ValueError(
             f"a text must be a str, or a tuple of two. Received: {text!r}"
         )
-    # Half a surrogate pair is no text.
-    return tuple(part.encode("utf-8", "replace") for part in pair)
+    first, second = pair
+    # Half a surrogate pair cannot be encoded.
+    return first.encode("utf-8", "replace"), second.encode("utf-8", "replace")
 
 
-def _check_length(max_seq_length, config):
+def _check_length(max_seq_length: int, config: BertConfig) -> None:
     longest = config.max_position_embeddings
     if max_seq_length > longest:
         raise ValueError(

@@ -10,21 +10,21 @@ class UserError(ValueError):
     """A file, a flag or a setting cannot be used as it was given.
 
     The message is one line: the setting or `file:line`, the value, and what is
-    allowed. Programs print that line and end with status 1; every other
-    exception is a defect of this package and keeps its traceback.
+    allowed. Programs print that line and end with status 1. Every other
+    exception is a bug of this package and keeps its traceback.
 
         UserError("must be below 1", setting="dev_fraction", value=1.5)
 
     reads `dev_fraction=1.5: must be below 1` in Python. A program prints
-    `--dev_fraction=1.5: must be below 1`. Names of other settings stand in
-    backticks, so that a program can write them as flags, too:
+    `--dev_fraction=1.5: must be below 1`. Names of other settings are in
+    backticks, so that a program can print them as flags, too:
 
         UserError("train.csv:7: no text in `text_column`=body")
 
     Args:
         why: what is wrong, and what is allowed.
         setting: name of the setting that must change.
-        value: what it was given; left out where it was not given at all, as in
+        value: its value; left out where it has none, as in
             UserError("must be given", setting="vocab_file").
     """
 
@@ -48,7 +48,7 @@ class UserError(ValueError):
         """The message for a reader who knows settings by other names.
 
         Args:
-            name_of: function from the name of a setting to what is shown.
+            name_of: function(name of a setting) -> the name that is shown.
         """
         return re.sub(
             r"`([a-z][a-z0-9_]*)`", lambda m: name_of(m[1]), self._marked

@@ -1,8 +1,8 @@
-"""Files, local or remote (gs://…): read with errors that name them, written
-whole or not at all.
+"""Reads and writes files, local or remote (gs://…).
 
-TensorFlow is imported only for remote paths: configs, vocabularies and the
-model itself also work where it is absent, under Keras' JAX backend.
+Errors name the file, and a file is written whole or not at all. TensorFlow is
+imported for remote paths alone: configs, vocabularies and the model itself also
+work without it, under Keras' JAX backend.
 """
 
 import codecs
@@ -12,15 +12,18 @@ import gzip
 import os
 import re
 import zlib
+from collections.abc import Iterable, Iterator
+from typing import IO, Any, cast
 
 from bert_tf.errors import UserError
 
 
 def is_remote(path: str) -> bool:
+    """Whether TensorFlow has to read the path, such as gs://…"""
     return "://" in path
 
 
-def _gfile():
+def _gfile() -> Any:
     import tensorflow as tf
 
     return tf.io.gfile
@@ -32,22 +35,28 @@ def reason(error: Exception) -> str:
 
 
 def message_of(error: Exception) -> str:
-    """All of an error's message, of TensorFlow's errors too."""
+    """The whole message of an error, also of TensorFlow's errors."""
     return getattr(error, "message", None) or str(error)
 
 
 def without_additions(line: str) -> str:
-    """A line without the node and the operation that TensorFlow adds."""
+    """A line without the node and the operation that TensorFlow adds to it."""
     return re.sub(r"^\{\{.*?\}\} | \[Op:\w+\]$", "", line)
 
 
 @contextlib.contextmanager
-def naming(path: str, action: str = "cannot be used", scratch: str = ""):
-    """Makes each file error of the block an OSError that names `path`.
+def naming(
+    path: str, action: str = "cannot be used", scratch: str = ""
+) -> Iterator[None]:
+    """Turns each file error of the block into an OSError that names `path`.
 
-    Python names no file where a disk is full, TensorFlow has errors of its
-    own for remote file systems, and nobody knows the names of scratch files:
-    those that start with `scratch`.
+    Python names no file when a disk is full, TensorFlow has its own errors for
+    remote file systems, and the name of a scratch file means nothing to a user.
+
+    Args:
+        path: the file that the message names.
+        action: what failed.
+        scratch: start of the names of scratch files, which are not shown.
     """
     try:
         yield
@@ -62,32 +71,33 @@ def naming(path: str, action: str = "cannot be used", scratch: str = ""):
             raise
         why = reason(error)
         if scratch and scratch in why:
-            why = why.rpartition("; ")[2]  # Behind the file's name.
+            why = why.rpartition("; ")[2]  # After the file's name.
         raise OSError(None, f"{action}: {why}", path) from None
 
 
 def exists(path: str) -> bool:
+    """Whether there is a file or a folder."""
     if not is_remote(path):
         return os.path.exists(path)
     with naming(path):
         return _gfile().exists(path)
 
 
-def glob(pattern: str) -> list:
-    """Paths that match, in order."""
+def glob(pattern: str) -> list[str]:
+    """The sorted paths that match."""
     if not is_remote(pattern):
         folder, name = os.path.split(pattern)
-        # Only the name is a pattern: brackets may stand in a folder's.
+        # Only the name is a pattern: a folder's name may contain brackets.
         return sorted(
-            os.path.join(folder, found)
-            for found in fnmatch.filter(entries(folder), name)
+            os.path.join(folder, entry)
+            for entry in fnmatch.filter(entries(folder), name)
         )
     with naming(pattern):
         return sorted(_gfile().glob(pattern))
 
 
-def entries(folder: str) -> list:
-    """Names in a folder, "" for the current one; none where there is none."""
+def entries(folder: str) -> list[str]:
+    """The names in a folder, "" for the current one; [] if it is missing."""
     if not is_remote(folder):
         folder = folder or "."
         return os.listdir(folder) if os.path.isdir(folder) else []
@@ -97,13 +107,14 @@ def entries(folder: str) -> list:
 
 
 def is_same(path: str, other: str) -> bool:
-    """Whether two names are of one file, which need not be there yet."""
+    """Whether two paths name one file, which need not exist yet."""
     if is_remote(path) or is_remote(other):
         return path == other
     return os.path.realpath(path) == os.path.realpath(other)
 
 
 def is_folder(path: str) -> bool:
+    """Whether there is a folder."""
     if not is_remote(path):
         return os.path.isdir(path)
     with naming(path):
@@ -111,32 +122,33 @@ def is_folder(path: str) -> bool:
 
 
 def is_regular(path: str) -> bool:
-    """Whether it is a file that can be read twice: no pipe, and no device."""
+    """Whether it is a file that can be read twice, not a pipe or a device."""
     return is_remote(path) or os.path.isfile(path)
 
 
 def is_json_lines(path: str) -> bool:
-    """Whether its name says that its lines are JSON."""
+    """Whether the name of a file says that its lines are JSON."""
     return bool(re.search(r"\.jsonl?(\.gz)?$", path))
 
 
-def stamp(path: str) -> list:
+def stamp(path: str) -> list[int]:
     """[size in bytes, time of the last change in ns] of a file."""
     if not is_remote(path):
-        found = os.stat(path)
-        return [found.st_size, found.st_mtime_ns]
+        status = os.stat(path)
+        return [status.st_size, status.st_mtime_ns]
     with naming(path):
-        found = _gfile().stat(path)
-        return [found.length, found.mtime_nsec]
+        remote = _gfile().stat(path)
+        return [remote.length, remote.mtime_nsec]
 
 
-def make_folder_of(path: str):
-    """Makes the folder that a file is to be in."""
+def make_folder_of(path: str) -> None:
+    """Creates the folder for a file."""
     if folder := os.path.dirname(path):
         make_folder(folder)
 
 
-def make_folder(path: str):
+def make_folder(path: str) -> None:
+    """Creates a folder and those above it, unless they exist."""
     if not is_remote(path):
         os.makedirs(path, exist_ok=True)
         return
@@ -144,28 +156,32 @@ def make_folder(path: str):
         _gfile().makedirs(path)
 
 
-def remove(path: str):
+def remove(path: str) -> None:
+    """Removes a file."""
     if is_remote(path):
         _gfile().remove(path)
     else:
         os.remove(path)
 
 
-def remove_if_there(path: str):
+def remove_if_there(path: str) -> None:
+    """Removes a file if it exists."""
     if exists(path):
         remove(path)
 
 
-def open_binary(path: str, mode: str = "rb"):
+def open_binary(path: str, mode: str = "rb") -> IO[bytes]:
+    """Opens a file of bytes, local or remote."""
     return _gfile().GFile(path, mode) if is_remote(path) else open(path, mode)
 
 
 @contextlib.contextmanager
-def reading(path: str):
-    """Gives a reader of a file's bytes; `.gz` is decompressed.
+def reading(path: str) -> Iterator[IO[bytes]]:
+    """Yields a reader of a file's bytes; `.gz` is decompressed.
 
     Raises:
-        UserError: a `.gz` file is damaged, or is none.
+        OSError: the file cannot be read.
+        UserError: a `.gz` file is damaged, or has another format.
     """
     with naming(path), open_binary(path) as reader:
         if not path.endswith(".gz"):
@@ -173,7 +189,7 @@ def reading(path: str):
             return
         try:
             with gzip.GzipFile(fileobj=reader) as decompressed:
-                yield decompressed
+                yield decompressed  # type: ignore[misc]  # It reads bytes.
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
             raise UserError(
                 f"{path}: cannot be decompressed: {error}"
@@ -183,11 +199,16 @@ def reading(path: str):
 def decode_line(line: bytes, path: str, number: int) -> str:
     """A line of a UTF-8 file, without its end.
 
-    Every `\\r` is dropped, as the original's file reader does, and so is a
-    byte order mark at the start of the file.
+    Every `\\r` is dropped, as by the original's file reader, and so is a byte
+    order mark at the start of the file.
+
+    Args:
+        line: the bytes of the line.
+        path: the file's path, for the message.
+        number: the number of the line, from 1.
 
     Raises:
-        UserError: it is not UTF-8.
+        UserError: the line is not UTF-8.
     """
     try:
         text = line.decode("utf-8-sig" if number == 1 else "utf-8")
@@ -199,28 +220,31 @@ def decode_line(line: bytes, path: str, number: int) -> str:
     return text.rstrip("\n").replace("\r", "")
 
 
-def read_lines(path: str):
+def read_lines(path: str) -> Iterator[tuple[int, str]]:
     """Yields (line number from 1, text) for each line of a UTF-8 file.
 
-    A line ends at `\\n` alone.
+    Only `\\n` ends a line.
 
     Raises:
-        UserError: of `reading` and `decode_line`.
+        OSError: the file cannot be read.
+        UserError: see `reading` and `decode_line`.
     """
     with reading(path) as reader:
         yield from decode_lines(reader, path)
 
 
-def decode_lines(reader, path: str):
+def decode_lines(
+    reader: Iterable[bytes], path: str
+) -> Iterator[tuple[int, str]]:
     """Yields (line number from 1, text) of lines of bytes; see `read_lines`."""
     for number, line in enumerate(reader, start=1):
         yield number, decode_line(line, path, number)
 
 
 def count_lines(path: str) -> int:
-    """How many lines `read_lines` yields, empty ones at the end not counted.
+    """The number of a file's lines, without empty ones at its end.
 
-    It looks at the bytes alone, some gigabytes a second.
+    It reads bytes without decoding them, some gigabytes a second.
     """
     number, empty, last = 0, 0, 0
     with naming(path), open_binary(path) as reader:
@@ -234,21 +258,22 @@ def count_lines(path: str) -> int:
 
 
 def read_text(path: str) -> str:
+    """The text of a UTF-8 file; see `read_lines`."""
     return "\n".join(text for _, text in read_lines(path))
 
 
 def is_temporary(name: str) -> bool:
-    """Whether `replacing` gives such names."""
+    """Whether `replacing` gives a file such a name."""
     return bool(re.fullmatch(r"\..+\.\d+\.tmp", name))
 
 
-def _temporary_name(path):
+def _temporary_name(path: str) -> str:
     folder, name = os.path.split(path)
     return os.path.join(folder, f".{name}.{os.getpid()}.tmp")
 
 
-def check_writable(path: str):
-    """Raises OSError if a file cannot be made there; leaves nothing behind."""
+def check_writable(path: str) -> None:
+    """Raises OSError if no file can be created there; leaves no file."""
     probe = _temporary_name(path)
     with naming(path, "could not be written", scratch=probe):
         open_binary(probe, "wb").close()
@@ -256,11 +281,11 @@ def check_writable(path: str):
 
 
 @contextlib.contextmanager
-def replacing(path: str):
-    """Gives a temporary path; what was written there becomes `path` at the end.
+def replacing(path: str) -> Iterator[str]:
+    """Yields a temporary path, whose file becomes `path` when the block ends.
 
     If the block raises, `path` is left as it was and the temporary file is
-    removed. A reader sees the old file or the new one, never a half.
+    removed. A reader sees the old file or the new one, never a part.
     """
     temporary = _temporary_name(path)
     try:
@@ -273,9 +298,12 @@ def replacing(path: str):
         raise
 
 
-def move(source: str, target: str):
-    """Renames a file over `target`, its bytes on the disk before its name,
-    and the name on the disk before this returns."""
+def move(source: str, target: str) -> None:
+    """Renames a file to `target`, which may exist.
+
+    The file's bytes are on the disk before its name, and the name is on the
+    disk before this returns.
+    """
     if is_remote(target):
         _gfile().rename(source, target, overwrite=True)
         return
@@ -290,14 +318,14 @@ def move(source: str, target: str):
 
 
 @contextlib.contextmanager
-def writing_text(path: str):
-    """Gives a writer of a UTF-8 file that appears when the block ends."""
+def writing_text(path: str) -> Iterator[IO[str]]:
+    """Yields a writer of a UTF-8 file that appears when the block ends."""
     with replacing(path) as temporary:
         with open_binary(temporary, "wb") as writer:
-            yield codecs.getwriter("utf-8")(writer)
+            yield cast(IO[str], codecs.getwriter("utf-8")(writer))
 
 
-def write_text(path: str, text: str):
+def write_text(path: str, text: str) -> None:
     """Writes a whole UTF-8 file, or leaves the old one in place."""
     with writing_text(path) as writer:
         writer.write(text)

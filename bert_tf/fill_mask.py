@@ -1,11 +1,11 @@
-"""FillMask: what a pretrained model takes a masked word for.
+"""FillMask: predicts the words behind [MASK] with a pretrained model.
 
     text       the capital of france is [MASK] .
     tokens     [CLS] the capital of france is [MASK] . [SEP]
     masks      {"paris": 0.42, "lyon": 0.07, …}
 
-Both tasks of pretraining, asked: which token was here, and, of two texts,
-does the second follow the first (Devlin et al. 2018, section 3.1).
+It answers both questions of pretraining: which token was here, and, for two
+texts, does the second follow the first (Devlin et al. 2018, section 3.1).
 """
 
 import dataclasses
@@ -21,37 +21,37 @@ from bert_tf.text.packing import pack_sequences
 from bert_tf.tokenization import FullTokenizer
 
 MASK = "[MASK]"
-CHARS_NAMED = 40  # Of a text in an error.
+CHARS_NAMED = 40  # An error shows the start of a text, at most this long.
 
 
 @dataclasses.dataclass(frozen=True)
 class MaskedText:
     """A text, or a pair of texts, as the model reads it."""
 
-    tokens: list
-    segment_ids: list
+    tokens: list[str]
+    segment_ids: list[int]
     is_pair: bool
 
     @property
-    def positions(self) -> list:
-        """Where the masks are; a tokenizer makes no [MASK] of text."""
+    def positions(self) -> list[int]:
+        """The places of the masks: no other text becomes the token [MASK]."""
         return [i for i, token in enumerate(self.tokens) if token == MASK]
 
 
 @dataclasses.dataclass(frozen=True)
 class FilledText:
-    """What the model says of one text or pair.
+    """The model's answer for one text or pair.
 
     Attributes:
-        tokens: the WordPieces it read, special ones included.
+        tokens: the WordPieces that it read, special tokens included.
         masks: for each [MASK] the likeliest tokens, {token: probability}, the
             best first.
-        follows: of a pair, the probability that the second text follows the
-            first; None of a single text.
+        follows: the probability that the second text of a pair follows the
+            first; None for a single text.
     """
 
-    tokens: list
-    masks: list
+    tokens: list[str]
+    masks: list[dict[str, float]]
     follows: float | None
 
 
@@ -88,8 +88,8 @@ class FillMask:
         self.tokenizer = FullTokenizer(vocab_file, do_lower_case)
         if MASK not in self.tokenizer.vocab:
             raise UserError(f"{vocab_file}: the token {MASK} is missing")
-        # Rows of the table beyond the vocabulary, and its empty lines, are
-        # nobody's token: they get no probability.
+        # Rows of the table after the vocabulary's end, and its empty lines, do
+        # not belong to a token: they get no probability.
         tokens = self.tokenizer.inv_vocab
         self.token_ids = np.array([i for i in sorted(tokens) if tokens[i]])
         self.config = BertConfig.from_json_file(bert_config_file)
@@ -99,12 +99,12 @@ class FillMask:
         self._require_head("masked-LM", "cls/predictions/")
 
     def read(self, text: str, text_b: str | None = None) -> MaskedText:
-        """Makes tokens of a text or a pair, "[MASK]" being one of them.
+        """Splits a text or a pair into tokens, of which "[MASK]" is one.
 
         Raises:
-            UserError: there is nothing to ask, the text is longer than the
-                model can read, or of a pair one is empty or the checkpoint
-                has no next-sentence head.
+            UserError: a single text has no [MASK], the text is longer than the
+                model can read, a text of a pair is empty, or the checkpoint
+                has no next-sentence head for a pair.
         """
         tokens_a = self._tokenize(text)
         tokens_b = [] if text_b is None else self._tokenize(text_b)
@@ -114,20 +114,20 @@ class FillMask:
             if not (tokens_a and tokens_b):
                 raise UserError(f"{_named(text)}: a text of the pair is empty")
         elif MASK not in tokens_a:
-            raise UserError(f"{_named(text)}: no {MASK} in it to be filled")
-        # Nothing is truncated: it might be a mask, or what tells its word.
+            raise UserError(f"{_named(text)}: there is no {MASK} to fill")
+        # Nothing is cut off: it might be a mask, or a hint at its word.
         whole = len(tokens_a) + len(tokens_b) + 3
         tokens, segment_ids, _ = pack_sequences(tokens_a, tokens_b, whole)
         longest = self.config.max_position_embeddings
         if len(tokens) > longest:
             raise UserError(
                 f"{_named(text)}: {len(tokens)} tokens with [CLS] and [SEP], "
-                f"the model reads {longest} at most"
+                f"the model reads at most {longest}"
             )
         return MaskedText(tokens, segment_ids, is_pair)
 
     def fill(self, masked: MaskedText, top_k: int = 5) -> FilledText:
-        """Asks the model; `top_k` is the number of words for each mask."""
+        """Asks the model for the `top_k` likeliest tokens of each mask."""
         outputs = self.model(
             {
                 "input_ids": np.array(
@@ -135,7 +135,7 @@ class FillMask:
                     "int32",
                 ),
                 "segment_ids": np.array([masked.segment_ids], "int32"),
-                # Of a pair without a mask there are no positions.
+                # A pair without a mask has no positions.
                 "masked_lm_positions": np.array([masked.positions], "int32"),
             }
         )
@@ -153,18 +153,18 @@ class FillMask:
         """`read`, then `fill`."""
         return self.fill(self.read(text, text_b), top_k)
 
-    def _tokenize(self, text):
-        # The tokenizer would make `[ mask ]` of it, as of any other text.
+    def _tokenize(self, text: str) -> list[str]:
+        # The tokenizer would turn it into `[ mask ]`, like any other text.
         first, *others = map(self.tokenizer.tokenize, text.split(MASK))
         return first + [token for part in others for token in (MASK, *part)]
 
-    def _best(self, probabilities, top_k):
-        # Stable: of equals the first in the vocabulary, on every machine.
+    def _best(self, probabilities: np.ndarray, top_k: int) -> dict[str, float]:
+        # Stable: among equals the first in the vocabulary, on every machine.
         order = np.argsort(-probabilities, kind="stable")[:top_k]
         tokens = self.tokenizer.convert_ids_to_tokens(self.token_ids[order])
         return dict(zip(tokens, probabilities[order].tolist(), strict=True))
 
-    def _require_head(self, name, scope):
+    def _require_head(self, name: str, scope: str) -> None:
         missing = [v for v in self.missing if v.startswith(scope)]
         if missing:
             raise UserError(
@@ -173,9 +173,9 @@ class FillMask:
             )
 
 
-def _softmax(logits):
+def _softmax(logits: np.ndarray) -> np.ndarray:
     return ops.convert_to_numpy(ops.softmax(ops.cast(logits, "float32")))
 
 
-def _named(text):
+def _named(text: str) -> str:
     return repr(text if len(text) <= CHARS_NAMED else f"{text[:CHARS_NAMED]}…")

@@ -13,12 +13,14 @@ variable, e.g. `bert/encoder/layer_0/attention/self/query/kernel`.
 
 import functools
 import math
-import zlib
+from typing import Any, Self
 
 import keras
 from keras import ops
 
+from bert_tf.backend import Shape, Tensor, recompute
 from bert_tf.config import BertConfig
+from bert_tf.dropout import Dropout
 
 LAYER_NORM_EPSILON = 1e-12  # The default of tf.contrib.layers.layer_norm.
 MASKED_SCORE = -10000.0  # Added to the scores of positions not attended to.
@@ -27,7 +29,7 @@ register = keras.saving.register_keras_serializable(package="bert_tf")
 
 
 @register
-def gelu(x):
+def gelu(x: Tensor) -> Tensor:
     """Gaussian Error Linear Unit, tanh form (https://arxiv.org/abs/1606.08415).
 
     The original uses this form and not the exact `erf` one; the two differ by
@@ -47,101 +49,46 @@ ACTIVATIONS = {
 
 
 def initializer(config: BertConfig) -> keras.initializers.Initializer:
+    """The initial values of every weight matrix."""
     return keras.initializers.TruncatedNormal(stddev=config.initializer_range)
 
 
-def dense(units: int, config: BertConfig, name: str = "dense", **kwargs):
+def dense(
+    units: int, config: BertConfig, name: str = "dense", **kwargs: Any
+) -> keras.layers.Dense:
+    """A dense layer with the original's initial values."""
     return keras.layers.Dense(
         units, kernel_initializer=initializer(config), name=name, **kwargs
     )
 
 
-def fold_in(seed, datum):
-    """A new seed for each value of `datum`: int32 [2], int32 -> int32 [2]."""
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        return tf.random.experimental.stateless_fold_in(
-            seed, tf.cast(datum, tf.int32), alg="philox"
-        )
-    import jax
-
-    key = jax.random.wrap_key_data(ops.cast(seed, "uint32"))
-    data = jax.random.key_data(jax.random.fold_in(key, datum))
-    return ops.cast(data, "int32")
-
-
-def random_bits(shape, seed):
-    """uint32 of `shape`, a function of `seed` (int32 [2]) and nothing else."""
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        return tf.random.stateless_uniform(
-            shape, seed, None, None, tf.uint32, alg="philox"
-        )
-    import jax
-
-    key = jax.random.wrap_key_data(ops.cast(seed, "uint32"))
-    return jax.random.bits(key, shape, "uint32")
-
-
-@register
-class Dropout(keras.layers.Dropout):
-    """Dropout whose mask is a function of a seed and this layer's path.
-
-    With a seed from outside, replicas draw different masks, a resumed run
-    draws those it would have drawn, and a recomputed layer those it drew
-    before. None of this holds for a generator that keeps its state in a
-    variable, which is what Keras does, and this layer too without a seed:
-    that serves `fit` and notebooks.
-
-    Call arguments:
-        inputs: float tensor of any shape.
-        training: nothing is dropped unless it is true.
-        seed: int32 [2], or None.
-
-    Returns:
-        The inputs, each one zero with probability `rate`, else divided by
-        `1 - rate`.
-    """
-
-    def call(self, inputs, training=False, seed=None):
-        if not training or not self.rate:
-            return inputs
-        if seed is None:
-            return super().call(inputs, training=training)
-        path_hash = zlib.crc32(self.path.encode()) & 0x7FFFFFFF
-        # Bits and a threshold, not a random float: XLA makes other floats of
-        # the same bits, and a bfloat16 in [0, 1) has only 128 values.
-        bits = random_bits(ops.shape(inputs), fold_in(seed, path_hash))
-        keep = bits >= ops.convert_to_tensor(
-            int(self.rate * 2**32), dtype="uint32"
-        )
-        return ops.where(
-            keep, inputs / (1.0 - self.rate), ops.zeros_like(inputs)
-        )
-
-
-def dropout(rate: float):
+def dropout(rate: float) -> Dropout:
+    """A layer whose mask depends on the seed and the layer's path."""
     return Dropout(rate, name="dropout")
 
 
-def layer_norm(name: str = "LayerNorm"):
+def layer_norm(name: str = "LayerNorm") -> keras.layers.LayerNormalization:
+    """Layer normalization with the original's epsilon and name."""
     return keras.layers.LayerNormalization(
         epsilon=LAYER_NORM_EPSILON, name=name
     )
 
 
 class Configured:
-    """What is made of a `BertConfig`, and so can be saved and made again."""
+    """Mixin for what a `BertConfig` describes, and Keras saves and builds."""
 
-    def get_config(self):
-        return {**super().get_config(), "config": self.config.to_dict()}
+    config: BertConfig
+
+    def get_config(self) -> dict[str, Any]:
+        saved = super().get_config()  # type: ignore[misc]  # Keras' base class.
+        return {**saved, "config": self.config.to_dict()}
 
     @classmethod
-    def from_config(cls, config):
-        config = dict(config)
-        return cls(BertConfig.from_dict(config.pop("config")), **config)
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        settings = dict(config)
+        bert_config = BertConfig.from_dict(settings.pop("config"))
+        # A mixin has no constructor that mypy could see.
+        return cls(bert_config, **settings)  # type: ignore[call-arg]
 
 
 class BertLayer(Configured, keras.layers.Layer):
@@ -152,7 +99,7 @@ class BertLayer(Configured, keras.layers.Layer):
     the model later.
     """
 
-    def __init__(self, config: BertConfig, **kwargs):
+    def __init__(self, config: BertConfig, **kwargs: Any):
         super().__init__(**kwargs)
         self.config = config
 
@@ -169,12 +116,12 @@ class Embeddings(BertLayer):
         float [B, S, D].
     """
 
-    def __init__(self, config, **kwargs):
+    def __init__(self, config: BertConfig, **kwargs: Any):
         super().__init__(config, **kwargs)
         self.layer_norm = layer_norm()
         self.dropout = dropout(config.hidden_dropout_prob)
 
-    def build(self, input_shape=None):
+    def build(self, input_shape: Shape | None = None) -> None:
         def table(name, rows):
             return self.add_weight(
                 name=name,
@@ -193,7 +140,13 @@ class Embeddings(BertLayer):
         self.layer_norm.build(hidden_shape)
         self.dropout.build(hidden_shape)
 
-    def call(self, input_ids, segment_ids, training=None, seed=None):
+    def call(
+        self,
+        input_ids: Tensor,
+        segment_ids: Tensor,
+        training: bool | None = None,
+        seed: Tensor = None,
+    ) -> Tensor:
         words = ops.take(self.word_embeddings, input_ids, axis=0)
         # A matrix product is faster than a lookup in so small a table, and an
         # id outside it adds nothing instead of failing, as in the original.
@@ -226,19 +179,25 @@ class SelfAttention(BertLayer):
         float [B, S, D], the heads' outputs side by side, not yet projected.
     """
 
-    def __init__(self, config, **kwargs):
+    def __init__(self, config: BertConfig, **kwargs: Any):
         super().__init__(config, **kwargs)
         self.query = dense(config.hidden_size, config, name="query")
         self.key = dense(config.hidden_size, config, name="key")
         self.value = dense(config.hidden_size, config, name="value")
         self.dropout = dropout(config.attention_probs_dropout_prob)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         for projection in (self.query, self.key, self.value):
             projection.build(input_shape)
         self.dropout.build(input_shape)
 
-    def call(self, hidden_states, input_mask, training=None, seed=None):
+    def call(
+        self,
+        hidden_states: Tensor,
+        input_mask: Tensor,
+        training: bool | None = None,
+        seed: Tensor = None,
+    ) -> Tensor:
         query = self.split_heads(self.query(hidden_states))  # [B, N, S, H]
         key = self.split_heads(self.key(hidden_states))  # [B, N, S, H]
         value = self.split_heads(self.value(hidden_states))  # [B, N, S, H]
@@ -254,7 +213,7 @@ class SelfAttention(BertLayer):
         context = ops.transpose(ops.matmul(probs, value), (0, 2, 1, 3))
         return ops.reshape(context, ops.shape(hidden_states))  # [B, S, D]
 
-    def split_heads(self, x):
+    def split_heads(self, x: Tensor) -> Tensor:
         """Turns [B, S, D] into [B, N, S, H]."""
         heads = self.config.num_attention_heads
         size_per_head = self.config.hidden_size // heads
@@ -267,19 +226,27 @@ class SelfAttention(BertLayer):
 class ResidualOutput(BertLayer):
     """`LayerNorm(residual + dropout(dense(x)))`: how both sublayers end."""
 
-    def __init__(self, config, **kwargs):
+    def __init__(self, config: BertConfig, **kwargs: Any):
         super().__init__(config, **kwargs)
         self.dense = dense(config.hidden_size, config)
         self.dropout = dropout(config.hidden_dropout_prob)
         self.layer_norm = layer_norm()
 
-    def build(self, input_shape, residual_shape=None):
+    def build(
+        self, input_shape: Shape, residual_shape: Shape | None = None
+    ) -> None:
         self.dense.build(input_shape)
         hidden_shape = (*input_shape[:-1], self.config.hidden_size)
         self.dropout.build(hidden_shape)
         self.layer_norm.build(hidden_shape)
 
-    def call(self, x, residual, training=None, seed=None):
+    def call(
+        self,
+        x: Tensor,
+        residual: Tensor,
+        training: bool | None = None,
+        seed: Tensor = None,
+    ) -> Tensor:
         x = self.dropout(self.dense(x), training=training, seed=seed)
         return self.layer_norm(x + residual)
 
@@ -288,16 +255,22 @@ class ResidualOutput(BertLayer):
 class Attention(BertLayer):
     """Self-attention, then projection, residual and normalization."""
 
-    def __init__(self, config, **kwargs):
+    def __init__(self, config: BertConfig, **kwargs: Any):
         super().__init__(config, **kwargs)
         self.self_attention = SelfAttention(config, name="self")
         self.output_projection = ResidualOutput(config, name="output")
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         self.self_attention.build(input_shape)
         self.output_projection.build(input_shape)
 
-    def call(self, hidden_states, input_mask, training=None, seed=None):
+    def call(
+        self,
+        hidden_states: Tensor,
+        input_mask: Tensor,
+        training: bool | None = None,
+        seed: Tensor = None,
+    ) -> Tensor:
         context = self.self_attention(
             hidden_states, input_mask, training=training, seed=seed
         )
@@ -310,7 +283,7 @@ class Attention(BertLayer):
 class Intermediate(BertLayer):
     """The widening half of the feed-forward network."""
 
-    def __init__(self, config, **kwargs):
+    def __init__(self, config: BertConfig, **kwargs: Any):
         super().__init__(config, **kwargs)
         self.dense = dense(
             config.intermediate_size,
@@ -318,10 +291,10 @@ class Intermediate(BertLayer):
             activation=ACTIVATIONS[config.activation_name],
         )
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         self.dense.build(input_shape)
 
-    def call(self, x):
+    def call(self, x: Tensor) -> Tensor:
         return self.dense(x)
 
 
@@ -329,20 +302,26 @@ class Intermediate(BertLayer):
 class TransformerLayer(BertLayer):
     """One layer of the encoder: attention, then feed-forward."""
 
-    def __init__(self, config, **kwargs):
+    def __init__(self, config: BertConfig, **kwargs: Any):
         super().__init__(config, **kwargs)
         self.attention = Attention(config, name="attention")
         self.intermediate = Intermediate(config, name="intermediate")
         self.output_projection = ResidualOutput(config, name="output")
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         self.attention.build(input_shape)
         self.intermediate.build(input_shape)
         self.output_projection.build(
             (*input_shape[:-1], self.config.intermediate_size)
         )
 
-    def call(self, hidden_states, input_mask, training=None, seed=None):
+    def call(
+        self,
+        hidden_states: Tensor,
+        input_mask: Tensor,
+        training: bool | None = None,
+        seed: Tensor = None,
+    ) -> Tensor:
         attended = self.attention(
             hidden_states, input_mask, training=training, seed=seed
         )
@@ -351,69 +330,35 @@ class TransformerLayer(BertLayer):
         )
 
 
-def recompute(function):
-    """`function(x, *rest)` that forgets all but its arguments.
-
-    The backward pass computes it again, which costs a third more time and
-    saves the memory of everything inside (Chen et al. 2016,
-    https://arxiv.org/abs/1604.06174). Gradients go to `x` and to variables.
-    All tensors that `function` needs must be arguments, a dropout seed too:
-    then the second computation draws the same masks.
-    """
-    if keras.backend.backend() != "tensorflow":
-        import jax
-
-        return jax.checkpoint(function)
-    import tensorflow as tf
-
-    @tf.custom_gradient
-    def run(x, *rest):
-        def backward(upstream, variables=None):
-            variables = list(variables or [])
-            # Zero, but nobody knows before `upstream` is there: else TensorFlow
-            # or XLA would find the computation to be the one already done.
-            flag = tf.cast(tf.reshape(upstream, [-1])[0], tf.bool)
-            zero = tf.where(flag == flag, 0.0, float("nan"))
-            again = [arg + tf.cast(zero, arg.dtype) for arg in (x, *rest)]
-            with tf.GradientTape(watch_accessed_variables=False) as tape:
-                tape.watch([again[0], *variables])
-                outputs = function(*again)
-            to_x, *to_variables = tape.gradient(
-                outputs,
-                [again[0], *variables],
-                upstream,
-                unconnected_gradients="zero",
-            )
-            return [to_x, *[None] * len(rest)], to_variables
-
-        return function(x, *rest), backward
-
-    return run
-
-
 @register
 class Encoder(BertLayer):
     """The stack of transformer layers; returns the output of each.
 
     Attributes:
-        recompute: whether training computes each layer anew in the backward
-            pass instead of keeping what is inside it.
+        recompute: whether training computes each layer again in the backward
+            pass, instead of keeping all that is inside it.
     """
 
     recompute = False
 
-    def __init__(self, config, **kwargs):
+    def __init__(self, config: BertConfig, **kwargs: Any):
         super().__init__(config, **kwargs)
         self.transformer_layers = [
             TransformerLayer(config, name=f"layer_{i}")
             for i in range(config.num_hidden_layers)
         ]
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         for layer in self.transformer_layers:
             layer.build(input_shape)
 
-    def call(self, hidden_states, input_mask, training=None, seed=None):
+    def call(
+        self,
+        hidden_states: Tensor,
+        input_mask: Tensor,
+        training: bool | None = None,
+        seed: Tensor = None,
+    ) -> list[Tensor]:
         all_encoder_layers = []
         for layer in self.transformer_layers:
             if training and self.recompute:
@@ -435,12 +380,12 @@ def _training_call(layer, hidden_states, input_mask, seed):
 class Pooler(BertLayer):
     """A tanh layer on the [CLS] token: float [B, S, D] -> [B, D]."""
 
-    def __init__(self, config, **kwargs):
+    def __init__(self, config: BertConfig, **kwargs: Any):
         super().__init__(config, **kwargs)
         self.dense = dense(config.hidden_size, config, activation="tanh")
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         self.dense.build((input_shape[0], input_shape[-1]))
 
-    def call(self, sequence_output):
+    def call(self, sequence_output: Tensor) -> Tensor:
         return self.dense(sequence_output[:, 0])

@@ -1,57 +1,72 @@
-"""What training minimizes, in the form that stays right when a batch is split.
+"""The losses, in a form that stays right when a batch is split.
 
 A loss is a sum of terms, and each term a fraction:
 
     loss = Σ_terms  numerator(outputs, batch) / denominator(batch)
 
-Both parts are sums over examples, and the denominator depends on the batch
-alone, never on the model. So the parts of a batch that sits on several
-replicas, or comes in several micro-batches, can each be divided by the
-denominator of the whole batch, and their gradients simply add.
+Numerator and denominator are sums over examples, and the denominator depends
+on the batch alone, never on the model. So a batch may be spread over several
+replicas or micro-batches: each part is divided by the denominator of the whole
+batch, and the gradients simply add up.
 
-Shape letters: B batch size, C number of classes, P predictions of a sequence,
-V vocabulary size.
+Shape letters: B batch size, S sequence length, C number of classes, P
+predictions of a sequence, V vocabulary size.
 """
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeAlias
 
 import keras
 from keras import ops
+
+from bert_tf.backend import Tensor
+
+Batch: TypeAlias = dict[str, Tensor]
+Outputs: TypeAlias = dict[str, Tensor] | Tensor  # As a head returns them.
 
 
 class LossTerm(NamedTuple):
     """One fraction of the loss.
 
     Attributes:
-        name: how metrics call it.
+        name: its name among the metrics.
         numerator: function(outputs, batch) -> float scalar.
         denominator: function(batch) -> float scalar.
     """
 
     name: str
-    numerator: Callable[[Any, dict], Any]
-    denominator: Callable[[dict], Any]
+    numerator: Callable[[Outputs, Batch], Tensor]
+    denominator: Callable[[Batch], Tensor]
 
 
-def at_least_float32(x):
-    """What is of half precision in float32: losses need the digits."""
+def at_least_float32(x: Tensor) -> Tensor:
+    """Casts half precision to float32: losses need the digits."""
     is_half = ops.dtype(x) in ("float16", "bfloat16")
     return ops.cast(x, "float32") if is_half else x
 
 
-def softmax_cross_entropy(logits, label_ids, label_smoothing: float = 0.0):
+def softmax_cross_entropy(
+    logits: Tensor, label_ids: Tensor, label_smoothing: float = 0.0
+) -> Tensor:
     """-Σ_c target_c log softmax(logits)_c, [B, C] and int [B] -> float32 [B].
 
-    The target is 1 for the label and 0 for the others; smoothing takes a part
-    of it and deals that to all classes alike (Szegedy et al. 2015,
+    The target is 1 for the label and 0 for the others. Smoothing takes a part
+    of it and spreads that evenly over all classes (Szegedy et al. 2015,
     https://arxiv.org/abs/1512.00567, section 7).
 
-    Computed in at least float32, whatever the precision of the logits.
+    It is computed in at least float32, whatever the precision of the logits.
+
+    Args:
+        logits: float [B, C].
+        label_ids: int [B].
+        label_smoothing: the part that is spread, 0 to 1.
+
+    Returns:
+        float [B].
     """
     logits = at_least_float32(logits)
     log_probs = ops.log_softmax(logits, axis=-1)
-    num_classes = ops.shape(logits)[-1]  # Of spans it is known when run.
+    num_classes = ops.shape(logits)[-1]  # A tensor for spans: S varies.
     target = ops.one_hot(label_ids, num_classes, dtype=log_probs.dtype)
     if label_smoothing:
         target = (
@@ -60,17 +75,23 @@ def softmax_cross_entropy(logits, label_ids, label_smoothing: float = 0.0):
     return -ops.sum(target * log_probs, axis=-1)
 
 
-def real_examples(batch):
-    """float [B]: 1, and 0 for what only fills up the batch."""
+def real_examples(batch: Batch) -> Tensor:
+    """float [B]: 1 for examples, 0 for rows that only fill up the batch."""
     return ops.cast(batch["is_real_example"], keras.config.floatx())
 
 
-def mean_loss(per_example_loss, example_weights=real_examples) -> tuple:
+def mean_loss(
+    per_example_loss: Callable[[Outputs, Batch], Tensor],
+    example_weights: Callable[[Batch], Tensor] = real_examples,
+) -> tuple[LossTerm, ...]:
     """The mean over the examples of a batch, Σ w l / Σ w.
 
     Args:
         per_example_loss: function(outputs, batch) -> float [B, …].
         example_weights: function(batch) -> float of the same shape.
+
+    Returns:
+        One term, "loss".
     """
 
     def numerator(outputs, batch):
@@ -83,12 +104,14 @@ def mean_loss(per_example_loss, example_weights=real_examples) -> tuple:
     return (LossTerm("loss", numerator, denominator),)
 
 
-def classifier_loss(class_weights=None, label_smoothing: float = 0.0) -> tuple:
+def classifier_loss(
+    class_weights: Sequence[float] | None = None, label_smoothing: float = 0.0
+) -> tuple[LossTerm, ...]:
     """The mean cross entropy over the examples of a batch.
 
     Args:
-        class_weights: a weight for each class, or None. The mean is then a
-            weighted one, each example with its label's weight.
+        class_weights: a weight for each class, or None. With weights the mean
+            is a weighted one: each example counts with its label's weight.
         label_smoothing: see `softmax_cross_entropy`.
     """
 
@@ -110,10 +133,10 @@ def classifier_loss(class_weights=None, label_smoothing: float = 0.0) -> tuple:
 CLASSIFIER_LOSS = classifier_loss()
 
 
-def tagging_loss(label_smoothing: float = 0.0) -> tuple:
+def tagging_loss(label_smoothing: float = 0.0) -> tuple[LossTerm, ...]:
     """The mean cross entropy over the words of a batch, at their first piece.
 
-    `label_mask`, int [B, S], tells where these are.
+    `label_mask`, int [B, S], is 1 at these and 0 elsewhere.
     """
     return mean_loss(
         lambda logits, batch: softmax_cross_entropy(
@@ -123,8 +146,8 @@ def tagging_loss(label_smoothing: float = 0.0) -> tuple:
     )
 
 
-def multi_label_loss() -> tuple:
-    """Cross entropy of each label by itself: the mean over labels, examples.
+def multi_label_loss() -> tuple[LossTerm, ...]:
+    """Cross entropy of each label by itself, its mean over labels and examples.
 
     loss = -(t log σ(x) + (1 - t) log(1 - σ(x))), t = 1 for labels that hold.
     """
@@ -143,8 +166,8 @@ def multi_label_loss() -> tuple:
     return mean_loss(per_example_loss)
 
 
-def regression_loss() -> tuple:
-    """The mean of the squared errors: float [B, 1] against `label_values`."""
+def regression_loss() -> tuple[LossTerm, ...]:
+    """The mean squared error of float [B, 1] against `label_values`."""
 
     def per_example_loss(outputs, batch):
         outputs = at_least_float32(outputs)[:, 0]
@@ -154,8 +177,8 @@ def regression_loss() -> tuple:
     return mean_loss(per_example_loss)
 
 
-def span_loss() -> tuple:
-    """Mean cross entropy of an answer's start and of its end.
+def span_loss() -> tuple[LossTerm, ...]:
+    """The mean cross entropy of an answer's start and end.
 
     loss = mean over examples of (ce(start) + ce(end)) / 2
     """
@@ -172,26 +195,27 @@ def span_loss() -> tuple:
     return mean_loss(per_example_loss)
 
 
-# The original adds it to the sum of the weights.
-MASKED_LM_EPSILON = 1e-5
+MASKED_LM_EPSILON = 1e-5  # The original adds it to the sum of the weights.
 
 
-def masked_lm_cross_entropy(mlm_logits, masked_lm_ids):
+def masked_lm_cross_entropy(
+    mlm_logits: Tensor, masked_lm_ids: Tensor
+) -> Tensor:
     """-log softmax(logits)[id], [B, P, V] and int [B, P] -> float32 [B, P].
 
-    `softmax_cross_entropy` without a second tensor of the logits' size, which
-    is the largest there is in pretraining.
+    It is `softmax_cross_entropy` without a second tensor of the logits' size,
+    the largest tensor of pretraining.
     """
     return ops.sparse_categorical_crossentropy(
         masked_lm_ids, at_least_float32(mlm_logits), from_logits=True
     )
 
 
-def pretraining_loss() -> tuple:
-    """Masked LM and next sentence prediction, added up.
+def pretraining_loss() -> tuple[LossTerm, ...]:
+    """The sum of the losses of masked LM and next sentence prediction.
 
     masked_lm_loss = Σ w ce / (Σ w + 1e-5) over the predictions of the batch,
-    where the weights w are 0 for the padding behind them;
+    where the weights w are 0 for the padding after them;
     next_sentence_loss = mean over examples of ce.
     """
 
@@ -216,32 +240,39 @@ def pretraining_loss() -> tuple:
     )
 
 
-def pretraining_sums(outputs, batch) -> dict:
-    """What evaluation adds up, for each example: {name: float [B]}.
+def pretraining_sums(outputs: Batch, batch: Batch) -> dict[str, Tensor]:
+    """The sums over each example's predictions that evaluation adds up.
 
-    So that the logits, [B, P, V], need not leave the device.
+    With them the logits, [B, P, V], need not leave the device.
+
+    Args:
+        outputs: of a `BertPretrainer`.
+        batch: the labels, as `pretraining_loss` takes them.
+
+    Returns:
+        {name: float [B]}; `metrics.pretraining_scores` reads them.
     """
     loss = masked_lm_cross_entropy(
         outputs["mlm_logits"], batch["masked_lm_ids"]
     )
     weights = ops.cast(batch["masked_lm_weights"], loss.dtype)
 
-    def right(logits, labels):
-        found = ops.cast(ops.argmax(logits, axis=-1), labels.dtype)
-        return ops.cast(found == labels, loss.dtype)
+    def is_right(logits, labels):
+        predicted = ops.cast(ops.argmax(logits, axis=-1), labels.dtype)
+        return ops.cast(predicted == labels, loss.dtype)
 
-    def of_predictions(values):
+    def weighted_sum(values):
         return ops.sum(weights * values, axis=-1)
 
     labels = batch["next_sentence_labels"]
     return {
-        "masked_lm_loss": of_predictions(loss),
-        "masked_lm_accuracy": of_predictions(
-            right(outputs["mlm_logits"], batch["masked_lm_ids"])
+        "masked_lm_loss": weighted_sum(loss),
+        "masked_lm_accuracy": weighted_sum(
+            is_right(outputs["mlm_logits"], batch["masked_lm_ids"])
         ),
         "masked_lm_weight": ops.sum(weights, axis=-1),
         "next_sentence_loss": softmax_cross_entropy(
             outputs["nsp_logits"], labels
         ),
-        "next_sentence_accuracy": right(outputs["nsp_logits"], labels),
+        "next_sentence_accuracy": is_right(outputs["nsp_logits"], labels),
     }

@@ -1,10 +1,15 @@
 """BertModel: token ids in, one vector per token and one per text out."""
 
+from typing import Any, TypeAlias
+
 import keras
 from keras import ops
 
+from bert_tf.backend import Shape, Tensor
 from bert_tf.config import BertConfig
 from bert_tf.layers import Configured, Embeddings, Encoder, Pooler
+
+Inputs: TypeAlias = dict[str, Tensor] | Tensor  # See `BertModel`.
 
 
 @keras.saving.register_keras_serializable(package="bert_tf")
@@ -35,13 +40,37 @@ class BertModel(Configured, keras.Model):
     Raises:
         ValueError: S is known and exceeds `max_position_embeddings`.
 
-    Example:
+    Example, from texts to vectors:
 
-        model = BertModel(BertConfig(vocab_size=30522, type_vocab_size=2))
-        outputs = model({"input_ids": np.array([[101, 7592, 102]])})
+        import numpy as np
+        from bert_tf import BertConfig, BertModel, BertPreprocessor
+        from bert_tf.checkpoints import load_weights
+        from bert_tf.pretrained import BUNDLED_MODEL
+
+        config = BertConfig.from_json_file(BUNDLED_MODEL["bert_config_file"])
+        model = BertModel(config)
+        load_weights(model, BUNDLED_MODEL["init_checkpoint"])
+        preprocess = BertPreprocessor(
+            BUNDLED_MODEL["vocab_file"], max_seq_length=32
+        )
+        outputs = model(preprocess(["a text", "another one"]))
+        outputs["pooled_output"]  # [2, 128]
+
+        # From ids, which need no preprocessing.
+        outputs = model({"input_ids": np.array([[2, 7, 9, 3]])})
+
+        # A model of your own, with random weights.
+        config = BertConfig(
+            vocab_size=100,
+            hidden_size=64,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            intermediate_size=256,
+        )
+        model = BertModel(config)
     """
 
-    def __init__(self, config: BertConfig, **kwargs):
+    def __init__(self, config: BertConfig, **kwargs: Any):
         kwargs.setdefault("name", "bert")
         super().__init__(**kwargs)
         self.config = config
@@ -50,13 +79,15 @@ class BertModel(Configured, keras.Model):
         self.pooler = Pooler(config, name="pooler")
         self.build()
 
-    def build(self, input_shape=None):
+    def build(self, input_shape: Shape | None = None) -> None:
         hidden_shape = (None, None, self.config.hidden_size)
         self.embeddings.build()
         self.encoder.build(hidden_shape)
         self.pooler.build(hidden_shape)
 
-    def call(self, inputs, training=None, seed=None):
+    def call(
+        self, inputs: Inputs, training: bool | None = None, seed: Tensor = None
+    ) -> dict[str, Tensor | list[Tensor]]:
         if not isinstance(inputs, dict):
             inputs = {"input_ids": inputs}
         input_ids = ops.convert_to_tensor(inputs["input_ids"], "int32")

@@ -1,16 +1,20 @@
 """The original's optimizer and learning rate.
 
 Both are Keras objects, so `model.compile(optimizer=AdamWeightDecay(...))`
-works too; `training.Trainer` uses their parts.
+works too. `training.Trainer` calls their parts one by one.
 """
 
 import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
 from keras import ops
 
-# What is not decayed: matched anywhere in `variable.path`, as the original.
+from bert_tf.backend import Tensor
+
+# No decay where one of these is in `variable.path`, as in the original.
 NOT_DECAYED = ("LayerNorm", "layer_norm", "bias")
 
 
@@ -31,12 +35,14 @@ class WarmupLinearDecay(keras.optimizers.schedules.LearningRateSchedule):
         num_warmup_steps: 0 for no warm-up.
     """
 
-    def __init__(self, init_lr, num_train_steps, num_warmup_steps=0):
+    def __init__(
+        self, init_lr: float, num_train_steps: int, num_warmup_steps: int = 0
+    ):
         self.init_lr = init_lr
         self.num_train_steps = num_train_steps
         self.num_warmup_steps = num_warmup_steps
 
-    def __call__(self, step):
+    def __call__(self, step: Tensor) -> Tensor:
         step = ops.cast(step, "float32")
         done = ops.minimum(step / self.num_train_steps, 1.0)
         rate = self.init_lr * (1.0 - done)
@@ -45,7 +51,7 @@ class WarmupLinearDecay(keras.optimizers.schedules.LearningRateSchedule):
         warmup_rate = self.init_lr * step / self.num_warmup_steps
         return ops.where(step < self.num_warmup_steps, warmup_rate, rate)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             "init_lr": self.init_lr,
             "num_train_steps": self.num_train_steps,
@@ -70,19 +76,25 @@ class AdamWeightDecay(keras.optimizers.Optimizer):
         weight_decay_rate: λ.
         beta_1, beta_2, epsilon: β₁, β₂, ε.
         exclude_from_weight_decay: regular expressions; a variable whose path
-            holds a match of one is not decayed.
+            contains a match of one is not decayed.
+
+    Attributes:
+        slot_names: the suffixes of the slots' names in checkpoints. Each slot
+            is also an attribute of that name.
     """
+
+    slot_names = ("adam_m", "adam_v")
 
     def __init__(
         self,
-        learning_rate=5e-5,
-        weight_decay_rate=0.01,
-        beta_1=0.9,
-        beta_2=0.999,
-        epsilon=1e-6,
-        exclude_from_weight_decay=NOT_DECAYED,
-        name="adam_weight_decay",
-        **kwargs,
+        learning_rate: float | Callable[[Tensor], Tensor] = 5e-5,
+        weight_decay_rate: float = 0.01,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-6,
+        exclude_from_weight_decay: Iterable[str] = NOT_DECAYED,
+        name: str = "adam_weight_decay",
+        **kwargs: Any,
     ):
         super().__init__(learning_rate=learning_rate, name=name, **kwargs)
         self.weight_decay_rate = weight_decay_rate
@@ -91,25 +103,35 @@ class AdamWeightDecay(keras.optimizers.Optimizer):
         self.epsilon = epsilon
         self.exclude_from_decay = tuple(exclude_from_weight_decay)
 
-    def build(self, variables):
+    def build(self, variables: Sequence[keras.Variable]) -> None:
         if self.built:
             return
         super().build(variables)
         self.adam_m, self.adam_v = self.add_optimizer_variables(
-            variables, ["adam_m", "adam_v"]
+            variables, list(self.slot_names)
         )
-        # By index, as `fit` later brings TensorFlow's variables, pathless.
+        # By index: `fit` later passes TensorFlow's variables, without paths.
         self._decayed = [self.decays(variable) for variable in variables]
 
-    def decays(self, variable) -> bool:
+    @property
+    def slots(self) -> dict[str, list[keras.Variable]]:
+        """{name: the slot of each variable, in the order of `build`}.
+
+        Checkpoints store `<variable>/<name>`; see `slot_names`.
+        """
+        return {name: getattr(self, name) for name in self.slot_names}
+
+    def decays(self, variable: keras.Variable) -> bool:
         """Whether weight decay applies to the variable."""
         return not any(
             re.search(pattern, variable.path)
             for pattern in self.exclude_from_decay
         )
 
-    def update_step(self, gradient, variable, learning_rate):
-        gradient = tf.convert_to_tensor(gradient)  # `fit` brings slices.
+    def update_step(
+        self, gradient: Tensor, variable: keras.Variable, learning_rate: Tensor
+    ) -> None:
+        gradient = tf.convert_to_tensor(gradient)  # `fit` passes slices.
         index = self._get_variable_index(variable)
         m, v = self.adam_m[index], self.adam_v[index]
         next_m = self.beta_1 * m + (1.0 - self.beta_1) * gradient
@@ -123,10 +145,10 @@ class AdamWeightDecay(keras.optimizers.Optimizer):
         self.assign_sub(variable, learning_rate * update)
 
     def _scale(self, update, variable):
-        """How `Lamb` differs."""
+        """The update as it is; `Lamb` scales it."""
         return update
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "weight_decay_rate": self.weight_decay_rate,
@@ -139,17 +161,18 @@ class AdamWeightDecay(keras.optimizers.Optimizer):
 
 @keras.saving.register_keras_serializable(package="bert_tf")
 class Lamb(AdamWeightDecay):
-    """`AdamWeightDecay` with each weight's step as long as the weight asks.
+    """`AdamWeightDecay` whose steps are proportional to the weights' lengths.
 
         w ← w − lr (‖w‖ / ‖u‖) u,     u = m / (√v + ε) + λ w
 
     You et al. 2019 (https://arxiv.org/abs/1904.00962), for large batches. Like
-    ALBERT's, it has no bias correction; what is not decayed (biases, layer
-    normalization) moves as by Adam.
+    ALBERT's, it has no bias correction. Variables without decay (biases, layer
+    normalization) move as they do with Adam.
     """
 
-    def __init__(self, *args, name="lamb", **kwargs):
-        super().__init__(*args, name=name, **kwargs)
+    def __init__(self, *args: Any, name: str = "lamb", **kwargs: Any):
+        kwargs["name"] = name
+        super().__init__(*args, **kwargs)
 
     def _scale(self, update, variable):
         length = ops.norm(variable)
@@ -160,19 +183,28 @@ class Lamb(AdamWeightDecay):
 
 
 OPTIMIZERS = {"adamw": AdamWeightDecay, "lamb": Lamb}
+# The suffixes of all optimizers' slots in checkpoints.
+SLOT_NAMES = tuple(
+    sorted({name for kind in OPTIMIZERS.values() for name in kind.slot_names})
+)
 
 
 def layer_of(path: str, num_hidden_layers: int) -> int:
-    """How deep a variable lies: 0 for the embeddings, then the layers, and
-    `num_hidden_layers` + 1 for the pooler and the head."""
-    found = re.search(r"\bbert/encoder/layer_(\d+)/", path)
-    if found:
-        return int(found[1]) + 1
+    """The depth of a variable, from its path.
+
+    0 for the embeddings, 1 to `num_hidden_layers` for the layers, and
+    `num_hidden_layers` + 1 for the pooler and the head.
+    """
+    match = re.search(r"\bbert/encoder/layer_(\d+)/", path)
+    if match:
+        return int(match[1]) + 1
     return 0 if "bert/embeddings/" in path else num_hidden_layers + 1
 
 
-def layer_rates(variables, decay: float, num_hidden_layers: int) -> list:
-    """The factor of each variable's learning rate, lower for deeper layers.
+def layer_rates(
+    variables: Iterable[keras.Variable], decay: float, num_hidden_layers: int
+) -> list[float]:
+    """The factor of each variable's learning rate, smaller near the input.
 
         decay ^ (num_hidden_layers + 1 - layer)
 
@@ -185,7 +217,13 @@ def layer_rates(variables, decay: float, num_hidden_layers: int) -> list:
     ]
 
 
-def clip_factor(norm, clip_norm):
-    """What gradients are multiplied by, so that their norm is `clip_norm` at
-    most (Pascanu et al. 2012, https://arxiv.org/abs/1211.5063)."""
+def clip_factor(norm: Tensor, clip_norm: float) -> Tensor:
+    """The factor that brings gradients to a norm of at most `clip_norm`.
+
+    Pascanu et al. 2012, https://arxiv.org/abs/1211.5063.
+
+    Args:
+        norm: float scalar, the gradients' global norm.
+        clip_norm: the largest norm allowed.
+    """
     return clip_norm * ops.minimum(1.0 / norm, 1.0 / clip_norm)

@@ -1,84 +1,106 @@
-"""BertEmbedder: the encoder, and one vector made of those of a text's tokens.
+"""All pooling: of a text's tokens to one vector, and of windows to one answer.
 
-    mean        the mean of its tokens' vectors
-    max         of each component the largest among them
+`BertEmbedder` is the encoder with one of these poolings of a text's tokens:
+
+    mean        the mean of the tokens' vectors
+    max         the largest value of each component
     mean_max    both, side by side
     cls         the vector of the first token, [CLS]
-    sep         that of the last one, [SEP]
+    sep         the vector of the last token, [SEP]
     cls_pooled  `pooled_output`, which next sentence prediction trained
-    none        all of them, and zeros for the padding
+    none        all vectors, and zeros for the padding
 
 A token is where `input_mask` is not 0: [CLS] and [SEP] count as the others do.
 Names and meanings are those of bert-as-service.
 
-Shape letters: B batch, S sequence, D hidden size, L layers taken, E width of
-what comes out.
+`BertClassifier` pools the logits of a long text's windows by `WINDOW_POOLINGS`.
+Both kinds share `masked_mean` and `masked_max`, so a change of one of them for
+windows changes the vectors of texts, too.
+
+Shape letters: B batch, S sequence, N windows of a text or tokens, C components,
+D hidden size, L number of layers taken, E size of a vector.
 """
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 import keras
 from keras import ops
 
+from bert_tf.backend import Tensor
 from bert_tf.config import BertConfig
 from bert_tf.layers import Configured
 from bert_tf.losses import at_least_float32
-from bert_tf.modeling import BertModel
+from bert_tf.modeling import BertModel, Inputs
 
-# The one below the last, as in bert-as-service: the last is the nearest to the
-# answers of pretraining. Of a model trained for vectors it is the right one.
+# The second to last, as in bert-as-service: the last one is closest to the
+# answers of pretraining. For a model trained to give vectors the last is right.
 DEFAULT_LAYERS = (-2,)
-NO_CHOICE = -1e9  # The logit of what cannot be chosen.
+NO_CHOICE = -1e9  # The logit of a choice that is not there.
+
+Pooling: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 
 
-def mean_of_windows(logits, is_there):
-    """float [B, N, C], bool [B, N] -> [B, C]."""
-    weights = ops.cast(is_there, logits.dtype)[..., None]
+def masked_mean(x: Tensor, is_there: Tensor) -> Tensor:
+    """The mean where `is_there`: float [B, N, C], bool [B, N] -> [B, C].
+
+    0 where nothing is there. Windows and tokens are both pooled by it.
+    """
+    weights = ops.cast(is_there, x.dtype)[..., None]
     number = ops.maximum(ops.sum(weights, axis=1), 1.0)
-    return ops.sum(logits * weights, axis=1) / number
+    return ops.sum(x * weights, axis=1) / number
 
 
-def max_of_windows(logits, is_there):
-    """float [B, N, C], bool [B, N] -> [B, C]."""
-    return ops.max(ops.where(is_there[..., None], logits, NO_CHOICE), axis=1)
+def masked_max(x: Tensor, is_there: Tensor) -> Tensor:
+    """The maximum where `is_there`: float [B, N, C], bool [B, N] -> [B, C].
+
+    -1e9 where nothing is there. Windows and tokens are both pooled by it.
+    """
+    return ops.max(ops.where(is_there[..., None], x, NO_CHOICE), axis=1)
 
 
-def largest(x, is_token):
-    """float [B, S, D], bool [B, S] -> [B, D]; 0 where there is no token."""
+# The logits of a text's windows, [B, N, C] -> [B, C], by name.
+WINDOW_POOLINGS: dict[str, Pooling] = {"mean": masked_mean, "max": masked_max}
+
+
+def max_or_zero(x: Tensor, is_token: Tensor) -> Tensor:
+    """float [B, S, D], bool [B, S] -> [B, D]; 0 for a text without a token."""
     has_tokens = ops.any(is_token, axis=1, keepdims=True)
-    return ops.where(has_tokens, max_of_windows(x, is_token), 0.0)
+    return ops.where(has_tokens, masked_max(x, is_token), 0.0)
 
 
-def mean_and_largest(x, is_token):
+def mean_and_max(x: Tensor, is_token: Tensor) -> Tensor:
     """float [B, S, D], bool [B, S] -> [B, 2 D]."""
-    both = [mean_of_windows(x, is_token), largest(x, is_token)]
+    both = [masked_mean(x, is_token), max_or_zero(x, is_token)]
     return ops.concatenate(both, axis=-1)
 
 
-def first_token(x, is_token):
+def first_token(x: Tensor, is_token: Tensor) -> Tensor:
     """float [B, S, D], bool [B, S] -> [B, D]."""
     return x[:, 0]
 
 
-def last_token(x, is_token):
-    """float [B, S, D], bool [B, S] -> [B, D]; the first if there is none."""
+def last_token(x: Tensor, is_token: Tensor) -> Tensor:
+    """float [B, S, D], bool [B, S] -> [B, D]; without a token the first."""
     places = ops.arange(ops.shape(is_token)[1], dtype="int32")
     last = ops.max(ops.where(is_token, places, 0), axis=1)
     return ops.take_along_axis(x, last[:, None, None], axis=1)[:, 0]
 
 
-def all_tokens(x, is_token):
+def all_tokens(x: Tensor, is_token: Tensor) -> Tensor:
     """float [B, S, D], bool [B, S] -> [B, S, D]."""
     return ops.where(is_token[:, :, None], x, 0.0)
 
 
-TOKEN_POOLINGS = {
-    "mean": mean_of_windows,
-    "max": largest,
-    "mean_max": mean_and_largest,
+TOKEN_POOLINGS: dict[str, Pooling] = {
+    "mean": masked_mean,
+    "max": max_or_zero,
+    "mean_max": mean_and_max,
     "cls": first_token,
     "sep": last_token,
     "none": all_tokens,
 }
-POOLINGS = (*TOKEN_POOLINGS, "cls_pooled")
+POOLINGS = (*TOKEN_POOLINGS, "cls_pooled")  # All that `BertEmbedder` takes.
 
 
 @keras.saving.register_keras_serializable(package="bert_tf")
@@ -87,34 +109,34 @@ class BertEmbedder(Configured, keras.Model):
 
     Args:
         config: a `BertConfig`.
-        pooling: one of `POOLINGS`, drawn above.
-        layers: which of `all_encoder_layers`, 0 for the first and -1 for the
-            last. Of several the vectors stand side by side. "cls_pooled" does
-            not ask for it.
-        normalize: whether vectors get length 1, so that their product is their
-            cosine.
+        pooling: one of `POOLINGS`, listed at the top of this module.
+        layers: indexes into `all_encoder_layers`, 0 for the first and -1 for
+            the last. The vectors of several layers are put side by side.
+            "cls_pooled" ignores it.
+        normalize: whether vectors get length 1, so that the product of two is
+            their cosine.
 
     Call arguments:
         inputs, training, seed: as in `BertModel`.
 
     Returns:
         float [B, E], at least float32; with "none" [B, S, E]. E is L D, with
-        "mean_max" 2 L D, with "cls_pooled" D. What else is in the batch, and
-        how long its padding is, changes no vector.
+        "mean_max" 2 L D, with "cls_pooled" D. Other texts of the batch and the
+        length of the padding do not change a vector.
 
-    Masking: a text without a token has finite numbers, of no meaning.
+    Masking: a text without a token gets finite numbers without a meaning.
 
     Raises:
-        ValueError: there is no such pooling, or no such layer.
+        ValueError: the pooling or a layer is unknown.
     """
 
     def __init__(
         self,
         config: BertConfig,
         pooling: str = "mean",
-        layers: tuple = DEFAULT_LAYERS,
+        layers: Sequence[int] = DEFAULT_LAYERS,
         normalize: bool = False,
-        **kwargs,
+        **kwargs: Any,
     ):
         kwargs.setdefault("name", "embedder")
         super().__init__(**kwargs)
@@ -122,7 +144,7 @@ class BertEmbedder(Configured, keras.Model):
         check_layers(layers, config.num_hidden_layers)
         self.config = config
         self.pooling = pooling
-        # A Keras model has `layers` already, which are others.
+        # A Keras model's own `layers` are something else.
         self.layer_indexes = tuple(layers)
         self.normalize = normalize
         self.bert = BertModel(config)
@@ -130,13 +152,15 @@ class BertEmbedder(Configured, keras.Model):
 
     @property
     def embedding_size(self) -> int:
-        """E."""
+        """E, the size of a vector."""
         if self.pooling == "cls_pooled":
             return self.config.hidden_size
         width = len(self.layer_indexes) * self.config.hidden_size
         return 2 * width if self.pooling == "mean_max" else width
 
-    def call(self, inputs, training=None, seed=None):
+    def call(
+        self, inputs: Inputs, training: bool | None = None, seed: Tensor = None
+    ) -> Tensor:
         outputs = self.bert(inputs, training=training, seed=seed)
         if self.pooling == "cls_pooled":
             vectors = at_least_float32(outputs["pooled_output"])
@@ -147,7 +171,7 @@ class BertEmbedder(Configured, keras.Model):
             vectors = pool(ops.concatenate(x, axis=-1), tokens_of(inputs))
         return ops.normalize(vectors) if self.normalize else vectors
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "pooling": self.pooling,
@@ -156,8 +180,8 @@ class BertEmbedder(Configured, keras.Model):
         }
 
 
-def tokens_of(inputs):
-    """bool [B, S]: where tokens are, in inputs as `BertModel` takes them."""
+def tokens_of(inputs: Inputs) -> Tensor:
+    """bool [B, S]: where the inputs of a `BertModel` have tokens."""
     if not isinstance(inputs, dict):
         inputs = {"input_ids": inputs}
     mask = inputs.get("input_mask")
@@ -166,8 +190,8 @@ def tokens_of(inputs):
     return ops.not_equal(mask, 0)
 
 
-def check_pooling(pooling: str):
-    """Raises ValueError if it is none of `POOLINGS`."""
+def check_pooling(pooling: str) -> None:
+    """Raises ValueError if the name is not in `POOLINGS`."""
     if pooling not in POOLINGS:
         raise ValueError(
             f"pooling must be one of {', '.join(POOLINGS)}. "
@@ -175,12 +199,12 @@ def check_pooling(pooling: str):
         )
 
 
-def check_layers(layers, num_hidden_layers: int):
-    """Raises ValueError if there is none, or a model has not one of them."""
+def check_layers(layers: Sequence[int], num_hidden_layers: int) -> None:
+    """Raises ValueError if a model lacks a layer, or no layer is given."""
     known = range(-num_hidden_layers, num_hidden_layers)
     if not layers or any(layer not in known for layer in layers):
         raise ValueError(
             f"layers must be from {known[0]} to {known[-1]} in a model of "
-            f"{num_hidden_layers} layers, and one at least. "
+            f"{num_hidden_layers} layers, and at least one. "
             f"Received: layers={layers}"
         )

@@ -2,7 +2,8 @@
 
 assets/demo/   bert_config.json, vocab.txt and bert_model.ckpt of a small
                uncased model, pretrained on three novels and the messages of
-               assets/sms/train.tsv; README tells how. Stored in float16.
+               assets/sms/train.tsv; docs/pretraining.md says how. Stored in
+               float16.
 assets/sms/    train.tsv, dev.tsv, test.tsv: text messages, ham or spam
 """
 
@@ -10,7 +11,7 @@ import os
 
 ASSETS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "assets")
 
-# Flags of the bundled model.
+# The bundled model's files, by the names of their settings.
 BUNDLED_MODEL = {
     "vocab_file": os.path.join(ASSETS, "demo", "vocab.txt"),
     "bert_config_file": os.path.join(ASSETS, "demo", "bert_config.json"),
@@ -19,9 +20,9 @@ BUNDLED_MODEL = {
 
 DEMO_TASK = "sms"
 
-# Flags of the demo. The model is small, so it wants a higher rate than the
-# defaults, which are meant for the released ones.
-DEMO_FLAGS = {
+# The demo's flags. Its small model needs a higher learning rate than the
+# released models, for which the defaults are meant.
+DEMO_FLAGS: dict[str, str | int | float] = {
     "data_dir": os.path.join(ASSETS, "sms"),
     **BUNDLED_MODEL,
     "max_seq_length": 64,

@@ -12,11 +12,13 @@ vocabulary holds, from left to right:
 
     "John Johanson's house"  →  john johan ##son ' s house
 
-This is the readable definition. `preprocessing.py` does the same inside a
-TensorFlow graph, and `normalization.py` builds its tables from the rules here.
+This is the readable definition. `text/graph_tokenizer.py` does the same inside
+a TensorFlow graph, and `text/normalization.py` builds its tables from the rules
+here.
 """
 
 import unicodedata
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from bert_tf import files
 from bert_tf.errors import UserError
@@ -40,6 +42,7 @@ CJK_BLOCKS = (
 
 
 def is_whitespace(char: str) -> bool:
+    """A space, tab, line end, or another of Unicode's spaces."""
     return char in " \t\n\r" or unicodedata.category(char) == "Zs"
 
 
@@ -56,13 +59,14 @@ def is_punctuation(char: str) -> bool:
 
 
 def is_cjk(char: str) -> bool:
+    """A Chinese character, in one of `CJK_BLOCKS`."""
     return any(first <= ord(char) <= last for first, last in CJK_BLOCKS)
 
 
 class _CharacterTable(dict):
     """A table for `str.translate`, filled as characters are met."""
 
-    def __init__(self, translate):
+    def __init__(self, translate: Callable[[str], str]):
         super().__init__()
         self.translate = translate
 
@@ -72,7 +76,7 @@ class _CharacterTable(dict):
 
 
 def clean(char: str) -> str:
-    """What stands for one character of raw text: itself, a space, nothing."""
+    """Replaces a character of raw text: by itself, a space, or nothing."""
     if char in "\0\ufffd" or is_control(char):
         return ""
     if is_whitespace(char):
@@ -81,10 +85,12 @@ def clean(char: str) -> str:
 
 
 def strip_accent(char: str) -> str:
+    """The character, or "" for an accent."""
     return "" if unicodedata.category(char) == "Mn" else char
 
 
 def isolate_punctuation(char: str) -> str:
+    """The character, with spaces around punctuation."""
     return f" {char} " if is_punctuation(char) else char
 
 
@@ -96,24 +102,27 @@ ISOLATE_PUNCTUATION = _CharacterTable(isolate_punctuation)
 def lower(word: str) -> str:
     """Lower case without accents.
 
-    Decomposition parts é into e and an accent, and Hangul into jamo.
+    Decomposition splits é into e and an accent, and Hangul into jamo.
     """
     decomposed = unicodedata.normalize("NFD", word.lower())
     return decomposed.translate(STRIP_ACCENTS)
 
 
-def convert_to_unicode(text) -> str:
+def convert_to_unicode(text: str | bytes) -> str:
     """`str` as it is; `bytes` decoded as UTF-8, invalid bytes left out."""
     return text.decode("utf-8", "ignore") if isinstance(text, bytes) else text
 
 
-def load_vocab(vocab_file: str) -> dict:
+def load_vocab(vocab_file: str) -> dict[str, int]:
     """Reads a vocabulary, one token a line, into {token: id}.
 
     The id is the line number from 0. White space around a token is dropped;
-    of a token that stands twice the later line counts, as in the original.
-    Lines end at `\\n` alone: the Chinese vocabulary holds U+2028, a token
-    that other readers take for a line end.
+    if a token comes twice, the later line counts, as in the original. Lines
+    end at `\\n` alone: the Chinese vocabulary holds U+2028, a token that other
+    readers take for a line end.
+
+    Raises:
+        UserError: the vocabulary is empty.
     """
     vocab = {}
     for number, line in files.read_lines(vocab_file):
@@ -133,7 +142,8 @@ class BasicTokenizer:
     def __init__(self, do_lower_case: bool = True):
         self.do_lower_case = do_lower_case
 
-    def tokenize(self, text) -> list:
+    def tokenize(self, text: str | bytes) -> list[str]:
+        """The words of a text."""
         words = convert_to_unicode(text).translate(CLEAN).split()
         if self.do_lower_case:
             # Word by word, because a final sigma depends on its neighbours.
@@ -146,13 +156,13 @@ class WordpieceTokenizer:
 
     Args:
         vocab: {token: id}; a piece that continues a word starts with "##".
-        unk_token: what a word becomes that the vocabulary cannot spell.
+        unk_token: replaces a word that the vocabulary cannot spell.
         max_input_chars_per_word: longer words become `unk_token` too.
     """
 
     def __init__(
         self,
-        vocab,
+        vocab: Collection[str],
         unk_token: str = UNKNOWN,
         max_input_chars_per_word: int = MAX_CHARS_PER_WORD,
     ):
@@ -160,17 +170,19 @@ class WordpieceTokenizer:
         self.unk_token = unk_token
         self.max_input_chars_per_word = max_input_chars_per_word
 
-    def tokenize(self, text) -> list:
-        """`text` holds words with white space between them."""
-        pieces = []
+    def tokenize(self, text: str | bytes) -> list[str]:
+        """The pieces of words that have white space between them."""
+        pieces: list[str] = []
         for word in convert_to_unicode(text).split():
             pieces.extend(self.tokenize_word(word))
         return pieces
 
-    def tokenize_word(self, word: str) -> list:
+    def tokenize_word(self, word: str) -> list[str]:
+        """The pieces of one word."""
         if len(word) > self.max_input_chars_per_word:
             return [self.unk_token]
-        pieces, start = [], 0
+        pieces: list[str] = []
+        start = 0
         while start < len(word):
             piece, start = self._longest_piece(word, start)
             if piece is None:  # One unknown part makes the word unknown.
@@ -194,8 +206,13 @@ class FullTokenizer:
 
     Args:
         vocab_file: path of a `vocab.txt`.
-        do_lower_case: True for uncased models. `check_casing` tells when that
-            contradicts the vocabulary.
+        do_lower_case: True for uncased models. `check_casing` raises where
+            that contradicts the vocabulary.
+
+    Attributes:
+        vocab: {token: id}.
+        inv_vocab: {id: token}.
+        basic_tokenizer, wordpiece_tokenizer: the two steps.
 
     Raises:
         UserError: the vocabulary lacks [UNK], [CLS] or [SEP].
@@ -211,59 +228,71 @@ class FullTokenizer:
         self.basic_tokenizer = BasicTokenizer(do_lower_case)
         self.wordpiece_tokenizer = WordpieceTokenizer(self.vocab)
 
-    def tokenize(self, text) -> list:
-        pieces = []
+    def tokenize(self, text: str | bytes) -> list[str]:
+        """The WordPieces of a text."""
+        pieces: list[str] = []
         for word in self.basic_tokenizer.tokenize(text):
             pieces.extend(self.wordpiece_tokenizer.tokenize_word(word))
         return pieces
 
-    def convert_tokens_to_ids(self, tokens) -> list:
+    def convert_tokens_to_ids(self, tokens: Iterable[str]) -> list[int]:
+        """The ids of tokens of the vocabulary."""
         return [self.vocab[token] for token in tokens]
 
-    def convert_ids_to_tokens(self, ids) -> list:
+    def convert_ids_to_tokens(self, ids: Iterable[int]) -> list[str]:
+        """The tokens of ids."""
         return [self.inv_vocab[index] for index in ids]
 
 
-def check_casing(vocab, do_lower_case: bool):
-    """Raises UserError where `do_lower_case` contradicts the vocabulary.
+def check_casing(vocab: Collection[str], do_lower_case: bool) -> None:
+    """Checks that `do_lower_case` fits the vocabulary.
 
     The original compares the flag with the names of seven released folders.
-    The entries themselves tell it for every vocabulary: of Google's, the
-    uncased and the Chinese have no upper-case entry, the cased ones 16 % and
-    29 %. Marks such as [CLS] and <S> do not count.
+    The entries themselves say it for every vocabulary: Google's uncased and
+    Chinese ones have no upper-case entry, the cased ones 16 % and 29 %. Marks
+    such as [CLS] and <S> do not count.
+
+    Raises:
+        UserError: it contradicts the vocabulary.
     """
     words = [token for token in vocab if token[:1] not in "[<"]
     with_case = [w for w in words if w.lower() != w.upper()]
     upper = [word for word in with_case if word != word.lower()]
     if do_lower_case and len(upper) > 0.01 * len(words):
         raise UserError(
-            f"--do_lower_case=True, but {len(upper)} of the vocabulary's "
-            f"{len(vocab)} entries have capital letters (such as "
-            f"{upper[0]!r}): this is a cased model, use --do_lower_case=False"
+            f"{len(upper)} of the vocabulary's {len(vocab)} entries have "
+            f"capital letters (such as {upper[0]!r}): this is a cased model, "
+            "use `do_lower_case`=False",
+            setting="do_lower_case",
+            value=True,
         )
     # A script without case, such as Chinese, may hold some Latin pieces.
     has_case = len(with_case) > max(100, 0.1 * len(words))
     if not do_lower_case and not upper and has_case:
         raise UserError(
-            f"--do_lower_case=False, but none of the vocabulary's "
-            f"{len(vocab)} entries has a capital letter: this is an uncased "
-            "model, every capitalized word would be [UNK]; use "
-            "--do_lower_case=True"
+            f"none of the vocabulary's {len(vocab)} entries has a capital "
+            "letter: this is an uncased model, every capitalized word would "
+            "be [UNK]; use `do_lower_case`=True",
+            setting="do_lower_case",
+            value=False,
         )
 
 
-def check_size(vocab: dict, vocab_size: int, vocab_name, config_name) -> int:
-    """How many ids a model needs for a vocabulary.
+def check_size(
+    vocab: Mapping[str, int], vocab_size: int, vocab_name: str, config_name: str
+) -> int:
+    """The number of ids that a model needs for a vocabulary.
 
     Args:
         vocab: {token: id}.
         vocab_size: of the model.
-        vocab_name, config_name: what an error calls them.
+        vocab_name, config_name: names of the vocabulary and of the model's
+            configuration, for errors.
 
     Raises:
-        UserError: there are more than the model has.
+        UserError: the model has fewer.
     """
-    # Empty lines, which editors leave at the end, are nobody's token.
+    # Empty lines, which editors leave at the end, are not tokens.
     num_ids = 1 + max(index for token, index in vocab.items() if token)
     if num_ids > vocab_size:
         raise UserError(

@@ -1,12 +1,12 @@
-"""New words for a model that exists: its vocabulary, table and config grow.
+"""Adds words to a model: its vocabulary, embedding table and config grow.
 
-    genome         the old vocabulary cuts it into   gen ##ome
+    genome         the old vocabulary splits it into   gen ##ome
     its entry      takes the place of an [unusedN], or is appended
     its row        starts as the mean of the rows of gen and ##ome
 
-So a text means to the new model about what it meant to the old one, and
-training goes on from there. A text without the new words, and without longer
-words that start with one, is cut as before and gives the same outputs.
+So a text means about the same to the new model as to the old one, and training
+continues from there. A text without the new words, and without longer words
+that start with one, is split as before and gives the same outputs.
 """
 
 import contextlib
@@ -14,6 +14,7 @@ import dataclasses
 import json
 import os
 import re
+from collections.abc import Sequence
 
 import numpy as np
 from absl import logging
@@ -27,6 +28,7 @@ from bert_tf.checkpoints import (
 )
 from bert_tf.config import BertConfig
 from bert_tf.errors import UserError
+from bert_tf.optimization import SLOT_NAMES
 from bert_tf.tokenization import (
     MAX_CHARS_PER_WORD,
     UNKNOWN,
@@ -37,8 +39,7 @@ from bert_tf.tokenization import (
 
 # Variables with one row for each entry of the vocabulary.
 WORD_EMBEDDINGS = "bert/embeddings/word_embeddings"
-OUTPUT_BIAS = "cls/predictions/output_bias"  # Of the masked language model.
-MOMENTS = ("adam_m", "adam_v")
+OUTPUT_BIAS = "cls/predictions/output_bias"  # The masked LM's.
 
 WORDS_IN_LOG = 20
 _UNUSED = re.compile(r"\[unused\d+\]")
@@ -46,20 +47,21 @@ _UNUSED = re.compile(r"\[unused\d+\]")
 
 @dataclasses.dataclass(frozen=True)
 class NewWord:
-    """A word and what becomes of it.
+    """A word and its place in the new vocabulary.
 
     Attributes:
-        text: as the tokenizer gives it.
+        text: the word in the tokenizer's form.
         index: its id, a row of the table.
-        old_ids: of the pieces into which the old vocabulary cuts it.
+        old_ids: ids of the pieces into which the old vocabulary splits it.
     """
 
     text: str
     index: int
-    old_ids: list
+    old_ids: list[int]
 
 
 def add_words(
+    *,
     word_file: str,
     vocab_file: str,
     bert_config_file: str,
@@ -67,25 +69,27 @@ def add_words(
     init_checkpoint: str | None = None,
     do_lower_case: bool = True,
     fill_unused: bool = True,
-):
-    """Writes a model that knows more words than the one it is made from.
+) -> None:
+    """Writes a copy of a model with more words in its vocabulary.
 
-    `output_dir` gets vocab.txt, bert_config.json and, where there was a
-    checkpoint, bert_model.ckpt: all of them, or none.
+    `output_dir` gets vocab.txt, bert_config.json and, if a checkpoint is given,
+    bert_model.ckpt: all of them or none.
 
     Args:
-        word_file: the words, one a line.
-        vocab_file: of the old model.
-        bert_config_file: of the old model. Its `vocab_size` may exceed the
-            number of entries: the rows behind them are used, too.
-        output_dir: must not hold a model yet.
-        init_checkpoint: of the old model; None for one without weights.
-        do_lower_case: as the old model was trained.
-        fill_unused: first put words in the places of the entries [unusedN].
+        word_file: path of the words, one per line.
+        vocab_file: path of the old model's vocabulary.
+        bert_config_file: path of the old model's config. Its `vocab_size` may
+            exceed the number of entries: the rows after them are used, too.
+        output_dir: folder of the new model; must not contain a model yet.
+        init_checkpoint: prefix of the old model's checkpoint; None for a model
+            without weights.
+        do_lower_case: True if the old model is uncased.
+        fill_unused: whether words first replace the entries [unusedN].
 
     Raises:
         UserError: a file cannot be used, the old model's files do not fit
             each other, or there is nothing to add.
+        OSError: the new files could not be written.
     """
     target = _ModelFiles(output_dir)
     target.require_absent()
@@ -95,7 +99,7 @@ def add_words(
     num_ids = check_size(
         tokenizer.vocab, config.vocab_size, vocab_file, bert_config_file
     )
-    # Empty lines behind the last entry would be in the way of new ones.
+    # New entries come directly after the last one, in place of empty lines.
     lines = _read_raw_lines(vocab_file)[:num_ids]
     words = place_words(
         read_words(word_file, tokenizer), lines, tokenizer, fill_unused
@@ -108,7 +112,7 @@ def add_words(
         tensors = grow_tensors(
             Checkpoint(init_checkpoint), config, words, vocab_size
         )
-    # The file's own values: some hold more than a BertConfig does.
+    # The file's own values: it may contain more than a BertConfig.
     settings = json.loads(files.read_text(bert_config_file))
     settings["vocab_size"] = vocab_size
     target.write(
@@ -118,17 +122,16 @@ def add_words(
     )
 
 
-def read_words(path: str, tokenizer: FullTokenizer) -> list:
+def read_words(path: str, tokenizer: FullTokenizer) -> list[str]:
     """The words of a file that the tokenizer's vocabulary lacks.
 
-    They have the form that the tokenizer gives them; one that stands twice
-    counts once.
+    They have the form that the tokenizer gives them, and each appears once.
 
     Raises:
-        UserError: a line holds no word that could be one entry, or there is
-            no new word.
+        UserError: a line cannot be one entry, or there is no new word.
     """
-    words, known, repeated = {}, 0, 0
+    words: dict[str, None] = {}  # A dict keeps their order.
+    known = repeated = 0
     for number, line in files.read_lines(path):
         parts = tokenizer.basic_tokenizer.tokenize(line)
         if not parts:
@@ -139,15 +142,15 @@ def read_words(path: str, tokenizer: FullTokenizer) -> list:
         elif word in words:
             repeated += 1
         else:
-            words[word] = None  # A dict keeps their order.
-    found = len(words) + known + repeated
-    if not found:
-        raise UserError(f"{path}: no words in there")
+            words[word] = None
+    num_words = len(words) + known + repeated
+    if not num_words:
+        raise UserError(f"{path}: the file contains no words")
     if not words:
         raise UserError(f"{path}: all words are in the vocabulary already")
     logging.info(
         "%d words in %s: %d new, %d in the vocabulary already, %d repeated",
-        found,
+        num_words,
         path,
         len(words),
         known,
@@ -156,7 +159,7 @@ def read_words(path: str, tokenizer: FullTokenizer) -> list:
     return list(words)
 
 
-def _single_word(parts, line, place):
+def _single_word(parts: list[str], line: str, place: str) -> str:
     if len(parts) > 1:
         raise UserError(
             f"{place}: {_shortened(line.strip())} cannot be one entry: the "
@@ -164,41 +167,51 @@ def _single_word(parts, line, place):
         )
     if len(parts[0]) > MAX_CHARS_PER_WORD:
         raise UserError(
-            f"{place}: a word of {len(parts[0])} characters; those of more "
-            f"than {MAX_CHARS_PER_WORD} are {UNKNOWN} to every vocabulary"
+            f"{place}: a word of {len(parts[0])} characters; the tokenizer "
+            f"turns words of more than {MAX_CHARS_PER_WORD} into {UNKNOWN}"
         )
     return parts[0]
 
 
-def _shortened(text, most=60):
+def _shortened(text: str, most: int = 60) -> str:
     return repr(text if len(text) <= most else text[:most] + "…")
 
 
-def _read_raw_lines(path) -> list:
-    """Lines with their ends and all: what is not changed is written back."""
+def _read_raw_lines(path: str) -> list[str]:
+    """The lines with their ends, to write unchanged ones as they were."""
     with files.reading(path) as reader:
         return [line.decode("utf-8") for line in reader]
 
 
 def place_words(
-    words: list, lines: list, tokenizer: FullTokenizer, fill_unused: bool
-) -> list:
-    """A `NewWord` for each word: in an [unusedN], in order, or at the end."""
+    words: Sequence[str],
+    lines: Sequence[str],
+    tokenizer: FullTokenizer,
+    fill_unused: bool,
+) -> list[NewWord]:
+    """Gives each word the next [unusedN], or a place at the end.
+
+    Args:
+        words: the new words.
+        lines: lines of the old vocabulary.
+        tokenizer: splits words as the old model does.
+        fill_unused: whether words replace the entries [unusedN].
+    """
     unused = [
         index
         for index, line in enumerate(lines)
         if fill_unused and _UNUSED.fullmatch(line.strip())
     ]
     end = range(len(lines), len(lines) + len(words))
-    cut = tokenizer.wordpiece_tokenizer.tokenize_word
+    split = tokenizer.wordpiece_tokenizer.tokenize_word
     return [
-        NewWord(word, index, tokenizer.convert_tokens_to_ids(cut(word)))
+        NewWord(word, index, tokenizer.convert_tokens_to_ids(split(word)))
         for word, index in zip(words, [*unused, *end], strict=False)
     ]
 
 
-def insert_words(words: list, lines: list) -> list:
-    """The lines of the new vocabulary, the others as they were."""
+def insert_words(words: Sequence[NewWord], lines: Sequence[str]) -> list[str]:
+    """The lines of the new vocabulary; unchanged entries keep their lines."""
     lines = list(lines)
     if not lines[-1].endswith("\n"):
         lines[-1] += "\n"
@@ -211,7 +224,13 @@ def insert_words(words: list, lines: list) -> list:
     return lines
 
 
-def _log(words, tokenizer, num_ids, old_size, new_size):
+def _log(
+    words: Sequence[NewWord],
+    tokenizer: FullTokenizer,
+    num_ids: int,
+    old_size: int,
+    new_size: int,
+) -> None:
     appended = sum(word.index >= num_ids for word in words)
     logging.info(
         "%d in places of [unusedN], %d appended; vocab_size %d -> %d",
@@ -234,34 +253,39 @@ def _log(words, tokenizer, num_ids, old_size, new_size):
 
 
 def grow_tensors(
-    checkpoint: Checkpoint, config: BertConfig, words: list, vocab_size: int
-) -> dict:
+    checkpoint: Checkpoint,
+    config: BertConfig,
+    words: Sequence[NewWord],
+    vocab_size: int,
+) -> dict[str, np.ndarray]:
     """{name: array} of the new checkpoint.
 
-    A word's row, and its bias where the checkpoint has the masked language
-    model's head, is the mean of its old pieces' rows; its moments are zero,
-    as at the start of training. All else stays as it is.
+    A word's row is the mean of its old pieces' rows, and so is its bias where
+    the checkpoint has the masked LM's head. The optimizer's slots are zero for
+    it, as at the start of training. All other values stay as they are.
 
     Args:
-        checkpoint: of the old model.
-        config: of the old model.
-        words: of `NewWord`.
-        vocab_size: rows of the new table.
+        checkpoint: the old model's.
+        config: the old model's.
+        words: the new words.
+        vocab_size: number of rows of the new table.
 
     Raises:
         UserError: a variable does not fit the old config.
     """
-    shapes = {WORD_EMBEDDINGS: (config.vocab_size, config.hidden_size)}
+    shapes: dict[str, tuple[int, ...]] = {
+        WORD_EMBEDDINGS: (config.vocab_size, config.hidden_size)
+    }
     if OUTPUT_BIAS in checkpoint.shapes:
         shapes[OUTPUT_BIAS] = (config.vocab_size,)
-    moments = {
-        f"{name}/{moment}": shape
+    slots = {
+        f"{name}/{slot}": shape
         for name, shape in shapes.items()
-        for moment in MOMENTS
-        if f"{name}/{moment}" in checkpoint.shapes
+        for slot in SLOT_NAMES
+        if f"{name}/{slot}" in checkpoint.shapes
     }
-    # Those first: a checkpoint that does not fit is not read for nothing.
-    by_entry = read_matching(checkpoint, shapes | moments)
+    # First these: a checkpoint that does not fit need not be read further.
+    by_entry = read_matching(checkpoint, shapes | slots)
     tensors = {
         name: checkpoint.read(name)
         for name in sorted(checkpoint.shapes)
@@ -272,19 +296,19 @@ def grow_tensors(
         new[: len(old)] = old
         for word in words:
             new[word.index] = (
-                0 if name in moments else _mean_row(old, word.old_ids)
+                0 if name in slots else _mean_row(old, word.old_ids)
             )
         tensors[name] = new
     return tensors
 
 
-def _mean_row(table, ids):
-    # In float64, so that one piece alone gives its very row.
+def _mean_row(table: np.ndarray, ids: list[int]) -> np.ndarray:
+    # In float64, so that the mean of a single row is exactly that row.
     return table[ids].astype(np.float64).mean(axis=0)
 
 
 class _ModelFiles:
-    """The three files of a model, under the names of the released ones."""
+    """The three files of a model, named as in the released models."""
 
     def __init__(self, folder: str):
         self.folder = folder
@@ -292,14 +316,16 @@ class _ModelFiles:
         self.config = os.path.join(folder, "bert_config.json")
         self.checkpoint = os.path.join(folder, "bert_model.ckpt")
 
-    def require_absent(self):
-        """A model is not overwritten: it may be the one to read from."""
+    def require_absent(self) -> None:
+        """Raises UserError if one exists: it may be the model to read from."""
         for path in (self.vocab, self.config, self.checkpoint + ".index"):
             if files.exists(path):
                 raise UserError(f"{path} exists already; name another folder")
 
-    def write(self, vocab: str, config: str, tensors: dict | None):
-        """Writes all, or none: after an error, what was written is removed."""
+    def write(
+        self, vocab: str, config: str, tensors: dict[str, np.ndarray] | None
+    ) -> None:
+        """Writes all files or none: an error removes those already written."""
         files.make_folder(self.folder)
         with contextlib.ExitStack() as undo:
             if tensors is not None:  # First, as it needs the most space.
@@ -310,4 +336,4 @@ class _ModelFiles:
             undo.callback(files.remove_if_there, self.vocab)
             files.write_text(self.vocab, vocab)
             undo.pop_all()  # Without calling them.
-        logging.info("A model that knows them: %s", self.folder)
+        logging.info("The model with these words: %s", self.folder)

@@ -10,14 +10,14 @@ TESTS = pathlib.Path(__file__).parent
 # first, and no process waits for another one's long file at the end.
 LONGEST = [
     "programs/test_processes.py",
-    "programs/test_engine.py",
+    "programs/test_training_run.py",
     "programs/test_labelled_texts.py",
     "test_preprocessing.py",
     "tools/test_serve.py",
     "test_run_squad.py",
     "test_run_classifier.py",
     "training/test_distribution.py",
-    "export/test_answering.py",
+    "export/test_serving_modules.py",
     "export/test_question_answering.py",
     "tools/test_benchmark.py",
     "serving/test_load.py",

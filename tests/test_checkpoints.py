@@ -107,7 +107,7 @@ def test_real_checkpoint_round_trip(tmp_path):
 
 
 def test_fine_tuned_checkpoint_of_the_original():
-    """Its head is read; the optimizer's moments are no surprise."""
+    """Its head is read; the optimizer's slots are not `unexpected`."""
     folder = shared("golden/2_modeling/odd_classifier")
     config = BertConfig.from_json_file(str(folder / "bert_config.json"))
     report = load_weights(
@@ -210,10 +210,10 @@ def test_prefixes_that_are_none(model, tmp_path):
 
 def test_folder_keeps_the_newest(tmp_path):
     folder = CheckpointFolder(str(tmp_path), max_to_keep=2)
-    assert folder.latest() is None
+    assert folder.newest_first() == []
     for step in (0, 10, 20, 20):
         folder.save({"x": tf.constant(step)}, step)
-        assert folder.latest() == str(tmp_path / f"model.ckpt-{step}")
+        assert folder.newest_first()[0] == str(tmp_path / f"model.ckpt-{step}")
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {
         "checkpoint",
@@ -225,19 +225,19 @@ def test_folder_keeps_the_newest(tmp_path):
 
 
 def test_a_lost_newest_checkpoint_is_an_error(tmp_path):
-    """To start anew in silence would overwrite what is left of a run."""
+    """To start again in silence would overwrite the rest of a run."""
     folder = CheckpointFolder(str(tmp_path))
     prefix = folder.save({"global_step": tf.constant(7, tf.int64)}, 7)
     assert Checkpoint(prefix).global_step() == 7
     os.remove(f"{prefix}.index")
     with pytest.raises(UserError, match="names .*ckpt-7, which does not"):
-        folder.latest()
+        folder.newest_first()
     (tmp_path / "checkpoint").write_text("junk")
     with pytest.raises(UserError, match="checkpoint: names no checkpoint"):
-        folder.latest()
+        folder.newest_first()
     (tmp_path / "checkpoint").write_bytes(b"\xff\xfe\x00junk")
     with pytest.raises(UserError, match="checkpoint: names no checkpoint"):
-        folder.latest()
+        folder.newest_first()
 
 
 def test_checkpoints_that_no_file_names_are_found(tmp_path):
@@ -250,11 +250,11 @@ def test_checkpoints_that_no_file_names_are_found(tmp_path):
         state.unlink()
         if damaged:
             state.write_bytes(damaged)
-        assert folder.latest() == last
+        assert folder.newest_first()[0] == last
         state.write_text(text)
     state.write_text('model_checkpoint_path: "model.ckpt-10"\n')
     os.remove(f"{last}.index")
-    assert folder.latest() == str(tmp_path / "model.ckpt-5")
+    assert folder.newest_first()[0] == str(tmp_path / "model.ckpt-5")
     folder.save({"x": tf.constant(7)}, 7)
     assert folder.newest_first()[0] == str(tmp_path / "model.ckpt-7")
 
@@ -284,7 +284,7 @@ def test_a_full_disk_leaves_the_previous_checkpoint(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert f"{tmp_path}/model.ckpt-2 could not be written" in done.stdout
-    latest = CheckpointFolder(str(tmp_path)).latest()
+    (latest,) = CheckpointFolder(str(tmp_path)).newest_first()
     assert latest.endswith("model.ckpt-1")
     assert not Checkpoint(latest).read("x").any()
     names = {path.name for path in tmp_path.iterdir()}

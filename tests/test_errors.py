@@ -21,7 +21,7 @@ def test_a_setting_without_a_value():
     assert message(error) == "--vocab_file must be given"
 
 
-def test_other_settings_stand_in_backticks():
+def test_other_settings_are_in_backticks():
     error = UserError("a.csv:7: no text in `text_column`=body")
     assert str(error) == "a.csv:7: no text in text_column=body"
     assert message(error) == "a.csv:7: no text in --text_column=body"

@@ -38,7 +38,7 @@ def without(scope, folder):
 
 def run(capsys, files, *texts, **values):
     with PROGRAM.flags(**files, **values):
-        PROGRAM.module.main(*texts)
+        PROGRAM.main(*texts)
     return capsys.readouterr().out
 
 
@@ -133,10 +133,10 @@ def test_what_cannot_be_asked_is_refused(capsys, files, fill_mask, tmp_path):
         assert capsys.readouterr().out == ""
 
     refused(r'no text is given, such as "the capital')
-    refused(r"'w8': no \[MASK\] in it", "w7 [MASK]", "w8")
+    refused(r"'w8': there is no \[MASK\]", "w7 [MASK]", "w8")
     refused("a text of the pair is empty", "w7 [MASK] ||| ")
     long = "w7\n" * 126 + "[MASK]"
-    refused("129 tokens with .* the model reads 128 at most", long)
+    refused("129 tokens with .* the model reads at most 128", long)
     refused("--init_checkpoint must be given too", "x", init_checkpoint=None)
     path = tmp_path / "vocab.txt"
     path.write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\nmask\n")
@@ -164,7 +164,7 @@ def test_a_mistake_ends_the_program_in_one_line(files):
     done = run_here(
         "bert_tf/tools/fill_mask.py",
         "w7 [MASK]",
-        f"--vocab_file={files['vocab_file']}",  # Behind the text.
+        f"--vocab_file={files['vocab_file']}",  # After the text.
     )
     assert done.returncode == 1 and done.stdout == ""
     assert "Traceback" not in done.stderr

@@ -1,16 +1,24 @@
 """Heads and losses of labelled texts, against their definitions."""
 
+import dataclasses
+
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
+from keras import tree
 from support.common import TINY_CONFIG
 
 from bert_tf import losses
 from bert_tf.heads import (
     BertClassifier,
     BertMultipleChoice,
+    BertPretrainer,
+    BertSpanLabeler,
     BertTokenClassifier,
 )
-from bert_tf.pooling import NO_CHOICE
+from bert_tf.optimization import AdamWeightDecay
+from bert_tf.pooling import NO_CHOICE, BertEmbedder
 
 RNG = np.random.default_rng(3)
 # Three examples of up to three sequences: the second has two, the third one.
@@ -18,7 +26,7 @@ LENGTHS = np.array([[6, 6, 3], [6, 2, 0], [4, 0, 0]])
 
 
 def sequences(lengths=LENGTHS, length=6):
-    """Features of any shape, with so many tokens in each sequence."""
+    """Features of any shape, with the given number of tokens in each row."""
     mask = (np.arange(length) < np.array(lengths)[..., None]).astype("int32")
     ids = RNG.integers(1, 20, mask.shape).astype("int32") * mask
     return {"input_ids": ids, "input_mask": mask, "segment_ids": 0 * mask}
@@ -29,6 +37,229 @@ def filled(model):
     for variable in model.trainable_variables:
         variable.assign(RNG.normal(size=variable.shape) * 0.3)
     return model
+
+
+# ---------------------------------------------------------------------------
+# Every head.
+
+
+@dataclasses.dataclass(frozen=True)
+class Head:
+    """A head, an example batch and the expected properties of its outputs.
+
+    Attributes:
+        kind: the class.
+        settings: arguments other than the defaults.
+        lengths: number of tokens of each sequence of the batch.
+        shapes: shapes of the outputs.
+        own: paths of the variables outside the encoder.
+        positions: shape of `masked_lm_positions`, if it reads them.
+        unused: starts of the paths of variables that no output depends on.
+        is_float32: whether outputs are float32 in half precision, too.
+    """
+
+    kind: type
+    settings: dict
+    lengths: np.ndarray
+    shapes: tuple | dict
+    own: set
+    positions: tuple | None = None
+    unused: tuple = ()
+    is_float32: bool = False
+
+    def make(self):
+        return self.kind(TINY_CONFIG, **self.settings)
+
+    def batch(self):
+        batch = sequences(self.lengths)
+        if self.positions:
+            positions = RNG.integers(0, 3, self.positions)
+            batch["masked_lm_positions"] = positions.astype("int32")
+        return batch
+
+
+OUTPUT = {"output_weights", "output_bias"}
+HEADS = {
+    "classifier": Head(
+        BertClassifier,
+        {"num_labels": 5, "dropout_rate": 0.2},
+        LENGTHS[:, 0],
+        (3, 5),
+        OUTPUT,
+    ),
+    "classifier of windows": Head(
+        BertClassifier,
+        {"num_labels": 5, "hidden_units": 4, "pooling": "max"},
+        LENGTHS,
+        (3, 5),
+        OUTPUT | {"hidden/kernel", "hidden/bias"},
+        is_float32=True,
+    ),
+    "token classifier": Head(
+        BertTokenClassifier,
+        {"num_labels": 5, "dropout_rate": 0.2},
+        LENGTHS[:, 0],
+        (3, 6, 5),
+        OUTPUT,
+        unused=("bert/pooler/",),
+    ),
+    "multiple choice": Head(
+        BertMultipleChoice,
+        {"dropout_rate": 0.2},
+        LENGTHS,
+        (3, 3),
+        OUTPUT,
+        is_float32=True,
+    ),
+    "span labeler": Head(
+        BertSpanLabeler,
+        {},
+        LENGTHS[:, 0],
+        {"start_logits": (3, 6), "end_logits": (3, 6)},
+        {f"cls/squad/{name}" for name in OUTPUT},
+        unused=("bert/pooler/",),
+    ),
+    "pretrainer": Head(
+        BertPretrainer,
+        {},
+        LENGTHS[:, 0],
+        {"mlm_logits": (3, 2, 20), "nsp_logits": (3, 2)},
+        {
+            "cls/predictions/output_bias",
+            "cls/predictions/transform/LayerNorm/beta",
+            "cls/predictions/transform/LayerNorm/gamma",
+            "cls/predictions/transform/dense/bias",
+            "cls/predictions/transform/dense/kernel",
+            *(f"cls/seq_relationship/{name}" for name in OUTPUT),
+        },
+        positions=(3, 2),
+    ),
+    "embedder": Head(
+        BertEmbedder,
+        {"pooling": "max", "layers": [0, -1], "normalize": True},
+        LENGTHS[:, 0],
+        (3, 16),
+        set(),
+        unused=("bert/pooler/",),
+        is_float32=True,
+    ),
+}
+
+
+@pytest.fixture(params=HEADS, scope="module")
+def head(request):
+    return HEADS[request.param]
+
+
+@pytest.fixture(scope="module")
+def model(head):
+    """The head with random weights; tests leave them as they are."""
+    return filled(head.make())
+
+
+def shapes_of(outputs):
+    # A tuple is a structure to keras.tree, so shapes come without it.
+    if isinstance(outputs, dict):
+        return {name: tuple(x.shape) for name, x in outputs.items()}
+    return tuple(outputs.shape)
+
+
+def assert_equal(outputs, expected):
+    tree.map_structure(np.testing.assert_array_equal, outputs, expected)
+
+
+def test_variables_exist_before_the_first_call(head):
+    model = head.make()
+    paths = [variable.path for variable in model.weights]
+    assert model.built and len(set(paths)) == len(paths)
+    assert {p for p in paths if not p.startswith("bert/")} == head.own
+    model(head.batch())
+    assert [variable.path for variable in model.weights] == paths
+
+
+def test_shapes_are_the_same_symbolic_and_eager(head, model):
+    batch = head.batch()
+    outputs = model(batch)
+    assert shapes_of(outputs) == head.shapes
+    assert all(x.dtype == tf.float32 for x in tree.flatten(outputs))
+    symbols = {
+        name: keras.Input(x.shape[1:], batch_size=len(x), dtype="int32")
+        for name, x in batch.items()
+    }
+    assert shapes_of(model(symbols)) == head.shapes
+
+
+@pytest.mark.filterwarnings("ignore:Gradients do not exist:UserWarning")
+def test_a_step_of_fit_moves_what_the_outputs_depend_on(head):
+    model = filled(head.make())
+    batch = head.batch()
+    outputs = model(batch)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(
+        AdamWeightDecay(1e-3),
+        tree.map_structure(lambda _: loss, outputs),
+        run_eagerly=True,
+    )
+    labels = tree.map_structure(
+        lambda x: np.zeros(x.shape[:-1], "int32"), outputs
+    )
+    before = model.get_weights()
+    history = model.fit(batch, labels, epochs=1, verbose=0).history
+    assert np.isfinite(history["loss"]).all()
+    moved = {
+        variable.path: not np.array_equal(variable, old)
+        for variable, old in zip(model.weights, before, strict=True)
+    }
+    for path, has_moved in moved.items():
+        if not path.endswith("key/bias"):  # Softmax ignores it.
+            assert has_moved != path.startswith(head.unused), path
+
+
+def test_configs_make_the_same_model(head, model):
+    assert head.settings.items() <= model.get_config().items()
+    copy = type(model).from_config(model.get_config())
+    assert copy.get_config() == model.get_config()
+    shapes = [(v.path, v.shape) for v in model.weights]
+    assert [(v.path, v.shape) for v in copy.weights] == shapes
+    copy.set_weights(model.get_weights())
+    batch = head.batch()
+    assert_equal(copy(batch), model(batch))
+
+
+def test_a_saved_model_gives_the_same_outputs(head, model, tmp_path):
+    batch = head.batch()
+    expected = model(batch)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert type(loaded) is type(model)
+    assert loaded.get_config() == model.get_config()
+    assert_equal(loaded(batch), expected)
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_half_precision(head, model, precision):
+    keras.config.set_dtype_policy(f"mixed_{precision}")
+    try:
+        half = head.make()
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert {variable.dtype for variable in half.weights} == {"float32"}
+    half.set_weights(model.get_weights())
+    batch = head.batch()
+    outputs = half(batch)
+    dtype = "float32" if head.is_float32 else precision
+    assert {x.dtype.name for x in tree.flatten(outputs)} == {dtype}
+    assert half.bert(sequences([6]))["pooled_output"].dtype == precision
+
+    def assert_close(ours, expected):
+        ours = np.array(ours, "float32")
+        np.testing.assert_allclose(ours, expected, atol=0.05, rtol=0.05)
+
+    tree.map_structure(assert_close, outputs, model(batch))
+
+
+# ---------------------------------------------------------------------------
+# Their definitions.
 
 
 def of_each(model, batch):
@@ -42,7 +273,7 @@ def of_each(model, batch):
 
 @pytest.mark.parametrize("hidden_units", [None, 5])
 @pytest.mark.parametrize("pooling", ["mean", "max"])
-def test_windows_are_pooled_and_empty_ones_are_none(pooling, hidden_units):
+def test_windows_are_pooled_and_empty_ones_do_not_count(pooling, hidden_units):
     model = filled(
         BertClassifier(
             TINY_CONFIG, 4, hidden_units=hidden_units, pooling=pooling
@@ -55,7 +286,7 @@ def test_windows_are_pooled_and_empty_ones_are_none(pooling, hidden_units):
         for logits, lengths in zip(of_each(model, batch), LENGTHS, strict=True)
     ]
     np.testing.assert_allclose(model(batch), expected, atol=1e-5)
-    # What only fills up the batch has no window at all, and a finite loss.
+    # A row that only fills up the batch has no window, and stays finite.
     empty = {name: 0 * x for name, x in batch.items()}
     assert np.isfinite(np.array(model(empty))).all()
 
@@ -93,22 +324,6 @@ def test_multiple_choice():
     is_there = LENGTHS > 0
     np.testing.assert_allclose(logits[is_there], expected[is_there], atol=1e-5)
     assert (logits[~is_there] == NO_CHOICE).all()
-
-
-@pytest.mark.parametrize(
-    "model",
-    [
-        BertClassifier(TINY_CONFIG, 3, 0.2, hidden_units=4, pooling="max"),
-        BertTokenClassifier(TINY_CONFIG, 3, 0.2),
-        BertMultipleChoice(TINY_CONFIG, 0.2),
-    ],
-    ids=lambda model: model.name,
-)
-def test_configs_make_the_same_model(model):
-    copy = type(model).from_config(model.get_config())
-    assert copy.get_config() == model.get_config()
-    shapes = [(v.path, v.shape) for v in model.trainable_variables]
-    assert [(v.path, v.shape) for v in copy.trainable_variables] == shapes
 
 
 def value_of(terms, outputs, batch):

@@ -11,8 +11,8 @@ from support.common import ROOT
 # may import from their own line.
 LEVELS = [
     "errors files",
-    "config tokenization layers modeling pooling heads losses optimization "
-    "checkpoints vocabulary pretrained metrics",
+    "config tokenization backend dropout layers modeling pooling head_layers "
+    "heads losses optimization checkpoints vocabulary pretrained metrics",
     "text training",
     "preprocessing data",
     "embeddings fill_mask export",

@@ -1,6 +1,9 @@
 """BertModel and BertClassifier against the original and against NumPy."""
 
 import functools
+import inspect
+import itertools
+import textwrap
 
 import keras
 import numpy as np
@@ -12,6 +15,7 @@ from support.common import GOLDEN, TINY_CONFIG, read_json, read_npz, shared
 
 from bert_tf import BertConfig, BertModel, losses
 from bert_tf.checkpoints import Checkpoint, load_weights
+from bert_tf.embeddings import TextEmbedder
 from bert_tf.heads import BertClassifier, BertPretrainer, BertSpanLabeler
 from bert_tf.layers import Dropout
 
@@ -86,7 +90,7 @@ def test_every_output_is_the_originals(name):
 
 @functools.cache
 def span_labeler(name):
-    """The same of question answering: (folder, model, all inputs)."""
+    """The same for question answering: (folder, model, all inputs)."""
     folder = ODD if name == "odd" else shared(f"golden/2_modeling/{name}")
     model = BertSpanLabeler(
         BertConfig.from_json_file(str(folder / "bert_config.json"))
@@ -114,7 +118,7 @@ def test_span_logits_and_loss_are_the_originals(name):
     (term,) = losses.span_loss()
     loss = term.numerator(logits, batch) / term.denominator(batch)
     np.testing.assert_allclose(loss, expected["squad_loss"], atol=1e-5)
-    # What only fills up a batch counts nowhere.
+    # Rows that only fill up a batch do not count.
     batch["is_real_example"][2:] = 0
     few = {name: value[:2] for name, value in batch.items()}
     first = {name: value[:2] for name, value in logits.items()}
@@ -126,7 +130,7 @@ def test_span_logits_and_loss_are_the_originals(name):
 
 @functools.cache
 def pretrainer(name):
-    """The same of pretraining, whose heads are in the checkpoint."""
+    """The same for pretraining, whose heads are in the checkpoint."""
     folder = ODD if name == "odd" else shared(f"golden/2_modeling/{name}")
     model = BertPretrainer(
         BertConfig.from_json_file(str(folder / "bert_config.json"))
@@ -243,7 +247,7 @@ def test_padding_changes_nothing():
 
 
 def test_no_gradient_reaches_a_masked_position():
-    """What stands behind the mask cannot change what stands before it."""
+    """Tokens that the mask hides cannot change the others."""
     model, ids = tiny_model(), random_inputs()
     mask = np.ones_like(ids)
     mask[:, 5:] = 0
@@ -356,27 +360,6 @@ def test_dropout_sits_where_the_originals_does():
     assert compared >= 3, list(expected)
 
 
-def test_config_round_trip_of_the_classifier(tmp_path):
-    keras.utils.set_random_seed(5)
-    model = BertClassifier(TINY_CONFIG, 3, dropout_rate=0.2)
-    path = tmp_path / "model.keras"
-    model(random_inputs())
-    model.save(path)
-    loaded = keras.models.load_model(path)
-    assert loaded.get_config()["dropout_rate"] == 0.2
-    assert np.array_equal(loaded(random_inputs()), model(random_inputs()))
-
-
-def test_config_round_trip_of_the_span_labeler(tmp_path):
-    keras.utils.set_random_seed(5)
-    model = BertSpanLabeler(TINY_CONFIG)
-    path = tmp_path / "model.keras"
-    expected = model(random_inputs())
-    model.save(path)
-    found = keras.models.load_model(path)(random_inputs())
-    assert np.array_equal(found["end_logits"], expected["end_logits"])
-
-
 @pytest.mark.parametrize(
     "make, file",
     [
@@ -389,6 +372,25 @@ def test_variable_names_are_the_originals(make, file):
     expected = {name: tuple(shape) for name, shape in read_json(folder / file)}
     actual = {v.path: tuple(v.shape) for v in model.trainable_variables}
     assert actual == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "documented", [BertModel, BertClassifier, TextEmbedder]
+)
+def test_examples_in_docstrings_run(documented):
+    lines = inspect.getdoc(documented).splitlines()
+    start = next(
+        number
+        for number, line in enumerate(lines)
+        if line.startswith(("    import ", "    from "))
+    )
+    example = itertools.takewhile(
+        lambda line: not line or line.startswith("    "), lines[start:]
+    )
+    names = {}
+    exec(textwrap.dedent("\n".join(example)), names)
+    assert "model" in names or names["vectors"].shape == (3, 128)
 
 
 def test_the_classifiers_own_variables_are_not_in_a_pretrained_checkpoint():

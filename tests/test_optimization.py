@@ -61,7 +61,7 @@ def run(trainer):
     trace = []
     for batch in golden_batches():
         metrics = trainer.strategy.run(step, args=(batch,))
-        metrics.pop("losses")  # The loss, as it has but one term.
+        metrics.pop("losses")  # The same as the loss: there is one term.
         trace.append({name: float(value) for name, value in metrics.items()})
     return trace
 
@@ -111,7 +111,7 @@ def adam_update(gradient, weight, rate):
     return m / (np.sqrt(v) + 1e-6) + rate * weight
 
 
-def test_lamb_steps_as_long_as_the_weight_asks():
+def test_lamb_steps_are_proportional_to_the_weights():
     rng = np.random.default_rng(0)
     kernel, bias, zero = rng.normal(size=(3, 4)), rng.normal(size=4), [0.0, 0.0]
     gradients = [rng.normal(size=(3, 4)), rng.normal(size=4), np.ones(2)]
@@ -130,14 +130,14 @@ def test_lamb_steps_as_long_as_the_weight_asks():
     expected = [
         kernel - 0.1 * ratio * update,
         bias - 0.1 * adam_update(gradients[1], bias, 0.0),
-        -0.1 * adam_update(np.ones(2), 0.0, 0.01),  # No length to go by.
+        -0.1 * adam_update(np.ones(2), 0.0, 0.01),  # No length.
     ]
     for variable, value in zip(variables, expected, strict=True):
         np.testing.assert_allclose(variable.numpy(), value, rtol=1e-5)
 
 
 def test_rates_fall_from_layer_to_layer():
-    model = BertClassifier(TINY_CONFIG, 2)  # Of two layers.
+    model = BertClassifier(TINY_CONFIG, 2)  # It has two layers.
     rates = layer_rates(model.trainable_variables, 0.5, 2)
     by_part = {
         "bert/embeddings/word_embeddings": 0.125,

@@ -21,8 +21,8 @@ from support.common import shared
 
 from bert_tf import BertPreprocessor, FullTokenizer, tokenization
 from bert_tf.errors import UserError
-from bert_tf.preprocessing import truncated_lengths
 from bert_tf.text import normalization, packing
+from bert_tf.text.graph_packing import truncated_lengths
 from bert_tf.tokenization import WordpieceTokenizer
 
 CASINGS = pytest.mark.parametrize("do_lower_case", [True, False])

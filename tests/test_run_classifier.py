@@ -304,7 +304,7 @@ MISTAKES = {
     "casing": (
         None,
         {"do_lower_case": False},
-        "--do_lower_case=False, but none of the vocabulary's",
+        "--do_lower_case=False: none of the vocabulary's",
     ),
     "no checkpoint at all": (None, {}, "no checkpoint here to work"),
     "no such checkpoint": (
@@ -327,7 +327,8 @@ def test_a_mistake_is_one_line_and_writes_nothing(folder, mistake):
         write(folder, *change)
     with pytest.raises(UserError) as error:
         run(folder, **{"do_eval": True, **flag_values})
-    assert message in str(error.value)
+    # As the program prints it.
+    assert message in error.value.message_for("--{}".format)
     assert "\n" not in str(error.value)
     assert not (folder / "out").exists()
 
@@ -433,7 +434,7 @@ def test_a_full_disk_leaves_the_run_usable(finished_copy):
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stderr
     assert f"{out}/model.ckpt-20: could not be written" in last_line(done)
-    latest = checkpoints.CheckpointFolder(str(out)).latest()
+    latest = checkpoints.CheckpointFolder(str(out)).newest_first()[0]
     assert latest == str(out / "model.ckpt-10")
     run(folder, do_eval=True)
 

@@ -489,14 +489,14 @@ def test_wrong_records_end_training_and_evaluation(trained):
     assert (trained / "wrong" / "model.ckpt-0.index").exists()
     refused(trained, message, eval_input_file=path, **EVAL, **start)
     path = write(segment_ids=[0])
-    message = "wrong.tfrecord, record 7: segment_ids is missing, or has not as"
+    message = "wrong.tfrecord, record 7: segment_ids is missing, or does not"
     refused(trained, message, input_file=path, **TRAIN, **start)
     content = (trained / "a.tfrecord").read_bytes()
     with open(path, "wb") as writer:
         writer.write(content[:-9] + b"damaged!!")
     refused(
         trained,
-        f"{path}: damaged behind record 11",
+        f"{path}: damaged after record 11",
         input_file=f"{trained}/b.tfrecord,{path}",
         **EVAL,
         **start,

@@ -28,7 +28,7 @@ from support.squad_files import (
 )
 
 from bert_tf.errors import UserError
-from bert_tf.export.writing import QuestionAnswerer
+from bert_tf.export import QuestionAnswerer
 
 EVALUATE = program_of("bert_tf.tools.evaluate_squad")
 FILES = ("predictions.json", "nbest_predictions.json", "null_odds.json")
@@ -412,7 +412,7 @@ def test_mistakes_are_named_before_anything_is_written(
         (
             "train",
             {"data": [{}]},
-            r"squad.json: data\[0\]: `paragraphs` is mis",
+            r'squad.json: data\[0\]: "paragraphs" is mis',
         ),
         ("predict", {"version": "1.1"}, "not a SQuAD file"),
         (
@@ -422,7 +422,7 @@ def test_mistakes_are_named_before_anything_is_written(
         ),
         ("eval", squad_data(2), "2 of 8 questions have no answer, light-3"),
         ("train", one_question("x"), "no answer to learn from"),
-        ("eval", one_question("x", answers=None), "`answers` is missing"),
+        ("eval", one_question("x", answers=None), '"answers" is missing'),
         (
             "train",
             one_question("x", answers=[{"text": "y", "answer_start": 0}]),

@@ -16,8 +16,8 @@ from bert_tf.errors import UserError
 from bert_tf.heads import BertPretrainer
 from bert_tf.vocabulary import OUTPUT_BIAS, WORD_EMBEDDINGS, add_words
 
-# Carriage returns, a token that stands twice, U+2028, no end at the end: what
-# real vocabularies hold. 15 entries, the table has 20 rows.
+# Like real vocabularies it has carriage returns, a token twice, U+2028, and no
+# line end at its end. It has 15 entries, the table 20 rows.
 ENTRIES = (
     "[PAD]\n[unused1]\r\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nthe\n\u2028\n"
     "[unused2]\nthe\ngen\n##ome\n##s\ncell\n##x"
@@ -84,7 +84,7 @@ def outputs(folder, text):
 
 
 def check_tensors(before, after, places, num_rows):
-    """All as before, but for the rows of `places`, {word: id}."""
+    """Only the rows of `places`, {word: id}, differ from before."""
     assert sorted(after) == sorted(before)
     for name, value in before.items():
         base = name.removesuffix("/adam_m").removesuffix("/adam_v")
@@ -113,7 +113,7 @@ def test_words_take_the_unused_places(old, tmp_path):
     assert sorted(os.listdir(new)) == sorted(FILES + WEIGHTS)
 
 
-def test_words_behind_the_last_entry(old, tmp_path):
+def test_words_after_the_last_entry(old, tmp_path):
     """The table's free rows first, then new ones."""
     for size, rows in ((20, 20), (17, 19), (15, 19)):
         given = tmp_path / str(size)
@@ -127,7 +127,7 @@ def test_words_behind_the_last_entry(old, tmp_path):
         (given / "bert_config.json").write_text(
             json.dumps({**settings, "vocab_size": size})
         )
-        # Empty lines at the end are no entries.
+        # Empty lines at the end are not entries.
         (given / "vocab.txt").write_bytes((ENTRIES + "\n\n\n").encode())
         new = tmp_path / f"{size}_new"
         words = "".join(f"{word}\n" for word in PIECES)
@@ -162,7 +162,7 @@ def test_the_new_model_is_whole_and_means_the_same(old, tmp_path):
 
 
 def test_without_weights(old, tmp_path):
-    """Of a cased model; the words are compressed."""
+    """The model is cased; the file of words is compressed."""
     new = tmp_path / "new"
     path = tmp_path / "words.gz"
     path.write_bytes(gzip.compress(b"Genome\ngenome"))
@@ -185,8 +185,8 @@ WRONG = [
     ("gen om\n", r"words.txt:1: 'gen om' cannot be one entry"),
     ("x" * 201, r"words.txt:1: a word of 201 characters"),
     ("y" * 100 + "-" + "z" * 100, r"'y{60}…' cannot be .* into 'y{60}…'$"),
-    ("\n \n", r"words.txt: no words in there"),
-    ("", r"words.txt: no words in there"),
+    ("\n \n", r"words.txt: the file contains no words"),
+    ("", r"words.txt: the file contains no words"),
     ("the\nGEN", r"words.txt: all words are in the vocabulary already"),
     (b"ok\n\xff", r"words.txt:2: not UTF-8: byte 0xff"),
 ]

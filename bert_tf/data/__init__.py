@@ -1,1 +1,1 @@
-"""From the files of each task to batches of ids."""
+"""Reads the files of each task, and makes batches of ids of them."""

@@ -10,15 +10,22 @@ https://protobuf.dev/programming-guides/encoding:
 """
 
 import struct
+from collections.abc import Iterable, Sequence
 
 import google_crc32c
 
-# A field's number, and that a length and so many bytes follow.
+# A field's number, and its type: a length, followed by that number of bytes.
 _FIELD_1, _FIELD_2, _FIELD_3 = b"\x0a", b"\x12", b"\x1a"
+_REMEMBERED = 1 << 20  # Smaller numbers, such as ids, come again and again.
+_64_BITS = (1 << 64) - 1
 
 
 def varint(number: int) -> bytes:
-    """A number of at least 0, seven bits a byte, the lowest first."""
+    """An int64, seven bits a byte, the lowest first.
+
+    Negative numbers are written as 2⁶⁴ more.
+    """
+    number &= _64_BITS
     encoded = bytearray()
     while number > 0x7F:
         encoded.append(number & 0x7F | 0x80)
@@ -28,11 +35,13 @@ def varint(number: int) -> bytes:
 
 
 class _Varints(dict):
-    """{number: its bytes}, filled as numbers are met."""
+    """{number: its bytes}, filled as small numbers are met."""
 
     def __missing__(self, number):
-        self[number] = varint(number)
-        return self[number]
+        encoded = varint(number)
+        if 0 <= number < _REMEMBERED:
+            self[number] = encoded
+        return encoded
 
 
 _encoded = _Varints().__getitem__
@@ -42,13 +51,14 @@ def _field(tag: bytes, content: bytes) -> bytes:
     return tag + _encoded(len(content)) + content
 
 
-def int64_feature(name: str, values) -> bytes:
-    """A feature of numbers of at least 0, for `example`."""
+def int64_feature(name: str, values: Iterable[int]) -> bytes:
+    """A feature of whole numbers, for `example`."""
     packed = b"".join(map(_encoded, values))
     return _entry(name, _field(_FIELD_3, _field(_FIELD_1, packed)))
 
 
-def float_feature(name: str, values) -> bytes:
+def float_feature(name: str, values: Sequence[float]) -> bytes:
+    """A feature of float32 numbers, for `example`."""
     packed = struct.pack(f"<{len(values)}f", *values)
     return _entry(name, _field(_FIELD_2, _field(_FIELD_1, packed)))
 

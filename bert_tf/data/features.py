@@ -1,11 +1,14 @@
 """Examples, their features, and TFRecord files of them."""
 
 import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from bert_tf import files
+from bert_tf.data import example_proto
 from bert_tf.text.packing import ID_NAMES
 
 
@@ -24,58 +27,66 @@ class InputExample:
     guid: str
     text_a: str
     text_b: str | None = None
-    label: str | tuple | float | None = None
+    label: str | tuple[str, ...] | float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class FeatureSpec:
-    """Name, shape and type of one feature of an example."""
+    """Name, shape and type of one feature of an example.
+
+    Attributes:
+        name: its key in a tf.train.Example.
+        shape: without the batch.
+        dtype: "int64" or "float32".
+    """
 
     name: str
-    shape: tuple
+    shape: tuple[int, ...]
     dtype: str = "int64"
 
 
-def sequence_specs(max_seq_length: int) -> list:
-    """The three features that every model reads."""
+def sequence_specs(max_seq_length: int) -> list[FeatureSpec]:
+    """The three features that every model reads, [max_seq_length] each."""
     shape = (max_seq_length,)
     return [FeatureSpec(name, shape) for name in ID_NAMES]
 
 
-def write_tf_records(path: str, examples, specs: list):
+def write_tf_records(
+    path: str,
+    examples: Iterable[Mapping[str, Any]],
+    specs: Sequence[FeatureSpec],
+) -> None:
     """Writes examples, dicts of numbers, as tf.train.Example records.
 
     Args:
         path: of the file; it appears when it is complete.
-        examples: iterable of {feature name: int or float, or a list}.
+        examples: {feature name: int or float, or a list} each.
         specs: a `FeatureSpec` for each feature to write.
     """
     with files.replacing(path) as temporary:
-        with tf.io.TFRecordWriter(temporary) as writer:
+        with files.open_binary(temporary, "wb") as writer:
             for example in examples:
-                writer.write(_serialize(example, specs))
+                content = _serialized(example, specs)
+                writer.write(example_proto.record(content))
 
 
-def _serialize(example, specs):
-    features = {}
+def _serialized(example, specs):
+    features = []
     for spec in specs:
-        values = np.asarray(example[spec.name]).reshape(-1)
+        encode = example_proto.float_feature
         if spec.dtype == "int64":
-            feature = tf.train.Feature(
-                int64_list=tf.train.Int64List(value=values)
-            )
-        else:
-            feature = tf.train.Feature(
-                float_list=tf.train.FloatList(value=values)
-            )
-        features[spec.name] = feature
-    return tf.train.Example(
-        features=tf.train.Features(feature=features)
-    ).SerializeToString()
+            encode = example_proto.int64_feature
+        values = np.asarray(example[spec.name], spec.dtype).reshape(-1)
+        features.append(encode(spec.name, values.tolist()))
+    return example_proto.example(*features)
 
 
-def parse_examples(serialized, specs: list, names=None) -> dict:
-    """tf.string [B] -> {name: int32 or float32 [B, …]}.
+def parse_examples(
+    serialized: tf.Tensor,
+    specs: Sequence[FeatureSpec],
+    names: tf.Tensor | None = None,
+) -> dict[str, tf.Tensor]:
+    """Makes tensors of records: tf.string [B] -> int32 or float32 [B, …] each.
 
     Records hold int64, as tf.train.Example has nothing smaller; TPUs and the
     models want int32. What is too large becomes the largest one, so that a
@@ -84,7 +95,10 @@ def parse_examples(serialized, specs: list, names=None) -> dict:
     Args:
         serialized: the records.
         specs: their features.
-        names: tf.string [B], how errors call them, or None.
+        names: tf.string [B], the records' names in errors, or None.
+
+    Returns:
+        {feature name: its values}.
     """
     parsed = tf.io.parse_example(
         serialized,
@@ -103,11 +117,14 @@ def parse_examples(serialized, specs: list, names=None) -> dict:
 
 
 def record_rows(path: str) -> tf.data.Dataset:
-    """The records of a file; `features_of_rows` makes features of them."""
+    """The records of a file as rows, for `parse_record_rows`."""
     records = tf.data.TFRecordDataset(path)
     return records.map(lambda record: {"record": record})
 
 
-def features_of_rows(rows: dict, specs: list) -> dict:
-    """{"record": tf.string [B]} -> {name: [B, …]}, as `parse_examples`."""
+def parse_record_rows(
+    rows: Mapping[str, tf.Tensor], specs: Sequence[FeatureSpec]
+) -> dict[str, tf.Tensor]:
+    """Features of a batch of `record_rows`: {"record": tf.string [B]} ->
+    {name: [B, …]}, like `parse_examples`."""
     return parse_examples(rows["record"], specs)

@@ -2,18 +2,20 @@
 
     sent1, sent2, ending0, ending1, …, label
 
-A CSV file has them as columns; a file whose name ends in .json or .jsonl
-(.gz behind it or not) as keys of an object on each line. `sent2` is how each
+A CSV file has them as columns; a file whose name ends in .json or .jsonl, with
+or without .gz, has them as keys of an object on each line. `sent2` is how each
 ending begins, and may be missing; the label is the number of the right ending.
-How many endings there are may differ from row to row: empty ones behind the
-last are none.
+Rows may differ in the number of endings: empty ones at the end do not count.
 """
 
 import dataclasses
 import re
+from collections.abc import Iterable
 
 from bert_tf import files
-from bert_tf.data import splits, tabular
+from bert_tf.data import csv_files, splits
+from bert_tf.data.labelled_table import TableSettings
+from bert_tf.data.table import RowWarnings, is_empty, listed, number
 from bert_tf.errors import UserError
 
 MIN_ENDINGS = 2
@@ -25,24 +27,28 @@ class ChoiceExample:
 
     Attributes:
         guid: unique id, such as "dev-7".
-        text: what the model reads first, `sent1`.
-        endings: what it reads behind, `sent2` and one ending each.
+        text: the text that the model reads first, `sent1`.
+        endings: the texts that it reads next, each `sent2` and one ending.
         label: the number of the right one, "0" the first; or None.
     """
 
     guid: str
     text: str
-    endings: list
+    endings: list[str]
     label: str | None = None
 
 
-def read_sets(settings, sets) -> dict:
-    """{set: list of `ChoiceExample`}.
+def read_sets(
+    settings: TableSettings, sets: Iterable[str]
+) -> dict[str, list[ChoiceExample]]:
+    """Reads the sets that are asked for.
 
     Args:
-        settings: an `own_files.FileSettings` with `id_column`, `delimiter`
-            and `encoding`, see `tables.TableSettings`.
+        settings: the files, with `id_column`, `delimiter` and `encoding`.
         sets: some of "train", "dev" and "test".
+
+    Returns:
+        {set: its examples}.
 
     Raises:
         UserError: a file cannot be used.
@@ -59,24 +65,26 @@ def read_sets(settings, sets) -> dict:
     )
 
 
-def read_choices(path: str, set_type: str, settings) -> list:
+def read_choices(
+    path: str, set_type: str, settings: TableSettings
+) -> list[ChoiceExample]:
     """The examples of a file; those of a "test" set need no labels.
 
     Rows without `sent1` are left out of a training file.
     """
     is_json = files.is_json_lines(path)
-    table = tabular.read_table(
+    table = csv_files.read_table(
         path,
         "jsonl" if is_json else "csv",
-        None if is_json else settings.delimiter,
-        settings.encoding,
+        delimiter=None if is_json else settings.delimiter,
+        encoding=settings.encoding,
     )
     if not len(table):
         raise UserError(f"{path}: no examples in this file")
-    odd_rows = tabular.OddRows(table, settings.strict)
+    warnings = RowWarnings(table, settings.strict)
     texts = [text or "" for text in table.texts("sent1")]
     endings = _endings(table, is_json)
-    labels = _labels(table, [*map(len, endings)], set_type, odd_rows)
+    labels = _labels(table, [*map(len, endings)], set_type, warnings)
     columns = (
         _guids(table, set_type, settings.id_column),
         texts,
@@ -84,38 +92,37 @@ def read_choices(path: str, set_type: str, settings) -> list:
         labels,
     )
     examples = [ChoiceExample(*row) for row in zip(*columns, strict=True)]
-    empty = [row for row, text in enumerate(texts) if tabular.is_empty(text)]
-    if set_type != "train":
-        odd_rows.report(empty, "no text", "sent1", "kept, to be predicted")
+    is_train = set_type == "train"
+    warnings.report(
+        [row for row, text in enumerate(texts) if is_empty(text)],
+        what="no text",
+        where="sent1",
+        consequence="left out" if is_train else "kept, to be predicted",
+    )
+    if not is_train:
         return examples
-    odd_rows.report(empty, "no text", "sent1", "left out")
-    examples = [e for e in examples if not tabular.is_empty(e.text)]
-    _check_varied(examples, path)
+    examples = [e for e in examples if not is_empty(e.text)]
+    if not examples:
+        raise UserError(f"{path}: no row has a text in sent1")
+    splits.check_varied(
+        [example.label for example in examples],
+        path,
+        f"all {len(examples)} rows have the label {examples[0].label!r}",
+    )
     return examples
 
 
 def _begun(start, endings):
-    """Endings behind what each of them begins with."""
-    if tabular.is_empty(start):
+    """The endings with the words that each of them begins with."""
+    if is_empty(start):
         return endings
     return [f"{start} {ending}" for ending in endings]
-
-
-def _check_varied(examples, path):
-    if not examples:
-        raise UserError(f"{path}: no row has a text in sent1")
-    label = examples[0].label
-    if all(example.label == label for example in examples):
-        raise UserError(
-            f"{path}: all {len(examples)} rows have the label {label!r}: there "
-            "is nothing to learn"
-        )
 
 
 def _guids(table, set_type, id_column):
     ids = [None] * len(table)
     if id_column:
-        ids = table.texts(id_column, f"--id_column={id_column}")
+        ids = table.texts(id_column, setting="id_column")
     return [
         " ".join((name or "").split()) or f"{set_type}-{row}"
         for row, name in enumerate(ids)
@@ -126,8 +133,8 @@ def _guids(table, set_type, id_column):
 # Endings.
 
 
-def _endings(table, is_json):
-    """A list of texts for each row, without the empty ones behind the last."""
+def _endings(table, is_json) -> list[list[str]]:
+    """The endings of each row, without empty ones at the end."""
     if is_json and "endings" in table.names:
         rows = table.texts_or_lists("endings")
     else:
@@ -137,11 +144,14 @@ def _endings(table, is_json):
             for name in _ending_names(table)
         ]
         rows = zip(*columns, strict=True)
-    return [_checked_endings(table, *numbered) for numbered in enumerate(rows)]
+    return [
+        _checked_endings(table, row, endings)
+        for row, endings in enumerate(rows)
+    ]
 
 
 def _ending_names(table):
-    """ending0, ending1, …, as many as there are."""
+    """ending0, ending1, …, as many as the table has."""
     numbers = sorted(
         int(name.removeprefix("ending"))
         for name in {*table.names}
@@ -150,8 +160,7 @@ def _ending_names(table):
     if len(numbers) < MIN_ENDINGS or numbers[-1] != len(numbers) - 1:
         raise UserError(
             f"{table.path}: the endings must be in columns ending0, ending1 "
-            "and so on, at least two; it has "
-            f"{tabular.listed(table.names)}"
+            f"and so on, at least two; it has {listed(table.names)}"
         )
     return [f"ending{number}" for number in numbers]
 
@@ -160,12 +169,12 @@ def _checked_endings(table, row, endings):
     if not isinstance(endings, tuple):
         raise UserError(f'{table.place(row)}: "endings" must be a list')
     endings = [ending or "" for ending in endings]
-    while endings and tabular.is_empty(endings[-1]):
+    while endings and is_empty(endings[-1]):
         endings.pop()
-    for number, ending in enumerate(endings):
-        if tabular.is_empty(ending):
+    for place, ending in enumerate(endings):
+        if is_empty(ending):
             raise UserError(
-                f"{table.place(row)}: ending{number} is empty, but "
+                f"{table.place(row)}: ending{place} is empty, but "
                 f"ending{len(endings) - 1} is not"
             )
     if len(endings) < MIN_ENDINGS:
@@ -180,10 +189,10 @@ def _checked_endings(table, row, endings):
 # Labels.
 
 
-def _labels(table, sizes, set_type, odd_rows):
-    """The label of each row, of which so many endings are to be chosen from.
+def _labels(table, sizes, set_type, warnings):
+    """The label of each row; `sizes` are the numbers of endings.
 
-    One that is none of them is unknown in a test set.
+    In a test set, a label that is not the number of an ending is unknown.
     """
     is_test = set_type == "test"
     labels, wrong = [], []
@@ -191,21 +200,24 @@ def _labels(table, sizes, set_type, odd_rows):
     for row, (text, size) in enumerate(zip(texts, sizes, strict=True)):
         label = _label(text or "", size)
         if label is None and not is_test:
-            what = "no label" if tabular.is_empty(text) else f"label {text!r}"
+            what = "no label" if is_empty(text) else f"label {text!r}"
             raise UserError(
                 f"{table.place(row)}: {what}; it must be a whole number from 0 "
                 f"to {size - 1}, that of the right ending"
             )
-        if label is None and not tabular.is_empty(text):
+        if label is None and not is_empty(text):
             wrong.append(row)
         labels.append(label)
-    odd_rows.report(
-        wrong, "a label that is no ending's number", "label", "unknown"
+    warnings.report(
+        wrong,
+        what="a label that is not the number of an ending",
+        where="label",
+        consequence="unknown",
     )
     return labels
 
 
 def _label(text, size):
-    number = tabular.number(text)
-    is_known = number is not None and number in range(size)
-    return str(int(number)) if is_known else None
+    value = number(text)
+    is_known = value is not None and value in range(size)
+    return str(int(value)) if is_known else None

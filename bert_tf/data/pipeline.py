@@ -1,37 +1,46 @@
-"""The way of examples to the device: shuffled, grouped by length, batched.
+"""Takes examples to the device: shuffled, grouped by length, batched.
 
     examples     one dict of scalars each: texts, labels, a record
       cache      in memory, where the shuffle buffer holds them all anyway
       shuffle    each epoch in its own order
-      window     some thousand examples at once: made into numbers, and if
-                 wanted sorted by length, so that batches are short
+      window     some thousand examples at once: converted to numbers, and on
+                 request sorted by length, so that batches are short
       batch      cut to its longest sequence
 
-An example becomes numbers only behind the shuffle buffer, which therefore
-holds texts, the smallest form of them. Nothing waits for a pass over all the
+Examples become numbers only after the shuffle buffer, which therefore holds
+texts, the smallest form of them. Nothing waits for a pass over all the
 examples, and memory is bounded by the buffer.
 
 An example has one sequence, [N, S], or several, [N, W, S]: windows of a text,
-or endings to choose from. `input_mask` tells which. An example that has fewer
-of them than others is filled up behind its own with sequences of zeros.
+or endings to choose from; the rank of `input_mask` says which. An example with
+fewer sequences than others is filled up at the end with sequences of zeros.
 """
 
 import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-# Up to so many examples are mixed, and held in memory.
+from bert_tf.text.packing import LENGTH_MULTIPLE
+
+# Examples that are mixed, and held in memory, at most.
 SHUFFLE_BUFFER = 100_000
 # Examples that are converted, and grouped by length, together.
 WINDOW = 2048
-# Sequences of a batch are cut to its longest one, rounded up to a multiple of
-# this: few enough distinct lengths, and whole vector registers.
-LENGTH_MULTIPLE = 8
 BLOCK = 1024  # Examples that come from Python at once.
 
+Features = dict[str, tf.Tensor]
+# Function(rows {name: [N]}) that returns features, {name: [N, …]}.
+ToFeatures = Callable[[dict[str, tf.Tensor]], Features]
 
-def from_examples(examples, encode, signature: dict) -> tf.data.Dataset:
+
+def from_examples(
+    examples: Iterable[Any],
+    encode: Callable[[Any], Mapping[str, Any]],
+    signature: Mapping[str, tf.TensorSpec | tf.DType],
+) -> tf.data.Dataset:
     """A dataset of Python examples, converted as they are needed.
 
     Args:
@@ -71,10 +80,10 @@ def from_examples(examples, encode, signature: dict) -> tf.data.Dataset:
 
 def training_batches(
     examples: tf.data.Dataset,
+    to_features: ToFeatures,
+    *,
     num_examples: int,
     batch_size: int,
-    to_features,
-    *,
     seed: int = 0,
     first_step: int = 0,
     fixed_length: bool = False,
@@ -83,65 +92,42 @@ def training_batches(
 ) -> tf.data.Dataset:
     """Full batches without end; every epoch has each example once.
 
-    Each example has its place in the file, `example_index`, among its
-    features.
+    Each example's features contain its place in the file, `example_index`.
 
     Unlike the original, whose shuffle buffer of 100 hardly mixes a file that
-    is sorted by label, up to `SHUFFLE_BUFFER` examples are mixed.
-
-    The order depends on `seed`, and on TensorFlow's global seed, alone.
+    is sorted by label, up to `SHUFFLE_BUFFER` examples are mixed. The order
+    depends on `seed`, and on TensorFlow's global seed, alone.
 
     Args:
         examples: a dataset of dicts of scalars, in the order of the file.
-        num_examples: how many there are.
-        batch_size: examples in a batch, over all replicas.
         to_features: function({name: [N]}) -> {name: [N, …]}, with
             `input_mask` among them, [N, S] or [N, W, S].
-        seed: see above.
-        first_step: how many batches to leave out at the start, for a training
-            that resumes; they are not made.
-        fixed_length: leave sequences at the length that `to_features` gives
-            them, and at its number of them, for devices that compile for one.
+        num_examples: the number of examples.
+        batch_size: examples in a batch, over all replicas.
+        seed: random seed of the order.
+        first_step: batches to leave out at the start, without computing them,
+            for a training that resumes.
+        fixed_length: leave the length and the number of sequences as
+            `to_features` returns them, for devices that compile for one shape.
         length_multiple: the length of a batch is a multiple of this. XLA
-            compiles anew for each length, and for each number of sequences.
-        group_by_length: make batches of examples of like length, which need
-            little padding: within a window of shuffled examples these are
-            sorted, and the batches then put into a random order. The length of
-            several sequences is that of all together. Where length tells
-            something about the label, a batch then tends to have one label,
-            which can spoil a training with a high learning rate.
+            compiles again for each length, and for each number of sequences.
+        group_by_length: batch examples of similar length; see
+            `_grouped_by_length`.
     """
-    batches_in_window = max(1, WINDOW // batch_size)
-    window = batch_size * batches_in_window
-    first_window, left_out = divmod(first_step, batches_in_window)
-    first_epoch, place = divmod(first_window * window, num_examples)
-    examples = examples.enumerate()
-    if num_examples <= SHUFFLE_BUFFER:
-        examples = examples.cache()
-
-    def shuffled(epoch):
-        return examples.shuffle(
-            min(num_examples, SHUFFLE_BUFFER),
-            seed=seed + epoch,
-            reshuffle_each_iteration=False,
-        )
+    window = _window_size(batch_size)
+    first_window, left_out = divmod(first_step, window // batch_size)
 
     def convert(index, rows):
         features = _features(*rows, to_features)
         if not group_by_length:
             return features
         places = index * window + tf.range(window, dtype=tf.int64)
-        order = _order_by_length(
-            _lengths(features),
-            places // num_examples,
-            batch_size,
-            [seed, index],
-        )
-        return {name: tf.gather(x, order) for name, x in features.items()}
+        epochs = places // num_examples
+        return _grouped_by_length(features, epochs, batch_size, [seed, index])
 
-    epochs = tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max)
-    windows = epochs.flat_map(shuffled).skip(place)
-    windows = windows.batch(window, drop_remainder=True).enumerate(first_window)
+    examples = _shuffled(examples, num_examples, seed, first_window * window)
+    windows = examples.batch(window, drop_remainder=True)
+    windows = windows.enumerate(first_window)
     windows = windows.map(convert, num_parallel_calls=tf.data.AUTOTUNE)
     batches = _batches_of(windows, batch_size, drop_remainder=True)
     batches = batches.skip(left_out)
@@ -152,9 +138,9 @@ def training_batches(
 
 def evaluation_batches(
     examples: tf.data.Dataset,
-    batch_size: int,
-    to_features,
+    to_features: ToFeatures,
     *,
+    batch_size: int,
     fixed_length: bool = False,
     length_multiple: int = LENGTH_MULTIPLE,
     fill_last_batch: bool = False,
@@ -162,12 +148,12 @@ def evaluation_batches(
     """Every example once, with its `example_index`, to be put in order again.
 
     Args:
-        examples, batch_size, to_features, fixed_length, length_multiple: as
-            for training.
+        examples, to_features, batch_size, fixed_length, length_multiple: as
+            for `training_batches`.
         fill_last_batch: fill up the last batch with rows of zeros, for devices
             that compile for one size. Their `is_real_example` is 0.
     """
-    window = batch_size * max(1, WINDOW // batch_size)
+    window = _window_size(batch_size)
 
     def convert(index, rows):
         features = _features(index, rows, to_features)
@@ -186,12 +172,14 @@ def evaluation_batches(
     return batches.prefetch(tf.data.AUTOTUNE)
 
 
-def in_file_order(batches):
+def in_file_order(
+    batches: Iterable[tuple[Any, Mapping[str, np.ndarray]]],
+) -> Iterator[tuple[Any, dict[str, np.ndarray]]]:
     """Undoes the grouping of `evaluation_batches`.
 
     Args:
-        batches: iterable of (outputs, batch), arrays or dicts of arrays of
-            the same first dimension, as `training.Predictor` yields them.
+        batches: (outputs, batch) each, arrays or dicts of arrays of the same
+            first dimension, as `training.inference.BatchRunner` yields them.
 
     Yields:
         (output, features) of each real example, without that dimension.
@@ -208,22 +196,59 @@ def in_file_order(batches):
             turn += 1
 
 
+def _window_size(batch_size):
+    """Examples in a window, a whole number of batches."""
+    return batch_size * max(1, WINDOW // batch_size)
+
+
+def _shuffled(examples, num_examples, seed, first):
+    """(index, example) without end, each epoch in an order of its own.
+
+    Args:
+        examples, num_examples, seed: as for `training_batches`.
+        first: examples to leave out at the start.
+    """
+    first_epoch, place = divmod(first, num_examples)
+    examples = examples.enumerate()
+    if num_examples <= SHUFFLE_BUFFER:
+        examples = examples.cache()
+
+    def epoch_of(number):
+        return examples.shuffle(
+            min(num_examples, SHUFFLE_BUFFER),
+            seed=seed + number,
+            reshuffle_each_iteration=False,
+        )
+
+    epochs = tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max)
+    return epochs.flat_map(epoch_of).skip(place)
+
+
 def _features(index, rows, to_features):
     return {**to_features(rows), "example_index": index}
 
 
 def _lengths(features):
-    """int32 [N]: tokens of each example, in however many sequences."""
+    """int32 [N]: the tokens of each example, in all its sequences."""
     mask = features["input_mask"]
     return tf.reduce_sum(mask, axis=list(range(1, mask.shape.rank)))
 
 
-def _order_by_length(lengths, epochs, batch_size, seed):
-    """int32 [N]: an order of examples whose batches have like lengths.
+def _grouped_by_length(features, epochs, batch_size, seed):
+    """A window's examples in an order whose batches need little padding.
 
-    Epochs stay one after the other: a window may hold the end of one and the
-    start of the next.
+    They are sorted by length, and the batches then put into a random order.
+    Where length says something about the label, a batch then tends to have one
+    label, which can spoil a training with a high learning rate.
+
+    Args:
+        features: of the window's examples, [N, …] each.
+        epochs: int64 [N]. Epochs stay one after the other: a window may hold
+            the end of one and the start of the next.
+        batch_size: examples in a batch.
+        seed: two numbers, of the random order.
     """
+    lengths = _lengths(features)
     epochs = tf.cast(epochs - epochs[0], tf.int32)
     longest = tf.reduce_max(lengths)
     by_length = tf.argsort(epochs * (longest + 1) + lengths, stable=True)
@@ -233,7 +258,8 @@ def _order_by_length(lengths, epochs, batch_size, seed):
     # A batch across two epochs stays between those of either.
     turn = tf.cast(first + last, tf.float32)
     chance = tf.random.stateless_uniform(tf.shape(turn), seed=seed)
-    return tf.reshape(tf.gather(batches, tf.argsort(turn + chance)), [-1])
+    order = tf.reshape(tf.gather(batches, tf.argsort(turn + chance)), [-1])
+    return {name: tf.gather(x, order) for name, x in features.items()}
 
 
 def _batches_of(windows, batch_size, drop_remainder):
@@ -245,7 +271,7 @@ def _batches_of(windows, batch_size, drop_remainder):
 
 
 def _cut_to_longest(batch, multiple):
-    """Cuts what has a value for each token to as many as the batch needs.
+    """Cuts features with a value for each token to what the batch needs.
 
     That is the length of the longest sequence and, where examples have
     several, also the number of them in the example that has most.
@@ -260,8 +286,7 @@ def _cut_to_longest(batch, multiple):
         cuts.insert(0, slice(tf.maximum(tf.reduce_max(numbers), 1)))
 
     def has_tokens(value):
-        # Of both sizes where there are two: one alone, W or S, may as well be
-        # the number of classes.
+        # Both sizes must agree: W or S alone may equal the number of classes.
         return value.shape[1 : mask.shape.rank] == mask.shape[1:]
 
     return {
@@ -270,7 +295,7 @@ def _cut_to_longest(batch, multiple):
     }
 
 
-def fill_up(batch: dict, batch_size: int) -> dict:
+def fill_up(batch: Features, batch_size: int) -> Features:
     """Appends rows of zeros, whose `is_real_example` is 0."""
     missing = batch_size - tf.shape(batch["input_mask"])[0]
 

@@ -1,9 +1,9 @@
-"""Which file, or which part of the training file, each set is read from.
+"""Decides which file, and which rows of the training file, each set comes from.
 
-    --train_file=all.csv --dev_fraction=0.1 --test_file=new.csv
+    FileSettings(train_file="all.csv", dev_fraction=0.1, test_file="new.csv")
 
-A part of the training file holds each label's share of it, and the same rows
-in each run.
+A set taken from the training file holds each label's share of it, and the same
+rows in each run.
 """
 
 import collections
@@ -11,26 +11,31 @@ import dataclasses
 import fractions
 import math
 import random
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import Any
 
 from bert_tf import files
 from bert_tf.errors import UserError
 
 SETS = ("train", "dev", "test")
 
-NUM_NEIGHBOURS = 20  # Rows of similar values of which a split takes its share.
+NUM_NEIGHBOURS = 20  # Rows of similar values of which each set gets its share.
 HALF = fractions.Fraction(1, 2)
 
+# The label of an example, as `read_sets` divides them.
+Label = str | tuple[str, ...] | float | None
 
-@dataclasses.dataclass(frozen=True)
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class FileSettings:
-    """Where each set is, named as the flags.
+    """The files of the sets.
 
     Attributes:
         train_file, dev_file, test_file: paths, or None.
         dev_fraction, test_fraction: shares of the training file for sets that
             have no file of their own.
-        split_seed: says which rows these are.
-        strict: what would be logged as a warning is an error.
+        split_seed: random seed that chooses these rows.
+        strict: make an error of what would be logged as a warning.
     """
 
     train_file: str | None = None
@@ -42,13 +47,17 @@ class FileSettings:
     strict: bool = False
 
 
-def pick_as_they_are(examples, set_type: str, indices) -> list:
+def pick_as_they_are(
+    examples: Sequence[Any], set_type: str, indices: Iterable[int]
+) -> list[Any]:
     """Some of the examples."""
     return [examples[index] for index in indices]
 
 
-def pick_and_rename(examples, set_type: str, indices) -> list:
-    """Some of the examples; the ids that we gave them say the set."""
+def pick_and_rename(
+    examples: Sequence[Any], set_type: str, indices: Iterable[int]
+) -> list[Any]:
+    """Some of the examples, with the new set in the ids that we gave them."""
     return [
         dataclasses.replace(
             example, guid=example.guid.replace("train-", f"{set_type}-", 1)
@@ -61,24 +70,25 @@ def pick_and_rename(examples, set_type: str, indices) -> list:
 
 def read_sets(
     settings: FileSettings,
-    sets,
-    read,
-    pick=pick_and_rename,
-    label_of=lambda example: None,
-) -> dict:
+    sets: Iterable[str],
+    read: Callable[[str, str], Sequence[Any]],
+    *,
+    pick: Callable[[Any, str, Iterable[int]], Sequence[Any]] = pick_and_rename,
+    label_of: Callable[[Any], Label] = lambda example: None,
+) -> dict[str, Any]:
     """Reads the sets that are asked for, the training file first.
 
     Args:
         settings: the files.
         sets: some of "train", "dev" and "test".
-        read: function(path, set_type) to the examples of a file: they have a
-            length, and can be indexed.
-        pick: function(examples, set_type, indices) to some of the training
-            file's examples, as those of another set. Without fractions it is
-            not called.
-        label_of: function(example) to what the parts of a training file have
-            equal shares of: its label, a tuple of labels, a float that is
-            near to others, or always None.
+        read: function(path, set_type) that returns the examples of a file,
+            which have a length and can be indexed.
+        pick: function(examples, set_type, indices) that returns some of the
+            training file's examples, as those of another set. It is not
+            called without fractions.
+        label_of: function(example) that returns its label, a tuple of labels,
+            or None: each set gets its share of the examples of each label.
+            Of floats it gets its share of each range of values.
 
     Returns:
         {set: examples}.
@@ -86,28 +96,49 @@ def read_sets(
     Raises:
         UserError: a setting or a file cannot be used.
     """
+    sets = list(sets)
     _check_fractions(settings)
     for name in sets:
         _check_source(settings, name)
-    found = {}
+    examples = {}
     if any(_source(settings, name) == "train" for name in sets):
-        found = _read_train(settings, sets, read, pick, label_of)
+        examples = _read_train(settings, sets, read, pick, label_of)
     for name in sets:
-        if name not in found:
-            found[name] = read(getattr(settings, f"{name}_file"), name)
-    return {name: found[name] for name in sets}
+        if name not in examples:
+            examples[name] = read(getattr(settings, f"{name}_file"), name)
+    return {name: examples[name] for name in sets}
 
 
 def _read_train(settings, sets, read, pick, label_of):
-    """{set: examples} of those that the training file holds."""
+    """{set: examples} of the sets that the training file holds."""
     examples = read(settings.train_file, "train")
     if not settings.dev_fraction and not settings.test_fraction:
         return {"train": examples}
-    parts = _split([label_of(example) for example in examples], settings)
+    indices = _split([label_of(example) for example in examples], settings)
     wanted = [name for name in sets if _source(settings, name) == "train"]
     for name in wanted:
-        _check_not_empty(parts[name], name, settings)
-    return {name: pick(examples, name, parts[name]) for name in wanted}
+        _check_not_empty(indices[name], name, settings)
+    return {name: pick(examples, name, indices[name]) for name in wanted}
+
+
+def check_varied(
+    labels: Iterable[Hashable], path: str, what: str, where: str = ""
+) -> None:
+    """Checks that the examples to train on have more than one label.
+
+    Args:
+        labels: the label of each example, or each label once.
+        path: the file they come from.
+        what: the examples and their label, for the error, such as
+            "all 3 rows have the label 'x'".
+        where: the setting or the column that holds the label, for the error.
+
+    Raises:
+        UserError: all labels are the same.
+    """
+    if len(set(labels)) < 2:
+        place = f" in {where}" if where else ""
+        raise UserError(f"{path}: {what}{place}: there is nothing to learn")
 
 
 # ---------------------------------------------------------------------------
@@ -125,55 +156,60 @@ def _check_fractions(settings):
         path = getattr(settings, f"{name}_file")
         if not 0 <= fraction < 1:
             raise UserError(
-                f"--{name}_fraction={fraction}: must be at least 0 and below 1"
+                "must be at least 0 and below 1",
+                setting=f"{name}_fraction",
+                value=fraction,
             )
         if path and fraction:
             raise UserError(
-                f"--{name}_file={path} and --{name}_fraction={fraction}: only "
+                f"`{name}_file`={path} and `{name}_fraction`={fraction}: only "
                 "one of them can be given"
             )
     dev, test = settings.dev_fraction, settings.test_fraction
     if _exact(dev) + _exact(test) >= 1:
         raise UserError(
-            f"--dev_fraction={dev} and --test_fraction={test}: together they "
+            f"`dev_fraction`={dev} and `test_fraction`={test}: together they "
             "must be below 1"
         )
 
 
 def _check_source(settings, name):
-    """Raises UserError where a set has no file that could be there."""
+    """Raises UserError unless the file that a set comes from is there."""
     source = _source(settings, name)
     path = getattr(settings, f"{source}_file")
     if not path and source != name:
-        fraction = getattr(settings, f"{name}_fraction")
         raise UserError(
-            f"--{name}_fraction={fraction}: takes rows of --train_file, which "
-            "must be given"
+            "takes rows of `train_file`, which must be given",
+            setting=f"{name}_fraction",
+            value=getattr(settings, f"{name}_fraction"),
         )
     if not path:
-        other = "" if name == "train" else f" or --{name}_fraction"
-        raise UserError(f"--{name}_file{other} must be given")
+        other = "" if name == "train" else f" or `{name}_fraction`"
+        raise UserError(f"`{name}_file`{other} must be given")
     if not files.exists(path):
-        raise UserError(f"--{source}_file={path}: no such file or folder")
+        why = "no such file or folder"
+        raise UserError(why, setting=f"{source}_file", value=path)
     if files.is_folder(path):
-        raise UserError(f"--{source}_file={path}: is a folder, not a file")
+        why = "is a folder, not a file"
+        raise UserError(why, setting=f"{source}_file", value=path)
 
 
 def _check_not_empty(indices, name, settings):
     if indices:
         return
-    given = " and ".join(
-        f"--{other}_fraction={fraction}"
+    fractions_given = " and ".join(
+        f"`{other}_fraction`={fraction}"
         for other in (["dev", "test"] if name == "train" else [name])
         if (fraction := getattr(settings, f"{other}_fraction"))
     )
     raise UserError(
-        f"{given}: no row of {settings.train_file} is in the {name} set then"
+        f"{fractions_given}: no row of {settings.train_file} is in the {name} "
+        "set then"
     )
 
 
 def _exact(fraction):
-    """0.1 is a tenth, not the binary number next to it."""
+    """Takes 0.1 for a tenth, not for the binary number next to it."""
     return fractions.Fraction(str(fraction))
 
 
@@ -181,45 +217,60 @@ def _exact(fraction):
 # The split of a training file.
 
 
-def _split(labels, settings) -> dict:
-    """{set: indices in order}; each group of rows gives each set its share.
+def _split(labels, settings) -> dict[str, list[int]]:
+    """{set: indices of its rows, in order}.
 
-    A share is rounded up or down, so that all groups together come near to
-    it, too. Of a label with few rows the training set gets one first: what
-    was not learned cannot be evaluated.
+    The rows are split group by group: those of one label, or of similar
+    values. In every group each of the three sets gets its share, rounded up or
+    down. The test set takes its rows first, so that they do not depend on
+    `dev_fraction`; the training set keeps what is left.
     """
-    test, dev = _exact(settings.test_fraction), _exact(settings.dev_fraction)
-    owed = {"test": 0, "dev": 0}
-
-    def take(name, share, low, high):
-        owed[name] += share
-        number = max(low, min(high, math.floor(owed[name] + HALF)))
-        owed[name] -= number
-        return number
-
-    parts = {name: [] for name in SETS}
+    test = _Share(_exact(settings.test_fraction))
+    dev = _Share(_exact(settings.dev_fraction))
+    rows: dict[str, list[int]] = {name: [] for name in SETS}
     for group in _groups(labels, settings.split_seed):
         size = len(group)
-        reserved = int(isinstance(labels[group[0]], str))
-        share = size * test
-        # Whatever dev is, these are the same.
-        num_test = take("test", share, *_around(share, size - reserved))
+        # A label that is not in the training set cannot be learned, and what
+        # was not learned cannot be evaluated.
+        reserved = 1 if isinstance(labels[group[0]], str) else 0
+        num_test = test.take(size, at_most=size - reserved)
         rest = size - num_test
-        low, high = _around(size * (1 - test - dev), rest)
-        least, most = _around(size * dev, rest - max(low, reserved))
-        num_dev = take("dev", size * dev, max(least, rest - high), most)
-        parts["test"] += group[:num_test]
-        parts["dev"] += group[num_test : num_test + num_dev]
-        parts["train"] += group[num_test + num_dev :]
-    return {name: sorted(indices) for name, indices in parts.items()}
+        train_share = size * (1 - test.fraction - dev.fraction)
+        num_dev = dev.take(
+            size,
+            at_least=rest - math.ceil(train_share),
+            at_most=rest - max(math.floor(train_share), reserved),
+        )
+        rows["test"] += group[:num_test]
+        rows["dev"] += group[num_test : num_test + num_dev]
+        rows["train"] += group[num_test + num_dev :]
+    return {name: sorted(indices) for name, indices in rows.items()}
 
 
-def _around(share, limit):
-    """A share rounded down and up, the latter to no more than a limit."""
-    return math.floor(share), min(math.ceil(share), limit)
+class _Share:
+    """A set's share of groups of rows.
+
+    Of a group the set gets its share rounded up or down. What the rounding
+    leaves over is added to the next group's share: 0.3 rows of each of ten
+    groups are three rows together.
+    """
+
+    def __init__(self, fraction: fractions.Fraction):
+        self.fraction = fraction
+        self._left_over = fractions.Fraction(0)
+
+    def take(self, size: int, *, at_most: int, at_least: int = 0) -> int:
+        """The number of rows to take from a group of `size` rows."""
+        share = size * self.fraction
+        wanted = share + self._left_over
+        number = math.floor(wanted + HALF)  # The nearest whole number.
+        number = min(number, math.ceil(share), at_most)
+        number = max(number, math.floor(share), at_least)
+        self._left_over = wanted - number
+        return number
 
 
-def _groups(labels, seed):
+def _groups(labels, seed) -> list[list[int]]:
     """Indices of the same label, or of neighbours in value; both shuffled."""
     generator = random.Random(seed)
     if isinstance(labels[0], float):
@@ -229,11 +280,12 @@ def _groups(labels, seed):
     else:
         by_label = collections.defaultdict(list)
         for index, label in enumerate(labels):
-            # The order of several labels says nothing.
+            # Several labels have no order.
             key = tuple(sorted(label)) if isinstance(label, tuple) else label
             by_label[key].append(index)
         groups = [by_label[label] for label in sorted(by_label)]
-        generator.shuffle(groups)  # Each rare label gets its chance.
+        # In order, the same rare labels would be held out with every seed.
+        generator.shuffle(groups)
     for group in groups:
         generator.shuffle(group)
     return groups

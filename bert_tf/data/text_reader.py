@@ -1,10 +1,13 @@
-"""How an example's texts become what the model reads.
+"""Reads an example's texts as the model's inputs.
 
-Two tokenizers make the same of them: the one in the graph feeds the model, the
+Two tokenizers give the same results: the one in the graph feeds the model, the
 one in Python the log and TFRecord files.
 """
 
 import copy
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -16,21 +19,22 @@ from bert_tf.preprocessing import BertPreprocessor
 from bert_tf.text import packing
 from bert_tf.tokenization import FullTokenizer
 
-# What becomes of texts longer than a sequence: see `TextReader`.
+# Ways to read texts that are longer than a sequence.
 LONG_DOCUMENTS = ("truncate", "head_tail", "windows")
 
 
-class TextReader:
-    """Reads texts and pairs of texts.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TextReaderSettings:
+    """How texts are read.
 
-    Args:
-        tokenizer: the one in Python.
-        vocab_file, do_lower_case: of the same vocabulary.
+    Attributes:
+        vocab_file: path of a `vocab.txt`.
+        do_lower_case: True for uncased models.
         max_seq_length: S, length of a sequence, special tokens included.
         long_documents: "truncate" keeps the head of longer texts, "head_tail"
             the first quarter and the last three quarters, "windows" several
             sequences.
-        max_windows: N, how many of them at most.
+        max_windows: N, windows of a text at most.
         doc_stride: pieces from the start of a window to that of the next;
             None for windows that do not overlap.
 
@@ -38,48 +42,63 @@ class TextReader:
         UserError: `doc_stride` leaves something out between windows.
     """
 
-    def __init__(
-        self,
-        tokenizer: FullTokenizer,
-        vocab_file: str,
-        do_lower_case: bool,
-        max_seq_length: int,
-        long_documents: str = "truncate",
-        max_windows: int = 4,
-        doc_stride: int | None = None,
-    ):
-        room = max_seq_length - 2  # Beside [CLS] and [SEP].
-        if doc_stride is not None and doc_stride > room:
+    vocab_file: str
+    do_lower_case: bool = True
+    max_seq_length: int = 128
+    long_documents: str = "truncate"
+    max_windows: int = 4
+    doc_stride: int | None = None
+
+    def __post_init__(self):
+        if self.doc_stride is not None and self.doc_stride > self.window_room:
             raise UserError(
-                f"--doc_stride={doc_stride}: windows of --max_seq_length="
-                f"{max_seq_length} hold {room} pieces"
+                f"windows of `max_seq_length`={self.max_seq_length} hold "
+                f"{self.window_room} pieces",
+                setting="doc_stride",
+                value=self.doc_stride,
             )
+
+    @property
+    def window_room(self) -> int:
+        """Pieces of a window."""
+        return self.max_seq_length - packing.NUM_SPECIAL
+
+
+class TextReader:
+    """Reads texts and pairs of texts.
+
+    Args:
+        tokenizer: the one in Python, of the same vocabulary and casing.
+        settings: how texts are read.
+    """
+
+    def __init__(self, tokenizer: FullTokenizer, settings: TextReaderSettings):
         self.tokenizer = tokenizer
-        self._vocab_file = vocab_file
-        self._do_lower_case = do_lower_case
-        self.max_seq_length = max_seq_length
+        self.settings = settings
+        self.max_seq_length = settings.max_seq_length
         self.truncation = "head"
-        if long_documents == "head_tail":
+        if settings.long_documents == "head_tail":
             self.truncation = "head_tail"
-        self.has_windows = long_documents == "windows"
-        self.max_windows = max_windows
-        self.doc_stride = doc_stride or room
+        self.has_windows = settings.long_documents == "windows"
+        self.max_windows = settings.max_windows
+        self.doc_stride = settings.doc_stride or settings.window_room
         self.preprocess = self._preprocessor(None)
 
     def _preprocessor(self, length_multiple):
         return BertPreprocessor(
-            self._vocab_file,
-            self._do_lower_case,
+            self.settings.vocab_file,
+            self.settings.do_lower_case,
             self.max_seq_length,
             length_multiple=length_multiple,
             truncation=self.truncation,
         )
 
-    def with_length_multiple(self, length_multiple: int | None):
-        """A reader of the same, for batches that are padded no further.
+    def with_length_multiple(self, length_multiple: int | None) -> "TextReader":
+        """The same reader, which pads batches no further than they need.
 
         Args:
-            length_multiple: see `BertPreprocessor`. Windows do not heed it.
+            length_multiple: see `BertPreprocessor`. It does not concern
+                windows.
         """
         other = copy.copy(self)
         other.preprocess = self._preprocessor(length_multiple)
@@ -92,7 +111,7 @@ class TextReader:
             return self.max_seq_length
         return (self.max_windows - 1) * self.doc_stride + self.max_seq_length
 
-    def sequence_specs(self) -> list:
+    def sequence_specs(self) -> list[FeatureSpec]:
         """The model's features, [S], or [N, S] with windows."""
         specs = features.sequence_specs(self.max_seq_length)
         if not self.has_windows:
@@ -102,25 +121,37 @@ class TextReader:
             for spec in specs
         ]
 
-    def read(self, text_a, text_b) -> dict:
-        """tf.string [B] each -> int32 [B, S] or [B, N, S], in the graph."""
+    def read(self, text_a: Any, text_b: Any) -> dict[str, tf.Tensor]:
+        """Converts texts in the graph.
+
+        Args:
+            text_a: tf.string [B], or a list of str.
+            text_b: the second texts, of the same form, or None. Windows
+                take single texts alone.
+
+        Returns:
+            {"input_ids", "input_mask", "segment_ids"}: int32 [B, S], or
+            [B, N, S] with windows.
+        """
         if self.has_windows:
             return self.preprocess.windows(
                 text_a, self.max_windows, self.doc_stride
             )
         return self.preprocess(text_a, text_b)
 
-    def read_choices(self, text, endings, num_endings) -> dict:
-        """Pairs of each text with its endings, in the graph.
+    def read_choices(
+        self, text: tf.Tensor, endings: tf.Tensor, num_endings: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        """Converts pairs of each text with its endings, in the graph.
 
         Args:
             text: tf.string [B].
             endings: tf.string [B, N].
-            num_endings: int32 [B], how many of them there are; the others are
-                sequences of zeros.
+            num_endings: int32 [B], the number of endings that each text has;
+                the others become sequences of zeros.
 
         Returns:
-            As `read`, [B, N, S].
+            {name: int32 [B, N, S]}, with the names of `read`.
         """
         num_choices = tf.shape(endings)[1]
         ids = self.preprocess(
@@ -134,10 +165,12 @@ class TextReader:
             for name, values in ids.items()
         }
 
-    def convert(self, text_a: str, text_b: str | None = None):
-        """The same of one example, in Python.
+    def convert(
+        self, text_a: str, text_b: str | None = None
+    ) -> tuple[dict[str, Any], list[str]]:
+        """Converts one example in Python.
 
-        A second text that is empty, or has no token, is no second text.
+        A second text that is empty, or has no token, counts as none.
 
         Returns:
             (features, tokens): a dict of lists, and the tokens, without
@@ -160,7 +193,9 @@ class TextReader:
         )
         return self.numbers(tokens, segment_ids), tokens
 
-    def numbers(self, tokens: list, segment_ids: list) -> dict:
+    def numbers(
+        self, tokens: list[str], segment_ids: list[int]
+    ) -> dict[str, list[int]]:
         """The features of one sequence, padded."""
         length = self.max_seq_length
         input_ids = self.tokenizer.convert_tokens_to_ids(tokens)
@@ -170,8 +205,10 @@ class TextReader:
             "segment_ids": packing.pad(segment_ids, length),
         }
 
-    def num_tokens(self, texts_a: list, texts_b: list) -> np.ndarray:
-        """int64 [N]: of each sequence if nothing were cut off."""
+    def num_tokens(
+        self, texts_a: Sequence[str], texts_b: Sequence[str | None]
+    ) -> np.ndarray:
+        """int64 [N]: tokens of each sequence if nothing were cut off."""
         return self.preprocess.sequence_lengths(
             texts_a, [text or "" for text in texts_b]
         ).numpy()

@@ -4,16 +4,17 @@
       model                               weights float32, or int8
     outputs                               numbers, by their names
 
-Such a file reads no text: there are no strings in it. What its user needs to
-make ids of text and labels of numbers is attached to it, as a zip archive at
-its end: vocab.txt, labels.txt. That is how TensorFlow Lite's own tools attach
-files; `unzip -p model.tflite vocab.txt` reads one.
+Such a file reads ids and no text, because LiteRT has no strings. The files
+that turn text into ids and numbers into labels are attached to it as a zip
+archive at its end, such as vocab.txt and model.json. TensorFlow Lite's own
+tools attach files in the same way; `unzip -p model.tflite vocab.txt` reads one.
 """
 
 import contextlib
 import io
 import warnings
 import zipfile
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -24,37 +25,41 @@ from bert_tf.config import BertConfig
 from bert_tf.errors import UserError
 from bert_tf.text.packing import ID_NAMES
 
-ONE_TEXT = (1, None)  # B and S; None is any.
+Shape = tuple[int | None, int | None]  # (B, S); None is any number.
+Function = Callable[..., Mapping[str, tf.Tensor]]
+
+ONE_TEXT: Shape = (1, None)
 SIGNATURE = "serving_default"
 # How far outputs may be off, as a part of their size. A fine-tuned model of 6
-# layers has 2e-5 and, in int8, 0.08 on random tokens; 0.02 on real texts.
+# layers is off by 2e-5, and in int8 by 0.08 on random tokens and by 0.02 on
+# real texts.
 TOLERANCE = 1e-4
 INT8_TOLERANCE = 0.25
-MOST_TOKENS = 64  # Of the longest row that is compared.
+MOST_TOKENS = 64  # Length of the longest row that is compared.
 
 
 def export_tflite(
-    function,
+    function: Function,
     path: str,
     config: BertConfig,
     *,
     quantize: bool = False,
-    shape: tuple = ONE_TEXT,
-    attached: dict | None = None,
-):
+    shape: Shape = ONE_TEXT,
+    attached: Mapping[str, str] | None = None,
+) -> None:
     """Writes a LiteRT file, whole or not at all.
 
     Args:
-        function: of int32 [B, S] `input_ids`, `input_mask`, `segment_ids`, by
-            these names; returns a dict of tensors. Strings are left out.
-        path: of the file.
-        config: of the model inside.
-        quantize: whether weights, embedding tables too, become int8, and are
-            multiplied with activations that are rounded to int8 as they come;
-            a quarter of the size.
-        shape: (B, S) of the inputs. One of them may be None, any number:
-            with two the converter cannot lay out attention masks. Delegates
-            for special hardware want two numbers.
+        function: function from int32 [B, S] `input_ids`, `input_mask` and
+            `segment_ids`, passed by name, to {output: tensor}. Outputs that
+            are strings are left out.
+        path: the file to write.
+        config: the model's configuration.
+        quantize: whether weights and embedding tables become int8, a quarter
+            of the size. Activations are then rounded to int8 at run time.
+        shape: (B, S) of the inputs. One of them may be None, for any number;
+            if both are, the converter cannot lay out attention masks.
+            Delegates for special hardware need two numbers.
         attached: {name: text} of files to attach.
 
     Raises:
@@ -72,12 +77,12 @@ def export_tflite(
         check_same(function, temporary, config, tolerance)
 
 
-def _convert(function, quantize, shape) -> bytes:
+def _convert(function: Function, quantize: bool, shape: Shape) -> bytes:
     concrete = numeric(function).get_concrete_function(
         **{name: tf.TensorSpec(shape, tf.int32, name) for name in ID_NAMES}
     )
-    # The variables themselves: of a Keras variable the converter finds a
-    # second one that nobody has filled, and writes a file without weights.
+    # These are TensorFlow's variables. With Keras' own the converter finds a
+    # second, empty variable for each, and writes a file without weights.
     holder = tf.Module()
     holder.held = list(concrete.variables)
     converter = tf.lite.TFLiteConverter.from_concrete_functions(
@@ -88,37 +93,37 @@ def _convert(function, quantize, shape) -> bytes:
     return converter.convert()
 
 
-def numeric(function):
-    """The function without the outputs that are strings."""
+def numeric(function: Function) -> tf.types.experimental.PolymorphicFunction:
+    """Returns the function without those of its outputs that are strings."""
 
     @tf.function(autograph=False)
     def outputs(input_ids, input_mask, segment_ids):
-        found = function(
+        every = function(
             input_ids=input_ids, input_mask=input_mask, segment_ids=segment_ids
         )
         return {
             name: value
-            for name, value in found.items()
+            for name, value in every.items()
             if value.dtype != tf.string
         }
 
     return outputs
 
 
-def _attach(model, texts) -> bytes:
-    """The model, and behind it a zip archive of the texts."""
+def _attach(model: bytes, texts: Mapping[str, str]) -> bytes:
+    """Appends a zip archive of the texts to the model."""
     if not texts:
         return model
     content = io.BytesIO(model)
     with zipfile.ZipFile(content, "a") as archive:
         for name, text in texts.items():
-            # No time of now: the same model is the same file.
+            # Without the time, so that the same model gives the same file.
             archive.writestr(zipfile.ZipInfo(name), text)
     return content.getvalue()
 
 
-def read_attached(path: str) -> dict:
-    """{name: text} of the files that are attached to a LiteRT file."""
+def read_attached(path: str) -> dict[str, str]:
+    """Reads the files that are attached to a LiteRT file, {name: text}."""
     with files.naming(path), files.open_binary(path) as reader:
         try:
             with zipfile.ZipFile(reader) as archive:
@@ -131,22 +136,22 @@ def read_attached(path: str) -> dict:
 
 
 class LiteModel:
-    """Runs a LiteRT file with the interpreter that is part of TensorFlow.
+    """Runs a LiteRT file with TensorFlow's own interpreter.
 
         model = LiteModel("/tmp/sst2/model.tflite")
         model(input_ids=ids, input_mask=mask, segment_ids=segments)
         # {"probabilities": float32 [1, C], …}
 
     Args:
-        path: of the file.
-        num_threads: how many it may use; None for one.
+        path: the file.
+        num_threads: the number of threads that it may use; None for one.
 
     Call arguments:
         input_ids, input_mask, segment_ids: int32 [B, S], of the shape that
             the file was written for.
 
     Raises:
-        UserError: there is no such model in the file.
+        UserError: the file is not a LiteRT model.
     """
 
     def __init__(self, path: str, num_threads: int | None = None):
@@ -160,45 +165,48 @@ class LiteModel:
             self._run = interpreter.get_signature_runner(SIGNATURE)
         except ValueError as error:
             raise UserError(
-                f"{path}: no LiteRT model: {files.reason(error)}"
+                f"{path}: not a LiteRT model: {files.reason(error)}"
             ) from None
 
-    def __call__(self, **inputs) -> dict:
+    def __call__(self, **inputs: np.ndarray) -> dict[str, np.ndarray]:
         return self._run(**inputs)
 
     @property
-    def shape(self) -> tuple:
-        """(B, S) of the inputs, None where it is any number."""
+    def shape(self) -> Shape:
+        """(B, S) of the inputs; None is any number."""
         details = self._run.get_input_details()[ID_NAMES[0]]
         sizes = details["shape_signature"].tolist()
-        return tuple(None if size < 0 else size for size in sizes)
+        batch_size, length = (None if size < 0 else size for size in sizes)
+        return batch_size, length
 
 
-def check_same(function, path: str, config: BertConfig, tolerance: float):
-    """Compares a LiteRT file with the function it was made of.
+def check_same(
+    function: Function, path: str, config: BertConfig, tolerance: float
+) -> None:
+    """Compares a LiteRT file with the function that it was converted from.
 
-    They read rows of several lengths, full, padded, and all padding.
+    Both read rows of several lengths: full, padded, and padding alone.
 
     Args:
         function: see `export_tflite`.
-        path: of the file.
-        config: of the model inside.
-        tolerance: how far numbers of a row may be off, as a part of the
-            output's size; root mean squares both. Above `TOLERANCE` whole
-            numbers are not compared: of two labels that are all but equally
-            likely either may win.
+        path: the file.
+        config: the model's configuration.
+        tolerance: how far a row may be off, as a part of the output's size;
+            both are root mean squares. Above `TOLERANCE` whole numbers are
+            not compared, because either of two almost equally likely labels
+            may win.
 
     Raises:
         RuntimeError: an output is missing, or off by more.
     """
     model = LiteModel(path)
     function = numeric(function)
-    expected, found = [], []
+    expected, actual = [], []
     for inputs in _batches(config, model.shape):
         tensors = {name: tf.constant(ids) for name, ids in inputs.items()}
         expected.append(function(**tensors))
-        found.append(model(**inputs))
-    names, others = set(expected[0]), set(found[0])
+        actual.append(model(**inputs))
+    names, others = set(expected[0]), set(actual[0])
     if names != others:
         raise RuntimeError(
             f"the LiteRT file has the outputs {', '.join(sorted(others))}, "
@@ -209,32 +217,34 @@ def check_same(function, path: str, config: BertConfig, tolerance: float):
             _compare(
                 name,
                 [outputs[name].numpy() for outputs in expected],
-                [outputs[name] for outputs in found],
+                [outputs[name] for outputs in actual],
                 tolerance,
             )
 
 
-def _compare(name, expected, found, tolerance):
-    """Of lists of arrays [B, …]; see `check_same`."""
+def _compare(name, expected, actual, tolerance) -> None:
+    """Compares lists of arrays [B, …]; see `check_same`."""
     size = _size(np.concatenate([array.ravel() for array in expected]))
-    for ours, theirs in zip(expected, found, strict=True):
+    for ours, theirs in zip(expected, actual, strict=True):
         for row, other in zip(ours, theirs, strict=True):
             difference = _size(np.subtract(other, row, dtype=float))
-            if not difference <= tolerance * size:  # Nor where it is NaN.
+            if not difference <= tolerance * size:  # It may be NaN, too.
                 raise RuntimeError(
-                    f"the LiteRT file answers otherwise: {name} is off by "
+                    f"the LiteRT file answers differently: {name} is off by "
                     f"{difference:.3g}, more than {tolerance:g} of its size, "
                     f"{size:.3g}"
                 )
 
 
-def _size(values):
-    """The root of the mean of squares."""
+def _size(values) -> float:
+    """Computes the root mean square."""
     return np.sqrt(np.mean(np.square(values, dtype=float)))
 
 
-def _batches(config, shape):
-    """Yields inputs of each shape that is compared: dicts of int32 [B, S]."""
+def _batches(
+    config: BertConfig, shape: Shape
+) -> Iterator[dict[str, np.ndarray]]:
+    """Yields inputs, int32 [B, S], in each shape that is compared."""
     size, length = shape
     longest = min(config.max_position_embeddings, MOST_TOKENS)
     for places in [length] if length else sorted({1, longest // 2, longest}):
@@ -243,14 +253,14 @@ def _batches(config, shape):
         size = size or num_rows
         for first in range(0, num_rows, size):
             yield {
-                # Repeated where there are not so many.
+                # The last batch is filled up by repeating its rows.
                 name: np.resize(ids[first : first + size], (size, places))
                 for name, ids in inputs.items()
             }
 
 
-def _rows(config, places) -> dict:
-    """A full row, a half full one, one token, and none."""
+def _rows(config: BertConfig, places: int) -> dict[str, np.ndarray]:
+    """Makes a full row, a half full one, one with a token, and an empty one."""
     num_tokens = np.array([places, -(-places // 2), 1, 0])[:, np.newaxis]
     rng = np.random.default_rng(0)
     ids = rng.integers(config.vocab_size, size=(len(num_tokens), places))
@@ -265,8 +275,8 @@ def _rows(config, places) -> dict:
 
 
 @contextlib.contextmanager
-def _quietly():
-    """The converter tells much, and the interpreter that it will move."""
+def _quietly() -> Iterator[None]:
+    """Hides the converter's messages, and the interpreter's deprecation."""
     verbosity = logging.get_verbosity()
     logging.set_verbosity(logging.ERROR)
     try:

@@ -6,42 +6,28 @@
       run       the model, a function for each length
       format    arrays -> Python's values, in the order of the items
 
-It needs TensorFlow and tensorflow-text, and no part of the model's code.
+This module needs TensorFlow, tensorflow-text and no part of the model's code.
 """
 
 import dataclasses
 import itertools
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from bert_tf.errors import UserError
 from bert_tf.export import saved_models
-from bert_tf.export.answering import LENGTH_MULTIPLE
-from bert_tf.metrics import entities
+from bert_tf.export.kinds import KINDS, Answer, Request, Value
+from bert_tf.export.saved_models import LENGTH_MULTIPLE
 
 BATCH_SIZE = 32
-ITEMS_AT_ONCE = 64 * BATCH_SIZE  # Among which batches are looked for.
-BYTES_PER_TOKEN = 4  # About; where only the strings are known.
+ITEMS_AT_ONCE = 64 * BATCH_SIZE  # Items that are sorted by length together.
+BYTES_PER_TOKEN = 4  # An estimate, for strings that are not tokenized.
 
-
-@dataclasses.dataclass(frozen=True)
-class Request:
-    """An item as the model is asked.
-
-    Attributes:
-        inputs: its strings, in the order of the model's inputs, as bytes;
-            endings are a tuple of them.
-        ids: {"input_ids", "input_mask", "segment_ids": int32 [S]}, or None
-            where the model reads strings alone.
-        length: those that have the same are cheapest together.
-    """
-
-    inputs: tuple
-    ids: dict | None
-    length: int
+Tensors = dict[str, tf.Tensor]
 
 
 class Predictor:
@@ -51,93 +37,80 @@ class Predictor:
         predictor.predict(["Call now to claim your prize!"])
         # [{"label": "spam", "score": 0.99, "probabilities": {"ham": …}}]
 
-    What an answer is goes by the kind of the model:
+    `bert_tf.export.kinds` says what each kind of model answers.
 
-        single_label        label, score, probabilities {label: number}
-        multi_label         labels, the given ones; probabilities
-        regression          prediction
-        tags                entities, of type, text, start, end and score;
-                            words, tags and scores
-        multiple_choice     label, the place of the ending; score;
-                            probabilities, a list
-        question_answering  answer, score, start, end, start_byte, end_byte;
-                            of SQuAD 2.0 null_probability
-        embedding           embedding, float32 [D]; with the pooling "none"
-                            [tokens, D]
-
-    All methods may be called by several threads at a time.
+    Several threads may call all methods at the same time.
 
     Args:
-        folder: of the SavedModel.
-        batch_size: sequences that are read together.
+        folder: the folder of the SavedModel.
+        batch_size: the number of items that the model reads together.
 
     Attributes:
-        kind: see above.
-        info: what the model's model.json tells.
-        labels: list of str, or None where the kind has none.
+        kind: name of the kind of its answers, such as "single_label".
+        info: the content of the model's model.json.
+        labels: list of str, or None where the kind has no labels.
         input_names: the strings of an item, such as "text" and "text_pair".
         signatures: {name: function} of the SavedModel.
 
     Raises:
-        UserError: there is no such model.
+        UserError: the folder has no such model.
     """
 
     def __init__(self, folder: str, batch_size: int = BATCH_SIZE):
         self.folder = folder
         self._model, self.info = saved_models.load(folder)
         self.kind = self.info["kind"]
+        self._kind = KINDS[self.kind]
         self.labels = self.info.get("labels")
         self.signatures = dict(self._model.signatures)
         self._serve = self.signatures["serving_default"]
         _, specs = self._serve.structured_input_signature
-        self.input_names = tuple(
-            name for name in saved_models.INPUT_NAMES if name in specs
+        self._inputs = tuple(
+            entry for entry in self._kind.inputs if entry.name in specs
         )
-        self._format = FORMATS[self.kind]
+        self.input_names = tuple(entry.name for entry in self._inputs)
         # A model for accelerators has one size of batches.
         self._fixed_size = self.info.get("batch_size")
         self.batch_size = self._fixed_size or batch_size
         self._reads_ids = self._can_read_ids()
-        self._by_length = {}
+        self._by_length: dict[int, Callable[..., Tensors]] = {}
         self._lock = threading.Lock()
 
-    def _can_read_ids(self):
+    def _can_read_ids(self) -> bool:
         """Whether texts may be tokenized first: each is one sequence."""
-        if self.kind in ("tags", "question_answering"):
-            return False
         _, specs = self.signatures["ids"].structured_input_signature
-        return specs["input_ids"].shape.rank == 2
+        return self._kind.reads_ids and specs["input_ids"].shape.rank == 2
 
     # -----------------------------------------------------------------------
     # All at once.
 
-    def predict(self, items: Iterable) -> list:
-        """The answers to items, in their order.
+    def predict(self, items: Iterable[object]) -> list[Answer]:
+        """Returns the answers to items, in their order.
 
         Args:
             items: each a str; or, where the model has several inputs, a tuple
                 of them, such as (text, text_pair), (question, context) or
-                (text, [ending, ending]); or a dict {input: value}. Half a
-                surrogate pair, which UTF-8 does not know, is read as "?".
+                (text, [ending, ending]); or a dict {input: value}. Half of a
+                surrogate pair, which UTF-8 cannot encode, is read as "?".
 
         Returns:
-            list of dicts, see above.
+            list of dicts, one for each item; see `bert_tf.export.kinds`.
 
         Raises:
-            ValueError: an item is no such; the message tells which.
+            ValueError: an item is something else; the message has its number.
         """
         return list(self.stream(items))
 
-    def stream(self, items: Iterable) -> Iterator[dict]:
-        """`predict`, an answer after the other: for any number of items."""
+    def stream(self, items: Iterable[object]) -> Iterator[Answer]:
+        """Yields what `predict` returns, for any number of items."""
         if isinstance(items, str | bytes | Mapping):
             raise ValueError(
-                "items must be a list of them. Received: one, "
+                "items must be a list of them. Received: a single "
                 f"{type(items).__name__}"
             )
         return self._stream(iter(items))
 
-    def _stream(self, items):
+    def _stream(self, items: Iterator[object]) -> Iterator[Answer]:
         first, number = 0, ITEMS_AT_ONCE
         if "num_tokens" in self._serve.structured_outputs:
             number = 4 * self.batch_size  # Vectors of all tokens are large.
@@ -145,31 +118,33 @@ class Predictor:
             yield from self._predict_chunk(chunk, first)
             first += len(chunk)
 
-    def _predict_chunk(self, items, first):
+    def _predict_chunk(self, items: list[object], first: int) -> list[Answer]:
         requests = self.prepare(items, first)
-        answers = [None] * len(requests)
+        answers: dict[int, Answer] = {}
         for places in self._batches(requests):
             batch = [requests[place] for place in places]
-            found = self.format(self.run(batch))
-            for place, answer in zip(places, found, strict=True):
-                answers[place] = answer
-        return answers
+            batch_answers = self.format(self.run(batch))
+            answers.update(zip(places, batch_answers, strict=True))
+        return [answers[place] for place in range(len(requests))]
 
-    def _batches(self, requests):
-        """Yields places of requests that are about as long as each other."""
+    def _batches(self, requests: list[Request]) -> Iterator[list[int]]:
+        """Yields the places of requests with about the same length."""
         order = sorted(range(len(requests)), key=lambda i: requests[i].length)
         for first in range(0, len(order), self.batch_size):
             yield order[first : first + self.batch_size]
 
     # -----------------------------------------------------------------------
-    # Step by step, for who makes batches of his own.
+    # Step by step, for callers that make their own batches.
 
-    def prepare(self, items: list, first: int = 0) -> list:
-        """Items, as `predict` takes them -> `Request`s.
+    def prepare(self, items: Sequence[object], first: int = 0) -> list[Request]:
+        """Checks items and, where the model reads ids, tokenizes them.
 
         Args:
-            items: list.
-            first: number of the first one, for errors.
+            items: see `predict`.
+            first: the number of the first item, for errors.
+
+        Raises:
+            ValueError: see `predict`.
         """
         inputs = []
         for number, item in enumerate(items, first):
@@ -178,14 +153,17 @@ class Predictor:
             except ValueError as error:
                 raise ValueError(f"item {number}: {error}") from None
         if not self._reads_ids or not inputs:
-            return [Request(row, None, _about_length(row)) for row in inputs]
+            return [
+                Request(inputs=row, ids={}, length=_about_length(row))
+                for row in inputs
+            ]
         return [
             request
             for start in range(0, len(inputs), self.batch_size)
             for request in self._encode(inputs[start : start + self.batch_size])
         ]
 
-    def _encode(self, inputs):
+    def _encode(self, inputs: list[tuple[Value, ...]]) -> list[Request]:
         columns = zip(*self._filled(inputs), strict=True)
         encoded = self._model.encode(*map(tf.constant, columns))
         encoded = {name: ids.numpy() for name, ids in encoded.items()}
@@ -194,18 +172,21 @@ class Predictor:
             number = int(encoded["input_mask"][row].sum())
             length = -(-number // LENGTH_MULTIPLE) * LENGTH_MULTIPLE
             ids = {name: all[row, :length] for name, all in encoded.items()}
-            requests.append(Request(strings, ids, ids["input_ids"].size))
+            requests.append(
+                Request(inputs=strings, ids=ids, length=ids["input_ids"].size)
+            )
         return requests
 
-    def run(self, requests: list) -> dict:
-        """Asks the model.
+    def run(self, requests: Sequence[Request]) -> dict[str, np.ndarray]:
+        """Lets the model read requests together.
 
         Args:
-            requests: of `prepare`, in any number and of any lengths; they are
-                read together.
+            requests: any number of those that `prepare` returned, of any
+                lengths.
 
         Returns:
-            {output: array [number of requests, …]} of the SavedModel.
+            The outputs of the SavedModel, {name: array [number of requests,
+            …]}.
         """
         if not requests:
             raise ValueError("requests must not be empty")
@@ -216,7 +197,7 @@ class Predictor:
         number = len(requests)
         return {name: value.numpy()[:number] for name, value in outputs.items()}
 
-    def _run_ids(self, requests):
+    def _run_ids(self, requests: Sequence[Request]) -> Tensors:
         length = max(request.length for request in requests)
         if self.info.get("pads_to_max_seq_length"):
             length = self.info["max_seq_length"]
@@ -230,8 +211,8 @@ class Predictor:
             **{name: tf.constant(ids) for name, ids in batch.items()}
         )
 
-    def _function(self, length):
-        """The signature `ids`, traced for one length of sequences."""
+    def _function(self, length: int) -> Callable[..., Tensors]:
+        """Returns the signature `ids`, traced for one length of sequences."""
         with self._lock:
             if length not in self._by_length:
                 _, specs = self.signatures["ids"].structured_input_signature
@@ -247,45 +228,43 @@ class Predictor:
                 )
         return self._by_length[length]
 
-    def _run_strings(self, requests):
+    def _run_strings(self, requests: Sequence[Request]) -> Tensors:
         rows = [request.inputs for request in self._filled(requests)]
-        columns = dict(
+        columns: dict[str, Sequence[Any]] = dict(
             zip(self.input_names, zip(*rows, strict=True), strict=True)
         )
-        if "endings" in columns:
-            most = max(map(len, columns["endings"]))
-            columns["endings"] = [
-                [*endings, *[b""] * (most - len(endings))]
-                for endings in columns["endings"]
+        for name in (entry.name for entry in self._inputs if entry.is_list):
+            most = max(map(len, columns[name]))
+            columns[name] = [
+                [*values, *[b""] * (most - len(values))]
+                for values in columns[name]
             ]
         return self._serve(
             **{name: tf.constant(c, tf.string) for name, c in columns.items()}
         )
 
-    def _filled(self, rows):
-        """As many rows as the model wants, the last one repeated."""
+    def _filled(self, rows: Sequence[Any]) -> Sequence[Any]:
+        """Repeats the last row up to the model's fixed number of rows."""
         if not self._fixed_size:
             return rows
         if len(rows) > self._fixed_size:
             raise ValueError(
-                f"this model takes {self._fixed_size} rows at a time. "
+                f"this model reads {self._fixed_size} rows at a time. "
                 f"Received: {len(rows)}"
             )
         return [*rows, *[rows[-1]] * (self._fixed_size - len(rows))]
 
-    def format(self, columns: dict) -> list:
-        """What `run` returned, as a dict for each row."""
-        return self._format(columns)
+    def format(self, columns: dict[str, np.ndarray]) -> list[Answer]:
+        """Turns the outputs that `run` returned into an answer for each row."""
+        return self._kind.format(columns)
 
-    def warm_up(self):
-        """Asks for each length once, so that no later answer waits for it."""
+    def warm_up(self) -> None:
+        """Runs each length once, so that no later answer waits for a trace."""
+        sample = tuple(entry.sample for entry in self._inputs)
+        (request,) = self.prepare([sample])
         if not self._reads_ids:
-            texts = ["a"] * len(self.input_names)
-            if "endings" in self.input_names:
-                texts[1] = ["a", "b"]
-            self.run(self.prepare([tuple(texts)]))
+            self.run([request])
             return
-        (request,) = self.prepare([("a",) * len(self.input_names)])
         longest = self.info["max_seq_length"]
         lengths = [*range(LENGTH_MULTIPLE, longest, LENGTH_MULTIPLE), longest]
         for length in lengths:
@@ -298,172 +277,46 @@ class Predictor:
     # -----------------------------------------------------------------------
     # Items.
 
-    def check(self, item) -> tuple:
-        """An item as bytes, in the order of `input_names`.
+    def check(self, item: object) -> tuple[Value, ...]:
+        """Returns the values of an item, encoded, as `input_names` orders them.
 
         Raises:
-            ValueError: it is not what `predict` takes.
+            ValueError: the item is not what `predict` takes.
         """
         names = self.input_names
-        if isinstance(item, Mapping):
-            if {*item} != {*names}:
+        if isinstance(item, str):
+            item = (item,)
+        if isinstance(item, tuple | list):
+            if len(item) != len(names):
                 raise ValueError(
-                    f"must have {_named(names)}, and has {_named(item)}"
+                    f"must have {len(names)} values, {_listed(names)}, not "
+                    f"{len(item)}"
                 )
-            values = [item[name] for name in names]
-        elif isinstance(item, str):
-            values = [item]
-        elif isinstance(item, tuple | list):
-            values = item
-        else:
+            item = dict(zip(names, item, strict=True))
+        if not isinstance(item, Mapping):
             raise ValueError(
                 f"must be str, tuple or dict, not {type(item).__name__}"
             )
-        if len(values) != len(names):
+        item = self._kind.to_inputs(item)
+        if {*item} != {*names}:
             raise ValueError(
-                f"must have {len(names)} values, {_named(names)}, not "
-                f"{len(values)}"
+                f"must have {_listed(names)}, and has {_listed(item)}"
             )
-        return tuple(
-            _endings(value) if name == "endings" else _encoded(value, name)
-            for name, value in zip(names, values, strict=True)
-        )
+        return tuple(entry.encode(item[entry.name]) for entry in self._inputs)
 
 
-def _named(names):
+def _listed(names: Iterable[object]) -> str:
     return " and ".join(map(str, names)) or "nothing"
 
 
-def _encoded(value, name) -> bytes:
-    if not isinstance(value, str):
-        raise ValueError(f"{name} must be str, not {type(value).__name__}")
-    return value.encode("utf-8", "replace")
-
-
-def _endings(values) -> tuple:
-    if not isinstance(values, tuple | list) or not values:
-        raise ValueError("endings must be a list of str, and not empty")
-    endings = [_encoded(value, "an ending") for value in values]
-    while endings and not endings[-1]:
-        endings.pop()  # As where other items have more: none.
-    if not endings:
-        raise ValueError("one of the endings must not be empty")
-    return tuple(endings)
-
-
-def _about_length(inputs) -> int:
-    """Tokens of strings that are not tokenized yet, roughly."""
+def _about_length(inputs: tuple[Value, ...]) -> int:
+    """Estimates the number of tokens of strings that are not tokenized yet."""
     number = sum(
         len(value) if isinstance(value, bytes) else sum(map(len, value))
         for value in inputs
     )
     tokens = number // BYTES_PER_TOKEN + 1
     return -(-tokens // LENGTH_MULTIPLE) * LENGTH_MULTIPLE
-
-
-# ---------------------------------------------------------------------------
-# Answers: {output: array [B, …]} -> list of dicts.
-
-
-def _rows(columns) -> Iterator[dict]:
-    """Yields the values of each row, text as str."""
-    plain = {name: _plain(column) for name, column in columns.items()}
-    for values in zip(*plain.values(), strict=True):
-        yield dict(zip(plain, values, strict=True))
-
-
-def _plain(column):
-    if column.dtype == object:
-        decode = np.vectorize(bytes.decode, otypes=[object])
-        column = decode(column) if column.size else column
-    return column.tolist()
-
-
-def _single_label(columns):
-    return [
-        {
-            "label": row["label"],
-            "score": row["score"],
-            "probabilities": _by_label(row),
-        }
-        for row in _rows(columns)
-    ]
-
-
-def _by_label(row):
-    return dict(zip(row["labels"], row["probabilities"], strict=True))
-
-
-def _multi_label(columns):
-    return [
-        {
-            "labels": [*itertools.compress(row["labels"], row["is_given"])],
-            "probabilities": _by_label(row),
-        }
-        for row in _rows(columns)
-    ]
-
-
-def _multiple_choice(columns):
-    answers = [*_rows(columns)]
-    for answer in answers:
-        # Behind the last ending there are none, of probability 0.
-        while answer["probabilities"][-1] == 0.0:
-            answer["probabilities"].pop()
-    return answers
-
-
-def _tags(columns):
-    answers = []
-    for row in _rows(columns):
-        number = sum(place >= 0 for place in row["starts"])
-        row = {name: values[:number] for name, values in row.items()}
-        answers.append(
-            {
-                "entities": [
-                    _entity(row, *span)
-                    for span in entities.entity_spans(row["tags"])
-                ],
-                **{name: row[name] for name in ("words", "tags", "scores")},
-            }
-        )
-    return answers
-
-
-def _entity(row, kind, first, limit):
-    """Words `first` to `limit`, exclusive, as one."""
-    words = slice(first, limit)
-    places = zip(row["starts"][words], row["ends"][words], strict=True)
-    text, last_end = "", None
-    for word, (start, end) in zip(row["words"][words], places, strict=True):
-        text += word if last_end in (None, start) else f" {word}"
-        last_end = end
-    return {
-        "type": kind,
-        "text": text,
-        "start": row["starts"][first],
-        "end": last_end,
-        "score": min(row["scores"][words]),
-    }
-
-
-def _embedding(columns):
-    vectors = columns["embedding"]
-    if "num_tokens" in columns:
-        numbers = columns["num_tokens"]
-        vectors = [v[:n] for v, n in zip(vectors, numbers, strict=True)]
-    return [{"embedding": vector} for vector in vectors]
-
-
-FORMATS = {
-    "single_label": _single_label,
-    "multi_label": _multi_label,
-    "regression": lambda columns: [*_rows(columns)],
-    "tags": _tags,
-    "multiple_choice": _multiple_choice,
-    "question_answering": lambda columns: [*_rows(columns)],
-    "embedding": _embedding,
-}
 
 
 class QuestionAnswerer:
@@ -474,10 +327,10 @@ class QuestionAnswerer:
         # {"answer": "Ada", "score": 0.98, "start": 24, "end": 27, …}
 
     Args:
-        folder: of the SavedModel.
+        folder: the folder of the SavedModel.
 
     Raises:
-        UserError: there is no such model.
+        UserError: the folder has no model that answers questions.
     """
 
     def __init__(self, folder: str):
@@ -489,22 +342,26 @@ class QuestionAnswerer:
                 "question and context"
             )
 
-    def answer(self, question: str, context: str) -> dict:
-        """The answer to one question.
+    def answer(self, question: str, context: str) -> Answer:
+        """Returns the answer to one question.
 
         Returns:
-            A dict: answer, the part of the context, "" for none; score, its
-            probability among the n best answers; start and end, such that
-            `context[start:end]` is the answer, -1 for none; start_byte and
-            end_byte, likewise in UTF-8; and for a model of SQuAD 2.0
-            null_probability, that of "no answer". Half a surrogate pair,
-            which UTF-8 does not know, is read as "?".
+            A dict:
+                answer: a part of the context; "" for none.
+                score: its probability among the n best answers.
+                start, end: `context[start:end]` is the answer; -1 for none.
+                start_byte, end_byte: the same places in bytes of UTF-8.
+                null_probability: the probability of "no answer"; only for
+                    models of SQuAD 2.0.
+            Half of a surrogate pair, which UTF-8 cannot encode, is read as "?".
         """
-        (found,) = self.answer_all([question], [context])
-        return found
+        (answer,) = self.answer_all([question], [context])
+        return answer
 
-    def answer_all(self, questions: list, contexts: list) -> list:
-        """The answers to several questions, each on the context beside it."""
+    def answer_all(
+        self, questions: Sequence[str], contexts: Sequence[str]
+    ) -> list[Answer]:
+        """Returns the answers to several questions, each on its own context."""
         if len(questions) != len(contexts):
             raise ValueError(
                 "questions and contexts must have the same length. Received: "

@@ -1,34 +1,38 @@
-"""Question answering in a SavedModel, on a context of any length.
+"""QuestionServing: answers questions on contexts of any length.
 
     question, context   strings
-      tokenize          WordPieces, and where in the context they are
-      windows           of the context's pieces, each behind the question
+      tokenize          WordPieces, and their places in the context
+      windows           of the context's pieces, each after the question
       model             start and end logits, some windows at a time
       candidates        in each window: best starts with best ends
       answer            the best of all windows, as a part of the raw context
 
-All of it is in the graph. The rules are those of `data/squad_windows.py` and
-`data/squad_answers.py`.
+All of it is in the graph of a SavedModel. The rules are those of
+`data/squad/windows.py` and `data/squad/answers.py`.
 """
 
 import dataclasses
 import typing
+from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
-from bert_tf.data.squad.windows import LENGTH_MULTIPLE
-from bert_tf.export.answering import SAMPLES, Answering, Shape, map_chunks
-from bert_tf.preprocessing import Slices
+from bert_tf.data.squad.windows import WINDOW_LENGTH_MULTIPLE
+from bert_tf.export import kinds, serving_modules
+from bert_tf.export.serving_modules import SAMPLES, Function, Tensors
+from bert_tf.preprocessing import BertPreprocessor, Slices
 
-NOWHERE = -1  # Start and end of no answer.
+NUM_SPECIAL = 3  # [CLS], and [SEP] after the question and after the window.
+NOWHERE = -1  # Start and end where there is no answer.
 MINUS_INFINITY = np.float64(-np.inf)
 WHITE_SPACE = r"[ \t\r\n\x{202F}]+"  # Between the words of SQuAD's contexts.
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class SquadSettings:
-    """How contexts are read and answers chosen; as run_squad.py's flags."""
+    """How contexts are read and answers chosen, see the flags of run_squad."""
 
     doc_stride: int = 128
     max_query_length: int = 64
@@ -41,14 +45,14 @@ class SquadSettings:
 class _Windows(typing.NamedTuple):
     """Windows of all contexts, one after the other: int64 [W] each."""
 
-    rows: tf.Tensor  # The question that each belongs to.
-    indexes: tf.Tensor  # Its place among that question's windows.
-    doc_starts: tf.Tensor  # Its first piece.
+    rows: tf.Tensor  # The number of the window's question.
+    indexes: tf.Tensor  # The window's place among those of its question.
+    doc_starts: tf.Tensor  # The window's first piece in the context.
     doc_lengths: tf.Tensor
 
 
 class _Candidates(typing.NamedTuple):
-    """The best candidates, best first; -inf is the score of none.
+    """Candidates, the best first; with the score -inf where there are fewer.
 
     `firsts` and `lasts` are pieces of the context, int64; `scores` float64.
     """
@@ -58,26 +62,32 @@ class _Candidates(typing.NamedTuple):
     lasts: tf.Tensor
 
 
-class QuestionAnswering(Answering):
-    """Answers questions on contexts, as a part of a SavedModel.
+class QuestionServing(serving_modules.ServingModule):
+    """Answers questions on contexts.
 
     Args:
         model: a `BertSpanLabeler`.
-        preprocess: a `BertPreprocessor`, whose `max_seq_length` is that of a
-            window.
+        preprocess: a `BertPreprocessor`; its `max_seq_length` is the length
+            of a window.
         settings: a `SquadSettings`.
     """
 
-    kind = "question_answering"
+    kind = kinds.QUESTION_ANSWERING.name
 
-    def __init__(self, model, preprocess, settings: SquadSettings):
-        super().__init__(model, preprocess.max_seq_length, Shape())
+    def __init__(
+        self,
+        model: keras.Model,
+        preprocess: BertPreprocessor,
+        settings: SquadSettings,
+    ):
+        shape = serving_modules.InputShape()
+        super().__init__(model, preprocess.max_seq_length, shape)
         self._preprocess = preprocess
         self._settings = settings
-        # Starts and ends in a window, which has at least so many places.
+        # Starts and ends that are kept; a window has at least this length.
         self._num_best = min(settings.n_best_size, preprocess.max_seq_length)
-        # Some candidates have the same text, of which one counts: with more of
-        # them than this the last places among the n best stay empty.
+        # Some candidates have the same text, and only one of those counts. If
+        # there are too many of them, the n best answers are fewer than n.
         self._num_candidates = min(3 * settings.n_best_size, self._num_best**2)
 
     @tf.function(
@@ -86,7 +96,7 @@ class QuestionAnswering(Answering):
             tf.TensorSpec([None], tf.string, name="context"),
         ]
     )
-    def answer(self, question, context) -> dict:
+    def answer(self, question: tf.Tensor, context: tf.Tensor) -> Tensors:
         """Answers each question on its context.
 
         Args:
@@ -96,10 +106,11 @@ class QuestionAnswering(Answering):
             A dict of [B]:
                 answer: tf.string, a part of the context; "" for none.
                 score: float32, its probability among the n best answers.
-                start, end: int32, where it is, in characters of the context
+                start, end: int32, its place in characters of the context
                     (Unicode code points), the end not included; -1 for none.
                 start_byte, end_byte: int32, the same in bytes of UTF-8.
-                null_probability: float32, that of "no answer"; in SQuAD 2.0.
+                null_probability: float32, the probability of "no answer";
+                    with `version_2_with_negative`.
         """
         tf.debugging.assert_equal(
             tf.size(question),
@@ -117,7 +128,7 @@ class QuestionAnswering(Answering):
             maxlength=tf.size(context),
         )
         best = self._best_of_rows(candidates, num_windows)
-        # The window that doubts least; there may be none.
+        # The lowest score for "no answer" of a question's windows, if any.
         null_scores = tf.math.unsorted_segment_min(
             null_scores, windows.rows, tf.size(context)
         )
@@ -141,11 +152,11 @@ class QuestionAnswering(Answering):
             context, best.scores, texts, starts, lengths, null_scores
         )
 
-    @property
-    def serve(self):
+    @property  # The others set an attribute.
+    def serve(self) -> Function:  # type: ignore[override]
         return self.answer
 
-    def description(self):
+    def description(self) -> dict[str, Any]:
         return {
             "max_seq_length": self._preprocess.max_seq_length,
             "do_lower_case": self._preprocess.do_lower_case,
@@ -157,8 +168,8 @@ class QuestionAnswering(Answering):
         logits = self._model(ids, training=False)
         return {n: tf.cast(values, tf.float32) for n, values in logits.items()}
 
-    def samples(self):
-        """Contexts of one window, of several, and of none."""
+    def samples(self) -> list[Tensors]:
+        """Returns contexts of one window, of several, and of none."""
         contexts = [SAMPLES[2], " ".join(SAMPLES), *SAMPLES]
         questions = ["Which one?", SAMPLES[3], *SAMPLES[::-1]]
         return [
@@ -172,7 +183,7 @@ class QuestionAnswering(Answering):
     # Windows.
 
     def _windows(self, queries, pieces) -> _Windows:
-        """Those of `squad_windows.sliding_windows`, for all contexts."""
+        """Splits all contexts as `squad.windows.sliding_windows` does."""
         num_pieces = pieces.row_lengths()
         room, step = self._room_and_step(queries)
         num_windows = tf.where(
@@ -189,16 +200,13 @@ class QuestionAnswering(Answering):
         return _Windows(rows, indexes, doc_starts, doc_lengths)
 
     def _room_and_step(self, queries):
-        """int64 [B]: pieces of a window, and from one window to the next."""
-        room = self._preprocess.max_seq_length - 3 - queries.row_lengths()
+        """Counts pieces of a window, and from one to the next: int64 [B]."""
+        room = self._preprocess.max_seq_length - NUM_SPECIAL
+        room -= queries.row_lengths()
         return room, tf.minimum(room, self._settings.doc_stride)
 
     def _read(self, queries, pieces, windows):
-        """Lets the model read the windows, some at a time.
-
-        Returns:
-            (`_Candidates` of [W, c], null scores float64 [W]).
-        """
+        """Reads the windows, some at a time, and joins their `_candidates`."""
 
         def read(chunk):
             inputs = self._inputs(queries, pieces, chunk)
@@ -209,7 +217,7 @@ class QuestionAnswering(Answering):
             return [*candidates, null_scores]
 
         shape = [None, self._num_candidates]
-        *candidates, null_scores = map_chunks(
+        *candidates, null_scores = serving_modules.map_chunks(
             read,
             windows,
             [
@@ -222,7 +230,7 @@ class QuestionAnswering(Answering):
         return _Candidates(*candidates), null_scores
 
     def _inputs(self, queries, pieces, windows) -> dict:
-        """[CLS] question [SEP] window [SEP] padding: int32 [W, S]."""
+        """Lays out [CLS] question [SEP] window [SEP] padding: int32 [W, S]."""
         query = Slices(
             queries.values,
             tf.gather(queries.row_starts(), windows.rows),
@@ -233,7 +241,7 @@ class QuestionAnswering(Answering):
             tf.gather(pieces.row_starts(), windows.rows) + windows.doc_starts,
             windows.doc_lengths,
         )
-        num_tokens = query.lengths + document.lengths + 3
+        num_tokens = query.lengths + document.lengths + NUM_SPECIAL
         # There may be no window.
         longest = tf.reduce_max(
             tf.concat([num_tokens, [self._num_best]], axis=0)
@@ -243,15 +251,16 @@ class QuestionAnswering(Answering):
         )
 
     def _num_places(self, num_tokens):
-        """Of windows: tokens and the padding that goes with them."""
-        rounded = -(-num_tokens // LENGTH_MULTIPLE) * LENGTH_MULTIPLE
+        """Rounds numbers of tokens up to lengths that windows are padded to."""
+        rounded = -(-num_tokens // WINDOW_LENGTH_MULTIPLE)
+        rounded *= WINDOW_LENGTH_MULTIPLE
         return tf.minimum(rounded, self._preprocess.max_seq_length)
 
     # -----------------------------------------------------------------------
     # Candidates.
 
     def _candidates(self, queries, pieces, windows, input_mask, logits):
-        """(`_Candidates` of [W, c], null scores float64 [W])."""
+        """Returns `_Candidates` of [W, c] and null scores, float64 [W]."""
         doc_offset = tf.gather(queries.row_lengths(), windows.rows) + 2
         start_logits, starts = self._best_places(
             logits["start_logits"], input_mask, doc_offset
@@ -270,7 +279,7 @@ class QuestionAnswering(Answering):
         is_valid &= num_pieces <= self._settings.max_answer_length
         scores = start_logits[:, :, tf.newaxis] + end_logits[:, tf.newaxis]
         scores = tf.where(is_valid, scores, MINUS_INFINITY)
-        # Of equal ones top_k takes the first, as a stable sort does.
+        # top_k prefers the first of equal scores, as a stable sort does.
         n = self._num_best
         scores, places = tf.math.top_k(
             tf.reshape(scores, [-1, n * n]), self._num_candidates
@@ -288,7 +297,7 @@ class QuestionAnswering(Answering):
         return candidates, null_scores
 
     def _best_places(self, logits, input_mask, doc_offset):
-        """The best logits, float64, and their places in the window: [W, n]."""
+        """Finds the best logits, float64 [W, n], and their places."""
         num_places = self._num_places(tf.reduce_sum(input_mask, axis=1))
         is_counted = tf.range(tf.shape(logits)[1]) < num_places[:, tf.newaxis]
         logits = tf.where(is_counted, logits, -np.inf)
@@ -297,7 +306,7 @@ class QuestionAnswering(Answering):
         return tf.cast(logits, tf.float64), places
 
     def _has_most_context(self, queries, pieces, windows, starts):
-        """bool [W, n]: `squad_windows.max_context` of some places."""
+        """Whether places are in the window of `max_context`: bool [W, n]."""
         room, step = (
             tf.gather(values, windows.rows)[:, tf.newaxis, tf.newaxis]
             for values in self._room_and_step(queries)
@@ -312,21 +321,21 @@ class QuestionAnswering(Answering):
         index = first + tf.range(at_most)
         start = index * step
         length = tf.minimum(room, num_pieces - start)
-        # Not longer than to the end of the context.
+        # A window starts only where the one before does not reach the end.
         is_there = (start == 0) | (start - step + room < num_pieces)
         left, right = piece - start, start + length - 1 - piece
         is_there &= (left >= 0) & (right >= 0)
         score = tf.cast(tf.minimum(left, right), tf.float64)
         score += 0.01 * tf.cast(length, tf.float64)
         score = tf.where(is_there, score, MINUS_INFINITY)
-        best = first[:, :, 0] + tf.argmax(score, axis=-1)  # Of equal: first.
+        best = first[:, :, 0] + tf.argmax(score, axis=-1)  # The first if equal.
         return best == windows.indexes[:, tf.newaxis]
 
     # -----------------------------------------------------------------------
     # Answers.
 
     def _best_of_rows(self, candidates, num_windows) -> _Candidates:
-        """The best candidates of all windows of a question: [B, c]."""
+        """Merges the candidates of each question's windows: [B, c]."""
         row_lengths = num_windows * self._num_candidates
         rows = tf.repeat(tf.range(tf.size(num_windows)), row_lengths)
         scores, firsts, lasts = (tf.reshape(x, [-1]) for x in candidates)
@@ -349,7 +358,7 @@ class QuestionAnswering(Answering):
         )
 
     def _choose(self, context, scores, texts, starts, lengths, null_scores):
-        """The outputs of `answer`, of the best candidates of each question.
+        """Computes the outputs of `answer` from each question's candidates.
 
         Args:
             context: tf.string [B].
@@ -358,7 +367,7 @@ class QuestionAnswering(Answering):
             null_scores: float64 [B].
         """
         has_answer = scores[:, 0] > MINUS_INFINITY
-        # Of answers of the same text the best one counts.
+        # Only the best of several answers with the same text counts.
         words = tf.strings.regex_replace(texts, WHITE_SPACE, " ")
         is_same = words[:, :, tf.newaxis] == words[:, tf.newaxis]
         is_same = tf.linalg.set_diag(is_same, tf.zeros_like(words == ""))

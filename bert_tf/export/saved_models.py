@@ -1,16 +1,18 @@
-"""Folders of SavedModels: written whole or not at all, and described.
+"""Folders of SavedModels: written whole or not at all, and loaded.
 
-    saved_model.pb, variables/   TensorFlow's
-    assets.extra/model.json      what the model is: kind, labels, lengths, …
+    saved_model.pb, variables/   TensorFlow's files
+    assets.extra/model.json      the description: kind, labels, lengths, …
     assets.extra/tf_serving_warmup_requests
-                                 what TensorFlow Serving tries at the start
+                                 requests that TensorFlow Serving tries first
 
-This file knows TensorFlow alone, and nothing of the models.
+This module needs TensorFlow and no part of the model's code.
 """
 
 import contextlib
 import json
 import os
+from collections.abc import Iterator
+from typing import Any
 
 import tensorflow as tf
 import tensorflow_text  # noqa: F401  Its ops are in the SavedModels.
@@ -18,59 +20,53 @@ from absl import logging
 
 from bert_tf import files
 from bert_tf.errors import UserError
+from bert_tf.export.kinds import KINDS
 
-SAVED_MODEL = "saved_model.pb"  # That a folder is one.
-# What TensorFlow raises for files that are lost or cut off.
+LoadedModel = Any  # TensorFlow has no public name for this class.
+
+SAVED_MODEL = "saved_model.pb"  # Every folder of a SavedModel has this file.
+# TensorFlow raises these for files that are missing or cut off.
 _LOAD_ERRORS = (OSError, LookupError, ValueError, RuntimeError)
-# What each kind of model answers, at least.
-KINDS = {
-    "single_label": ("label", "score", "probabilities", "labels"),
-    "multi_label": ("labels", "probabilities", "is_given"),
-    "regression": ("prediction",),
-    "tags": ("words", "tags", "scores", "starts", "ends"),
-    "multiple_choice": ("label", "score", "probabilities"),
-    "question_answering": ("answer", "score", "start", "end"),
-    "embedding": ("embedding",),
-}
-# Of the signature `serving_default`, each kind of model having some of them.
-INPUT_NAMES = ("question", "context", "text", "text_pair", "endings")
+# Sequences are padded to a multiple of this, or to max_seq_length: a model is
+# traced once for each length.
+LENGTH_MULTIPLE = 16
 DESCRIPTION = os.path.join("assets.extra", "model.json")
 
 
-def check_replaceable(folder: str):
-    """Raises UserError where an export would replace what is none."""
+def check_replaceable(folder: str) -> None:
+    """Raises UserError if a folder is not a SavedModel that may be replaced."""
     if files.exists(folder) and not files.exists(
         os.path.join(folder, SAVED_MODEL)
     ):
         raise UserError(
-            f"{folder}: this is no SavedModel; an export would replace it: "
-            "move it away"
+            f"{folder}: not a SavedModel; move it away first, because an "
+            "export replaces this folder"
         )
 
 
 @contextlib.contextmanager
-def replacing_folder(folder: str):
+def replacing_folder(folder: str) -> Iterator[str]:
     """Gives a scratch folder, which takes the place of `folder` at the end.
 
-    At every moment there is the old folder or the new one, under its own name
-    or, where a process was killed between two renames, under that of `old`.
+    The old folder or the new one exists at every moment, under its own name
+    or, if the process is killed between two renames, as `.NAME.old.tmp`.
     """
     gfile = tf.io.gfile
     folder = folder.rstrip("/")
     if not files.is_remote(folder):
-        folder = os.path.realpath(folder)  # What a link stands for.
+        folder = os.path.realpath(folder)  # The target of a link.
     parent, name = os.path.split(folder)
     scratch = os.path.join(parent, f".{name}.new.tmp")
     old = os.path.join(parent, f".{name}.old.tmp")
 
-    def remove(path):
+    def remove(path: str) -> None:
         if gfile.exists(path):
             gfile.rmtree(path)
 
     with files.naming(folder, "could not be written", scratch=scratch):
         if gfile.exists(old) and not gfile.exists(folder):
             gfile.rename(old, folder)
-        remove(scratch)  # Of a process that was killed.
+        remove(scratch)  # Left by a process that was killed.
         remove(old)
         try:
             yield scratch
@@ -86,8 +82,8 @@ def replacing_folder(folder: str):
 
 
 @contextlib.contextmanager
-def quietly():
-    """TensorFlow tells much of what it writes."""
+def quietly() -> Iterator[None]:
+    """Hides TensorFlow's INFO messages while a model is saved or loaded."""
     verbosity = logging.get_verbosity()
     logging.set_verbosity(logging.WARNING)
     try:
@@ -96,8 +92,8 @@ def quietly():
         logging.set_verbosity(verbosity)
 
 
-def save(folder: str, module, description: dict):
-    """Writes a tf.Module with its `signatures`, and what describes it."""
+def save(folder: str, module: tf.Module, description: dict[str, Any]) -> None:
+    """Writes a tf.Module with its `signatures`, and its description."""
     with quietly():
         tf.saved_model.save(module, folder, signatures=module.signatures)
     path = os.path.join(folder, DESCRIPTION)
@@ -105,11 +101,14 @@ def save(folder: str, module, description: dict):
     files.write_text(path, json.dumps(description, indent=2) + "\n")
 
 
-def load(folder: str):
-    """(the loaded SavedModel, its description).
+def load(folder: str) -> tuple[LoadedModel, dict[str, Any]]:
+    """Loads a SavedModel.
+
+    Returns:
+        (the loaded model, its description).
 
     Raises:
-        UserError: there is none, or it is not one of this package.
+        UserError: the folder has no SavedModel, or not one of this package.
     """
     if not files.exists(os.path.join(folder, SAVED_MODEL)):
         raise UserError(f"{folder}: no SavedModel here")
@@ -121,25 +120,26 @@ def load(folder: str):
     except (*_LOAD_ERRORS, tf.errors.OpError) as error:
         why = getattr(error, "strerror", None) or files.reason(error)
         raise UserError(f"{folder}: damaged: {why}") from None
-    missing = [n for n in KINDS[description["kind"]] if n not in outputs]
+    kind = KINDS[description["kind"]]
+    missing = [name for name in kind.outputs if name not in outputs]
     if missing:
         raise UserError(
             f"{folder}: {DESCRIPTION} says {description['kind']}, but the "
-            f"model answers no {missing[0]}; export it again"
+            f"model does not answer {missing[0]}; export it again"
         )
     return model, description
 
 
-def read_description(folder: str) -> dict:
-    """What model.json tells.
+def read_description(folder: str) -> dict[str, Any]:
+    """Reads model.json.
 
     Raises:
-        UserError: it is not there, or damaged.
+        UserError: the file is missing or damaged.
     """
     path = os.path.join(folder, DESCRIPTION)
     if not files.exists(path):
         raise UserError(
-            f"{folder}: a SavedModel, but not one of --do_export: "
+            f"{folder}: a SavedModel that this package did not export: "
             f"{DESCRIPTION} is missing"
         )
     try:

@@ -1,33 +1,42 @@
-"""Tags of words in a SavedModel, of texts of any length.
+"""TagServing: tags the words of texts of any length, in a SavedModel.
 
     text              "Ann's in Paris."
-      words           Ann's | in | Paris | .       and where they are
-      windows         as many whole words as fit, those of `data/tagging.py`
+      words           Ann's | in | Paris | .       and their places
+      windows         as many whole words as fit, as `data/tagging.py` splits
       model           logits of each word's first piece
-      answer          words, tags, scores, starts, ends
+      outputs         words, tags, scores, starts, ends
 
-The model learned words as CoNLL's files have them. Raw text is parted into
-such as are like them: at white space, punctuation around a word being words of
-its own, and so is each Chinese character. What stands inside a word belongs to
-it: "3-1", "Ann's".
+The model learned words as CoNLL's files have them. Raw text is split into
+similar words: at white space; each punctuation mark at the start or the end of
+a word is a word of its own, and so is each Chinese character. Marks inside a
+word belong to it: "3-1", "Ann's".
 """
 
 import typing
+from typing import Any
 
+import keras
 import tensorflow as tf
 import tensorflow_text as tf_text
 
-from bert_tf.export.answering import SAMPLES, Answering, Shape, map_chunks
-from bert_tf.preprocessing import Slices
+from bert_tf.export import kinds
+from bert_tf.export.serving_modules import (
+    SAMPLES,
+    Function,
+    InputShape,
+    ServingModule,
+    Tensors,
+    map_chunks,
+)
+from bert_tf.preprocessing import BertPreprocessor, Slices
 from bert_tf.text.normalization import regex_class
+from bert_tf.text.packing import NUM_SPECIAL
 from bert_tf.tokenization import CJK_BLOCKS
 
-NUM_SPECIAL = 2  # [CLS] and [SEP].
-NOWHERE = -1
-# Between words of a text, and of one whose words are parted already.
-WHITE_SPACE = r"[\s\pZ]+"
-SPACES = "[ \t\r\n]+"
-PUNCTUATION = r"\pP$+<=>^`|~"  # As `tokenization.is_punctuation`.
+NOWHERE = -1  # The place of padding.
+WHITE_SPACE = r"[\s\pZ]+"  # Between the words of a raw text.
+SPACES = "[ \t\r\n]+"  # Between words that are split already.
+PUNCTUATION = r"\pP$+<=>^`|~"  # The same as `tokenization.is_punctuation`.
 CHINESE = f"[{regex_class(CJK_BLOCKS)}]"
 
 
@@ -42,27 +51,32 @@ class _Words(typing.NamedTuple):
 class _Windows(typing.NamedTuple):
     """Windows of all texts, one after the other: int64 [W] each."""
 
-    first_words: tf.Tensor  # Among the words of all texts.
-    limits: tf.Tensor  # The word behind the last.
+    first_words: tf.Tensor  # Numbers among the words of all texts.
+    limits: tf.Tensor  # The number after that of the last word.
 
 
-class TagAnswering(Answering):
-    """Tags the words of texts, as a part of a SavedModel.
+class TagServing(ServingModule):
+    """Tags the words of texts.
 
     Args:
         model: a `BertTokenClassifier`.
-        preprocess: a `BertPreprocessor`, whose `max_seq_length` is that of a
-            window.
+        preprocess: a `BertPreprocessor`; its `max_seq_length` is the length
+            of a window.
         labels: the tags, in the order of the model's outputs.
     """
 
-    kind = "tags"
+    kind = kinds.TAGS.name
 
-    def __init__(self, model, preprocess, labels):
+    def __init__(
+        self,
+        model: keras.Model,
+        preprocess: BertPreprocessor,
+        labels: list[str],
+    ):
         self._preprocess = preprocess
         self._labels = labels
         self._room = preprocess.max_seq_length - NUM_SPECIAL
-        super().__init__(model, preprocess.max_seq_length, Shape())
+        super().__init__(model, preprocess.max_seq_length, InputShape())
         spec = tf.TensorSpec([None], tf.string, name="text")
         self.serve, self.words = (
             tf.function(function, input_signature=[spec])
@@ -70,16 +84,16 @@ class TagAnswering(Answering):
         )
 
     @property
-    def signatures(self):
+    def signatures(self) -> dict[str, Function]:
         return {**super().signatures, "words": self.words}
 
-    def description(self):
+    def description(self) -> dict[str, Any]:
         return {
             "max_seq_length": self._preprocess.max_seq_length,
             "do_lower_case": self._preprocess.do_lower_case,
         }
 
-    def samples(self):
+    def samples(self) -> list[Tensors]:
         return [{"text": tf.constant(SAMPLES)}]
 
     def _answer_to(self, ids):
@@ -94,18 +108,19 @@ class TagAnswering(Answering):
             text: tf.string [B].
 
         Returns:
-            A dict of [B, W], W being the number of words of the longest text:
-                words: tf.string, "" behind the last word of a text.
-                tags: tf.string, likewise.
+            A dict of [B, W], where W is the number of words of the longest
+            text:
+                words: tf.string, "" after the last word of a text.
+                tags: tf.string, "" after the last word of a text.
                 scores: float32, the probability of the tag, or 0.
-                starts, ends: int32, where the word is, in characters of the
+                starts, ends: int32, the place of the word in characters of the
                     text (Unicode code points), the end not included; or -1.
         """
         text = valid(text)
         return self._tag(text, split_text(text))
 
     def _serve_words(self, text):
-        """Tags words that are parted by white space, as in CoNLL's files."""
+        """Tags words that are split by white space, as in CoNLL's files."""
         text = valid(text)
         return self._tag(text, split_at(text, SPACES))
 
@@ -129,7 +144,7 @@ class TagAnswering(Answering):
         }
 
     def _at_least_one(self, pieces):
-        """[UNK] for words that the tokenizer drops: each gets a tag."""
+        """Gives words that the tokenizer drops an [UNK]: each gets a tag."""
         unknown = tf.ones_like(pieces.row_lengths()) * self._preprocess.unk_id
         unknown = tf.cast(unknown, pieces.dtype)[:, tf.newaxis]
         number = tf.cast(pieces.row_lengths() == 0, tf.int64)
@@ -137,19 +152,19 @@ class TagAnswering(Answering):
         return tf.concat([pieces, unknown], axis=1)
 
     def _windows(self, words, pieces) -> _Windows:
-        """Those of `tagging.split_into_windows`, for all texts.
+        """Splits all texts as `tagging.split_into_windows` does.
 
         A window is filled with whole words, then the next one starts: one
-        after the other, but in all texts at once.
+        window after the other, in all texts at once.
         """
         last = words.row_limits()
 
         def add(first, windows):
             place = tf.gather(pieces.row_splits, first) + self._room
-            behind = tf.searchsorted(
+            after = tf.searchsorted(
                 pieces.row_splits, place, side="right", out_type=tf.int64
             )
-            limit = tf.minimum(behind - 1, last)
+            limit = tf.minimum(after - 1, last)
             new = tf.boolean_mask(tf.stack([first, limit], 1), limit > first)
             return limit, tf.concat([windows, new], axis=0)
 
@@ -162,27 +177,27 @@ class TagAnswering(Answering):
                 tf.TensorShape([None, 2]),
             ],
         )
-        # Those of a text one behind the other.
+        # Sorted, so that the windows of a text follow each other.
         return _Windows(*tf.unstack(tf.sort(windows, axis=0), axis=1))
 
     def _read(self, pieces, windows):
-        """float32 [words of all texts, C]."""
+        """Computes the tags' probabilities, float32 [words of all texts, C]."""
 
         def read(chunk):
-            found = self._answer_to(self._inputs(pieces, chunk))
+            outputs = self._answer_to(self._inputs(pieces, chunk))
             words = tf.ragged.range(chunk.first_words, chunk.limits)
             first = tf.gather(pieces.row_starts(), chunk.first_words)
             place = tf.gather(pieces.row_starts(), words.values)
             place += 1 - tf.gather(first, words.value_rowids())  # [CLS]
             index = tf.stack([words.value_rowids(), place], axis=1)
-            return [tf.gather_nd(found["probabilities"], index)]
+            return [tf.gather_nd(outputs["probabilities"], index)]
 
         specs = [tf.TensorSpec([None, len(self._labels)], tf.float32)]
         (probabilities,) = map_chunks(read, windows, specs)
         return probabilities
 
     def _inputs(self, pieces, windows) -> dict:
-        """[CLS] words [SEP] padding: int32 [W, S]."""
+        """Lays out [CLS] words [SEP] padding: int32 [W, S]."""
         starts = tf.gather(pieces.row_splits, windows.first_words)
         lengths = tf.gather(pieces.row_splits, windows.limits) - starts
         nothing = tf.zeros_like(starts)
@@ -194,35 +209,35 @@ class TagAnswering(Answering):
         )
 
 
-def valid(text):
-    """The text with U+FFFD for bytes that are no UTF-8, and spaces for NUL.
+def valid(text: tf.Tensor) -> tf.Tensor:
+    """Puts U+FFFD in place of bytes that are not UTF-8, and spaces for NUL.
 
-    What splits at patterns would see nothing behind a NUL.
+    TensorFlow's operations with patterns read a text only up to a NUL.
     """
     text = tf.strings.unicode_transcode(text, "UTF-8", "UTF-8")
     return tf.strings.regex_replace(text, r"\x00", " ")
 
 
-def split_at(text, delimiter: str) -> _Words:
-    """What stands between delimiters, an RE2 pattern, in tf.string [B]."""
+def split_at(text: tf.Tensor, delimiter: str) -> _Words:
+    """Splits tf.string [B] at delimiters, an RE2 pattern."""
     return _Words(*tf_text.regex_split_with_offsets(text, delimiter))
 
 
-def split_text(text) -> _Words:
-    """The words of raw texts, tf.string [B]: see the top of this file."""
+def split_text(text: tf.Tensor) -> _Words:
+    """Splits raw texts, tf.string [B], into words: see the top of this file."""
     chunks = split_at(text, WHITE_SPACE)
     chunk = chunks.texts.values
     before = tf.strings.regex_replace(chunk, f"(?s)[^{PUNCTUATION}].*", "")
     rest = _part(chunk, tf.strings.length(before), tf.strings.length(chunk))
-    behind = tf.strings.regex_replace(rest, f"(?s)^.*[^{PUNCTUATION}]", "")
-    length = tf.strings.length(rest) - tf.strings.length(behind)
+    after = tf.strings.regex_replace(rest, f"(?s)^.*[^{PUNCTUATION}]", "")
+    length = tf.strings.length(rest) - tf.strings.length(after)
     word = _part(rest, tf.zeros_like(length), length)
 
     parts, start = [], tf.cast(chunks.starts.values, tf.int64)
     for part, single in (
         (before, f"[{PUNCTUATION}]"),
         (word, CHINESE),
-        (behind, f"[{PUNCTUATION}]"),
+        (after, f"[{PUNCTUATION}]"),
     ):
         texts, *places = tf_text.regex_split_with_offsets(part, single, single)
         parts.append([texts, *(p + start[:, tf.newaxis] for p in places)])
@@ -239,10 +254,12 @@ def _part(texts, starts, limits):
     return tf.strings.substr(texts, starts, limits - starts)
 
 
-def places_in_characters(text, words: _Words):
-    """(starts, ends) of all words, one after the other: int32 [words].
+def places_in_characters(
+    text: tf.Tensor, words: _Words
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Computes where all words start and end: two int32 [words].
 
-    Bytes of all texts are counted through, and so are characters.
+    Bytes are numbered through all texts, and so are characters.
     """
     _, chars = tf.strings.unicode_decode_with_offsets(text, "UTF-8")
     lengths = tf.cast(tf.strings.length(text), tf.int64)

@@ -1,10 +1,10 @@
-"""The requests that TensorFlow Serving answers itself before others' come.
+"""Warm-up requests: TensorFlow Serving answers them while it loads a model.
 
-The first answers of a model are slow, seconds instead of milliseconds: its
-parts are made ready when they are first used. A server that finds requests in
-the SavedModel answers them while it loads the model. They are a TFRecord file,
-https://www.tensorflow.org/tfx/serving/saved_model_warmup, of these messages of
-tensorflow_serving/apis, here without that package:
+The first answers of a model take seconds instead of milliseconds, because its
+parts are made ready when they are first used. TensorFlow Serving answers the
+requests that it finds in a SavedModel before it answers clients. They are a
+TFRecord file, https://www.tensorflow.org/tfx/serving/saved_model_warmup, with
+these messages of tensorflow_serving/apis, encoded here without that package:
 
     PredictionLog   {6: PredictLog}
     PredictLog      {1: PredictRequest}
@@ -14,6 +14,8 @@ tensorflow_serving/apis, here without that package:
 """
 
 import os
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import tensorflow as tf
 import tensorflow_text  # noqa: F401  Its ops are in SavedModels that read text.
@@ -22,10 +24,16 @@ from bert_tf import files
 from bert_tf.data.example_proto import record, varint
 
 PATH = os.path.join("assets.extra", "tf_serving_warmup_requests")
-MOST_REQUESTS = 1000  # With more a server does not load the model.
+MOST_REQUESTS = 1000  # A server does not load a model that has more.
+
+Inputs = Mapping[str, Any]  # {input: array or list}
 
 
-def write_warmup(folder: str, requests: dict, model=None):
+def write_warmup(
+    folder: str,
+    requests: Mapping[str, Sequence[Inputs]],
+    model: Any = None,
+) -> None:
     """Writes a SavedModel's warm-up file, whole or not at all.
 
         write_warmup(
@@ -33,17 +41,18 @@ def write_warmup(folder: str, requests: dict, model=None):
             {"serving_default": [{"text": ["good"]}, {"text": ["a", "b"]}]},
         )
 
-    Each request is tried: a server does not load a model that fails on one.
+    Each request is tried, because a server does not load a model that fails on
+    one of them.
 
     Args:
-        folder: of the SavedModel.
+        folder: the folder of the SavedModel.
         requests: {name of a signature: list of {name of an input: array or
-            list}}. Few will do, one for each shape that is served often.
-        model: the SavedModel, where it is loaded already.
+            list}}. A few are enough: one for each shape that is served often.
+        model: the SavedModel, if it is loaded already.
 
     Raises:
-        ValueError: there are too many requests, or the model has no such
-            signature, or that one has other inputs, or of other shapes.
+        ValueError: there are too many requests; the model has no such
+            signature; or the signature has other inputs or other shapes.
     """
     number = sum(map(len, requests.values()))
     if number > MOST_REQUESTS:
@@ -77,8 +86,8 @@ def _signature(model, name):
     return model.signatures[name]
 
 
-def _tensors(signature, inputs) -> dict:
-    """The inputs of a request, of the signature's types and shapes."""
+def _tensors(signature, inputs: Inputs) -> dict[str, tf.Tensor]:
+    """Converts the inputs of a request to the signature's types."""
     _, specs = signature.structured_input_signature
     if set(inputs) != set(specs):
         raise ValueError(
@@ -86,12 +95,12 @@ def _tensors(signature, inputs) -> dict:
             f"Received: {', '.join(sorted(inputs))}"
         )
     tensors = {
-        # The signature has them in any order.
+        # Sorted, because the signature has them in any order.
         name: tf.convert_to_tensor(inputs[name], spec.dtype)
         for name, spec in sorted(specs.items())
     }
     for name, tensor in tensors.items():
-        # The signature itself takes other shapes, a server does not.
+        # The signature itself takes other shapes; a server does not.
         if not specs[name].shape.is_compatible_with(tensor.shape):
             raise ValueError(
                 f"{name} must have the shape {specs[name].shape}. "
@@ -100,8 +109,8 @@ def _tensors(signature, inputs) -> dict:
     return tensors
 
 
-def _prediction_log(signature_name, tensors) -> bytes:
-    """A serialized PredictionLog."""
+def _prediction_log(signature_name: str, tensors) -> bytes:
+    """Serializes a PredictionLog."""
     model_spec = _field(3, signature_name.encode())
     request = _field(1, model_spec)
     for name, tensor in tensors.items():
@@ -110,6 +119,6 @@ def _prediction_log(signature_name, tensors) -> bytes:
     return _field(6, _field(1, request))
 
 
-def _field(number, content: bytes) -> bytes:
-    """A field's number, that a length follows (2), the length, the content."""
+def _field(number: int, content: bytes) -> bytes:
+    """Encodes a field: its number with wire type 2, its length, its content."""
     return varint(number << 3 | 2) + varint(len(content)) + content

@@ -1,74 +1,75 @@
-"""SavedModels: raw text in, answers out, with nothing but TensorFlow between.
+"""Writes SavedModels and LiteRT files, and compares them with the model.
 
-What a SavedModel computes is in `answering`, `tag_answering` and
-`question_answering`. Here it is written, and what was written must answer as
-the model does that was trained. Who asks it needs `Predictor` alone.
+`serving_modules`, `tagging` and `question_answering` have the modules that a
+SavedModel is written from. What was written must answer as the trained model
+does. A program that only asks a model needs `Predictor` alone.
 """
 
 import os
+from typing import Any
 
 import numpy as np
 
 from bert_tf import files
 from bert_tf.config import BertConfig
 from bert_tf.export import lite, saved_models, warmup
-from bert_tf.export.answering import Answering
-from bert_tf.export.predictor import Predictor, QuestionAnswerer
+from bert_tf.export.serving_modules import ServingModule
 
-__all__ = ["Predictor", "QuestionAnswerer", "export_model"]
-
-# How far answers may be from those of the trained model, whose numbers the
-# precision of the export cannot keep better.
+# How far answers in the precision of an export may be from those of the
+# trained model, as a part of their size.
 TOLERANCES = {"float32": 1e-5, "bfloat16": 5e-2}
 
 
 def export_model(
     folder: str,
-    answering: Answering,
-    trained: Answering | None = None,
+    module: ServingModule,
+    trained: ServingModule | None = None,
     *,
     precision: str = "float32",
-    description: dict | None = None,
-):
+    description: dict[str, Any] | None = None,
+) -> None:
     """Writes a SavedModel, whole or not at all.
 
     Args:
-        folder: which it becomes, instead of what is there.
-        answering: what it computes.
-        trained: the same in the precision of the training, if that is another.
-        precision: of `answering`.
-        description: more of what model.json is to tell, such as labels.
+        folder: the folder of the SavedModel; one that is there is replaced.
+        module: the module to write.
+        trained: the same module in the precision of the training, if that is
+            another one.
+        precision: the precision of `module`.
+        description: more for model.json, such as the labels.
 
     Raises:
         RuntimeError: what was written does not answer as `trained` does.
     """
     described = {
-        "kind": answering.kind,
+        "kind": module.kind,
         **(description or {}),
-        **answering.description(),
+        **module.description(),
         "precision": precision,
     }
     with saved_models.replacing_folder(folder) as scratch:
-        saved_models.save(scratch, answering, described)
-        model = check_same(scratch, trained or answering, TOLERANCES[precision])
-        # The shortest, the longest, and some at once.
-        requests = {"serving_default": answering.samples()}
+        saved_models.save(scratch, module, described)
+        model = check_same(scratch, trained or module, TOLERANCES[precision])
+        # The shortest text, the longest, and several at once.
+        requests = {"serving_default": module.samples()}
         warmup.write_warmup(scratch, requests, model)
 
 
 def export_lite(
-    folder: str, answering: Answering, config: BertConfig, vocab_file: str
-):
-    """Writes LiteRT files beside a SavedModel, with what is needed to use them.
+    folder: str, module: ServingModule, config: BertConfig, vocab_file: str
+) -> None:
+    """Writes LiteRT files next to a SavedModel.
+
+    The vocabulary and model.json are attached to them.
 
     Args:
-        folder: /tmp/sst2/export has /tmp/sst2/export.tflite beside it, and
-            /tmp/sst2/export_int8.tflite.
-        answering: whose ids the files read; of single sequences.
-        config: of the model inside.
-        vocab_file: of its tokens.
+        folder: the folder of the SavedModel. The files for /tmp/sst2/export
+            are /tmp/sst2/export.tflite and /tmp/sst2/export_int8.tflite.
+        module: a module that reads each item as one sequence.
+        config: the model's configuration.
+        vocab_file: the model's vocabulary.
     """
-    batch_size, length = answering.id_shape
+    batch_size, length = module.id_shape
     attached = {
         "vocab.txt": files.read_text(vocab_file),
         saved_models.DESCRIPTION: files.read_text(
@@ -77,7 +78,7 @@ def export_lite(
     }
     for path, quantize in zip(lite_files(folder), (False, True), strict=True):
         lite.export_tflite(
-            answering.ids,
+            module.ids,
             path,
             config,
             quantize=quantize,
@@ -86,25 +87,35 @@ def export_lite(
         )
 
 
-def lite_files(folder: str) -> tuple:
-    """Paths of the LiteRT files beside a SavedModel: float32 and int8."""
+def lite_files(folder: str) -> tuple[str, str]:
+    """Paths of the LiteRT files next to a SavedModel: float32 and int8."""
     folder = folder.rstrip("/")
     return f"{folder}.tflite", f"{folder}_int8.tflite"
 
 
-def remove_lite(folder: str):
-    """Removes the LiteRT files beside a SavedModel, if there are any."""
+def remove_lite(folder: str) -> None:
+    """Removes the LiteRT files next to a SavedModel, if there are any."""
     for path in lite_files(folder):
         files.remove_if_there(path)
 
 
-def check_same(folder: str, trained: Answering, tolerance: float):
-    """Raises RuntimeError unless a SavedModel answers as `trained` does.
+def check_same(
+    folder: str, trained: ServingModule, tolerance: float
+) -> saved_models.LoadedModel:
+    """Compares a SavedModel's answers with those of the trained model.
 
-    Strings are compared, and where the model can tell their ids, these, too.
+    It is asked with strings and, if it can compute their ids, with ids.
+
+    Args:
+        folder: the folder of the SavedModel.
+        trained: the module in the precision of the training.
+        tolerance: how far numbers may be off, as a part of their size.
 
     Returns:
         The loaded model.
+
+    Raises:
+        RuntimeError: an answer differs.
     """
     model, _ = saved_models.load(folder)
     for inputs in trained.samples():
@@ -113,27 +124,29 @@ def check_same(folder: str, trained: Answering, tolerance: float):
         if hasattr(model, "encode"):
             ids = model.encode(*inputs.values())
             answers.append(model.signatures["ids"](**ids))
-        for found in answers:
+        for answer in answers:
             for name, value in expected.items():
                 _check_close(
-                    name, value.numpy(), found[name].numpy(), tolerance
+                    name, value.numpy(), answer[name].numpy(), tolerance
                 )
     return model
 
 
-def _check_close(name, expected, found, tolerance):
+def _check_close(
+    name: str, expected: np.ndarray, actual: np.ndarray, tolerance: float
+) -> None:
     if expected.dtype.kind == "f":
         size = max(1.0, np.max(np.abs(expected), initial=0.0))
-        is_same = expected.shape == found.shape and np.allclose(
-            expected, found, rtol=0.0, atol=tolerance * size
+        is_same = expected.shape == actual.shape and np.allclose(
+            expected, actual, rtol=0.0, atol=tolerance * size
         )
     else:
-        # Where numbers are rounded, of two that are all but equally likely
-        # either may win: then their probabilities are compared, not these.
+        # In a lower precision either of two almost equally likely labels may
+        # win. Then only the probabilities are compared.
         is_rounded = tolerance > TOLERANCES["float32"]
-        is_same = is_rounded or np.array_equal(expected, found)
+        is_same = is_rounded or np.array_equal(expected, actual)
     if not is_same:
         raise RuntimeError(
-            f"the exported model answers otherwise: {name} is {found}, not "
+            f"the exported model answers differently: {name} is {actual}, not "
             f"{expected}"
         )

@@ -1,4 +1,4 @@
-"""The scores of all tasks."""
+"""The scores of all tasks, and the reports that programs print of them."""
 
 from bert_tf.metrics.classification import (
     MULTI_LABEL_NAMES,
@@ -11,7 +11,14 @@ from bert_tf.metrics.classification import (
     multi_label_scores,
     regression_scores,
 )
+from bert_tf.metrics.entities import entity_scores, entity_spans
 from bert_tf.metrics.pretraining import PRETRAINING_NAMES, pretraining_scores
+from bert_tf.metrics.reports import (
+    classification_report,
+    entity_report,
+    format_report,
+    multi_label_report,
+)
 from bert_tf.metrics.squad import (
     SQUAD_V1_NAMES,
     SQUAD_V2_NAMES,
@@ -31,10 +38,16 @@ __all__ = [
     "SQUAD_V2_NAMES",
     "accuracy",
     "best_thresholds",
+    "classification_report",
+    "entity_report",
+    "entity_scores",
+    "entity_spans",
     "exact_match",
     "f1",
+    "format_report",
     "macro_f1",
     "matthews_correlation",
+    "multi_label_report",
     "multi_label_scores",
     "normalize_answer",
     "pretraining_scores",

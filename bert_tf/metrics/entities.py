@@ -3,32 +3,37 @@
     John  Smith  visited  New    York   .
     B-PER I-PER  O        B-LOC  I-LOC  O     →  PER 0…2, LOC 3…5
 
-The rules are those of conlleval, the script of CoNLL-2000 to 2003. It takes
-every sequence of tags, the inconsistent ones of a model too, and all the ways
-in which B, I, E, S and O are used: IOB1, IOB2, IOE and BIOES.
+The rules are those of conlleval, the script of the shared tasks of 2000 to 2003
+(Tjong Kim Sang & De Meulder 2003, https://aclanthology.org/W03-0419). It takes
+every sequence of tags, also inconsistent ones that a model predicts, and all
+ways to use B, I, E, S and O: IOB1, IOB2, IOE and BIOES.
 """
 
 import collections
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+Span: TypeAlias = tuple[str, int, int]  # Type, first word, word after the last.
 
 
-def entity_spans(tags: list) -> list:
+def entity_spans(tags: Sequence[str]) -> list[Span]:
     """The entities of one sentence, in order.
 
-    An I or an E goes on with the entity of the word in front if that word's
-    tag is a B or an I of the same type. All other tags but O start an entity:
-    thus an I behind an O does, or one of another type.
+    An I or an E continues the entity of the word before if that word's tag is
+    a B or an I of the same type. All other tags except O start an entity, such
+    as an I after an O, or after an I of another type.
 
-    conlleval knows no S, and no E followed by a B of the same type. Here, as
-    in its descendants, an S is an entity of its own, and an E ends one.
+    conlleval does not know S, nor an E followed by a B of the same type. Here,
+    as in its descendants, an S is an entity of its own, and an E ends one.
 
     Args:
-        tags: list of str, "O" or a prefix B, I, E or S with a type: "B-PER".
+        tags: "O", or a prefix B, I, E or S with a type: "B-PER".
 
     Returns:
-        list of (type, start, end): places of the first word and of the one
-        behind the last.
+        (type, start, end) of each entity: the places of its first word and of
+        the word after its last.
     """
-    spans = []
+    spans: list[Span] = []
     last_prefix, last_kind = "O", ""
     for place, tag in enumerate(tags):
         prefix, _, kind = tag.partition("-")  # A type may hold hyphens.
@@ -45,48 +50,55 @@ def entity_spans(tags: list) -> list:
     return spans
 
 
-def entity_scores(gold: list, predicted: list) -> dict:
-    """How many of the entities are found, and how many found are right.
+def entity_scores(
+    gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]
+) -> dict[str, Any]:
+    """Precision, recall and F1 of predicted entities.
 
-    A found entity is right if its type, its start and its end are.
+        precision = right / predicted      recall = right / gold
+        F1 = 2 right / (predicted + gold)
+
+    A predicted entity is right if its type, its start and its end are.
 
     Args:
-        gold: the tags of each sentence, as `entity_spans` takes them.
-        predicted: those of the model, as many.
+        gold: the right tags of each sentence, as `entity_spans` takes them.
+        predicted: the model's tags of the same sentences.
 
     Returns:
-        {"precision", "recall", "f1"}: over the entities of all types;
-        "accuracy": share of the words whose tag is right;
-        "types": {type: {"precision", "recall", "f1", "support"}}, in
-        alphabetical order; `support` counts the type's entities in `gold`.
+        A dict:
+            precision, recall, f1: over the entities of all types.
+            accuracy: the share of the words whose tag is right.
+            types: {type: {"precision", "recall", "f1", "support"}}, in
+                alphabetical order; `support` is the number of the type's
+                entities in `gold`.
         All shares are from 0 to 1, and 0 where there is nothing to count.
 
     Raises:
         ValueError: a sentence, or a tag, is missing on one side.
     """
-    counts = {name: collections.Counter() for name in ("gold", "found", "both")}
+    counts: dict[str, collections.Counter[str]] = {
+        name: collections.Counter() for name in ("gold", "predicted", "right")
+    }
     num_tags = num_right = 0
     for gold_tags, predicted_tags in zip(gold, predicted, strict=True):
         pairs = list(zip(gold_tags, predicted_tags, strict=True))
         num_tags += len(pairs)
         num_right += sum(one == other for one, other in pairs)
-        in_gold = set(entity_spans(gold_tags))
-        found = set(entity_spans(predicted_tags))
+        gold_spans = set(entity_spans(gold_tags))
+        predicted_spans = set(entity_spans(predicted_tags))
         for name, spans in (
-            ("gold", in_gold),
-            ("found", found),
-            ("both", in_gold & found),
+            ("gold", gold_spans),
+            ("predicted", predicted_spans),
+            ("right", gold_spans & predicted_spans),
         ):
             counts[name].update(kind for kind, _, _ in spans)
-    kinds = sorted(counts["gold"] | counts["found"])
+    kinds = sorted(counts["gold"] | counts["predicted"])
     return {
-        **_shares(*(counts[n].total() for n in ("gold", "found", "both"))),
+        **_shares(*(counter.total() for counter in counts.values())),
         "accuracy": num_right / num_tags if num_tags else 0.0,
         "types": {
             kind: {
-                **_shares(
-                    *(counts[n][kind] for n in ("gold", "found", "both"))
-                ),
+                **_shares(*(counter[kind] for counter in counts.values())),
                 "support": counts["gold"][kind],
             }
             for kind in kinds
@@ -94,10 +106,12 @@ def entity_scores(gold: list, predicted: list) -> dict:
     }
 
 
-def _shares(num_gold, num_found, num_both):
+def _shares(
+    num_gold: int, num_predicted: int, num_right: int
+) -> dict[str, float]:
+    total = num_gold + num_predicted
     return {
-        "precision": num_both / num_found if num_found else 0.0,
-        "recall": num_both / num_gold if num_gold else 0.0,
-        # The harmonic mean of the two.
-        "f1": 2 * num_both / (num_gold + num_found) if num_both else 0.0,
+        "precision": num_right / num_predicted if num_predicted else 0.0,
+        "recall": num_right / num_gold if num_gold else 0.0,
+        "f1": 2 * num_right / total if num_right else 0.0,
     }

@@ -2,27 +2,41 @@
 
 import collections
 import math
+from collections.abc import Iterable, Mapping
 
 import numpy as np
+import numpy.typing as npt
 
 PRETRAINING_NAMES = (
-    *("loss", "masked_lm_loss", "masked_lm_accuracy", "masked_lm_perplexity"),
-    *("next_sentence_loss", "next_sentence_accuracy"),
+    "loss",
+    "masked_lm_loss",
+    "masked_lm_accuracy",
+    "masked_lm_perplexity",
+    "next_sentence_loss",
+    "next_sentence_accuracy",
 )
 
 
-def pretraining_scores(batches, masked_lm_epsilon: float) -> dict:
+def pretraining_scores(
+    batches: Iterable[Mapping[str, npt.NDArray[np.floating]]],
+    masked_lm_epsilon: float,
+) -> dict[str, float]:
     """The original's figures, and the perplexity, e^masked_lm_loss.
 
-    Those of masked LM are means over all predictions, those of next sentence
-    prediction over all examples; `loss` is the mean of the batches' losses.
+    The scores of masked LM are means over all predictions, Σ w x / Σ w, those
+    of next sentence prediction are means over all examples. `loss` is the mean
+    of the batches' losses; see `losses.pretraining_loss`.
 
     Args:
-        batches: iterable of {name: float [B]}, of `losses.pretraining_sums`,
-            without examples that only fill up.
-        masked_lm_epsilon: what a batch's loss adds to its weights.
+        batches: {name: float [B]} of each batch, the results of
+            `losses.pretraining_sums` without examples that only fill up.
+        masked_lm_epsilon: the number that a batch's loss adds to Σ w.
+
+    Returns:
+        {name: score} for `PRETRAINING_NAMES`.
     """
-    totals, losses, num_examples = collections.Counter(), [], 0
+    totals: collections.Counter[str] = collections.Counter()
+    losses, num_examples = [], 0
     for sums in batches:
         size = len(sums["next_sentence_loss"])
         added = {name: np.sum(x, dtype=np.float64) for name, x in sums.items()}
@@ -42,6 +56,6 @@ def pretraining_scores(batches, masked_lm_epsilon: float) -> dict:
     return {
         **scores,
         "loss": float(np.mean(losses)),
-        # A number, whatever the loss is.
+        # e^700 is still a finite number.
         "masked_lm_perplexity": math.exp(min(scores["masked_lm_loss"], 700.0)),
     }

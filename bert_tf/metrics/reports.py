@@ -9,22 +9,38 @@ A report is a dict that JSON can hold:
     accuracy       share of the examples that are right
 
 where scores are precision, recall, f1 and support, the number of examples (or
-entities) that have the label. What is undefined is 0. Means are over the
-labels that are in the set, or are predicted.
+entities) that have the label. Undefined scores are 0. Means are over the labels
+that occur in the set or among the predictions.
+
+scikit-learn's `classification_report(output_dict=True)` does not fit: its means
+are over all labels, and as it puts labels and means in one dict, a label named
+"accuracy" would be lost.
 """
 
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeAlias
+
 import numpy as np
+import numpy.typing as npt
 from sklearn import metrics as sklearn_metrics
 
 SCORES = ("precision", "recall", "f1", "support")
 
+Ints: TypeAlias = npt.NDArray[np.integer]
+Report: TypeAlias = dict[str, Any]
 
-def classification_report(labels: list, label_ids, predictions) -> dict:
-    """The report of one label for each example.
+
+def classification_report(
+    labels: Sequence[str], label_ids: Ints, predictions: Ints
+) -> Report:
+    """The report for examples with one label each.
 
     Args:
         labels: names of the classes.
-        label_ids, predictions: int [N].
+        label_ids, predictions: int [N], the right and the predicted classes.
+
+    Returns:
+        `labels`, `macro_avg`, `weighted_avg` and `accuracy`.
     """
     report = _report(
         labels,
@@ -33,27 +49,38 @@ def classification_report(labels: list, label_ids, predictions) -> dict:
         averages=("macro", "weighted"),
         all_labels=range(len(labels)),
     )
-    right = np.asarray(label_ids) == np.asarray(predictions)
-    return {**report, "accuracy": float(np.mean(right))}
+    is_right = np.asarray(label_ids) == np.asarray(predictions)
+    return {**report, "accuracy": float(np.mean(is_right))}
 
 
-def multi_label_report(labels: list, truth, predictions) -> dict:
-    """The report of several labels for each example.
+def multi_label_report(
+    labels: Sequence[str], truth: Ints, predictions: Ints
+) -> Report:
+    """The report for examples with several labels or none.
 
     Args:
         labels: names of the classes.
         truth, predictions: int [N, C], 1 where a label holds.
+
+    Returns:
+        `labels`, `micro_avg`, `macro_avg`, `weighted_avg` and `accuracy`, the
+        share of the examples whose labels are all right.
     """
     report = _report(
         labels, truth, predictions, averages=("micro", "macro", "weighted")
     )
-    right = np.all(np.asarray(truth) == np.asarray(predictions), axis=-1)
-    return {**report, "accuracy": float(np.mean(right))}
+    is_right = np.all(np.asarray(truth) == np.asarray(predictions), axis=-1)
+    return {**report, "accuracy": float(np.mean(is_right))}
 
 
-def entity_report(scores: dict) -> dict:
-    """The report of `entities.entity_scores`."""
-    support = sum(found["support"] for found in scores["types"].values())
+def entity_report(scores: dict[str, Any]) -> Report:
+    """The report for named entities, from the result of `entity_scores`.
+
+    Returns:
+        `labels` with the types, `micro_avg` and `accuracy`, the share of the
+        words whose tag is right.
+    """
+    support = sum(row["support"] for row in scores["types"].values())
     total = {name: scores[name] for name in ("precision", "recall", "f1")}
     return {
         "labels": scores["types"],
@@ -62,7 +89,14 @@ def entity_report(scores: dict) -> dict:
     }
 
 
-def _report(names, truth, predictions, averages, all_labels=None):
+def _report(
+    names: Sequence[str],
+    truth: Ints,
+    predictions: Ints,
+    *,
+    averages: Sequence[str],
+    all_labels: Iterable[int] | None = None,
+) -> Report:
     def scores(average, labels=None):
         return sklearn_metrics.precision_recall_fscore_support(
             truth, predictions, average=average, labels=labels, zero_division=0
@@ -74,7 +108,7 @@ def _report(names, truth, predictions, averages, all_labels=None):
         for name, row in zip(names, rows, strict=True)
     }
     support = sum(row["support"] for row in by_name.values())
-    report = {"labels": by_name}
+    report: Report = {"labels": by_name}
     for average in averages:
         values = [*scores(average)[:3], support]
         report[f"{average}_avg"] = dict(
@@ -83,13 +117,13 @@ def _report(names, truth, predictions, averages, all_labels=None):
     return report
 
 
-def _plain(row):
+def _plain(row: Iterable[Any]) -> list[float | int]:
     *shares, support = row
     return [*map(float, shares), int(support)]
 
 
-def format_report(report: dict) -> list:
-    """The lines of a report as a person reads it."""
+def format_report(report: Report) -> list[str]:
+    """The lines of a report for people: a table, then single numbers."""
     rows = dict(report.get("labels", {}))
     means = {
         name.replace("_", " "): row

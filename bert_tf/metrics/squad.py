@@ -1,34 +1,57 @@
-"""SQuAD's scores, by the rules of the official scripts for 1.1 and 2.0."""
+"""SQuAD's scores, by the rules of the official scripts for 1.1 and 2.0.
+
+Rajpurkar et al. 2016, https://arxiv.org/abs/1606.05250, section 6.1, and
+Rajpurkar et al. 2018, https://arxiv.org/abs/1806.03822. Scores are percentages.
+"""
 
 import collections
 import re
 import string
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
+
+# {question id: the right answers}; [] for a question without an answer.
+Answers: TypeAlias = Mapping[str, Sequence[str]]
+# {question id: the predicted answer}; "" for no answer.
+Predictions: TypeAlias = Mapping[str, str]
 
 # The scores of which more is better.
 SQUAD_V1_NAMES = ("exact_match", "f1")
-
-
 SQUAD_V2_NAMES = (
-    *("exact", "HasAns_exact", "NoAns_exact", "best_exact"),
-    *("f1", "HasAns_f1", "NoAns_f1", "best_f1"),
+    "exact",
+    "HasAns_exact",
+    "NoAns_exact",
+    "best_exact",
+    "f1",
+    "HasAns_f1",
+    "NoAns_f1",
+    "best_f1",
 )
-
 
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
 def normalize_answer(text: str) -> str:
-    """Lower case, without ASCII punctuation, articles and extra spaces."""
+    """The text in lower case, without punctuation, articles and extra spaces.
+
+    Only ASCII punctuation is removed, as in the official scripts.
+    """
     text = text.lower().translate(_NO_PUNCTUATION)
     return " ".join(re.sub(r"\b(a|an|the)\b", " ", text).split())
 
 
 def exact_match(prediction: str, answer: str) -> float:
+    """1 if both texts are the same once normalized, else 0."""
     return float(normalize_answer(prediction) == normalize_answer(answer))
 
 
 def token_f1(prediction: str, answer: str) -> float:
-    """Harmonic mean of precision and recall of words; 0 for none in common."""
+    """The F1 of the words: the harmonic mean of precision and recall.
+
+    Precision is the share of the prediction's words that are in the answer,
+    recall the share of the answer's words that are in the prediction. A word
+    counts as often as it is in both; 0 if they have no word in common.
+    """
     prediction_tokens = normalize_answer(prediction).split()
     answer_tokens = normalize_answer(answer).split()
     common = collections.Counter(prediction_tokens) & collections.Counter(
@@ -42,8 +65,10 @@ def token_f1(prediction: str, answer: str) -> float:
     return (2 * precision * recall) / (precision + recall)
 
 
-def squad_v1_scores(answers: dict, predictions: dict) -> dict:
-    """SQuAD 1.1: exact_match and f1, each against the best of the answers.
+def squad_v1_scores(
+    answers: Answers, predictions: Predictions
+) -> dict[str, float]:
+    """SQuAD 1.1's exact_match and f1, against the best of the answers.
 
     A question without a prediction scores 0.
     """
@@ -60,37 +85,41 @@ def squad_v1_scores(answers: dict, predictions: dict) -> dict:
 
 
 def squad_v2_scores(
-    answers: dict,
-    predictions: dict,
-    null_odds: dict | None = None,
+    answers: Answers,
+    predictions: Predictions,
+    null_odds: Mapping[str, float] | None = None,
     null_odds_threshold: float = 1.0,
-) -> dict:
-    """SQuAD 2.0: over all questions, those with an answer, those without.
+) -> dict[str, float]:
+    """SQuAD 2.0's scores of all questions, of those with an answer and without.
 
     Args:
-        answers, predictions: a question without a prediction counts nowhere.
-        null_odds: {question id: float} of each question with a prediction;
-            with it also the best thresholds.
+        answers, predictions: a question without a prediction does not count.
+        null_odds: {question id: null odds} of each question with a prediction.
         null_odds_threshold: a question with larger null odds counts as not
             answered.
+
+    Returns:
+        exact, f1 and total, the number of questions; the same with the prefixes
+        HasAns_ and NoAns_, where there are such questions; and with null odds
+        the results of `squad_best_thresholds`.
     """
     exact, f1 = _scores_by_question(answers, predictions)
-    for qas_id in exact if null_odds else ():
-        if null_odds[qas_id] > null_odds_threshold:
-            exact[qas_id] = f1[qas_id] = float(not answers[qas_id])
+    if null_odds:
+        for qas_id in exact:
+            if null_odds[qas_id] > null_odds_threshold:
+                exact[qas_id] = f1[qas_id] = float(not answers[qas_id])
     with_answer = [qas_id for qas_id in exact if answers[qas_id]]
     without = [qas_id for qas_id in exact if not answers[qas_id]]
-    results = {}
+    results: dict[str, float] = {}
     for prefix, ids in (
         ("", [*exact]),
         ("HasAns_", with_answer),
         ("NoAns_", without),
     ):
         if ids:
-            results[f"{prefix}exact"] = (
-                100.0 * sum(map(exact.get, ids)) / len(ids)
-            )
-            results[f"{prefix}f1"] = 100.0 * sum(map(f1.get, ids)) / len(ids)
+            for name, scores in (("exact", exact), ("f1", f1)):
+                total = sum(scores[qas_id] for qas_id in ids)
+                results[f"{prefix}{name}"] = 100.0 * total / len(ids)
             results[f"{prefix}total"] = len(ids)
     if null_odds is not None:
         results |= squad_best_thresholds(answers, predictions, null_odds)
@@ -98,23 +127,25 @@ def squad_v2_scores(
 
 
 def squad_best_thresholds(
-    answers: dict, predictions: dict, null_odds: dict
-) -> dict:
-    """The thresholds of the null odds that give the best scores, and these.
+    answers: Answers, predictions: Predictions, null_odds: Mapping[str, float]
+) -> dict[str, float]:
+    """The best scores of SQuAD 2.0, and the thresholds that give them.
 
     Args:
-        answers: see above.
-        predictions: what is answered where the null odds do not exceed the
-            threshold.
-        null_odds: {question id: float}.
+        answers: see `squad_v2_scores`.
+        predictions: the answers where the null odds do not exceed a threshold.
+        null_odds: {question id: null odds}.
+
+    Returns:
+        best_exact, best_exact_thresh, best_f1 and best_f1_thresh.
     """
     exact, f1 = _scores_by_question(answers, predictions)
     results = {}
     for name, scores in (("exact", exact), ("f1", f1)):
-        # At first nothing is answered; one question after the other then is.
-        total = best = sum(not answers[qas_id] for qas_id in scores)
+        # At first no question is answered, then one after the other is.
+        total = best = float(sum(not answers[qas_id] for qas_id in scores))
         threshold = 0.0
-        for qas_id in sorted(null_odds, key=null_odds.get):
+        for qas_id in sorted(null_odds, key=null_odds.__getitem__):
             if qas_id not in scores:
                 continue
             if answers[qas_id]:
@@ -128,21 +159,23 @@ def squad_best_thresholds(
     return results
 
 
-def _scores_by_question(answers, predictions):
+def _scores_by_question(
+    answers: Answers, predictions: Predictions
+) -> tuple[dict[str, float], dict[str, float]]:
     """({question id: exact match}, {question id: f1}), best of the answers."""
     exact, f1 = {}, {}
     for qas_id, texts in answers.items():
         if qas_id not in predictions:
             continue
         prediction = predictions[qas_id]
-        # An answer of articles and punctuation alone is none.
-        right = [text for text in texts if normalize_answer(text)] or [""]
-        exact[qas_id] = max(exact_match(prediction, text) for text in right)
-        f1[qas_id] = max(_f1_or_both_empty(prediction, t) for t in right)
+        # An answer of nothing but articles and punctuation does not count.
+        texts = [text for text in texts if normalize_answer(text)] or [""]
+        exact[qas_id] = max(exact_match(prediction, text) for text in texts)
+        f1[qas_id] = max(_f1_or_both_empty(prediction, t) for t in texts)
     return exact, f1
 
 
-def _f1_or_both_empty(prediction, answer):
+def _f1_or_both_empty(prediction: str, answer: str) -> float:
     if normalize_answer(prediction) and normalize_answer(answer):
         return token_f1(prediction, answer)
     return exact_match(prediction, answer)

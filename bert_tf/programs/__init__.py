@@ -1,1 +1,1 @@
-"""What the programs at the top share."""
+"""Shared parts of the programs at the top and of the tools."""

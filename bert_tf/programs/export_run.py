@@ -1,48 +1,53 @@
-"""What the flags make of an export: the SavedModel of a trained model."""
+"""Exports a trained model as a SavedModel, as the flags ask."""
 
-import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import keras
 from absl import flags, logging
 
 from bert_tf.export import writing
-from bert_tf.export.answering import Shape
-from bert_tf.export.question_answering import QuestionAnswering, SquadSettings
+from bert_tf.export.question_answering import QuestionServing, SquadSettings
+from bert_tf.export.serving_modules import InputShape, ServingModule
 from bert_tf.heads import BertSpanLabeler
 from bert_tf.preprocessing import BertPreprocessor
+from bert_tf.programs.settings import from_flags
 
 FLAGS = flags.FLAGS
 
 
-def shape() -> Shape:
-    """What of the inputs' shapes the flags fix."""
-    return Shape(FLAGS.export_batch_size, FLAGS.export_pad_to_max_length)
+def input_shape() -> InputShape:
+    """The dimensions of the inputs that the flags fix."""
+    return InputShape(
+        batch_size=FLAGS.export_batch_size,
+        pads_to_max=FLAGS.export_pad_to_max_length,
+    )
 
 
 def export_trained(
     folder: str,
-    model,
-    make_model,
-    answering,
+    model: keras.Model,
+    *,
+    make_model: Callable[[], keras.Model],
+    make_module: Callable[[keras.Model], ServingModule],
     vocab_file: str,
-    **description,
-):
+    **description: Any,
+) -> None:
     """Writes the SavedModel in the precision of the flags.
 
     Args:
-        folder: which it becomes, instead of what is there.
-        model: the trained one, of any precision, under any strategy.
+        folder: the folder that it becomes, instead of what is there.
+        model: the trained model, of any precision, under any strategy.
         make_model: function() -> a new model of the same shape.
-        answering: function(model) -> `Answering`.
-        vocab_file: of its tokens.
+        make_module: function(model) -> what the SavedModel computes.
+        vocab_file: the model's vocabulary.
         **description: see `export.export_model`.
     """
     logging.info("***** Running export *****")
-    trained = answering(plain_copy(model, make_model))
+    trained = make_module(plain_copy(model, make_model))
     exported = trained
     if FLAGS.export_precision != "float32":
-        exported = answering(
+        exported = make_module(
             plain_copy(model, make_model, FLAGS.export_precision)
         )
     writing.export_model(
@@ -53,45 +58,52 @@ def export_trained(
         description=description,
     )
     logging.info("  %s", folder)
-    writing.remove_lite(folder)  # Of the model that was there.
+    writing.remove_lite(folder)  # Files of the model that was there before.
     if FLAGS.export_tflite:
         writing.export_lite(folder, trained, model.config, vocab_file)
         logging.info("  %s.tflite, %s_int8.tflite", folder, folder)
 
 
-def export_questions(folder: str, model, flags: Mapping):
+def export_questions(
+    folder: str, model: BertSpanLabeler, flags: Mapping[str, Any]
+) -> None:
     """Writes the SavedModel that answers questions.
 
     Args:
         folder: see `export_trained`.
-        model: a `BertSpanLabeler`.
-        flags: of run_squad.py; those of this run, or those that train.json
-            keeps of an earlier one.
+        model: the trained model.
+        flags: the flags of run_squad.py: those of this run, or those that
+            train.json keeps of an earlier one.
     """
     preprocess = BertPreprocessor(
-        flags["vocab_file"], flags["do_lower_case"], flags["max_seq_length"]
+        flags["vocab_file"],
+        do_lower_case=flags["do_lower_case"],
+        max_seq_length=flags["max_seq_length"],
     )
-    names = [field.name for field in dataclasses.fields(SquadSettings)]
-    settings = SquadSettings(**{name: flags[name] for name in names})
+    settings = from_flags(SquadSettings, flags)
     export_trained(
         folder,
         model,
-        lambda: BertSpanLabeler(model.config),
-        lambda copy: QuestionAnswering(copy, preprocess, settings),
-        flags["vocab_file"],
+        make_model=lambda: BertSpanLabeler(model.config),
+        make_module=lambda copy: QuestionServing(copy, preprocess, settings),
+        vocab_file=flags["vocab_file"],
     )
 
 
-def plain_copy(model, make_model, precision: str = "float32"):
-    """The model's weights on one device, for a SavedModel.
+def plain_copy(
+    model: keras.Model,
+    make_model: Callable[[], keras.Model],
+    precision: str = "float32",
+) -> keras.Model:
+    """Copies the model's weights to one device, for a SavedModel.
 
     Args:
-        model: of any precision, under any strategy.
+        model: the model, of any precision, under any strategy.
         make_model: function() -> a new model of the same shape.
-        precision: of the variables, and of what is computed.
+        precision: type of the copy's variables, and of what it computes.
     """
     policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(precision)  # The variables', too.
+    keras.config.set_dtype_policy(precision)  # The variables get it, too.
     try:
         copy = make_model()
     finally:

@@ -1,4 +1,4 @@
-"""What the flags of run_classifier.py make of task, texts and model.
+"""Builds run_classifier's task, text reader and model from its flags.
 
 The flags are a mapping: those of the running program, or those that train.json
 keeps of an earlier run.
@@ -6,9 +6,14 @@ keeps of an earlier run.
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
-from bert_tf.data.text_reader import TextReader
+import keras
+
+from bert_tf.config import BertConfig
+from bert_tf.data.text_reader import TextReader, TextReaderSettings
 from bert_tf.programs import export_run
+from bert_tf.programs.settings import from_flags
 from bert_tf.tasks.problem import HeadSettings, Problem
 from bert_tf.tasks.registry import TaskSettings
 from bert_tf.tokenization import FullTokenizer
@@ -16,54 +21,60 @@ from bert_tf.tokenization import FullTokenizer
 TASK_FLAGS = tuple(field.name for field in dataclasses.fields(TaskSettings))
 
 
-def task_settings(flags: Mapping) -> TaskSettings:
-    """Where the examples are."""
-    return TaskSettings(**{name: flags[name] for name in TASK_FLAGS})
+def task_settings(flags: Mapping[str, Any]) -> TaskSettings:
+    """The settings that say where the examples are."""
+    return from_flags(TaskSettings, flags)
 
 
-def make_reader(tokenizer: FullTokenizer, flags: Mapping) -> TextReader:
-    """How texts are read."""
-    return TextReader(
-        tokenizer,
-        flags["vocab_file"],
-        flags["do_lower_case"],
-        flags["max_seq_length"],
-        flags["long_documents"],
-        flags["max_windows"],
-        flags["doc_stride"],
+def make_reader(
+    tokenizer: FullTokenizer, flags: Mapping[str, Any]
+) -> TextReader:
+    """The reader that turns texts into what the model reads."""
+    return TextReader(tokenizer, from_flags(TextReaderSettings, flags))
+
+
+def head_settings(flags: Mapping[str, Any]) -> HeadSettings:
+    """The settings of the model's head."""
+    return HeadSettings(
+        dropout_rate=flags["classifier_dropout"],
+        hidden_units=flags["classifier_hidden"],
+        pooling=flags["window_pooling"],
     )
 
 
-def build_model(problem: Problem, config, flags: Mapping):
+def build_model(
+    problem: Problem, config: BertConfig, flags: Mapping[str, Any]
+) -> keras.Model:
     """The encoder with the problem's head."""
-    settings = HeadSettings(
-        flags["classifier_dropout"],
-        flags["classifier_hidden"],
-        flags["window_pooling"],
-    )
-    return problem.build_model(config, settings)
+    return problem.build_model(config, head_settings(flags))
 
 
-def export(folder: str, model, problem, reader, takes_pairs, flags: Mapping):
-    """Writes the SavedModel; how, the running program's flags tell.
+def export(
+    folder: str,
+    model: keras.Model,
+    *,
+    problem: Problem,
+    reader: TextReader,
+    takes_pairs: bool,
+    flags: Mapping[str, Any],
+) -> None:
+    """Writes the SavedModel, in the form that the running program's flags ask.
 
     Args:
-        folder: which it becomes.
-        model: of `build_model`, trained.
-        problem: a `Problem`.
-        reader: as in training.
+        folder: the folder that it becomes.
+        model: the trained model, made by `build_model`.
+        problem: the problem that the model answers.
+        reader: the reader of the training.
         takes_pairs: whether the task's examples have two texts.
-        flags: as the model was built.
+        flags: the flags with which the model was built.
     """
-    learned = problem.learned()
-    del learned["problem"]  # The kind, which an `Answering` tells itself.
     export_run.export_trained(
         folder,
         model,
-        lambda: build_model(problem, model.config, flags),
-        lambda copy: problem.answering(
-            copy, reader, export_run.shape(), takes_pairs
+        make_model=lambda: build_model(problem, model.config, flags),
+        make_module=lambda copy: problem.serving_module(
+            copy, reader, export_run.input_shape(), takes_pairs
         ),
-        flags["vocab_file"],
-        **learned,
+        vocab_file=flags["vocab_file"],
+        **problem.record(),
     )

@@ -1,43 +1,52 @@
-"""Reads the model's files that the flags name: config, vocabulary, layers."""
+"""Reads the model's files that the flags name: config and vocabulary."""
+
+from typing import Any
 
 from absl import flags
 
 from bert_tf import pretrained
 from bert_tf.config import BertConfig
 from bert_tf.errors import UserError
-from bert_tf.programs.program import refuse, require_existing
+from bert_tf.programs.program import refuse, require_existing, value_of
 from bert_tf.tokenization import FullTokenizer, check_casing, check_size
 
 FLAGS = flags.FLAGS
 
 
-def pooling_settings(config: BertConfig) -> dict:
+def pooling_settings(config: BertConfig) -> dict[str, Any]:
     """Arguments of the `BertEmbedder` that the flags ask for.
 
     Raises:
-        UserError: flags contradict each other, or there is no such layer.
+        UserError: flags contradict each other, or the model does not have the
+            layer.
     """
     settings = {"pooling": FLAGS.pooling, "normalize": FLAGS.normalize}
     if FLAGS.pooling == "cls_pooled":
-        refuse(
-            "--pooling=cls_pooled is made of the last layer", "pooling_layer"
-        )
+        refuse("--pooling=cls_pooled uses the last layer", "pooling_layer")
         return {**settings, "layers": (-1,)}
     return {**settings, "layers": chosen_layers("pooling_layer", config)}
 
 
-def chosen_layers(name: str, config) -> tuple:
+def chosen_layers(name: str, config: BertConfig) -> tuple[int, ...]:
     """The layers that a flag names.
 
+    Args:
+        name: the flag. If it was not given, layers of its default that the
+            model does not have are left out.
+        config: the model's.
+
     Raises:
-        UserError: the flag names none, or one that the model has not.
+        UserError: its value is not a list of numbers, or the model does not
+            have the layer.
     """
     flag = FLAGS[name]
     try:
-        layers = tuple(map(int, flag.value.split(",")))
+        layers = tuple(map(int, value_of(name).split(",")))
     except ValueError:
         raise UserError(
-            f"--{name}={flag.value}: whole numbers are needed, commas between"
+            "whole numbers are needed, separated by commas",
+            setting=name,
+            value=flag.value,
         ) from None
     number = config.num_hidden_layers
     known = [i for i in layers if i in range(-number, number)]
@@ -45,17 +54,22 @@ def chosen_layers(name: str, config) -> tuple:
         return tuple(known)
     if len(known) < len(layers):
         raise UserError(
-            f"--{name}={flag.value}: the model has {number} layers, from "
-            f"-{number} to -1, or 0 to {number - 1} ({FLAGS.bert_config_file})"
+            f"the model has {number} layers, from -{number} to -1, or 0 to "
+            f"{number - 1} ({FLAGS.bert_config_file})",
+            setting=name,
+            value=flag.value,
         )
     return layers
 
 
-def use_bundled_model_if_none_is_given():
-    """Sets the three flags of the model, of which all or none are given.
+def use_bundled_model_if_none_is_given() -> None:
+    """Makes the bundled model the default of the model's three flags.
+
+    It changes defaults, and not what is read from the flags, because the flags
+    are shown in messages and recorded with the output. Call it first.
 
     Raises:
-        UserError: some are given, and not the others.
+        UserError: some of the flags are given, and others are not.
     """
     names = list(pretrained.BUNDLED_MODEL)
     missing = [f"--{name}" for name in names if FLAGS[name].value is None]
@@ -65,11 +79,11 @@ def use_bundled_model_if_none_is_given():
             "used where no file is named"
         )
     for name, value in pretrained.BUNDLED_MODEL.items():
-        FLAGS.set_default(name, value)  # Changes no flag that was given.
+        FLAGS.set_default(name, value)  # Flags that were given stay.
 
 
-def read_config_and_tokenizer():
-    """(BertConfig, FullTokenizer) of the flags, checked against each other.
+def read_config_and_tokenizer() -> tuple[BertConfig, FullTokenizer]:
+    """Reads the files of the flags, and checks them against each other.
 
     Raises:
         UserError: a file is missing or wrong, the vocabulary does not fit the
@@ -88,22 +102,22 @@ def read_config_and_tokenizer():
     return config, tokenizer
 
 
-def read_model_files():
+def read_model_files() -> tuple[BertConfig, FullTokenizer]:
     """`read_config_and_tokenizer`, for a program with --max_seq_length.
 
     Raises:
-        UserError: of the same, or sequences are longer than the model's.
+        UserError: see there; or sequences are longer than the model's.
     """
     config, tokenizer = read_config_and_tokenizer()
     check_length(config)
     return config, tokenizer
 
 
-def check_length(config: BertConfig):
-    """Raises UserError where sequences are longer than the model's."""
+def check_length(config: BertConfig) -> None:
+    """Raises UserError if sequences are longer than the model's."""
     if FLAGS.max_seq_length > config.max_position_embeddings:
         raise UserError(
-            f"--max_seq_length={FLAGS.max_seq_length} exceeds the "
+            f"`max_seq_length`={FLAGS.max_seq_length} exceeds the "
             f"max_position_embeddings={config.max_position_embeddings} of "
             f"{FLAGS.bert_config_file}"
         )

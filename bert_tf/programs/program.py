@@ -1,9 +1,11 @@
-"""How a program starts, checks its flags, and reports mistakes in one line."""
+"""Starts a program, checks its flags, and reports mistakes in one line."""
 
 import os
 import re
 import signal
 import sys
+from collections.abc import Callable, Iterable
+from typing import Any, NoReturn
 
 import tensorflow as tf
 from absl import app, flags, logging
@@ -13,7 +15,7 @@ from bert_tf.errors import UserError
 
 FLAGS = flags.FLAGS
 MAX_COUNT = 2**31 - 1
-# What TensorFlow raises for a path or a file system that it cannot use.
+# TensorFlow raises these for a path or a file system that it cannot use.
 _PATH_ERRORS = (
     tf.errors.NotFoundError,
     tf.errors.PermissionDeniedError,
@@ -21,54 +23,73 @@ _PATH_ERRORS = (
 )
 
 
-def require(*names: str):
+# ---------------------------------------------------------------------------
+# Checks of flags.
+
+
+def value_of(name: str) -> Any:
+    """The value of a flag whose name is known only when the program runs."""
+    return FLAGS[name].value
+
+
+def require(*names: str) -> None:
     """Raises UserError unless each of these flags was given a value."""
     missing = [f"--{name}" for name in names if FLAGS[name].value is None]
     if missing:
         raise UserError(f"{', '.join(missing)} must be given")
 
 
-def refuse(why: str, *names: str):
-    """Raises UserError if one of these flags was given, but for its default."""
+def refuse(why: str, *names: str) -> None:
+    """Raises UserError if one of these flags was given and changes anything.
+
+    Args:
+        why: why it cannot be given.
+        *names: the flags. A flag that was given its default is accepted.
+    """
     for name in names:
         flag = FLAGS[name]
         if flag.present and flag.value != flag.default:
-            raise UserError(f"--{name}={FLAGS[name].value}: {why}")
+            raise UserError(why, setting=name, value=flag.value)
 
 
-def require_existing(*names: str, folder: bool = False):
+def require_existing(*names: str, folder: bool = False) -> None:
     """Raises UserError unless each flag names an existing file, or folder."""
     for name in names:
-        path = FLAGS[name].value
+        path = value_of(name)
         if not files.exists(path):
-            raise UserError(f"--{name}={path}: no such file or folder")
+            raise UserError("no such file or folder", setting=name, value=path)
         if files.is_folder(path) != folder:
-            wanted, found = "file", "folder"
+            wanted, actual = "file", "folder"
             if folder:
-                wanted, found = found, wanted
+                wanted, actual = actual, wanted
             raise UserError(
-                f"--{name}={path}: a {wanted} is needed, this is a {found}"
+                f"a {wanted} is needed, this is a {actual}",
+                setting=name,
+                value=path,
             )
 
 
-def matching_files(name: str) -> list:
-    """Paths of a flag that holds patterns with commas between, each in order.
+def matching_files(name: str) -> list[str]:
+    """Finds the files of a flag that holds patterns, separated by commas.
+
+    Returns:
+        Paths, in order: pattern by pattern, sorted within each.
 
     Raises:
         UserError: a pattern matches no file.
     """
     require(name)
-    paths = []
-    for pattern in filter(None, FLAGS[name].value.split(",")):
-        found = [pattern]  # A name may hold brackets.
+    paths: list[str] = []
+    for pattern in filter(None, value_of(name).split(",")):
+        matches = [pattern]  # The name of a file may hold brackets.
         if not files.exists(pattern):
-            found = sorted(tf.io.gfile.glob(pattern))
-        found = [path for path in found if not files.is_folder(path)]
-        if not found:
+            matches = sorted(tf.io.gfile.glob(pattern))
+        matches = [path for path in matches if not files.is_folder(path)]
+        if not matches:
             raise UserError(f"--{name}: no file matches {pattern}")
-        paths += found
+        paths += matches
     if not paths:
-        raise UserError(f"--{name}={FLAGS[name].value}: names no file")
+        raise UserError("names no file", setting=name, value=FLAGS[name].value)
     if len(set(paths)) < len(paths):
         logging.warning(
             "--%s=%s: names files more than once", name, FLAGS[name].value
@@ -76,77 +97,85 @@ def matching_files(name: str) -> list:
     return paths
 
 
-def check_output(name: str, path: str, inputs):
-    """Raises UserError where a file cannot be written, or is an input."""
+def check_output(name: str, path: str, inputs: Iterable[str]) -> None:
+    """Raises UserError if a file cannot be written, or is an input.
+
+    Args:
+        name: the flag that names the file.
+        path: the file.
+        inputs: the files that the program reads.
+    """
     if not os.path.basename(path):
-        raise UserError(f"--{name}={FLAGS[name].value}: a file name is needed")
+        raise UserError(
+            "a file name is needed", setting=name, value=FLAGS[name].value
+        )
+    why = None
     if files.is_folder(path):
-        raise UserError(f"--{name}={path}: this is a folder")
-    if files.exists(path) and not files.is_regular(path):
-        raise UserError(f"--{name}={path}: this is no regular file")
-    for other in inputs:
-        if files.is_same(path, other):
-            raise UserError(f"--{name}={path}: would replace an input")
+        why = "this is a folder"
+    elif files.exists(path) and not files.is_regular(path):
+        why = "this is not a regular file"
+    elif any(files.is_same(path, other) for other in inputs):
+        why = "would replace an input"
+    if why:
+        raise UserError(why, setting=name, value=path)
 
 
-def values() -> dict:
-    """{name: value} of the program's own and the shared flags."""
-    modules = FLAGS.flags_by_module_dict()
-    own = [
-        module
-        for module in modules
-        if module.startswith("bert_tf") or module == sys.argv[0]
-    ]
-    found = {flag.name: flag.value for m in own for flag in modules[m]}
-    found.pop("do_lower", None)  # Another name of do_lower_case.
-    return dict(sorted(found.items()))
+def values() -> dict[str, Any]:
+    """{name: value} of all flags of this program, but not of libraries."""
+    # The program that runs is called by its path, one that is imported
+    # by its module's name.
+    ours = (sys.argv[0], "run_classifier", "run_pretraining", "run_squad")
+    by_module = FLAGS.flags_by_module_dict()
+    by_name = {
+        flag.name: flag.value
+        for module in by_module
+        if module in ours or module.startswith("bert_tf")
+        for flag in by_module[module]
+    }
+    by_name.pop("do_lower", None)  # Another name of do_lower_case.
+    return dict(sorted(by_name.items()))
 
 
-def _parse(argv):
-    try:
-        return FLAGS(argv)
-    except flags.Error as error:
-        _exit(re.sub(r"\s+", " ", str(error)))
+# ---------------------------------------------------------------------------
+# Start and end.
 
 
-def _flag_of(setting: str) -> str:
-    """The flag that gives a setting its value."""
-    return f"--{setting}" if setting in FLAGS else setting
+def message_of(error: UserError) -> str:
+    """The message of an error, with settings written as flags."""
+    return error.message_for(
+        lambda setting: f"--{setting}" if setting in FLAGS else setting
+    )
 
 
-def _exit(message):
-    print(f"{os.path.basename(sys.argv[0])}: {message}", file=sys.stderr)
-    sys.exit(1)
-
-
-def run(main, takes_texts: bool = False):
+def run(main: Callable[..., None], takes_texts: bool = False) -> None:
     """Runs `main()` with parsed flags; a user's mistake ends in one line.
 
     Args:
-        main: function() of the program.
-        takes_texts: what is no flag is an argument of `main`, main(*texts).
+        main: the program's function(), or function(*texts).
+        takes_texts: whether arguments that are not flags are passed to
+            `main` as texts.
     """
 
-    def guarded(argv):
+    def guarded(argv: list[str]) -> None:
         texts = argv[1:] if takes_texts else []
         if len(argv) > 1 and not takes_texts:
             _exit(f"{argv[1]}: not a flag (flags start with --)")
         if FLAGS["verbosity"].using_default_value:
             logging.set_verbosity(logging.INFO)
-        # So that unfinished files and other processes are cleaned up. Several
-        # machines may wait for each other inside TensorFlow, where no handler
-        # of Python's is called: there SIGTERM must end the process at once.
+        # SIGTERM then cleans up unfinished files and other processes. Several
+        # machines may wait for each other inside TensorFlow, where Python's
+        # handlers are never called: there it must end the process at once.
         if "TF_CONFIG" not in os.environ:
             signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             main(*texts)
         except UserError as error:
-            _exit(error.message_for(_flag_of))
+            _exit(message_of(error))
         except KeyboardInterrupt:
             _exit("interrupted")
         except BrokenPipeError:
-            # Whoever reads the output has enough. Python would complain once
-            # more when it closes it.
+            # The reader of the output has enough. Python would complain again
+            # when it closes the output.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(1)
         except OSError as error:
@@ -161,6 +190,18 @@ def run(main, takes_texts: bool = False):
                 f"({error.message.split(chr(10))[0]})"
             )
 
-    # Flags may also stand behind a text.
+    # Flags may also come after a text.
     FLAGS.set_gnu_getopt(takes_texts)
     app.run(guarded, flags_parser=_parse)
+
+
+def _parse(argv: list[str]) -> list[str]:
+    try:
+        return FLAGS(argv)
+    except flags.Error as error:
+        _exit(re.sub(r"\s+", " ", str(error)))
+
+
+def _exit(message: str) -> NoReturn:
+    print(f"{os.path.basename(sys.argv[0])}: {message}", file=sys.stderr)
+    sys.exit(1)

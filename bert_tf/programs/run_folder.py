@@ -1,9 +1,11 @@
-"""The files that a run leaves in --output_dir, beside its checkpoints.
+"""The files that a run leaves in --output_dir, besides its checkpoints.
 
-eval_results.txt    `key = value` lines, sorted; the original's
-labels.txt          one label a line: the columns of test_results.tsv
-task.json           what a model knows beside its weights: labels, thresholds
-train.json          what was run: flags, versions, sizes, seconds, results
+eval_results.txt    sorted lines `key = value`, as the original writes them
+labels.txt          one label per line: the columns of test_results.tsv
+task.json           labels, thresholds, and what else a model needs to answer
+train.json          the task's name; for each of "train", "eval" and "predict"
+                    flags, versions, sizes, seconds, results; for "train" also
+                    evaluations, resumed_at_step and num_train_steps
 """
 
 import contextlib
@@ -11,6 +13,8 @@ import io
 import json
 import os
 import platform
+from collections.abc import Iterator, Mapping
+from typing import IO, Any
 
 import keras
 import numpy as np
@@ -28,8 +32,11 @@ class RunFolder:
 
     Args:
         path: the folder; it need not exist.
-        task_name: of the run; None where any is welcome.
-        writes: whether this process writes; of several only one does.
+        task_name: the run's task; None if any task will do.
+        writes: whether this process writes; of several processes one does.
+
+    Attributes:
+        record: what train.json holds.
 
     Raises:
         UserError: the folder holds a run of another task.
@@ -44,13 +51,13 @@ class RunFolder:
         self.path = path
         self.writes = writes
         if files.exists(path) and not files.is_folder(path):
-            raise UserError(f"--output_dir={path}: this is a file")
-        self.record = self._earlier_record()
+            raise UserError("this is a file", setting="output_dir", value=path)
+        self.record: dict[str, Any] = self._earlier_record()
         if task_name is not None:
             self._check_is_ours(task_name)
             self.record["task_name"] = task_name
 
-    def open(self, labels: list | None = None):
+    def open(self, labels: list[str] | None = None) -> None:
         """Makes the folder, train.json, and labels.txt if there are labels."""
         if not self.writes:
             return
@@ -60,27 +67,30 @@ class RunFolder:
             self.write("labels.txt", lines)
         self._write_record()
 
-    def check_labels(self, labels: list | None):
+    def check_labels(self, labels: list[str] | None) -> None:
         """Raises UserError if the folder holds a run with other labels."""
         path = self.file("labels.txt")
         if labels is not None and files.exists(path):
-            found = files.read_text(path).split("\n")
-            if found != labels:
+            earlier = files.read_text(path).split("\n")
+            if earlier != labels:
                 raise UserError(
-                    f"--output_dir={self.path}: holds a run with the labels "
-                    f"{', '.join(found)}, not {', '.join(labels)}; name "
-                    "another folder"
+                    f"holds a run with the labels {', '.join(earlier)}, not "
+                    f"{', '.join(labels)}; name another folder",
+                    setting="output_dir",
+                    value=self.path,
                 )
 
     def file(self, name: str) -> str:
+        """The path of a file in the folder."""
         return os.path.join(self.path, name)
 
-    def write(self, name: str, text: str):
+    def write(self, name: str, text: str) -> None:
+        """Writes a file, if this process writes."""
         if self.writes:
             files.write_text(self.file(name), text)
 
     @contextlib.contextmanager
-    def writing(self, name: str):
+    def writing(self, name: str) -> Iterator[IO[str]]:
         """Gives a writer of a file that appears when the block ends."""
         if not self.writes:
             yield io.StringIO()
@@ -88,29 +98,35 @@ class RunFolder:
         with files.writing_text(self.file(name)) as writer:
             yield writer
 
-    def remove(self, *names: str):
-        """What is of an earlier run, and no longer true."""
+    def remove(self, *names: str) -> None:
+        """Removes outdated files of an earlier run."""
         if self.writes:
             for name in names:
                 files.remove_if_there(self.file(name))
 
-    def write_json(self, name: str, value):
+    def write_json(self, name: str, value: Any) -> None:
+        """Writes a value as JSON; NumPy's numbers become Python's."""
         self.write(name, json.dumps(value, indent=2, default=_plain) + "\n")
 
-    def write_results(self, results: dict, name: str = "eval_results.txt"):
+    def write_results(
+        self, results: Mapping[str, Any], name: str = "eval_results.txt"
+    ) -> None:
+        """Writes {name: number} as sorted lines."""
         lines = [f"{key} = {value!s}\n" for key, value in results.items()]
         self.write(name, "".join(sorted(lines)))
 
-    def earlier(self, mode: str) -> dict:
-        """What train.json tells of the last "train", "eval" or "predict"."""
+    def earlier(self, mode: str) -> dict[str, Any]:
+        """The record of the last "train", "eval" or "predict", or {}."""
         return self.record.get(mode, {})
 
-    def record_mode(self, mode: str, flag_values: dict, **values):
+    def record_mode(
+        self, mode: str, flag_values: Mapping[str, Any], **values: Any
+    ) -> None:
         """Writes to train.json what was done last in a mode.
 
         Args:
             mode: "train", "eval" or "predict".
-            flag_values: {flag: value}, all of them.
+            flag_values: {flag: value} of all flags.
             **values: num_examples, seconds, results, …
         """
         self.record[mode] = {
@@ -127,8 +143,10 @@ class RunFolder:
         earlier = self.record.get("task_name")
         if earlier not in (None, task_name):
             raise UserError(
-                f"--output_dir={self.path}: holds a run of the task "
-                f"{earlier!r}, not {task_name!r}; name another folder"
+                f"holds a run of the task {earlier!r}, not {task_name!r}; "
+                "name another folder",
+                setting="output_dir",
+                value=self.path,
             )
 
     def _earlier_record(self):
@@ -148,7 +166,7 @@ class RunFolder:
 
 
 def _is_record(value) -> bool:
-    """Whether it has the shape of a train.json, as far as it is read."""
+    """Whether what is read of a train.json has the right shape."""
     if not isinstance(value, dict):
         return False
     modes = [value.get(mode, {}) for mode in ("train", "eval", "predict")]
@@ -180,5 +198,5 @@ def _versions():
 
 
 def _plain(value):
-    """NumPy numbers as JSON knows them."""
+    """Makes Python's numbers of NumPy's, which JSON does not know."""
     return value.item() if hasattr(value, "item") else str(value)

@@ -1,1 +1,1 @@
-"""A server of exported models over HTTP, and a client of it."""
+"""An HTTP server for exported models, and a client for it."""

@@ -1,89 +1,101 @@
-"""Rows of many requests in one batch: what makes a server fast.
+"""Batches the rows of many requests, which is what makes the server fast.
 
-A model takes little longer for eight short texts than for one. So a thread of
-its own runs it, on all that has gathered while it ran the batch before.
+A model takes little longer for eight short texts than for one. So each model
+has a thread that runs it on all rows that arrived during the batch before.
 """
 
 import heapq
 import itertools
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from concurrent.futures import Future
+from typing import Any
 
+import numpy as np
 from absl import logging
+
+# {output name: array [B, …]} of a batch, or {output name: array […]} of a row.
+Columns = dict[str, np.ndarray]
+# A row as `Batcher.submit` takes it; rows with equal keys may share a batch.
+KeyedPayload = tuple[Hashable, object]
 
 
 class QueueFull(Exception):
-    """So many rows wait already that no more are taken."""
+    """Too many rows are waiting: no more are accepted."""
 
 
 class Job:
     """The rows of one request; `future` gives their results in their order."""
 
     def __init__(self, num_rows: int):
-        self.future = Future()
+        self.future: Future[list[Columns]] = Future()
         self.arrival = time.monotonic()
-        self.results = [None] * num_rows
+        self.results: list[Columns] = [{} for _ in range(num_rows)]
         self.num_missing = num_rows
 
     @property
     def is_over(self) -> bool:
-        """Answered, failed, or nobody waits for it any more."""
+        """Whether it was answered, failed, or nobody waits for it any more."""
         return self.future.done()
 
-    def put(self, index: int, result):
+    def put(self, index: int, result: Columns) -> None:
+        """Sets the result of a row; the last one completes the job."""
         self.results[index] = result
         self.num_missing -= 1
         if not self.num_missing and self.future.set_running_or_notify_cancel():
             self.future.set_result(self.results)
 
-    def fail(self, error: Exception):
+    def fail(self, error: Exception) -> None:
+        """Ends the job with an error, unless it is over."""
         if not self.is_over and self.future.set_running_or_notify_cancel():
             self.future.set_exception(error)
 
 
 class Row:
-    """One text of a request, or what a signature takes instead."""
+    """A text of a request, or whatever else a signature takes."""
 
-    def __init__(self, job, index, payload):
+    def __init__(self, job: Job, index: int, payload: object):
         self.job = job
         self.index = index
         self.payload = payload
 
 
 class Batcher:
-    """Runs the rows of all requests in batches of rows with one key.
+    """Runs the rows of all requests in batches; rows of a batch share a key.
 
-    A batch starts as soon as the one before has ended. Only where that one
-    served more requests than wait now is it put off, by `max_wait_seconds` at
-    most after the oldest of them came: the senders of the others have just
-    been answered, and are likely to come back. So a lone sender waits for
-    nothing.
+    A batch starts as soon as the one before has ended. It waits only if that
+    one served more requests than are waiting now: the other clients have just
+    been answered and are likely to send again. It waits for them until
+    `max_wait_seconds` after the oldest waiting request arrived. So a single
+    client never waits.
 
-    Rows are taken by turns: a request's first `max_batch_size` rows have the
-    turn of its arrival, and each further batch of it a later one. So a short
+    Rows take turns: a request's first `max_batch_size` rows have the turn of
+    its arrival, and each further batch of them has a later turn. So a short
     request does not wait for all of a long one.
+
+    Each row has a weight, which is 1 by default.
 
     Args:
         run: function(key, payloads) that returns {name: array [B, …]}.
-        max_batch_size: rows in a batch, each counted as often as it weighs.
+        max_batch_size: total weight of the rows in a batch. A row that weighs
+            more makes a batch by itself.
         max_wait_seconds: see above.
-        max_queue: rows that may wait, each counted as often as it weighs; of
-            one request there may be more while nothing else waits.
-        weigh: function(key); a row that weighs more than a batch may hold is
-            one alone.
+        max_queue: total weight of the rows that may wait. One request may
+            exceed it while nothing else waits.
+        weigh: function(key) that returns the weight of a row.
         observe: function(number of rows), called for each batch.
     """
 
     def __init__(
         self,
-        run: Callable,
+        run: Callable[[Any, list[Any]], Columns],
+        *,
         max_batch_size: int = 32,
         max_wait_seconds: float = 0.002,
         max_queue: int = 4096,
-        weigh: Callable = lambda key: 1,
-        observe: Callable = lambda num_rows: None,
+        weigh: Callable[[Any], int] = lambda key: 1,
+        observe: Callable[[int], object] = lambda num_rows: None,
     ):
         self._run = run
         self._max_batch_size = max_batch_size
@@ -92,33 +104,34 @@ class Batcher:
         self._weigh = weigh
         self._observe = observe
         self._changed = threading.Condition()
-        self._waiting = {}  # {key: heap of (turn, number, Row)}
-        self._jobs = {}  # {job: how many of its rows wait}
-        self._weight = 0  # Of all rows that wait.
+        # {key: heap of (turn, number, Row)}
+        self._waiting: dict[Hashable, list[tuple[int, int, Row]]] = {}
+        self._jobs: dict[Job, int] = {}  # {job: number of its waiting rows}
+        self._weight = 0  # The total of all waiting rows.
         self._numbers = itertools.count()
-        self._turn = 0  # Batches so far.
-        self._jobs_before = 0  # Requests in the batch before.
+        self._turn = 0  # Number of batches so far.
+        self._jobs_before = 0  # Number of requests in the batch before.
         self._is_closed = False
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()
 
     @property
     def num_waiting(self) -> int:
-        """Rows that no batch has taken yet."""
+        """Number of rows that no batch has taken yet."""
         with self._changed:
             return sum(self._jobs.values())
 
-    def submit(self, rows: list) -> Future:
-        """Takes the rows of a request.
+    def submit(self, rows: list[KeyedPayload]) -> Future[list[Columns]]:
+        """Accepts the rows of a request.
 
         Args:
-            rows: list of (key, payload); equal keys may share a batch.
+            rows: (key, payload) for each; equal keys may share a batch.
 
         Returns:
-            Future of a list: for each row the {name: array […]} of its own.
+            The future of a list, which holds each row's {name: array […]}.
 
         Raises:
-            QueueFull: nothing of it was taken.
+            QueueFull: none of the rows was accepted.
         """
         job = Job(len(rows))
         with self._changed:
@@ -138,11 +151,11 @@ class Batcher:
 
     @property
     def is_alive(self) -> bool:
-        """Whether it answers."""
+        """Whether its thread runs, so that rows are answered."""
         return self._thread.is_alive()
 
-    def close(self):
-        """Ends the thread, once all that was submitted is answered."""
+    def close(self) -> None:
+        """Ends the thread after answering all submitted rows."""
         with self._changed:
             self._is_closed = True
             self._changed.notify()
@@ -155,14 +168,14 @@ class Batcher:
                 if rows:
                     self._observe(len(rows))
                     self._answer(key, rows)
-            except Exception as error:  # The thread must go on.
+            except Exception as error:  # The thread must keep running.
                 logging.exception("A batch failed")
                 for row in rows:
                     row.job.fail(error)
 
     def _next_batch(self):
-        """(key, rows); None at the end. Rows of cancelled jobs are left out,
-        so there may be none."""
+        """Returns (key, rows), or None at the end. Rows of cancelled jobs are
+        left out, so that `rows` may be empty."""
         with self._changed:
             while not self._waiting and not self._is_closed:
                 self._changed.wait()
@@ -172,7 +185,7 @@ class Batcher:
             return self._take()
 
     def _gather(self):
-        """Waits for senders that are likely to come back; see the class."""
+        """Waits for clients that are likely to send again; see the class."""
         first = next(iter(self._jobs)).arrival
         while not self._is_closed and len(self._jobs) < self._jobs_before:
             left = first + self._max_wait_seconds - time.monotonic()
@@ -198,8 +211,8 @@ class Batcher:
         return key, rows
 
     def _answer(self, key, rows):
-        """Runs a batch; one that fails, each request by itself, so that what
-        is wrong with one is not the others' error."""
+        """Runs a batch. If it fails, runs each request by itself, so that the
+        error of one request is not the others' error."""
         try:
             columns = self._run(key, [row.payload for row in rows])
             results = [
@@ -207,13 +220,15 @@ class Batcher:
                 for place in range(len(rows))
             ]
         except Exception as error:
-            parts = {}
+            by_job: dict[Job, list[Row]] = {}
             for row in rows:
-                parts.setdefault(row.job, []).append(row)
-            if len(parts) > 1:
-                logging.warning("A batch failed, it is taken apart: %s", error)
-                for part in parts.values():
-                    self._answer(key, part)
+                by_job.setdefault(row.job, []).append(row)
+            if len(by_job) > 1:
+                logging.warning(
+                    "A batch failed, its requests are run one by one: %s", error
+                )
+                for rows_of_job in by_job.values():
+                    self._answer(key, rows_of_job)
             else:
                 rows[0].job.fail(error)
             return

@@ -1,9 +1,9 @@
-"""A client of `python -m bert_tf.tools.serve`: texts in, vectors out.
+"""A client for `python -m bert_tf.tools.serve`: texts in, vectors out.
 
     with EncodeClient("localhost", port=8501) as client:
         client.encode(["a text", "another"])  # float32 [2, D]
 
-It needs NumPy alone.
+It needs only NumPy.
 """
 
 import http.client
@@ -16,21 +16,26 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-# What a request holds unless the server takes less.
+# Texts in a request, unless the server allows fewer.
 MAX_TEXTS = 256
-RETRIES = 5  # Where the server is busy.
+RETRIES = 5  # If the server is busy.
 
 
 class EncodeError(RuntimeError):
-    """The server did not answer, or refused; one line that says why."""
+    """The server cannot be reached or refuses; the message is one line."""
 
 
 class EncodeClient:
-    """Args:
-    ip: name or address of the server's machine.
-    port: of the server.
-    model: name of the embedding model; needed where it serves several.
-    timeout: seconds to wait for an answer.
+    """Asks a server for the vectors of texts, as bert-as-service's BertClient.
+
+        client = EncodeClient("localhost", port=8501)
+        client.encode(["a text", "another"])  # float32 [2, D]
+
+    Args:
+        ip: name or address of the server's machine.
+        port: the server's port.
+        model: name of the embedding model; needed if the server has several.
+        timeout: seconds to wait for an answer.
     """
 
     def __init__(
@@ -44,56 +49,65 @@ class EncodeClient:
         self._address = f"http://{host}:{port}"
         self._model = model
         self._timeout = timeout
-        # No proxy: the server is near.
+        # No proxy: the server is on a local network.
         self._opener = urllib.request.build_opener(
             urllib.request.ProxyHandler({})
         )
-        self._limits = None
+        self._limits: dict[str, int] | None = None
 
-    def __enter__(self):
+    def __enter__(self) -> "EncodeClient":
         return self
 
     def __exit__(self, *error):
         self.close()
 
-    def close(self):
-        """Lets go of what it holds; connections last for one answer alone."""
+    def close(self) -> None:
+        """Frees what the client holds. No connection outlasts its answer."""
         self._opener.close()
 
-    def encode(self, texts: Iterable, is_tokenized: bool = False) -> np.ndarray:
-        """Vectors of the texts: float32 [N, D], in their order.
+    def encode(
+        self,
+        texts: Iterable[str] | Iterable[Iterable[str]],
+        is_tokenized: bool = False,
+    ) -> np.ndarray:
+        """Returns the vectors of texts, in their order.
 
         Args:
-            texts: strings, in a list, an array, a generator; lists of words
-                where `is_tokenized`.
-            is_tokenized: see there.
+            texts: a list, an array or a generator of str; or of lists of
+                words if `is_tokenized`.
+            is_tokenized: whether each text is a list of words.
+
+        Returns:
+            float32 [N, D]; [N, S, D] from a model with a vector per token.
 
         Raises:
-            EncodeError: the server refuses, or there is none; or it would not
-                take one of the texts, which is known before any is sent.
-            ValueError: `texts` are no such, or there are none.
+            EncodeError: the server cannot be reached, refuses, or does not
+                accept texts as long as one of these. The lengths are checked
+                before anything is sent.
+            ValueError: `texts` is empty, or is not what it must be.
         """
         texts = _listed(texts, is_tokenized)
-        parts = [
+        vectors = [
             self._encode_part(part, is_tokenized)
             for part in [*self._parts(texts)]
         ]
-        if len({part.shape[1:] for part in parts}) > 1:
-            parts = _equally_long(parts)
-        return np.concatenate(parts)
+        if len({part.shape[1:] for part in vectors}) > 1:
+            vectors = _equally_long(vectors)
+        return np.concatenate(vectors)
 
-    def server_status(self) -> dict:
-        """What the server tells of itself and its models."""
+    def server_status(self) -> dict[str, object]:
+        """Returns the server's description of itself and its models."""
         return self._ask("/status/server")
 
     def _parts(self, texts):
-        """The texts in lists that the server takes."""
+        """Yields the texts in lists that the server accepts."""
         if self._limits is None:
             self._limits = self.server_status()["limits"]
         max_texts = min(MAX_TEXTS, self._limits["max_texts"])
-        # Room for what stands around the texts.
+        # Leaves room for the rest of the body, around the texts.
         max_bytes = self._limits["max_body_bytes"] - 1000
-        part, num_bytes = [], 0
+        part: list = []
+        num_bytes = 0
         for place, text in enumerate(texts):
             size = len(json.dumps(text)) + 2
             self._check_size(place, text, size, max_bytes)
@@ -107,18 +121,18 @@ class EncodeClient:
         yield part
 
     def _check_size(self, place, text, size, max_bytes):
-        """Raises EncodeError where the server would not take one text."""
+        """Raises EncodeError if the server would refuse a text as too long."""
         text = text if isinstance(text, str) else " ".join(text)
         num_bytes = len(text.encode("utf-8", "replace"))
         longest = self._limits.get("max_text_bytes", max_bytes)
         if num_bytes > longest:
             raise EncodeError(
-                f"texts[{place}] has {num_bytes:,} bytes: the server takes "
+                f"texts[{place}] has {num_bytes:,} bytes: the server allows "
                 f"{longest:,}"
             )
         if size > max_bytes:
             raise EncodeError(
-                f"texts[{place}] has {size:,} bytes in JSON: the server takes "
+                f"texts[{place}] has {size:,} bytes in JSON: the server allows "
                 f"{max_bytes:,}"
             )
 
@@ -131,7 +145,7 @@ class EncodeClient:
         return np.array(answer["results"], np.float32)
 
     def _ask(self, path, body=None):
-        """The server's answer; asks again where it is busy for a while."""
+        """Returns the server's answer; asks again while the server is busy."""
         for retry in range(RETRIES + 1):
             try:
                 return self._send(path, body)
@@ -157,10 +171,10 @@ class EncodeClient:
 
 
 def _listed(texts, is_tokenized) -> list:
-    """The texts as JSON has them: a list of str, or of lists of str.
+    """Returns the texts as JSON has them: a list of str, or of lists of str.
 
     Raises:
-        ValueError: they are no such; the message tells which.
+        ValueError: a text is something else; the message says which.
     """
     texts = _items(texts)
     if not texts:
@@ -176,7 +190,7 @@ def _listed(texts, is_tokenized) -> list:
 
 
 def _items(values) -> list | None:
-    """What is in a list, an array, a generator; None where it is no such."""
+    """The items of a list, an array or a generator; None for all else."""
     if isinstance(values, str | bytes | Mapping):
         return None
     try:
@@ -186,7 +200,7 @@ def _items(values) -> list | None:
 
 
 def _reason(error):
-    """The server's own line, where it sent one."""
+    """The server's own message, if it sent one."""
     try:
         why = json.load(error)["error"]
     except Exception:
@@ -194,10 +208,13 @@ def _reason(error):
     return f"{error.code}: {why}"
 
 
-def _equally_long(parts):
-    """Vectors of tokens, [N, S, D]: each answer is as long as its longest."""
-    longest = max(part.shape[1] for part in parts)
+def _equally_long(vectors):
+    """Pads vectors of tokens, [N, S, D], to the largest S with zeros.
+
+    In each answer S is the length of its own longest text.
+    """
+    longest = max(part.shape[1] for part in vectors)
     return [
         np.pad(part, [(0, 0), (0, longest - part.shape[1]), (0, 0)])
-        for part in parts
+        for part in vectors
     ]

@@ -1,25 +1,30 @@
 """bert-as-service's API: texts in, vectors out."""
 
+from bert_tf.export.kinds import KINDS
+from bert_tf.export.predictor import Predictor
 from bert_tf.serving import signatures
-from bert_tf.serving.limits import Limits, Refusal
+from bert_tf.serving.errors import Refusal
+from bert_tf.serving.limits import Limits
 from bert_tf.serving.rest import Call, check_keys, list_of, to_json, to_rows
 from bert_tf.serving.schemas import LONGEST_ID
 
 
-def encode_call(predictor, body: dict, limits: Limits) -> Call:
-    """Of {"id": …, "texts": […], "is_tokenized": false}.
+def encode_call(
+    predictor: Predictor, body: dict[str, object], limits: Limits
+) -> Call:
+    """Reads {"id": …, "texts": […], "is_tokenized": false}.
 
-    Tokenized texts are lists of words; the model reads them with spaces
-    between.
+    Tokenized texts are lists of words. The model reads the words with spaces
+    between them.
 
     Raises:
-        Refusal: the request is not right, or the model gives no vectors.
+        Refusal: the request is wrong, or the model does not give vectors.
     """
     check_keys(body, {"id", "texts", "is_tokenized", "model"})
-    if predictor.kind != "embedding":
+    if not KINDS[predictor.kind].answers("embedding"):
         raise Refusal(400, f"a model of {predictor.kind} does not encode")
     number = body.get("id")
-    # JSON's true is an int of Python's.
+    # Not isinstance: true in JSON is True in Python, which is an int.
     if number is not None and type(number) not in (int, str):
         raise Refusal(400, "id must be a whole number or a string")
     if len(str(number)) > LONGEST_ID:

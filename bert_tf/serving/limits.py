@@ -1,4 +1,8 @@
-"""What a request may cost, and the reading of its body within that."""
+"""The limits of requests, and the checks of their sizes.
+
+`signatures` enforces `max_sequences`, `batching` `max_queue`, and `handler`
+`request_seconds`. `server.Server` limits the number of connections.
+"""
 
 import asyncio
 import dataclasses
@@ -7,28 +11,23 @@ import math
 
 from starlette.requests import ClientDisconnect, Request
 
-from bert_tf import files
-
-# An error's line may quote what was sent, but not all of it.
-LONGEST_LINE = 300
-# Lines of TensorFlow's errors that say nothing to the sender.
-_AROUND = ("Graph execution error", "Detected at node", "<stack traces", "[[")
+from bert_tf.serving.errors import Refusal
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Limits:
-    """Of one request, but for `max_queue`.
+    """Limits per request, except `max_queue`, which is per model.
 
     Attributes:
-        max_body_bytes: of a body.
-        max_text_bytes: of one text in UTF-8; a model needs many times its
-            size to read it.
-        max_texts: of a request; `instances`, `examples` and `texts` alike.
-        max_sequences: that the model reads for one of them: the windows of a
-            long context, the endings of a text.
-        max_queue: sequences that wait for a model, of all requests together.
-        body_seconds: in which a body must have arrived.
-        request_seconds: in which the model must have answered.
+        max_body_bytes: bytes in a request's body.
+        max_text_bytes: bytes of one text in UTF-8. A model needs many times
+            as much memory to read it.
+        max_texts: texts in a request, in `instances`, `examples` or `texts`.
+        max_sequences: sequences that the model reads for one text: the windows
+            of a long context, or the endings of a text.
+        max_queue: sequences of all requests that wait for a model.
+        body_seconds: time for the body to arrive.
+        request_seconds: time for the model to answer.
     """
 
     max_body_bytes: int = 8 << 20
@@ -40,40 +39,18 @@ class Limits:
     request_seconds: float = 60.0
 
 
-class Refusal(Exception):
-    """A request that is not answered; `str` is the line its sender reads."""
-
-    def __init__(self, status: int, message: str, **headers: str):
-        super().__init__(one_line(message))
-        self.status = status
-        self.headers = headers
-
-
-def one_line(message) -> str:
-    text = " ".join(str(message).split())
-    if len(text) <= LONGEST_LINE:
-        return text
-    return text[:LONGEST_LINE] + "…"
-
-
-def shown(value) -> str:
-    """A value as an error quotes it: its start, where it is long."""
-    if isinstance(value, (dict, list)):
-        return "an object" if isinstance(value, dict) else "a list"
-    text = json.dumps(value[:41] if isinstance(value, str) else value)
-    return text if len(text) <= 40 else text[:40] + "…"
-
-
 async def read_body(request: Request, limits: Limits) -> bytes:
-    """The whole body.
+    """Reads the whole body.
 
     Raises:
-        Refusal: it is too large, which is known before all of it is there; it
-            comes too slowly, or compressed.
+        Refusal: the body is too large (which is noticed before all of it has
+            arrived), too slow, cut off, or compressed.
     """
     encoding = request.headers.get("content-encoding", "identity")
     if encoding.lower() != "identity":
-        raise Refusal(415, f"Content-Encoding {encoding}: send it as it is")
+        raise Refusal(
+            415, f"Content-Encoding {encoding}: send the body uncompressed"
+        )
     # uvicorn has checked that it is a number.
     _check_size(int(request.headers.get("content-length", 0)), limits)
     body = bytearray()
@@ -98,12 +75,12 @@ def _check_size(num_bytes, limits):
         raise Refusal(413, f"the body exceeds {limits.max_body_bytes:,} bytes")
 
 
-def parse_object(body: bytes) -> dict:
-    """The JSON object of a body.
+def parse_object(body: bytes) -> dict[str, object]:
+    """Parses a body that is a JSON object.
 
     Raises:
-        Refusal: it is none. Numbers that JSON does not have, as NaN, or that
-            no float holds, as 1e999, are not read either.
+        Refusal: the body is something else, or holds a number that JSON does
+            not have (NaN) or that does not fit a float (1e999).
     """
     try:
         value = json.loads(
@@ -125,34 +102,35 @@ def parse_object(body: bytes) -> dict:
 
 
 def _refuse_constant(name):
-    raise ValueError(f"{name} is no number of JSON")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def _finite(digits):
     value = float(digits)
     if not math.isfinite(value):
-        raise ValueError(f"{digits[:20]} is too large a number")
+        raise ValueError(f"the number {digits[:20]} is too large")
     return value
 
 
-def check_count(count: int, limits: Limits):
-    """Raises Refusal where a request holds nothing or too much."""
+def check_count(count: int, limits: Limits) -> None:
+    """Raises Refusal if a request holds no texts, or too many."""
     if not count:
         raise Refusal(400, "the list is empty: nothing to answer")
     if count > limits.max_texts:
         raise Refusal(
             413,
-            f"{count:,} texts: a request may hold {limits.max_texts:,}",
+            f"{count:,} texts: at most {limits.max_texts:,} are allowed in a "
+            "request",
         )
 
 
-def check_text(place: int, text: str | bytes, limits: Limits):
-    """Raises Refusal where a text of an item is too long.
+def check_text(place: int, text: str | bytes, limits: Limits) -> None:
+    """Raises Refusal if a text of an item is too long.
 
     Args:
-        place: of the item in its request.
-        text: str, or bytes of UTF-8.
-        limits: see there.
+        place: the item's place in its request, from 0.
+        text: a str, or bytes in UTF-8.
+        limits: the server's limits.
     """
     size = len(text)
     if isinstance(text, str) and 4 * size > limits.max_text_bytes:
@@ -163,12 +141,3 @@ def check_text(place: int, text: str | bytes, limits: Limits):
             f"item {place}: a text has {size:,} bytes: "
             f"{limits.max_text_bytes:,} are allowed",
         )
-
-
-def model_reason(error: Exception) -> str:
-    """What a model's error says, without what TensorFlow puts around it."""
-    for line in files.message_of(error).splitlines():
-        line = files.without_additions(line.strip())
-        if line and not line.startswith(_AROUND):
-            return line
-    return "the model cannot read this"

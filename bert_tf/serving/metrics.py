@@ -1,15 +1,19 @@
-"""The server's numbers, as Prometheus reads them."""
+"""The server's counters, in the format that Prometheus reads."""
+
+from collections.abc import Mapping
 
 import prometheus_client as prometheus
 
-# Seconds; from a small model on a GPU to a long queue.
-LATENCIES = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1)
+from bert_tf.serving.models import ServedModel
+
+# In seconds, from a small model on a GPU to a long queue.
+LATENCIES: tuple[float, ...] = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1)
 LATENCIES += (0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
 class Metrics:
-    """Counters of one server, in a registry of its own."""
+    """The counters of one server, in a registry of their own."""
 
     def __init__(self):
         self.registry = prometheus.CollectorRegistry()
@@ -47,12 +51,26 @@ class Metrics:
             registry=self.registry,
         )
 
-    def count(self, route: str, model: str, status: int, seconds: float):
+    def count(
+        self, route: str, model: str, status: int, seconds: float
+    ) -> None:
+        """Counts a request that was answered.
+
+        Args:
+            route: the pattern of its address.
+            model: the model's name; "" where there is none.
+            status: the HTTP status of the answer.
+            seconds: from the request's head to the end of the answer.
+        """
         self.requests.labels(route, model, str(status)).inc()
         self.seconds.labels(route, model).observe(seconds)
 
-    def text(self, models: dict) -> bytes:
-        """All of them; what models tell of themselves is asked now."""
+    def text(self, models: Mapping[str, ServedModel]) -> bytes:
+        """Writes all counters; the models' are read now.
+
+        Args:
+            models: the served models by name.
+        """
         self.versions.clear()
         for name, model in models.items():
             self.queue.labels(name).set(model.num_waiting)

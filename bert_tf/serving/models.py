@@ -1,6 +1,6 @@
-"""Served models: which versions of them lie in a folder, and answer.
+"""Served models: finds, loads and unloads the versions in their folders.
 
-A folder is a SavedModel, or holds versions in folders named 1, 2, … as
+A folder is a SavedModel, or it holds versions in folders named 1, 2, … as
 TensorFlow Serving has them.
 """
 
@@ -8,21 +8,24 @@ import contextlib
 import gc
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from absl import logging
 
 from bert_tf import files
 from bert_tf.errors import UserError
+from bert_tf.export.predictor import Predictor
 from bert_tf.export.saved_models import SAVED_MODEL
-from bert_tf.serving.limits import one_line
+from bert_tf.serving.batching import Batcher
+from bert_tf.serving.errors import one_line
 
 # TensorFlow Serving's words.
 LOADING, AVAILABLE, FAILED = "LOADING", "AVAILABLE", "END"
+Stamp = list[list[object]]  # [[file name, its size and times], …]
 
 
-def find_versions(folder: str) -> dict:
-    """{number: folder} of the versions in a folder, the newest first."""
+def find_versions(folder: str) -> dict[int, str]:
+    """Returns {number: folder} for the versions in a folder, newest first."""
     names = files.entries(folder)
     if SAVED_MODEL in names:
         return {1: folder}
@@ -34,9 +37,9 @@ def find_versions(folder: str) -> dict:
     }
 
 
-def stamp_of(folder: str) -> list:
-    """What changes whenever a file in a folder does, at any depth."""
-    stamps = []
+def stamp_of(folder: str) -> Stamp:
+    """A value that changes whenever a file in a folder does, at any depth."""
+    stamps: Stamp = []
     for name in sorted(files.entries(folder)):
         path = os.path.join(folder, name)
         inside = stamp_of(path) if files.is_folder(path) else files.stamp(path)
@@ -45,39 +48,68 @@ def stamp_of(folder: str) -> list:
 
 
 class Version:
-    """One version of a model, with the thread that runs it."""
+    """One version of a model, with the thread that runs it.
 
-    def __init__(self, number: int, folder: str, stamp: list):
+    Args:
+        number: the version's number.
+        folder: its SavedModel.
+        stamp: the folder's `stamp_of`, from before it is loaded.
+
+    Attributes:
+        state: LOADING, AVAILABLE or FAILED.
+        error: why it failed; "" if it did not.
+        predictor: the loaded model; None unless it is AVAILABLE.
+        batcher: runs the predictor; None unless it is AVAILABLE.
+        num_users: number of requests that hold the version.
+    """
+
+    # Annotated without None: whoever holds a version has one that answers.
+    predictor: Predictor
+    batcher: Batcher
+
+    def __init__(self, number: int, folder: str, stamp: Stamp):
         self.number = number
         self.folder = folder
         self.stamp = stamp
         self.state = LOADING
         self.error = ""
-        self.predictor = None
-        self.batcher = None
-        self.num_users = 0  # Requests that hold it.
+        self._forget_model()
+        self.num_users = 0
 
-    def load(self, load: Callable, make_batcher: Callable):
-        """Sets `predictor` and `batcher`, or the error why there are none."""
+    def load(
+        self,
+        load: Callable[[str], Predictor],
+        make_batcher: Callable[[Predictor], Batcher],
+    ) -> None:
+        """Sets `predictor` and `batcher`, or `error` if that fails.
+
+        Args:
+            load: function(folder) that returns a Predictor.
+            make_batcher: function(predictor) that returns its Batcher.
+        """
         try:
             self.predictor = load(self.folder)
-            # Else the first request of each length would wait for it.
+            # Otherwise the first request of each length would wait for this.
             self.predictor.warm_up()
             self.batcher = make_batcher(self.predictor)
             self.state = AVAILABLE
         except Exception as error:
-            # Clients read it: it names no folder of this machine.
+            # Clients read it, so it must not name this machine's folders.
             why = files.reason(error).replace(self.folder, "its folder")
             self.error = one_line(why) or type(error).__name__
             self.state = FAILED
 
-    def unload(self):
+    def unload(self) -> None:
+        """Answers what was submitted, and frees the model's memory."""
         self.batcher.close()
-        self.predictor = self.batcher = None
+        self._forget_model()
         gc.collect()
 
-    def status(self) -> dict:
-        """As TensorFlow Serving tells it."""
+    def _forget_model(self):
+        self.predictor = self.batcher = None
+
+    def status(self) -> dict[str, object]:
+        """Describes the version in the form of TensorFlow Serving's API."""
         return {
             "version": str(self.number),
             "state": self.state,
@@ -89,26 +121,27 @@ class Version:
 
 
 class ServedModel:
-    """A name, and the versions that answer under it.
+    """A model's name, and the versions that answer under it.
 
-    The newest `keep_versions` of them that can be loaded answer. A new one is
-    loaded while the others go on; one that falls out ends when the requests
-    that hold it are answered. So none is lost.
+    The newest `keep_versions` versions that can be loaded answer. A new one is
+    loaded while the others keep answering. One that is no longer kept ends
+    when the requests that hold it are answered, so that none is lost.
 
     Args:
-        name: in the addresses of requests.
-        folder: see `find_versions`.
+        name: the model's name in the addresses of requests.
+        folder: the model's folder, see `find_versions`.
         load: function(folder) that returns a Predictor.
-        make_batcher: function(name, predictor) that returns a Batcher of it.
-        keep_versions: how many answer.
+        make_batcher: function(name, predictor) that returns its Batcher.
+        keep_versions: how many versions answer.
     """
 
     def __init__(
         self,
         name: str,
         folder: str,
-        load: Callable,
-        make_batcher: Callable,
+        *,
+        load: Callable[[str], Predictor],
+        make_batcher: Callable[[str, Predictor], Batcher],
         keep_versions: int = 2,
     ):
         self.name = name
@@ -116,44 +149,47 @@ class ServedModel:
         self._load = load
         self._make_batcher = make_batcher
         self._keep_versions = keep_versions
-        self._lock = threading.Lock()  # Of the versions and their users.
-        self._versions = {}
-        self._stamps = {}  # As the last look found them; None once loaded.
-        self._retiring = []
+        # Guards `_versions`, `_retiring` and the versions' `num_users`.
+        self._lock = threading.Lock()
+        self._versions: dict[int, Version] = {}
+        # The versions' stamps at the last look.
+        self._stamps: dict[int, Stamp] = {}
+        self._retiring: list[Version] = []
 
-    def start(self):
+    def start(self) -> None:
         """Loads the newest versions.
 
         Raises:
-            UserError: there is none that can be.
+            UserError: the folder has no version that can be loaded.
         """
-        found = find_versions(self.folder)
-        if not found:
+        folders = find_versions(self.folder)
+        if not folders:
             raise UserError(
-                f"{self.folder}: neither an exported model ({SAVED_MODEL}) nor "
-                "folders 1, 2, … of its versions are in it"
+                f"{self.folder}: holds neither an exported model "
+                f"({SAVED_MODEL}) nor folders 1, 2, … of its versions"
             )
-        self._stamps = {n: stamp_of(folder) for n, folder in found.items()}
+        self._stamps = {n: stamp_of(folder) for n, folder in folders.items()}
         self.refresh()
         if not self.is_ready:
-            newest = next(iter(found))
+            newest = next(iter(folders))
             why = self._versions[newest].error
-            raise UserError(f"{found[newest]}: cannot be served: {why}")
+            raise UserError(f"{folders[newest]}: cannot be served: {why}")
 
-    def refresh(self):
-        """Loads what is new in the folder and lets go of what is too old.
+    def refresh(self) -> None:
+        """Loads new versions in the folder, and unloads those that are too old.
 
-        A version is loaded when nothing changed in it since the last look, as
-        copying one takes its time; one that failed, when something did.
+        A version is loaded once nothing in it has changed since the last look,
+        because copying a version takes time. A version that failed is tried
+        again when something in it has changed.
         """
-        kept = []
-        found = find_versions(self.folder)
-        for number, folder in found.items():
+        kept: list[int] = []
+        folders = find_versions(self.folder)
+        for number, folder in folders.items():
             if len(kept) == self._keep_versions:
                 break
             if self._answers(number) or self._load_if_new(number, folder):
                 kept.append(number)
-        self._retire(kept, found)
+        self._retire(kept, folders)
         self._unload_retired()
 
     def _answers(self, number):
@@ -183,15 +219,18 @@ class ServedModel:
         logging.info("%s: version %d answers", self.name, number)
         return True
 
-    def _retire(self, kept, found):
-        """Takes from the table what is not kept. With no version left in the
-        folder, as when somebody moves it, those that answer go on."""
+    def _retire(self, kept, folders):
+        """Removes the versions that are not kept from the table.
+
+        If the folder has no version at all, as when somebody moves it, those
+        that answer stay.
+        """
         with self._lock:
             for number, version in list(self._versions.items()):
                 if version.state == AVAILABLE and kept and number not in kept:
                     logging.info("%s: version %d ends", self.name, number)
                     self._retiring.append(self._versions.pop(number))
-                elif version.state == FAILED and number not in found:
+                elif version.state == FAILED and number not in folders:
                     del self._versions[number]
 
     def _unload_retired(self):
@@ -202,14 +241,14 @@ class ServedModel:
             version.unload()
 
     @contextlib.contextmanager
-    def use(self, number: int | None = None):
-        """Gives a version that stays until the block ends.
+    def use(self, number: int | None = None) -> Iterator[Version]:
+        """Gives a version that stays loaded until the block ends.
 
         Args:
-            number: of the version; None for the newest that answers.
+            number: the version's number; None for the newest that answers.
 
         Raises:
-            KeyError: there is no such version, or none that answers.
+            KeyError: the version does not exist, or does not answer.
         """
         with self._lock:
             number = self._newest() if number is None else number
@@ -229,30 +268,36 @@ class ServedModel:
             raise KeyError(self.name)
         return available[0]
 
-    def available(self) -> list:
-        """Numbers of the versions that answer, the newest first."""
+    def available(self) -> list[int]:
+        """Returns the numbers of the versions that answer, newest first."""
         versions = list(self._versions.values())
         answering = [v.number for v in versions if v.state == AVAILABLE]
         return sorted(answering, reverse=True)
 
     @property
     def is_ready(self) -> bool:
+        """Whether a version answers."""
         versions = [v for v in self._versions.values() if v.state == AVAILABLE]
         batchers = [version.batcher for version in versions]
         return any(batcher and batcher.is_alive for batcher in batchers)
 
     @property
     def num_waiting(self) -> int:
+        """Number of rows that wait for any version."""
         versions = [*list(self._versions.values()), *self._retiring]
-        # Another thread may let go of one meanwhile.
+        # Another thread may unload one at the same time.
         batchers = [version.batcher for version in versions]
-        return sum(batcher.num_waiting for batcher in batchers if batcher)
+        waiting = [batcher.num_waiting for batcher in batchers if batcher]
+        return sum(waiting)
 
-    def status(self, number: int | None = None) -> list:
-        """Of a version, or of all, the newest first.
+    def status(self, number: int | None = None) -> list[dict[str, object]]:
+        """Returns the status of one version, or of all, newest first.
+
+        Args:
+            number: the version's number; None for all.
 
         Raises:
-            KeyError: there is no such version.
+            KeyError: the version does not exist.
         """
         if number is not None:
             return [self._versions[number].status()]
@@ -263,9 +308,9 @@ class ServedModel:
 
 
 class Watch:
-    """A thread that looks after new versions every few seconds."""
+    """A thread that looks for new versions every few seconds."""
 
-    def __init__(self, models: list, poll_seconds: float):
+    def __init__(self, models: list[ServedModel], poll_seconds: float):
         self._models = models
         self._poll_seconds = poll_seconds
         self._over = threading.Event()
@@ -277,9 +322,11 @@ class Watch:
             for model in self._models:
                 try:
                     model.refresh()
-                except Exception:  # A disk that is away for a while.
-                    logging.exception("%s: looking for versions", model.name)
+                except Exception:  # A disk may be unavailable for a while.
+                    logging.exception(
+                        "%s: could not look for new versions", model.name
+                    )
 
-    def close(self):
-        """A version that is being loaded is not waited for."""
+    def close(self) -> None:
+        """Ends the thread, without waiting for a version that is loading."""
         self._over.set()

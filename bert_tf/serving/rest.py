@@ -1,22 +1,23 @@
-"""TensorFlow Serving's REST API: what its requests ask, what its answers say.
+"""TensorFlow Serving's REST API: reads its requests and writes its answers.
 
-Each `…_call` reads a request's body; the Call that it returns holds the rows
-for the model and makes the answer of their results.
+Each `…_call` reads a request's body and returns a Call, which holds the rows
+for the model and turns their results into the answer.
 """
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
+from bert_tf.export.kinds import KINDS
+from bert_tf.export.predictor import Predictor
 from bert_tf.serving import signatures
-from bert_tf.serving.limits import (
-    Limits,
-    Refusal,
-    check_count,
-    check_text,
-    shown,
-)
+from bert_tf.serving.batching import Columns, KeyedPayload
+from bert_tf.serving.errors import Refusal, shown
+from bert_tf.serving.limits import Limits, check_count, check_text
+from bert_tf.serving.models import Version
 
 PREDICT = "tensorflow/serving/predict"
 
@@ -26,23 +27,24 @@ class Call:
     """A request that was read.
 
     Attributes:
-        rows: (key, payload) of each, for a Batcher.
+        rows: (key, payload) for each text, as a Batcher takes them.
         answer: function({output name: array [B, …]}) that returns the
             answer's JSON value.
     """
 
-    rows: list
-    answer: Callable
+    rows: list[KeyedPayload]
+    answer: Callable[[Columns], object]
 
 
-def predict_call(predictor, body: dict, limits: Limits) -> Call:
-    """Of {"instances": [row, …]} or {"inputs": {input name: column}}.
+def predict_call(
+    predictor: Predictor, body: dict[str, object], limits: Limits
+) -> Call:
+    """Reads {"instances": [row, …]} or {"inputs": {input name: column}}.
 
     Raises:
-        Refusal: the request is not right.
+        Refusal: the request is wrong.
     """
-    known = {"signature_name", "instances", "inputs"}
-    check_keys(body, known)
+    check_keys(body, {"signature_name", "instances", "inputs"})
     signature = body.get("signature_name", "")
     if signature == "":
         signature = signatures.TEXTS
@@ -66,14 +68,16 @@ def predict_call(predictor, body: dict, limits: Limits) -> Call:
     )
 
 
-def classify_call(predictor, body: dict, limits: Limits) -> Call:
-    """Of {"examples": [{input name: value}, …], "context": {…}}.
+def classify_call(
+    predictor: Predictor, body: dict[str, object], limits: Limits
+) -> Call:
+    """Reads {"examples": [{input name: value}, …], "context": {…}}.
 
     Raises:
-        Refusal: the request is not right, or the model gives no labels.
+        Refusal: the request is wrong, or the model has no labels.
     """
     items = _examples(body, limits)
-    if predictor.kind not in ("single_label", "multi_label"):
+    if not KINDS[predictor.kind].answers("labels", "probabilities"):
         raise Refusal(400, f"a model of {predictor.kind}: use :predict")
     return Call(
         to_rows(predictor, signatures.TEXTS, items, limits),
@@ -81,14 +85,16 @@ def classify_call(predictor, body: dict, limits: Limits) -> Call:
     )
 
 
-def regress_call(predictor, body: dict, limits: Limits) -> Call:
-    """Of the same body as `classify_call`.
+def regress_call(
+    predictor: Predictor, body: dict[str, object], limits: Limits
+) -> Call:
+    """Reads the same body as `classify_call`.
 
     Raises:
-        Refusal: the request is not right, or the model gives no number.
+        Refusal: the request is wrong, or the model does not give a number.
     """
     items = _examples(body, limits)
-    if predictor.kind != "regression":
+    if not KINDS[predictor.kind].answers("prediction"):
         raise Refusal(400, f"a model of {predictor.kind}: use :predict")
     return Call(
         to_rows(predictor, signatures.TEXTS, items, limits),
@@ -96,11 +102,13 @@ def regress_call(predictor, body: dict, limits: Limits) -> Call:
     )
 
 
-def to_rows(predictor, signature: str, items: list, limits: Limits) -> list:
-    """(key, payload) of each item.
+def to_rows(
+    predictor: Predictor, signature: str, items: list[object], limits: Limits
+) -> list[KeyedPayload]:
+    """Returns (key, payload) for each item.
 
     Raises:
-        Refusal: an item is not what the signature takes, or too long.
+        Refusal: an item is not what the signature takes, or is too long.
     """
     try:
         if signatures.is_default(predictor, signature):
@@ -108,16 +116,17 @@ def to_rows(predictor, signature: str, items: list, limits: Limits) -> list:
                 _checked(predictor, place, item, limits)
                 for place, item in enumerate(items)
             ]
-        return signatures.rows_of(predictor, signature, items, limits)
+        return [*signatures.rows_of(predictor, signature, items, limits)]
     except ValueError as error:
         raise Refusal(400, str(error)) from None
 
 
 def _checked(predictor, place, item, limits):
-    """An item that is decoded, has the right names and no text too long."""
+    """Decodes an item; checks its names and the lengths of its texts."""
     try:
         item = _decoded(item)
         if isinstance(item, dict):
+            item = KINDS[predictor.kind].to_inputs(item)
             signatures.check_names(item, predictor.input_names)
     except ValueError as error:
         raise ValueError(f"item {place}: {error}") from None
@@ -127,9 +136,9 @@ def _checked(predictor, place, item, limits):
 
 
 def _decoded(value, depth=signatures.DEPTH):
-    """An item with text where it has {"b64": "…"}, which `bytes_of` reads.
+    """Replaces each {"b64": "…"} in an item by the text that it encodes.
 
-    What is nested deeper than an item can be stays as it is.
+    Values nested deeper than an item can be stay as they are.
     """
     if isinstance(value, dict) and set(value) == {"b64"}:
         return signatures.bytes_of(value).decode("utf-8")
@@ -142,18 +151,18 @@ def _decoded(value, depth=signatures.DEPTH):
     return value
 
 
-def check_keys(body: dict, known: set):
-    """Raises Refusal where a body has other keys."""
+def check_keys(body: dict[str, object], known: set[str]) -> None:
+    """Raises Refusal if a body has other keys."""
     if unknown := sorted(set(body) - known):
         names = ", ".join(sorted(known))
         raise Refusal(400, f"{shown(unknown[0])} is unknown; known are {names}")
 
 
-def list_of(body: dict, key: str, limits: Limits) -> list:
-    """The list under a key, neither empty nor too long.
+def list_of(body: dict[str, object], key: str, limits: Limits) -> list[Any]:
+    """Returns the list under a key, with whatever JSON values it holds.
 
     Raises:
-        Refusal: it is something else.
+        Refusal: the value is not a list, is empty, or is too long.
     """
     values = body.get(key)
     if not isinstance(values, list):
@@ -189,8 +198,8 @@ def _rows_of_columns(predictor, signature, inputs, limits):
     ]
 
 
-def to_json(array):
-    """An array as lists; bytes as text, as they hold nothing else."""
+def to_json(array: np.ndarray) -> object:
+    """Converts an array to lists. Bytes become text: all of them are UTF-8."""
     return _texts(array.tolist()) if array.dtype == object else array.tolist()
 
 
@@ -206,7 +215,7 @@ def _by_column(columns):
 
 
 def _by_row(columns):
-    """An object for each row; the value alone where there is one output."""
+    """An object for each row; only the value where there is one output."""
     values = _by_column(columns)
     if len(columns) == 1:
         return values
@@ -224,8 +233,8 @@ def _label_scores(columns):
     ]
 
 
-def metadata(name: str, version) -> dict:
-    """The signatures of a version."""
+def metadata(name: str, version: Version) -> dict[str, object]:
+    """Describes the signatures of a version."""
     functions = version.predictor.signatures
     return {
         "model_spec": {

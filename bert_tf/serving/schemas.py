@@ -1,7 +1,12 @@
-"""What requests and answers look like, for /docs and programs that read it."""
+"""The JSON schemas of requests and answers, for /docs and /openapi.json.
+
+The schemas only describe: rest.py and encode.py check the bodies, and not
+pydantic. Its JSON parser refuses lone surrogates such as "\\ud800", which the
+server answers, and what an item may hold depends on the model.
+"""
 
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 from pydantic_core import PydanticCustomError
@@ -10,9 +15,9 @@ LONGEST_ID = 256
 
 
 def _digits(value):
-    # int() would take "1_0", "+1" and the digits of all alphabets.
+    # int() would also accept "1_0", "+1" and the digits of other alphabets.
     if not re.fullmatch("[0-9]{1,18}", str(value)):
-        raise PydanticCustomError("digits", "must be a number of digits")
+        raise PydanticCustomError("digits", "must be a number, digits only")
     return value
 
 
@@ -23,16 +28,16 @@ ERROR = {
     "properties": {"error": {"type": "string"}},
     "required": ["error"],
 }
-# A request may be refused in all of these ways.
+# All the ways in which a request may be refused.
 REFUSALS = {
-    400: "The request is wrong; the line says what.",
-    404: "There is no such model, version or address.",
-    405: "The address does not take this method.",
-    408: "The body comes too slowly.",
+    400: "The request is wrong; the error says why.",
+    404: "The model, the version or the address does not exist.",
+    405: "The address does not support this method.",
+    408: "The body did not arrive in time.",
     413: "The body, a text or the number of texts is too large.",
     415: "The body is compressed.",
-    429: "Too much waits already: try again after Retry-After seconds.",
-    503: "The server has no room, or ends.",
+    429: "The queue is full: try again after Retry-After seconds.",
+    503: "The server is out of memory or connections, or is shutting down.",
     504: "The model did not answer in time.",
 }
 
@@ -61,7 +66,7 @@ _ROW = {
 }
 
 
-def _object(required: tuple = (), **properties):
+def _object(required=(), **properties):
     return {
         "type": "object",
         "properties": properties,
@@ -91,7 +96,7 @@ _EXAMPLES = _object(
     signature_name=_STRING,
 )
 
-# {name: (schema of the request's body, of the answer's)}
+# {name: (schema of the request's body, schema of the answer's)}
 BODIES = {
     "predict": (
         {
@@ -144,8 +149,8 @@ def _json_of(schema):
     return {"application/json": {"schema": schema}}
 
 
-def refusals(*statuses: int) -> dict:
-    """`responses` of a route, of these statuses or all."""
+def refusals(*statuses: int) -> dict[int, dict[str, object]]:
+    """Returns a route's `responses` for these statuses, by default for all."""
     return {
         status: {
             "description": REFUSALS[status],
@@ -155,8 +160,8 @@ def refusals(*statuses: int) -> dict:
     }
 
 
-def operation(name: str) -> dict:
-    """Settings of a route that takes one of BODIES."""
+def operation(name: str) -> dict[str, Any]:
+    """Returns the settings of a route whose body is one of BODIES."""
     body, answer = BODIES[name]
     return {
         "openapi_extra": {

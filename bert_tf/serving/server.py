@@ -1,4 +1,4 @@
-"""The listening socket, connections, and an end that loses no request."""
+"""The listening socket, connections, and a shutdown that loses no request."""
 
 import asyncio
 import contextlib
@@ -6,58 +6,68 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import NoReturn
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from bert_tf.errors import UserError
-from bert_tf.serving.app import Serving, make_app
+from bert_tf.serving.app import make_app
+from bert_tf.serving.state import Serving
 
-# Without a request for so long, a connection is closed: idle ones, and those
-# whose next request does not get done.
+# A connection is closed after this time without a complete request: one that
+# is idle, and one whose next request does not arrive in full.
 IDLE_SECONDS = 30.0
-# At the end, requests may be on their way for so long.
+# The time that requests may be on their way when the server shuts down.
 LINGER_SECONDS = 0.3
 BACKLOG = 1024
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A socket of the server; nobody can connect before it listens.
+    """Makes the server's socket. Nobody can connect before it listens.
+
+    Args:
+        host: name or address of this machine.
+        port: the port; 0 for any that is free.
 
     Raises:
-        UserError: the port is taken, or the host is not of this machine.
+        UserError: the port is in use, or the host is not this machine.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM
         )[0]
-        # Without its protocol asyncio sets no TCP_NODELAY, and each answer
-        # would take 40 ms.
+        # Without the protocol asyncio does not set TCP_NODELAY, and each
+        # answer would take 40 ms.
         listener = socket.socket(family, kind, protocol)
-        # A server that has just ended keeps nobody from starting the next.
+        # So that the port can be used again right after a server has ended.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
     except OSError as error:
         raise UserError(
-            f"--host={host} --port={port}: {error.strerror}"
+            f"`host`={host} `port`={port}: {error.strerror}"
         ) from None
     return listener
 
 
 def address_of(listener: socket.socket) -> str:
+    """Returns the URL of a socket that `bind` made."""
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 class _Connection(H11Protocol):
-    """uvicorn's, with a limit on the time between requests.
+    """uvicorn's connection, with a time limit for the next request's head.
 
-    Its own limit ends with the first byte of the next request, so that half a
-    head would hold the connection for ever.
+    uvicorn has a limit for idle connections, `timeout_keep_alive`, but stops
+    it at the first byte of the next request, and does not start it before the
+    first request. Half a head would then keep a connection open for ever. The
+    missing timeout is in https://github.com/Kludex/uvicorn/issues/157.
     """
 
-    _timer = None
+    _timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport):
         super().connection_made(transport)
@@ -88,17 +98,18 @@ class _Connection(H11Protocol):
 
 
 class Server(uvicorn.Server):
-    """Serves until a signal; then answers what it has accepted.
+    """Serves until a signal comes, then answers all accepted requests.
 
     Args:
-        serving: what is served.
-        on_start: function(), called when it accepts connections.
-        max_connections: at a time; more are answered with 503.
-        grace_seconds: after a signal, at most; a second signal ends it at
-            once.
+        serving: the models to serve, and the limits.
+        on_start: function(), called when the server accepts connections.
+        max_connections: connections at a time; more are answered with 503.
+        grace_seconds: the longest time to shut down after a signal. A second
+            signal ends the server at once.
 
     Attributes:
-        num_unanswered: requests that `grace_seconds` were too short for.
+        num_unanswered: number of requests that `grace_seconds` was too short
+            for.
     """
 
     num_unanswered = 0
@@ -106,7 +117,8 @@ class Server(uvicorn.Server):
     def __init__(
         self,
         serving: Serving,
-        on_start: Callable = lambda: None,
+        *,
+        on_start: Callable[[], None] = lambda: None,
         max_connections: int = 512,
         grace_seconds: float = 30.0,
     ):
@@ -130,9 +142,9 @@ class Server(uvicorn.Server):
         )
 
     @contextlib.contextmanager
-    def capture_signals(self):
-        """Unlike uvicorn's, does not raise the signal once more at the end:
-        being told to end is no failure."""
+    def capture_signals(self) -> Iterator[None]:
+        """Unlike uvicorn's, does not raise the signal again at the end: being
+        asked to end is not a failure."""
         handled = (signal.SIGINT, signal.SIGTERM)
         before = {s: signal.signal(s, self.handle_exit) for s in handled}
         try:
@@ -141,32 +153,36 @@ class Server(uvicorn.Server):
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def handle_exit(self, sig, frame):
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Starts to shut down; at the second call, ends at once."""
         self.force_exit = self.should_exit
         self.should_exit = True
 
-    async def startup(self, sockets=None):
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Starts to accept connections."""
         await super().startup(sockets)
         self._on_start()
 
-    async def shutdown(self, sockets=None):
-        """Stops to accept, and waits for what was accepted.
+    async def shutdown(
+        self, sockets: list[socket.socket] | None = None
+    ) -> None:
+        """Stops accepting connections, and answers all accepted requests.
 
-        For a while connections stay that would be closed as idle: a request
-        may be on its way through them. Each answer asks to close them.
+        Idle connections stay open for `LINGER_SECONDS`, because a request may
+        be on its way. Each answer asks the client to close its connection.
         """
         self._serving.is_ending = True
         for listener in sockets or []:
-            listener.listen(0)  # No more may wait; those that do are taken.
+            listener.listen(0)  # Those that wait are accepted, but no others.
         await asyncio.sleep(LINGER_SECONDS)
         await super().shutdown(sockets)
         self.num_unanswered = len(self.server_state.tasks)
 
 
-def end_process(status: int):
-    """Ends the process at once, with threads that TensorFlow may still hold.
+def end_process(status: int) -> NoReturn:
+    """Ends the process at once, with a status.
 
-    The interpreter's own end would pull it from under them.
+    A normal exit would unload Python while TensorFlow's threads still use it.
     """
     sys.stdout.flush()
     sys.stderr.flush()

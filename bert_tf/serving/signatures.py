@@ -1,26 +1,36 @@
-"""What a model's signatures take: texts, token ids and tf.Examples.
+"""Rows of a model's signatures: texts, token ids and tf.Examples.
 
-All but texts is checked here, before it meets others in a batch: a GPU reads an
-id that no vocabulary holds as zeros, and a sequence that is too long would need
-memory first and be refused later.
+Ids and tf.Examples are checked here, before they meet others in a batch. A GPU
+reads an id that is not in the vocabulary as zeros, and a sequence that is too
+long would use memory before it is refused. `Predictor` checks texts.
 
-A row's key tells which others may share a batch with it: (signature, shape).
-The shape is that of its ids, its last axis the length; of texts, about.
+A row's key says which rows may share a batch with it: (signature, shape). The
+shape is that of its ids, the last axis being their number; for texts it is an
+estimate.
 """
 
 import base64
 import binascii
 import itertools
 import math
+from collections.abc import Collection, Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from bert_tf.serving.limits import Limits, Refusal, check_text, shown
+from bert_tf.export.kinds import KINDS, power_of_two
+from bert_tf.export.predictor import Predictor
+from bert_tf.serving.errors import Refusal, shown
+from bert_tf.serving.limits import Limits, check_text
 from bert_tf.text.packing import ID_NAMES
 
+Key = tuple[str, tuple[int, ...]]  # (signature, shape)
+Row = tuple[Key, Any]
+Function = Any  # A signature; TensorFlow has no public name for its class.
+
 TEXTS = "serving_default"
-# Which variable has a row for each value of an input, and for each position.
+# The variables that have a row for each value of an input, or each position.
 TABLES = {
     "input_ids": "word_embeddings",
     "segment_ids": "token_type_embeddings",
@@ -29,30 +39,35 @@ POSITIONS = "position_embeddings"
 DEPTH = 2  # Levels in an item: {"endings": [text, text]}.
 
 
-def inputs_of(predictor, signature: str) -> dict:
-    """{input name: TensorSpec} of a signature."""
+def inputs_of(predictor: Predictor, signature: str) -> dict[str, tf.TensorSpec]:
+    """Returns {input name: TensorSpec} of a signature."""
     function = predictor.signatures[signature]
     return dict(function.structured_input_signature[1])
 
 
-def num_sequences(key: tuple) -> int:
-    """How many sequences the model reads for a row: a Batcher's `weigh`."""
+def num_sequences(key: Key) -> int:
+    """Counts the sequences that the model reads for a row, for a Batcher."""
     return math.prod(key[1][:-1])
 
 
-def run(predictor, key: tuple, payloads: list) -> dict:
-    """{output name: array [B, …]} of a batch; a Batcher's `run`.
+def run(
+    predictor: Predictor, key: Key, payloads: list[Any]
+) -> dict[str, np.ndarray]:
+    """Runs a batch: a Batcher's `run`.
 
     Args:
-        predictor: that runs it.
-        key: of all its rows.
-        payloads: what `rows_of` gave.
+        predictor: the model.
+        key: the key of all rows of the batch.
+        payloads: the payloads that `rows_of` returned.
+
+    Returns:
+        {output name: array [B, …]}.
     """
     signature = key[0]
     if signature == TEXTS:
         return predictor.run(payloads)
     number = len(payloads)
-    # A model for accelerators takes one size of batches.
+    # A model for accelerators has a fixed batch size.
     missing = (predictor.info.get("batch_size") or number) - number
     payloads = [*payloads, *[payloads[-1]] * missing]
     columns = {
@@ -63,26 +78,28 @@ def run(predictor, key: tuple, payloads: list) -> dict:
     return {name: output.numpy()[:number] for name, output in outputs.items()}
 
 
-def _tensor(values, spec):
-    """Of a shape that is known: TensorFlow looks into no lists for it."""
+def _tensor(values: list[Any], spec: tf.TensorSpec) -> tf.Tensor:
+    """Stacks values; NumPy finds the shape of lists faster than TensorFlow."""
     if spec.dtype == tf.string:
         return tf.constant(values, tf.string)
     return tf.constant(np.stack(values), spec.dtype)
 
 
-def rows_of(predictor, signature: str, items: list, limits: Limits) -> list:
-    """(key, payload) of each item, for a Batcher.
+def rows_of(
+    predictor: Predictor, signature: str, items: list[Any], limits: Limits
+) -> list[Row]:
+    """Returns (key, payload) of each item, for a Batcher.
 
     Args:
-        predictor: whose signature it is.
-        signature: its name.
-        items: what is sent for each row: {input name: value}, or a value alone
-            where there is one input.
-        limits: that one row may not exceed.
+        predictor: the model.
+        signature: the name of the signature.
+        items: {input name: value} for each row, or the value alone if the
+            signature has one input.
+        limits: the limits of a row.
 
     Raises:
         ValueError: an item is not what the signature takes.
-        Refusal: the model would have to read too many sequences for one.
+        Refusal: an item is too many sequences for the model.
     """
     if is_default(predictor, signature):
         rows = _rows_of_texts(predictor, items, limits.max_text_bytes)
@@ -98,30 +115,31 @@ def rows_of(predictor, signature: str, items: list, limits: Limits) -> list:
     return rows
 
 
-def is_default(predictor, signature: str) -> bool:
-    """Whether it does what `Predictor.run` does; `embed` is another name."""
-    return signature == TEXTS or (
-        signature == "embed" and predictor.kind == "embedding"
-    )
+def is_default(predictor: Predictor, signature: str) -> bool:
+    """Whether it does what `Predictor.run` does, under any of its names."""
+    return signature in (TEXTS, *KINDS[predictor.kind].aliases)
 
 
 def _rows_of_texts(predictor, items, max_bytes):
     requests = []
     for part in _parts(items, max_bytes):
         requests += predictor.prepare(part, len(requests))
+    sequences_of = KINDS[predictor.kind].sequences_of
+    longest = predictor.info["max_seq_length"]
     return [
-        ((TEXTS, _shape_of_request(predictor, request)), request)
+        ((TEXTS, sequences_of(request, longest)), request)
         for request in requests
     ]
 
 
-def _parts(items, max_characters):
-    """Yields the items in lists; one that exceeds the limit, alone.
+def _parts(items: list[Any], max_characters: int) -> Iterator[list[Any]]:
+    """Yields the items in lists; an item that exceeds the limit comes alone.
 
-    To cut a text up takes some 60 bytes for each of its own, which TensorFlow
-    keeps for the next: so much at once, and no more, is ever kept.
+    Tokenizing takes some 60 bytes for each byte of a text, and TensorFlow keeps
+    that memory for the next texts. So the list bounds the memory that is kept.
     """
-    part, total = [], 0
+    part: list[Any] = []
+    total = 0
     for item in items:
         size = sum(map(len, strings_of(item)))
         if part and total + size > max_characters:
@@ -133,29 +151,13 @@ def _parts(items, max_characters):
         yield part
 
 
-def strings_of(item, depth: int = DEPTH):
-    """Yields all strings of an item; it is nested no deeper."""
+def strings_of(item: object, depth: int = DEPTH) -> Iterator[str]:
+    """Yields all strings of an item down to a depth."""
     if isinstance(item, str):
         yield item
     elif depth and isinstance(item, (list, dict)):
         for inner in item.values() if isinstance(item, dict) else item:
             yield from strings_of(inner, depth - 1)
-
-
-def _shape_of_request(predictor, request):
-    longest = predictor.info["max_seq_length"]
-    if predictor.kind == "multiple_choice":
-        return (len(request.inputs[-1]), _power_of_two(request.length))
-    if predictor.kind in ("question_answering", "tags"):
-        # The model itself cuts them into windows.
-        windows = -(-request.length // longest)
-        return (windows, _power_of_two(min(request.length, longest)))
-    return (request.length,)
-
-
-def _power_of_two(number):
-    """At least `number`: where lengths are guesses, some of them are one."""
-    return 1 << (number - 1).bit_length()
 
 
 def _rows_of_tensors(predictor, signature, items, limits):
@@ -185,30 +187,30 @@ def _rows_of_tensors(predictor, signature, items, limits):
     return rows
 
 
-def check_names(item, names):
-    """Raises ValueError unless it is a dict of exactly these names."""
+def check_names(item: object, names: Iterable[str]) -> None:
+    """Raises ValueError unless an item is a dict of exactly these names."""
     if not isinstance(item, dict) or set(item) != set(names):
-        found = f"of {_some(item)}" if isinstance(item, dict) else shown(item)
+        actual = f"of {_some(item)}" if isinstance(item, dict) else shown(item)
         raise ValueError(
-            f"must be an object of {', '.join(names)}, not {found}"
+            f"must be an object of {', '.join(names)}, not {actual}"
         )
 
 
-def _some(names) -> str:
-    """The first of what may be many names, and long ones."""
+def _some(names: Collection[str]) -> str:
+    """Lists the first names, shortened: there may be many, and long ones."""
     first = [shown(name) for name in itertools.islice(names, 3)]
     more = [f"{len(names) - 3:,} more"] if len(names) > 3 else []
     return ", ".join(first + more) or "nothing"
 
 
-def _strings_row(function, item):
-    """(shape, row) of {input name: string}."""
+def _strings_row(function: Function, item: dict[str, Any]):
+    """Returns (shape, row) of {input name: string}."""
     row = {name: bytes_of(value) for name, value in item.items()}
-    return (_power_of_two(1 + sum(map(len, row.values()))),), row
+    return (power_of_two(1 + sum(map(len, row.values()))),), row
 
 
-def _ids_row(function, item):
-    """(shape, row) of {input_ids, input_mask, segment_ids}: int32 arrays."""
+def _ids_row(function: Function, item: dict[str, Any]):
+    """Returns (shape, row) of ids; the row has int32 arrays."""
     specs = function.structured_input_signature[1]
     shapes, row = set(), {}
     for name in ID_NAMES:
@@ -222,21 +224,25 @@ def _ids_row(function, item):
     return shape, row
 
 
-def _flat(name, value, sizes) -> tuple:
-    """(shape, all numbers) of lists that are nested as deep as `sizes` tell.
+def _flat(name: str, value: Any, sizes: list[int | None]):
+    """Flattens lists that are nested as deep as there are `sizes`.
 
-    What the innermost of them hold is not looked at.
+    The elements of the innermost lists are not checked.
 
     Args:
-        name: of the input.
+        name: the name of the input.
         value: its lists.
-        sizes: of each axis; None for any.
+        sizes: the size of each axis; None for any.
+
+    Returns:
+        (shape, all numbers).
 
     Raises:
-        ValueError: they are not nested so deep, or some longer than others.
+        ValueError: the lists are nested otherwise, or their lengths differ.
     """
     nesting = "a list " + "of lists " * (len(sizes) - 1)
-    shape, values = (), [value]
+    shape: tuple[int, ...] = ()
+    values = [value]
     for size in sizes:
         if not all(isinstance(each, list) and each for each in values):
             raise ValueError(
@@ -260,7 +266,7 @@ def _check_numbers(name, numbers, function):
     table = TABLES.get(name)
     limit = _size_of(function, table) if table else 2  # A mask has 0 and 1.
     for number in numbers:
-        # JSON's true is an int of Python's.
+        # JSON's true is an int in Python.
         if type(number) is not int or not 0 <= number < limit:
             raise ValueError(
                 f"{name} holds {shown(number)}: whole numbers from 0 to "
@@ -276,25 +282,25 @@ def _check_length(length, function):
         )
 
 
-def _size_of(function, table) -> int:
-    """Rows of a table of embeddings, which the model's variables tell."""
+def _size_of(function: Function, table: str) -> int:
+    """Returns the number of rows of a table of embeddings."""
     for variable in function.variables:
         if variable.name.split(":")[0].endswith(f"embeddings/{table}"):
             return variable.shape[0]
-    raise LookupError(f"the model has no variable {table}")
+    raise LookupError(f"the model does not have the variable {table}")
 
 
 def _example_row(function, item):
-    """(shape, row) of a serialized tf.Example of ids.
+    """Returns (shape, row) of a serialized tf.Example of ids.
 
-    How many ids it must have the graph knows, which may cut them into several
-    sequences.
+    Only the graph knows how many ids there must be: they may be those of
+    several sequences.
     """
     serialized = bytes_of(item["examples"])
     try:
         example = tf.train.Example.FromString(serialized)
-    except Exception:  # protobuf's own error, of no public module.
-        raise ValueError("is no serialized tf.Example") from None
+    except Exception:  # protobuf's own error, which is in no public module.
+        raise ValueError("is not a serialized tf.Example") from None
     features = example.features.feature
     lengths = set()
     for name in ID_NAMES:
@@ -310,33 +316,33 @@ def _example_row(function, item):
     return (sequences, length), {"examples": serialized}
 
 
-def bytes_of(value) -> bytes:
-    """Of a string, or of {"b64": "…"}, as TensorFlow Serving takes bytes.
+def bytes_of(value: object) -> bytes:
+    """Encodes a string, or decodes {"b64": "…"}, TensorFlow Serving's bytes.
 
     Raises:
-        ValueError: it is neither.
+        ValueError: the value is neither of them.
     """
     if isinstance(value, dict) and set(value) == {"b64"}:
         try:
             return base64.b64decode(value["b64"], validate=True)
         except (TypeError, ValueError, binascii.Error):
-            raise ValueError("b64 holds no base64") from None
+            raise ValueError("b64 is not valid base64") from None
     if not isinstance(value, str):
         raise ValueError(f'must be a string or {{"b64": "…"}}: {shown(value)}')
     return value.encode("utf-8", "replace")
 
 
-def stack(results: list) -> dict:
-    """{output name: array [B, …]} of the rows of one request.
+def stack(results: list[dict[str, Any]]) -> dict[str, np.ndarray]:
+    """Joins the rows of one request: {output name: array [B, …]}.
 
-    Its rows may have been in several batches, and be as long as the longest
-    row there. Here they are as long as the longest of the request itself:
-    who else was in a batch changes no answer.
+    Its rows may come from several batches, padded to the longest row there.
+    Here they are padded to the longest row of the request itself, so that
+    other requests of a batch do not change the answer.
     """
     columns = {
         name: [row[name] for row in results] for name in sorted(results[0])
     }
-    if "starts" in columns:  # Words of a text, padded with -1.
+    if "starts" in columns:  # Words of texts; the padding has -1.
         lengths = [int(np.sum(row >= 0)) for row in columns["starts"]]
         columns = {
             name: [row[:n] for row, n in zip(rows, lengths, strict=True)]
@@ -359,6 +365,6 @@ def _padded(name, rows):
     return padded
 
 
-def _dtype_of(row):
-    """NumPy would cut bytes off at their zeros."""
+def _dtype_of(row: object) -> type | None:
+    """Returns object for bytes, which NumPy's own type would end at a zero."""
     return object if isinstance(row, bytes) else None

@@ -1,4 +1,4 @@
-"""What run_classifier needs to know about each task."""
+"""The tasks of run_classifier: what each reads, and what it asks."""
 
 from bert_tf.tasks.registry import TASKS, get_task
 

@@ -1,24 +1,38 @@
-"""What can be asked about a text with several endings: which one fits.
+"""MultipleChoice: which of several endings fits a text.
 
-The answers of `BertMultipleChoice`; examples are
+The model is a `BertMultipleChoice`; examples are
 `multiple_choice.ChoiceExample`s.
+
+Shape letters: B examples of a batch, N choices.
 """
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
 from bert_tf import heads, losses, metrics
+from bert_tf.config import BertConfig
 from bert_tf.data.features import FeatureSpec
-from bert_tf.export.answering import ChoiceAnswering
+from bert_tf.data.multiple_choice import ChoiceExample
+from bert_tf.data.text_reader import TextReader
+from bert_tf.export import kinds
+from bert_tf.export.serving_modules import ChoiceServing, InputShape, Tensors
 from bert_tf.metrics import reports
 from bert_tf.tasks.problem import (
     IS_REAL,
     LONG_FLAGS,
     Evaluation,
+    HeadSettings,
+    Labels,
+    LossTerms,
+    Outputs,
     PredictionFile,
     Problem,
+    Record,
     as_float32,
     cross_entropies,
     line,
@@ -29,24 +43,23 @@ from bert_tf.tasks.problem import (
 
 @dataclasses.dataclass(frozen=True)
 class MultipleChoice(Problem):
-    """Which of N endings fits: a `multiple_choice.ChoiceExample`.
-
-    An example may have fewer than N endings.
-    """
+    """Which of N endings fits; an example may have fewer than N."""
 
     num_choices: int
 
-    kind = "multiple_choice"
+    kind = kinds.MULTIPLE_CHOICE.name
     description = "multiple choice"
     refused_flags = (
-        *("class_weights", "classifier_hidden", "label_smoothing"),
+        "class_weights",
+        "classifier_hidden",
+        "label_smoothing",
         "export_tflite",
         *LONG_FLAGS,
     )
 
-    labels = None  # A number says nothing about an ending.
+    labels = None  # The number of an ending has no meaning of its own.
 
-    def feature_specs(self, reader):
+    def feature_specs(self, reader: TextReader) -> list[FeatureSpec]:
         return [
             *(
                 FeatureSpec(spec.name, (self.num_choices, *spec.shape))
@@ -56,18 +69,22 @@ class MultipleChoice(Problem):
             IS_REAL,
         ]
 
-    def convert(self, example, reader):
-        found = [
+    def convert(
+        self, example: ChoiceExample, reader: TextReader
+    ) -> tuple[dict[str, Any], list[str]]:
+        sequences = [
             reader.convert(example.text, ending) for ending in example.endings
         ]
-        rows = [converted for converted, _ in found]
+        rows = [row for row, _ in sequences]
         rows += [reader.numbers([], [])] * (self.num_choices - len(rows))
-        converted = {name: [r[name] for r in rows] for name in rows[0]}
+        converted: dict[str, Any] = {
+            name: [row[name] for row in rows] for name in rows[0]
+        }
         converted["label_ids"] = int(example.label or 0)
-        tokens = [token for _, tokens in found for token in tokens]
+        tokens = [token for _, tokens in sequences for token in tokens]
         return {**converted, IS_REAL.name: 1}, tokens
 
-    def row_signature(self, reader):
+    def row_signature(self, reader: TextReader) -> dict[str, Any]:
         return {
             "text": tf.string,
             "endings": tf.TensorSpec([self.num_choices], tf.string),
@@ -76,7 +93,9 @@ class MultipleChoice(Problem):
             IS_REAL.name: tf.int32,
         }
 
-    def encode(self, example, reader):
+    def encode(
+        self, example: ChoiceExample, reader: TextReader
+    ) -> dict[str, Any]:
         missing = self.num_choices - len(example.endings)
         endings = [ending.encode() for ending in example.endings]
         return {
@@ -87,7 +106,7 @@ class MultipleChoice(Problem):
             IS_REAL.name: 1,
         }
 
-    def features_of_rows(self, rows, reader):
+    def features_of_rows(self, rows: Tensors, reader: TextReader) -> Tensors:
         texts = reader.read_choices(
             rows["text"],
             tf.ensure_shape(rows["endings"], [None, self.num_choices]),
@@ -96,24 +115,40 @@ class MultipleChoice(Problem):
         others = ("label_ids", IS_REAL.name)
         return {**texts, **{name: rows[name] for name in others}}
 
-    def num_tokens(self, examples, reader):
-        """Of each example's longest sequence."""
-        pairs = [(e.text, ending) for e in examples for ending in e.endings]
-        lengths = reader.num_tokens(*zip(*pairs, strict=True))
+    def num_tokens(
+        self, examples: list[ChoiceExample], reader: TextReader
+    ) -> np.ndarray:
+        """Counts the tokens of each example's longest sequence."""
+        lengths = reader.num_tokens(
+            [e.text for e in examples for _ in e.endings],
+            [ending for e in examples for ending in e.endings],
+        )
         sizes = [len(example.endings) for example in examples]
         return np.maximum.reduceat(lengths, np.cumsum([0, *sizes[:-1]]))
 
-    def build_model(self, config, settings):
+    def build_model(
+        self, config: BertConfig, settings: HeadSettings
+    ) -> keras.Model:
         return heads.BertMultipleChoice(config, settings.dropout_rate)
 
-    def loss_terms(self, class_weights, label_smoothing):
+    def loss_terms(
+        self, class_weights: Any, label_smoothing: float
+    ) -> LossTerms:
         return losses.classifier_loss()
 
-    def answering(self, model, reader, shape, takes_pairs):
-        return ChoiceAnswering(model, reader, self.served, shape)
+    def serving_module(
+        self,
+        model: keras.Model,
+        reader: TextReader,
+        shape: InputShape,
+        takes_pairs: bool,
+    ) -> ChoiceServing:
+        return ChoiceServing(
+            model, reader, outputs_of=self.serving_outputs, shape=shape
+        )
 
-    def served(self, logits) -> dict:
-        """float [B, N] -> what an exported model answers, in the graph."""
+    def serving_outputs(self, logits: tf.Tensor) -> Tensors:
+        """Computes an exported model's outputs of logits, float [B, N]."""
         probabilities = tf.nn.softmax(logits)
         return {
             "label": tf.argmax(probabilities, axis=-1, output_type=tf.int32),
@@ -122,10 +157,12 @@ class MultipleChoice(Problem):
         }
 
     @property
-    def metric_names(self):
+    def metric_names(self) -> set[str]:
         return {"eval_accuracy", "eval_loss", "loss", "num_labels_predicted"}
 
-    def evaluate(self, labels, outputs, batch_size):
+    def evaluate(
+        self, labels: Labels, outputs: Outputs, batch_size: int
+    ) -> Evaluation:
         label_ids = np.array([int(label) for label in labels])
         predictions = np.array([logits.argmax() for logits in outputs])
         each = np.array(
@@ -150,13 +187,13 @@ class MultipleChoice(Problem):
             number < 2,
         )
 
-    def prediction_files(self):
+    def prediction_files(self) -> dict[str, PredictionFile]:
         def probabilities(example, logits):
             return softmax(logits[: len(example.endings)])
 
         def best(example, logits):
-            found = probabilities(example, logits)
-            return line(example.guid, np.argmax(found), np.max(found))
+            row = probabilities(example, logits)
+            return line(example.guid, np.argmax(row), np.max(row))
 
         return {
             "test_results.tsv": PredictionFile(
@@ -167,5 +204,9 @@ class MultipleChoice(Problem):
             ),
         }
 
-    def learned(self):
-        return {"problem": self.kind}
+    def record(self) -> Record:
+        return {}
+
+    @classmethod
+    def check_record(cls, record: Mapping[str, Any]) -> None:
+        """Accepts any record: an ending has no label to know."""

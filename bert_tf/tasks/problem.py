@@ -1,38 +1,50 @@
-"""What can be asked about an example: its features, head, loss and scores.
+"""Problem: what can be asked about an example.
 
-    text_problems      SingleLabel        one of C labels
+    texts              SingleLabel        one of C labels
                        MultiLabel         any of C labels
-                       Regression         a number
-    tagging_problem    Tagging            one of C tags for each word
-    choice_problem     MultipleChoice     one of N endings
+    regression         Regression         a number
+    tagging            Tagging            one of C tags for each word
+    multiple_choice    MultipleChoice     one of N endings
 
-Here is what they have in common. A problem knows nothing of files: examples
-come from `data`, and what is written is text.
+A problem has the features of an example, its head, loss, scores and lines of
+predictions. It reads and writes no files: examples come from `data`, and its
+predictions are text.
+
+Shape letters: N examples, C labels.
 """
 
 import dataclasses
 import functools
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
+import keras
 import numpy as np
+import scipy.special
 import tensorflow as tf
 
-from bert_tf import heads
+from bert_tf import heads, losses
 from bert_tf.config import BertConfig
 from bert_tf.data import pipeline
 from bert_tf.data.features import FeatureSpec
 from bert_tf.data.text_reader import TextReader
-from bert_tf.export.answering import Answering, Shape
+from bert_tf.export.serving_modules import InputShape, ServingModule, Tensors
 
-# Of the flags, those on texts that are too long.
+# The flags that say how texts are read that are too long.
 LONG_FLAGS = ("long_documents", "max_windows", "window_pooling", "doc_stride")
 IS_REAL = FeatureSpec("is_real_example", ())
 
+Example = Any  # Each problem has its own class.
+Output = np.ndarray  # The model's logits for one example.
+Outputs = Sequence[Output]
+Labels = Sequence[Any]  # The labels of examples.
+LossTerms = tuple[losses.LossTerm, ...]
+Record = dict[str, Any]  # The values in task.json.
 
-@dataclasses.dataclass(frozen=True)
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class HeadSettings:
-    """What the flags say about the head, see `heads.BertClassifier`."""
+    """Settings of the head, see `heads.BertClassifier`."""
 
     dropout_rate: float = heads.CLASSIFIER_DROPOUT
     hidden_units: int | None = None
@@ -44,24 +56,25 @@ class Evaluation:
     """The scores of a set.
 
     Attributes:
-        results: {name: number}, what eval_results.txt holds: the original's
-            names alone where it has any.
-        metrics: more of them.
-        report: what `reports.format_report` shows.
-        is_collapsed: all answers are the same.
+        results: {name: number} for eval_results.txt: the original's names
+            alone, if it evaluates this kind of problem.
+        metrics: {name: number}, more scores.
+        report: the scores of each label, for `reports.format_report`.
+        is_collapsed: whether all answers are the same.
     """
 
-    results: dict
-    metrics: dict
-    report: dict
+    results: dict[str, Any]
+    metrics: dict[str, Any]
+    report: dict[str, Any]
     is_collapsed: bool
 
     @property
-    def scores(self) -> dict:
+    def scores(self) -> dict[str, Any]:
         return {**self.results, **self.metrics}
 
 
-class PredictionFile(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class PredictionFile:
     """A file of predictions.
 
     Attributes:
@@ -70,10 +83,11 @@ class PredictionFile(NamedTuple):
     """
 
     header: str
-    text_of: Callable
+    text_of: Callable[[Example, Output], str]
 
 
-def line(*cells) -> str:
+def line(*cells: object) -> str:
+    """Joins cells to a line of a TSV file."""
     return "\t".join(map(str, cells)) + "\n"
 
 
@@ -81,90 +95,119 @@ class Problem:
     """Base of all problems.
 
     Attributes:
-        kind: its name in task.json and, of texts, that of --problem_type.
-        labels: every label, in the order of the model's outputs; None where
-            there are none.
-        description: how errors call it.
-        main_metric: what makes a checkpoint the best, unless a flag tells.
-        refused_flags: of the program, without sense here.
+        kind: name of the kind of its answers, see `export.kinds`.
+        labels: every label, in the order of the model's outputs; None if the
+            problem has no labels.
+        description: its name in messages.
+        main_metric: the metric that chooses the best checkpoint by default.
+        refused_flags: flags of the program that do not apply to this problem.
         tunes: whether `tune` does anything.
     """
 
     kind: str
-    labels: list | None
+    labels: list[str] | None
     description: str
-    main_metric = "eval_accuracy"
-    refused_flags = ()
-    tunes = False
+    main_metric: str = "eval_accuracy"
+    refused_flags: tuple[str, ...] = ()
+    tunes: bool = False
 
     @functools.cached_property
-    def ids(self) -> dict:
+    def ids(self) -> dict[str, int]:
         """{label: its place among the outputs}."""
-        return {label: index for index, label in enumerate(self.labels)}
+        return {label: index for index, label in enumerate(self.labels or ())}
 
     # --- Examples to features ---------------------------------------------
 
-    def prepare(self, examples, reader: TextReader):
-        """What one row of features each is made of."""
+    def prepare(
+        self, examples: Sequence[Example], reader: TextReader
+    ) -> Sequence[Example]:
+        """Checks examples, and splits those that become several rows."""
+        self.check(examples, reader)
         return examples
 
-    def feature_specs(self, reader: TextReader) -> list:
+    def check(self, examples: Sequence[Example], reader: TextReader) -> None:
+        """Raises UserError if the reader cannot read examples like these."""
+
+    def feature_specs(self, reader: TextReader) -> list[FeatureSpec]:
+        """Returns the features of an example."""
         raise NotImplementedError
 
-    def convert(self, example, reader: TextReader):
-        """(features, tokens): a value for each of `feature_specs`; in Python.
+    def convert(
+        self, example: Example, reader: TextReader
+    ) -> tuple[dict[str, Any], list[str]]:
+        """Converts an example in Python.
 
-        Tokens are without padding.
+        Returns:
+            (a value for each of `feature_specs`, the tokens without padding).
         """
         raise NotImplementedError
 
-    def row_signature(self, reader: TextReader) -> dict:
-        """What `encode` returns, as `pipeline.from_examples` wants it."""
+    def row_signature(self, reader: TextReader) -> dict[str, Any]:
+        """Returns the types of `encode`'s values, for the pipeline."""
         raise NotImplementedError
 
-    def encode(self, example, reader: TextReader) -> dict:
-        """The example as it is shuffled, not tokenized yet."""
+    def encode(self, example: Example, reader: TextReader) -> dict[str, Any]:
+        """Returns an example as it is shuffled, not tokenized yet."""
         raise NotImplementedError
 
-    def features_of_rows(self, rows: dict, reader: TextReader) -> dict:
-        """What `encode` returned, {name: [N, …]}, -> features, in the graph."""
+    def features_of_rows(self, rows: Tensors, reader: TextReader) -> Tensors:
+        """Converts `encode`'s values, {name: [N, …]}, in the graph."""
         raise NotImplementedError
 
-    def rows(self, examples, reader: TextReader) -> tf.data.Dataset:
+    def rows(
+        self, examples: Iterable[Example], reader: TextReader
+    ) -> tf.data.Dataset:
+        """Returns a data set of what `encode` makes of each example."""
         return pipeline.from_examples(
             examples,
             functools.partial(self.encode, reader=reader),
             self.row_signature(reader),
         )
 
-    def num_tokens(self, examples: list, reader: TextReader):
-        """int [N]: tokens of each example if nothing were cut off."""
+    def num_tokens(
+        self, examples: list[Example], reader: TextReader
+    ) -> np.ndarray:
+        """Counts each example's tokens, int [N], if nothing were cut off."""
         raise NotImplementedError
 
     # --- The model ----------------------------------------------------------
 
-    def build_model(self, config: BertConfig, settings: HeadSettings):
+    def build_model(
+        self, config: BertConfig, settings: HeadSettings
+    ) -> keras.Model:
+        """Builds the encoder with this problem's head."""
         raise NotImplementedError
 
-    def loss_terms(self, class_weights, label_smoothing: float) -> tuple:
+    def loss_terms(
+        self, class_weights: Any, label_smoothing: float
+    ) -> LossTerms:
+        """Returns what training minimizes, see `losses`."""
         raise NotImplementedError
 
-    def answering(
-        self, model, reader: TextReader, shape: Shape, takes_pairs: bool
-    ) -> Answering:
-        """What an exported model computes.
+    def serving_module(
+        self,
+        model: keras.Model,
+        reader: TextReader,
+        shape: InputShape,
+        takes_pairs: bool,
+    ) -> ServingModule:
+        """Returns the module that is exported.
 
         Args:
-            model: of `build_model`.
-            reader: as in training.
-            shape: what of the inputs' shapes is fixed.
-            takes_pairs: whether a second text belongs to each.
+            model: a model of `build_model`.
+            reader: the reader of the training.
+            shape: the fixed sizes of the inputs.
+            takes_pairs: whether each text has a second one.
         """
         raise NotImplementedError
 
     # --- Its answers --------------------------------------------------------
 
-    def answers(self, rows, examples):
+    def predictions(
+        self,
+        rows: Iterable[tuple[Output, dict[str, Any]]],
+        examples: Sequence[Example],
+    ) -> Iterator[tuple[Example, Output]]:
         """Yields (example, output) for each example, in the file's order.
 
         Args:
@@ -175,75 +218,83 @@ class Problem:
             yield example, output
 
     @property
-    def metric_names(self) -> set:
-        """Names of what `evaluate` reports."""
+    def metric_names(self) -> set[str]:
+        """The names of the scores of `evaluate`."""
         raise NotImplementedError
 
-    def tune(self, labels: list, outputs: list) -> "Problem":
-        """The problem with what is chosen on a dev set."""
+    def tune(self, labels: Labels, outputs: Outputs) -> "Problem":
+        """Returns the problem with values chosen on a dev set."""
         return self
 
-    def evaluate(self, labels: list, outputs: list, batch_size: int):
-        """The `Evaluation` of outputs against labels.
+    def evaluate(
+        self, labels: Labels, outputs: Outputs, batch_size: int
+    ) -> Evaluation:
+        """Scores outputs against labels.
 
         Args:
-            labels: of each example, as in its `label`; none is None.
-            outputs: of `answers`.
-            batch_size: of the original's `loss`, see `mean_losses`.
+            labels: the `label` of each example; none of them is None.
+            outputs: those of `predictions`.
+            batch_size: the batch size of the original's `loss`, see
+                `mean_losses`.
         """
         raise NotImplementedError
 
-    def prediction_files(self) -> dict:
-        """{name: PredictionFile}."""
+    def prediction_files(self) -> dict[str, PredictionFile]:
+        """Returns the files of predictions by their names."""
         raise NotImplementedError
 
-    # --- What must be known beside the weights ------------------------------
+    # --- What must be known besides the weights -----------------------------
 
-    def learned(self) -> dict:
-        """What task.json keeps of the problem; see `task_record`."""
-        return {"problem": self.kind, "labels": self.labels}
+    def record(self) -> Record:
+        """Returns what a later run with the same weights must know, for JSON.
+
+        It is kept in task.json, and in the model.json of an export.
+        """
+        return {"labels": self.labels}
+
+    @classmethod
+    def check_record(cls, record: Mapping[str, Any]) -> None:
+        """Raises ValueError unless `record` could have returned the values."""
+        labels = record.get("labels")
+        if not isinstance(labels, list) or not all(
+            isinstance(label, str) for label in labels
+        ):
+            raise ValueError("labels must be a list of str")
 
 
-def log_softmax(logits):
-    """float [..., C] -> float64 [..., C]."""
-    logits = np.asarray(logits, np.float64)
-    logits = logits - logits.max(axis=-1, keepdims=True)
-    return logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
-
-
-def softmax(logits):
+def softmax(logits: np.ndarray) -> np.ndarray:
     """float [..., C] -> float32 [..., C]."""
-    return np.exp(log_softmax(logits)).astype(np.float32)
-
-
-def sigmoid(logits):
-    """float -> float32, of the same shape."""
-    # Of a very negative logit e^-x is infinite, and the result 0.
-    with np.errstate(over="ignore"):
-        exact = 1.0 / (1.0 + np.exp(-np.asarray(logits, np.float64)))
+    exact = scipy.special.softmax(np.asarray(logits, np.float64), axis=-1)
     return exact.astype(np.float32)
 
 
-def cross_entropies(logits, label_ids):
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """float -> float32, of the same shape."""
+    exact = scipy.special.expit(np.asarray(logits, np.float64))
+    return exact.astype(np.float32)
+
+
+def cross_entropies(logits: np.ndarray, label_ids: np.ndarray) -> np.ndarray:
     """-log softmax(logits)[label], [..., C] and int [...] -> float64 [...]."""
-    log_probs = log_softmax(logits)
+    logits = np.asarray(logits, np.float64)
+    log_probs = scipy.special.log_softmax(logits, axis=-1)
     index = np.asarray(label_ids)[..., np.newaxis]
     return -np.take_along_axis(log_probs, index, axis=-1)[..., 0]
 
 
-def mean_losses(losses, batch_size: int) -> dict:
-    """The original's two means of the losses of examples, [N].
+def mean_losses(each: np.ndarray, batch_size: int) -> dict[str, Any]:
+    """Computes the original's two means of the losses of examples, [N].
 
-    `eval_loss` is that over examples, and `loss` the mean of the mean losses
-    of batches in the file's order, which differs where the last one is short.
+    `eval_loss` is the mean over examples, and `loss` the mean over batches, in
+    the file's order, of their means. They differ if the last batch is short.
     """
-    batches = np.split(losses, range(batch_size, len(losses), batch_size))
+    batches = np.split(each, range(batch_size, len(each), batch_size))
     return {
-        "eval_loss": losses.mean(),
+        "eval_loss": each.mean(),
         "loss": np.mean([batch.mean() for batch in batches]),
     }
 
 
-def as_float32(results: dict) -> dict:
-    """As the original prints them."""
+def as_float32(results: Mapping[str, Any]) -> dict[str, Any]:
+    """Rounds scores to float32, in which the original prints them."""
     return {name: np.float32(value) for name, value in results.items()}

@@ -1,72 +1,68 @@
-"""task.json: what a model knows of its task beside its weights.
+"""task.json: what must be known of a run's task besides the weights.
 
     {"problem": "single_label", "labels": ["ham", "spam"]}
 
-The kind of its problem, labels, thresholds, mean and deviation: what
-`Problem.learned` tells, and what a later run with the same weights must know.
+It has the kind of the problem and `Problem.record`: labels, thresholds, mean
+and deviation. A later run with the same weights reads it.
 """
 
+import dataclasses
 import json
-import math
-import numbers
 import os
+from typing import Any
 
 from bert_tf import files
 from bert_tf.errors import UserError
-from bert_tf.tasks.multiple_choice import MultipleChoice
-from bert_tf.tasks.tagging import Tagging
-from bert_tf.tasks.texts import MultiLabel, Regression, SingleLabel
+from bert_tf.tasks.problem import Problem, Record
+from bert_tf.tasks.registry import PROBLEMS
 
 NAME = "task.json"
-# By the names that the file calls them.
-KINDS = {
-    problem.kind: problem
-    for problem in (
-        SingleLabel,
-        MultiLabel,
-        Regression,
-        Tagging,
-        MultipleChoice,
-    )
-}
 
 
-def read(folder: str) -> dict:
-    """What the file in a folder tells, or {} if there is none.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TaskRecord:
+    """The content of task.json.
+
+    Attributes:
+        kind: name of the kind of the problem's answers.
+        values: what `Problem.record` returned.
+    """
+
+    kind: str
+    values: Record
+
+    @classmethod
+    def of(cls, problem: Problem) -> "TaskRecord":
+        return cls(kind=problem.kind, values=problem.record())
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> "TaskRecord":
+        """Checks and returns the content of a file.
+
+        Raises:
+            ValueError, TypeError, LookupError: the content is not a record.
+        """
+        values = {**content}
+        kind = values.pop("problem")
+        PROBLEMS[kind].check_record(values)
+        return cls(kind=kind, values=values)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"problem": self.kind, **self.values}
+
+
+def read(folder: str) -> TaskRecord | None:
+    """Reads the file in a folder; returns None if there is no such file.
 
     Raises:
-        UserError: it is damaged.
+        UserError: the file is damaged.
     """
     path = os.path.join(folder, NAME)
     if not files.exists(path):
-        return {}
+        return None
     try:
-        learned = json.loads(files.read_text(path))
-        is_sound = _is_sound(learned)
-    except (ValueError, TypeError, AttributeError):
-        is_sound = False
-    if not is_sound:
-        raise UserError(f"{path}: damaged; train again, or name another folder")
-    return learned
-
-
-def _is_sound(learned) -> bool:
-    """Whether it is what `Problem.learned` tells."""
-    kind = learned.get("problem")
-    if kind not in KINDS:
-        return False
-    if kind == Regression.kind:
-        found = [learned.get("mean"), learned.get("deviation")]
-        return all(isinstance(x, numbers.Real) for x in found) and all(
-            map(math.isfinite, found)
-        )
-    if kind == MultipleChoice.kind:
-        return True
-    labels = learned.get("labels")
-    thresholds = learned.get("thresholds", {})
-    return (
-        isinstance(labels, list)
-        and all(isinstance(label, str) for label in labels)
-        and isinstance(thresholds, dict)
-        and all(isinstance(x, numbers.Real) for x in thresholds.values())
-    )
+        return TaskRecord.from_json(json.loads(files.read_text(path)))
+    except (ValueError, TypeError, LookupError):
+        raise UserError(
+            f"{path}: damaged; train again, or name another folder"
+        ) from None

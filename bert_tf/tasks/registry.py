@@ -1,39 +1,99 @@
-"""Task: what run_classifier needs to know about each --task_name.
+"""The tasks of run_classifier, by the names of its flag task_name.
 
     Task             a published data set, in its own files
     OwnTextsTask     your own CSV, TSV or JSONL file
     TaggingTask      words with tags, in CoNLL's files
     ChoiceTask       texts with several endings, in SWAG's columns
+    RelationTask     sentences with two marked entities
 
-A task reads its files, and says what is asked: a `problems.Problem`.
+A task reads its files and says what is asked about them: a `Problem`.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol
 
 from absl import logging
 
 from bert_tf import metrics
-from bert_tf.data import glue, labelled_table, multiple_choice, tabular, tagging
+from bert_tf.data import (
+    csv_files,
+    glue,
+    labelled_table,
+    multiple_choice,
+    relations,
+    tagging,
+)
+from bert_tf.data.processor import DataProcessor, Examples
 from bert_tf.errors import UserError
 from bert_tf.tasks.multiple_choice import MultipleChoice
-from bert_tf.tasks.problem import Problem
+from bert_tf.tasks.problem import Problem, Record
+from bert_tf.tasks.regression import Regression
+from bert_tf.tasks.relations import Relations
 from bert_tf.tasks.tagging import Tagging
-from bert_tf.tasks.texts import MultiLabel, Regression, SingleLabel
+from bert_tf.tasks.texts import MultiLabel, SingleLabel
+
+# {"train", "dev" or "test": a list of examples, or what reads their file}.
+Sets = Mapping[str, Any]
+
+FILE_FLAGS = (
+    "train_file",
+    "dev_file",
+    "test_file",
+    "dev_fraction",
+    "test_fraction",
+    "split_seed",
+    "strict",
+)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class TaskSettings(labelled_table.TableSettings):
-    """The flags that tell where a task's examples are, by their names."""
+    """Settings that say where a task's examples are, named as the flags."""
 
     data_dir: str | None = None
     xnli_language: str = "zh"
 
 
-FILE_FLAGS = (
-    *("train_file", "dev_file", "test_file"),
-    *("dev_fraction", "test_fraction", "split_seed", "strict"),
-)
+class AnyTask(Protocol):
+    """The interface that all tasks have."""
+
+    @property
+    def name(self) -> str:
+        """The value of the flag task_name."""
+
+    @property
+    def flags(self) -> Sequence[str]:
+        """The names of the settings that the task reads."""
+
+    @property
+    def problems(self) -> Sequence[type[Problem]]:
+        """The classes of problems that the task may ask."""
+
+    def kind(self, settings: TaskSettings) -> str:
+        """Returns the kind of its problem's answers."""
+
+    def takes_pairs(self, settings: TaskSettings) -> bool:
+        """Whether an example has two texts."""
+
+    def read(
+        self, sets: Iterable[str], settings: TaskSettings, learned: Record
+    ) -> tuple[Sets, Problem]:
+        """Reads sets of examples.
+
+        Args:
+            sets: some of "train", "dev" and "test".
+            settings: where the examples are.
+            learned: `Problem.record` of an earlier run of the same kind, or
+                {}. A new training may get the labels of another model: it
+                takes them over if they include its own.
+
+        Returns:
+            ({set: examples}, problem).
+
+        Raises:
+            UserError: a setting or a file is wrong.
+        """
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,19 +101,22 @@ class Task:
     """A published data set: one label for each text, or a number.
 
     Attributes:
-        name: the value of --task_name.
+        name: see `AnyTask`.
         processor: reads the task's files.
-        metrics: {name: function(label_ids, predictions)}, reported beside
+        metrics: {name: function(label_ids, predictions)}, reported besides
             the accuracy.
     """
 
     name: str
-    processor: glue.DataProcessor
-    metrics: dict[str, Callable] = dataclasses.field(default_factory=dict)
+    processor: DataProcessor
+    metrics: dict[str, Callable[[Any, Any], float]] = dataclasses.field(
+        default_factory=dict
+    )
+
+    problems = (SingleLabel, Regression)
 
     @property
-    def flags(self) -> tuple:
-        """The settings that it reads."""
+    def flags(self) -> tuple[str, ...]:
         is_xnli = isinstance(self.processor, glue.XnliProcessor)
         return ("data_dir", "strict", *(["xnli_language"] * is_xnli))
 
@@ -64,36 +127,24 @@ class Task:
             return Regression()
         return SingleLabel(labels, self.metrics)
 
-    def kind(self, settings) -> str:
+    def kind(self, settings: TaskSettings) -> str:
         return self.problem.kind
 
-    def takes_pairs(self, settings) -> bool:
-        """Whether an example has two texts."""
+    def takes_pairs(self, settings: TaskSettings) -> bool:
         return "text_b" in self.processor.columns
 
-    def read(self, sets, settings: TaskSettings, learned: dict):
-        """Reads sets of examples.
-
-        Args:
-            sets: of "train", "dev" and "test".
-            settings: of the flags.
-            learned: what `Problem.learned` told in an earlier run of the same
-                kind, or {}. In a training that starts anew there may be
-                labels, whose places the new ones take over.
-
-        Returns:
-            ({set: examples}, problem).
-
-        Raises:
-            UserError: a flag or a file is wrong.
-        """
+    def read(
+        self, sets: Iterable[str], settings: TaskSettings, learned: Record
+    ) -> tuple[Sets, Problem]:
+        """Reads the data set's files, see `AnyTask.read`."""
         processor = self.processor.configured(**dataclasses.asdict(settings))
-        examples = {
-            name: glue.Examples(
+        examples = {}
+        for name in sets:
+            if settings.data_dir is None:
+                raise UserError("must be given", setting="data_dir")
+            examples[name] = Examples(
                 processor, settings.data_dir, name, settings.strict
             )
-            for name in sets
-        }
         return examples, self.problem
 
 
@@ -102,56 +153,73 @@ class OwnTextsTask:
     """Your own files: labels, sets of labels, or numbers.
 
     Attributes:
-        name: the value of --task_name, and the format.
+        name: see `AnyTask`; it is the format, too.
     """
 
     name: str
 
     flags = (
         *FILE_FLAGS,
-        *("text_column", "text_pair_column", "label_column", "id_column"),
-        *("header", "delimiter", "encoding"),
-        *("problem_type", "label_delimiter"),
+        "text_column",
+        "text_pair_column",
+        "label_column",
+        "id_column",
+        "header",
+        "delimiter",
+        "encoding",
+        "problem_type",
+        "label_delimiter",
     )
+    problems = (SingleLabel, MultiLabel, Regression)
 
-    def kind(self, settings) -> str:
+    def kind(self, settings: TaskSettings) -> str:
         return settings.problem_type
 
-    def takes_pairs(self, settings) -> bool:
+    def takes_pairs(self, settings: TaskSettings) -> bool:
         return settings.text_pair_column is not None
 
-    def read(self, sets, settings, learned):
-        """As `Task.read`; labels are those of the training set."""
+    def read(
+        self, sets: Iterable[str], settings: TaskSettings, learned: Record
+    ) -> tuple[Sets, Problem]:
+        """Reads your files, see `AnyTask.read`.
+
+        The labels are those of the training set.
+        """
         sets = with_training_set(sets, settings, learned)
-        found = labelled_table.read_sets(settings, self.name, sets)
-        problem = self.problem(found.get("train"), settings, learned)
+        tables = labelled_table.read_sets(settings, self.name, sets)
+        problem = self.problem(tables.get("train"), settings, learned)
         if problem.labels is not None:
-            found = {
+            tables = {
                 name: labelled_table.check_labels(
                     table, problem.labels, name, settings.strict
                 )
-                for name, table in found.items()
+                for name, table in tables.items()
             }
-        return found, problem
+        return tables, problem
 
-    def problem(self, train, settings, learned) -> Problem:
-        """What the training set asks, or what an earlier one did."""
-        if settings.problem_type == "regression":
-            if "mean" not in learned:
+    def problem(
+        self,
+        train: labelled_table.TableSet | None,
+        settings: TaskSettings,
+        learned: Record,
+    ) -> Problem:
+        """Returns the problem of the training set, or of an earlier one."""
+        if settings.problem_type == Regression.kind:
+            if "mean" not in learned and train is not None:
                 learned = labelled_table.mean_and_deviation(train, settings)
             return Regression(learned["mean"], learned["deviation"])
-        labels = learned.get("labels")
+        labels: list[str] = learned.get("labels", [])
         if train is not None:
             labels = chosen_labels(
                 labelled_table.infer_labels(train, settings.problem_type),
                 labels,
             )
-        if settings.problem_type == "single_label":
+        if settings.problem_type == SingleLabel.kind:
             return SingleLabel(labels, {"macro_f1": metrics.macro_f1})
         return MultiLabel(
             labels,
             learned.get("thresholds", {}),
-            tabular.unescaped(settings.label_delimiter),
+            csv_files.unescaped(settings.label_delimiter),
         )
 
 
@@ -162,18 +230,26 @@ class TaggingTask:
     name: str
 
     flags = FILE_FLAGS
+    problems = (Tagging,)
 
-    def kind(self, settings) -> str:
+    def kind(self, settings: TaskSettings) -> str:
         return Tagging.kind
 
-    def takes_pairs(self, settings) -> bool:
+    def takes_pairs(self, settings: TaskSettings) -> bool:
         return False
 
-    def read(self, sets, settings, learned):
-        """As `Task.read`; tags are those of the training set."""
+    def read(
+        self, sets: Iterable[str], settings: TaskSettings, learned: Record
+    ) -> tuple[Sets, Problem]:
+        """Reads CoNLL's files, see `AnyTask.read`.
+
+        The tags are those of the training set.
+        """
         sets = with_training_set(sets, settings, learned)
-        found, labels = tagging.read_sets(settings, sets, learned.get("labels"))
-        return found, Tagging(labels)
+        sentences, labels = tagging.read_sets(
+            settings, sets, learned.get("labels")
+        )
+        return sentences, Tagging(labels)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -183,43 +259,91 @@ class ChoiceTask:
     name: str
 
     flags = (*FILE_FLAGS, "id_column", "encoding", "delimiter")
+    problems = (MultipleChoice,)
 
-    def kind(self, settings) -> str:
+    def kind(self, settings: TaskSettings) -> str:
         return MultipleChoice.kind
 
-    def takes_pairs(self, settings) -> bool:
+    def takes_pairs(self, settings: TaskSettings) -> bool:
         return True
 
-    def read(self, sets, settings, learned):
-        """As `Task.read`; examples have up to as many endings as any has."""
-        found = multiple_choice.read_sets(settings, sets)
+    def read(
+        self, sets: Iterable[str], settings: TaskSettings, learned: Record
+    ) -> tuple[Sets, Problem]:
+        """Reads files with endings, see `AnyTask.read`.
+
+        The problem has the largest number of endings of any example.
+        """
+        examples = multiple_choice.read_sets(settings, sets)
         numbers = [
             len(example.endings)
-            for examples in found.values()
-            for example in examples
+            for several in examples.values()
+            for example in several
         ]
-        most = max(numbers, default=0)  # Nothing is read for an export.
-        return found, MultipleChoice(most)
+        most = max(numbers, default=0)  # An export reads no examples.
+        return examples, MultipleChoice(most)
 
 
-def with_training_set(sets, settings, learned: dict) -> list:
-    """The sets to read: the labels must come from somewhere."""
+@dataclasses.dataclass(frozen=True)
+class RelationTask:
+    """The relation between two marked entities."""
+
+    name: str
+
+    flags = (*FILE_FLAGS, "id_column")
+    problems = (Relations,)
+
+    def kind(self, settings: TaskSettings) -> str:
+        return Relations.kind
+
+    def takes_pairs(self, settings: TaskSettings) -> bool:
+        return False
+
+    def read(
+        self, sets: Iterable[str], settings: TaskSettings, learned: Record
+    ) -> tuple[Sets, Problem]:
+        """Reads sentences with two entities, see `AnyTask.read`.
+
+        The relations are those of the training set.
+        """
+        sets = with_training_set(sets, settings, learned)
+        examples, inferred = relations.read_sets(
+            settings, sets, settings.id_column
+        )
+        labels: list[str] = learned.get("labels", [])
+        if "train" in sets:
+            labels = chosen_labels(inferred, labels)
+        examples = {
+            name: relations.check_labels(several, labels, name, settings.strict)
+            for name, several in examples.items()
+        }
+        return examples, Relations(labels)
+
+
+def with_training_set(
+    sets: Iterable[str], settings: TaskSettings, learned: Record
+) -> list[str]:
+    """Adds the training set to those to read if its labels are needed."""
+    sets = list(sets)
     if learned or "train" in sets:
-        return list(sets)
+        return sets
     if not settings.train_file:
         raise UserError(
-            "--train_file must be given, for its labels: there is no task.json "
-            "beside the checkpoint that would tell them"
+            "must be given for its labels, because there is no task.json next "
+            "to the checkpoint",
+            setting="train_file",
         )
     return ["train", *sets]
 
 
-def chosen_labels(inferred: list, learned: list | None) -> list:
-    """Those of an earlier run where they do, so that its head keeps its sense.
+def chosen_labels(inferred: list[str], learned: list[str]) -> list[str]:
+    """Returns the labels of an earlier run if they include the new ones.
+
+    Then the outputs of its head keep their meaning.
 
     Args:
         inferred: the labels of the training set.
-        learned: those of the run that weights come from, or None.
+        learned: the labels of the run that weights come from, if any.
     """
     if learned and {*inferred} <= {*learned}:
         return learned
@@ -232,7 +356,7 @@ def chosen_labels(inferred: list, learned: list | None) -> list:
     return inferred
 
 
-TASKS = {
+TASKS: dict[str, AnyTask] = {
     task.name: task
     for task in (
         Task(
@@ -263,19 +387,30 @@ TASKS = {
         OwnTextsTask("jsonl"),
         TaggingTask("ner"),
         ChoiceTask("swag"),
+        RelationTask("relations"),
     )
 }
 
 
-def get_task(name: str):
-    """The task of a --task_name, upper or lower case.
+# The classes of problems by the kinds of their answers, for task.json.
+PROBLEMS: dict[str, type[Problem]] = {
+    problem.kind: problem
+    for task in TASKS.values()
+    for problem in task.problems
+}
+
+
+def get_task(name: str) -> AnyTask:
+    """Returns the task with a name, in upper or lower case.
 
     Raises:
-        UserError: there is none; the message lists those that exist.
+        UserError: there is no such task; the message lists them all.
     """
     try:
         return TASKS[name.lower()]
     except KeyError:
         raise UserError(
-            f"--task_name={name}: unknown task; known are {', '.join(TASKS)}"
+            f"unknown task; known are {', '.join(TASKS)}",
+            setting="task_name",
+            value=name,
         ) from None

@@ -1,22 +1,37 @@
-"""What can be asked about words: a tag for each, such as named entities.
+"""Tagging: a tag for each word, such as named entities.
 
-The answers of `BertTokenClassifier`; examples are `tagging.Sentence`s.
+The model is a `BertTokenClassifier`; examples are `tagging.Sentence`s.
+
+Shape letters: C tags.
 """
 
 import dataclasses
 import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 from absl import logging
 
 from bert_tf import heads, losses
-from bert_tf.data import tagging
-from bert_tf.export.tagging import TagAnswering
+from bert_tf.config import BertConfig
+from bert_tf.data import tagging, tagging_windows
+from bert_tf.data.features import FeatureSpec
+from bert_tf.data.text_reader import TextReader
+from bert_tf.export import kinds
+from bert_tf.export.serving_modules import InputShape, Tensors
+from bert_tf.export.tagging import TagServing
 from bert_tf.metrics import entities, reports
 from bert_tf.tasks.problem import (
     LONG_FLAGS,
     Evaluation,
+    HeadSettings,
+    Labels,
+    LossTerms,
+    Output,
+    Outputs,
     PredictionFile,
     Problem,
     as_float32,
@@ -26,23 +41,28 @@ from bert_tf.tasks.problem import (
 
 @dataclasses.dataclass(frozen=True)
 class Tagging(Problem):
-    """A tag for each word of a sentence: a `tagging.Sentence`.
+    """A tag for each word of a sentence.
 
-    Scores are those of named entities, as conlleval counts them.
+    It is scored by named entities, counted as conlleval counts them.
     """
 
-    labels: list
+    labels: list[str]
 
     main_metric = "f1"
-    kind = "tags"
+    kind = kinds.TAGS.name
     description = "tags of words"
     refused_flags = (
-        *("class_weights", "classifier_hidden", *LONG_FLAGS),
-        *("export_batch_size", "export_pad_to_max_length"),
+        "class_weights",
+        "classifier_hidden",
+        *LONG_FLAGS,
+        "export_batch_size",
+        "export_pad_to_max_length",
     )
 
-    def prepare(self, examples, reader):
-        windows = tagging.split_into_windows(
+    def prepare(
+        self, examples: Sequence[tagging.Sentence], reader: TextReader
+    ) -> Sequence[tagging_windows.Window]:
+        windows = tagging_windows.split_into_windows(
             examples, reader.tokenizer, reader.max_seq_length
         )
         if len(windows) > len(examples):
@@ -54,27 +74,33 @@ class Tagging(Problem):
             )
         return windows
 
-    def feature_specs(self, reader):
-        return tagging.tagging_specs(reader.max_seq_length)
+    def feature_specs(self, reader: TextReader) -> list[FeatureSpec]:
+        return tagging_windows.tagging_specs(reader.max_seq_length)
 
-    def convert(self, example, reader):
-        return tagging.convert_window(
+    def convert(
+        self, example: tagging_windows.Window, reader: TextReader
+    ) -> tuple[dict[str, Any], list[str]]:
+        return tagging_windows.convert_window(
             example, self.ids, reader.max_seq_length, reader.tokenizer
         )
 
-    def row_signature(self, reader):
+    def row_signature(self, reader: TextReader) -> dict[str, Any]:
         return {
             spec.name: tf.TensorSpec(spec.shape, tf.int32)
             for spec in self.feature_specs(reader)
         }
 
-    def encode(self, example, reader):
+    def encode(
+        self, example: tagging_windows.Window, reader: TextReader
+    ) -> dict[str, Any]:
         return self.convert(example, reader)[0]
 
-    def features_of_rows(self, rows, reader):
+    def features_of_rows(self, rows: Tensors, reader: TextReader) -> Tensors:
         return rows
 
-    def num_tokens(self, examples, reader):
+    def num_tokens(
+        self, examples: list[tagging_windows.Window], reader: TextReader
+    ) -> np.ndarray:
         return np.array(
             [
                 sum(map(len, window.pieces)) + window.num_cut + 2
@@ -82,41 +108,65 @@ class Tagging(Problem):
             ]
         )
 
-    def build_model(self, config, settings):
+    def build_model(
+        self, config: BertConfig, settings: HeadSettings
+    ) -> keras.Model:
         return heads.BertTokenClassifier(
             config, len(self.labels), settings.dropout_rate
         )
 
-    def answering(self, model, reader, shape, takes_pairs):
-        return TagAnswering(
+    def serving_module(
+        self,
+        model: keras.Model,
+        reader: TextReader,
+        shape: InputShape,
+        takes_pairs: bool,
+    ) -> TagServing:
+        return TagServing(
             model,
             reader.with_length_multiple(shape.length_multiple).preprocess,
             self.labels,
         )
 
-    def loss_terms(self, class_weights, label_smoothing):
+    def loss_terms(
+        self, class_weights: Any, label_smoothing: float
+    ) -> LossTerms:
         return losses.tagging_loss(label_smoothing)
 
-    def answers(self, rows, examples):
-        """Yields (sentence, float [words, C])."""
-        return tagging.join_windows(
-            (window, tagging.first_piece_rows(logits, row["label_mask"]))
+    def predictions(
+        self,
+        rows: Iterable[tuple[Output, dict[str, Any]]],
+        examples: Sequence[tagging_windows.Window],
+    ) -> Iterator[tuple[tagging.Sentence, Output]]:
+        """Yields (sentence, logits of its words, float [words, C])."""
+        return tagging_windows.join_windows(
+            (
+                window,
+                tagging_windows.first_piece_rows(logits, row["label_mask"]),
+            )
             for window, (logits, row) in zip(examples, rows, strict=True)
         )
 
     @property
-    def metric_names(self):
+    def metric_names(self) -> set[str]:
         return {
-            *("eval_accuracy", "eval_loss", "precision", "recall", "f1"),
+            "eval_accuracy",
+            "eval_loss",
+            "precision",
+            "recall",
+            "f1",
             "num_labels_predicted",
         }
 
-    def tags(self, logits) -> list:
+    def tags(self, logits: np.ndarray) -> list[str]:
+        """Returns the likeliest tag of each word: float [words, C]."""
         return [self.labels[index] for index in logits.argmax(axis=-1)]
 
-    def evaluate(self, labels, outputs, batch_size):
+    def evaluate(
+        self, labels: Labels, outputs: Outputs, batch_size: int
+    ) -> Evaluation:
         predictions = [self.tags(logits) for logits in outputs]
-        scores = entities.entity_scores(labels, predictions)
+        scores = entities.entity_scores(list(labels), predictions)
         label_ids = [self.ids[tag] for tags in labels for tag in tags]
         each = cross_entropies(np.concatenate(outputs), np.array(label_ids))
         results = {
@@ -134,7 +184,7 @@ class Tagging(Problem):
             number < 2,
         )
 
-    def prediction_files(self):
+    def prediction_files(self) -> dict[str, PredictionFile]:
         return {
             "test_predictions.conll": PredictionFile(
                 "",

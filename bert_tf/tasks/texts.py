@@ -1,23 +1,37 @@
-"""What can be asked about a text: a label, several labels, a number.
+"""SingleLabel and MultiLabel: a label, or several labels, for each text.
 
-The answers of `BertClassifier`; examples are `features.InputExample`s.
+The model is a `BertClassifier`; examples are `features.InputExample`s.
+
+Shape letters: B examples of a batch, C labels.
 """
 
 import dataclasses
+import numbers
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
 from bert_tf import heads, losses, metrics
-from bert_tf.data.features import FeatureSpec
+from bert_tf.config import BertConfig
+from bert_tf.data.features import FeatureSpec, InputExample
+from bert_tf.data.text_reader import TextReader
 from bert_tf.errors import UserError
-from bert_tf.export.answering import TextAnswering
+from bert_tf.export import kinds
+from bert_tf.export.serving_modules import InputShape, Tensors, TextServing
 from bert_tf.metrics import reports
 from bert_tf.tasks.problem import (
     IS_REAL,
     Evaluation,
+    HeadSettings,
+    Labels,
+    LossTerms,
+    Outputs,
     PredictionFile,
     Problem,
+    Record,
     as_float32,
     cross_entropies,
     line,
@@ -28,37 +42,47 @@ from bert_tf.tasks.problem import (
 
 
 class TextProblem(Problem):
-    """One text, or a pair of texts: an `InputExample`."""
+    """Base of the problems about one text or a pair of texts."""
 
-    label_spec: FeatureSpec
+    @property
+    def label_spec(self) -> FeatureSpec:
+        """The feature that holds the label."""
+        raise NotImplementedError
 
-    def prepare(self, examples, reader):
-        """Raises UserError for pairs, of which windows cannot be made."""
-        first = next(iter(examples))
-        if reader.has_windows and first.text_b is not None:
+    def check(
+        self, examples: Sequence[InputExample], reader: TextReader
+    ) -> None:
+        """Refuses pairs of texts if texts are read in windows."""
+        if reader.has_windows and next(iter(examples)).text_b is not None:
             raise UserError(
-                "--long_documents=windows: not for pairs of texts; head_tail "
-                "takes them"
+                "does not support pairs of texts; `long_documents`=head_tail "
+                "does",
+                setting="long_documents",
+                value="windows",
             )
-        return examples
 
-    def label_value(self, label):
-        """The label as a number, or list of numbers; of None anything."""
+    def label_value(self, label: Any) -> float | list[int]:
+        """Returns a label as a number or a list of numbers.
+
+        Where the label is unknown, None, any number will do.
+        """
         raise NotImplementedError
 
     @property
     def num_outputs(self) -> int:
-        return len(self.labels)
+        return len(self.labels or ())
 
-    def feature_specs(self, reader):
+    def feature_specs(self, reader: TextReader) -> list[FeatureSpec]:
         return [*reader.sequence_specs(), self.label_spec, IS_REAL]
 
-    def convert(self, example, reader):
+    def convert(
+        self, example: InputExample, reader: TextReader
+    ) -> tuple[dict[str, Any], list[str]]:
         converted, tokens = reader.convert(example.text_a, example.text_b)
         converted[self.label_spec.name] = self.label_value(example.label)
         return {**converted, IS_REAL.name: 1}, tokens
 
-    def row_signature(self, reader):
+    def row_signature(self, reader: TextReader) -> dict[str, Any]:
         label = self.label_spec
         dtype = tf.int32 if label.dtype == "int64" else label.dtype
         return {
@@ -68,7 +92,9 @@ class TextProblem(Problem):
             IS_REAL.name: tf.int32,
         }
 
-    def encode(self, example, reader):
+    def encode(
+        self, example: InputExample, reader: TextReader
+    ) -> dict[str, Any]:
         return {
             "text_a": example.text_a.encode(),
             "text_b": (example.text_b or "").encode(),
@@ -76,18 +102,22 @@ class TextProblem(Problem):
             IS_REAL.name: 1,
         }
 
-    def features_of_rows(self, rows, reader):
+    def features_of_rows(self, rows: Tensors, reader: TextReader) -> Tensors:
         texts = reader.read(rows["text_a"], rows["text_b"])
         others = (self.label_spec.name, IS_REAL.name)
         return {**texts, **{name: rows[name] for name in others}}
 
-    def num_tokens(self, examples, reader):
+    def num_tokens(
+        self, examples: list[InputExample], reader: TextReader
+    ) -> np.ndarray:
         return reader.num_tokens(
             [example.text_a for example in examples],
             [example.text_b for example in examples],
         )
 
-    def build_model(self, config, settings):
+    def build_model(
+        self, config: BertConfig, settings: HeadSettings
+    ) -> keras.Model:
         return heads.BertClassifier(
             config,
             self.num_outputs,
@@ -96,13 +126,27 @@ class TextProblem(Problem):
             settings.pooling,
         )
 
-    def answering(self, model, reader, shape, takes_pairs):
-        return TextAnswering(
-            self.kind, takes_pairs, model, reader, self.served, shape
+    def serving_module(
+        self,
+        model: keras.Model,
+        reader: TextReader,
+        shape: InputShape,
+        takes_pairs: bool,
+    ) -> TextServing:
+        return TextServing(
+            model,
+            reader,
+            kind=self.kind,
+            takes_pairs=takes_pairs,
+            outputs_of=self.serving_outputs,
+            shape=shape,
         )
 
-    def served(self, logits) -> dict:
-        """float [B, C] -> what an exported model answers, in the graph.
+    def serving_outputs(self, logits: tf.Tensor) -> Tensors:
+        """Computes an exported model's outputs, in the graph.
+
+        Args:
+            logits: float [B, C].
 
         Returns:
             {name: tensor [B, …]}.
@@ -116,37 +160,47 @@ class SingleLabel(TextProblem):
 
     Attributes:
         labels: see `Problem`.
-        metrics: {name: function(label_ids, predictions)}, reported beside
+        metrics: {name: function(label_ids, predictions)}, reported besides
             the accuracy.
     """
 
-    labels: list
-    metrics: dict = dataclasses.field(default_factory=dict)
+    labels: list[str]
+    metrics: dict[str, Callable[[Any, Any], float]] = dataclasses.field(
+        default_factory=dict
+    )
 
     label_spec = FeatureSpec("label_ids", ())
-    kind = "single_label"
+    kind = kinds.SINGLE_LABEL.name
     description = "one label for each text"
 
-    def label_value(self, label):
-        # The original writes the first label where none is known.
+    def label_value(self, label: str | None) -> int:
+        # The original writes the first label if it is unknown.
         return 0 if label is None else self.ids[label]
 
-    def loss_terms(self, class_weights, label_smoothing):
+    def loss_terms(
+        self, class_weights: Any, label_smoothing: float
+    ) -> LossTerms:
         return losses.classifier_loss(class_weights, label_smoothing)
 
-    def served(self, logits):
+    def serving_outputs(self, logits: tf.Tensor) -> Tensors:
         probabilities = tf.nn.softmax(tf.cast(logits, tf.float32))
         return labelled(probabilities, self.labels)
 
     @property
-    def metric_names(self):
+    def metric_names(self) -> set[str]:
         return {
-            *("eval_accuracy", "eval_loss", "loss", "balanced_loss"),
-            *("num_labels_predicted", *self.metrics),
+            "eval_accuracy",
+            "eval_loss",
+            "loss",
+            "balanced_loss",
+            "num_labels_predicted",
+            *self.metrics,
         }
 
-    def evaluate(self, labels, outputs, batch_size):
-        """The original's keys are float32: eval_accuracy, and the losses."""
+    def evaluate(
+        self, labels: Labels, outputs: Outputs, batch_size: int
+    ) -> Evaluation:
+        """Scores labels; the scores that the original has are float32."""
         label_ids = np.array([self.ids[label] for label in labels])
         logits = np.stack(outputs)
         predictions = logits.argmax(axis=-1)
@@ -159,7 +213,7 @@ class SingleLabel(TextProblem):
             name: metric(label_ids, predictions)
             for name, metric in self.metrics.items()
         }
-        # What --class_weights=balanced minimizes: labels count as much.
+        # Balanced class weights minimize this: each label counts the same.
         by_label = [each[label_ids == i].mean() for i in np.unique(label_ids)]
         extra["balanced_loss"] = float(np.mean(by_label))
         number = extra["num_labels_predicted"] = len(np.unique(predictions))
@@ -168,7 +222,7 @@ class SingleLabel(TextProblem):
         )
         return Evaluation(as_float32(results), extra, report, number < 2)
 
-    def prediction_files(self):
+    def prediction_files(self) -> dict[str, PredictionFile]:
         def best(example, logits):
             probabilities = softmax(logits)
             index = int(np.argmax(probabilities))
@@ -186,36 +240,38 @@ class SingleLabel(TextProblem):
 
 @dataclasses.dataclass(frozen=True)
 class MultiLabel(TextProblem):
-    """Any number of labels for each example, each by itself.
+    """Any number of labels for each example, each decided by itself.
 
     Attributes:
         labels: see `Problem`.
-        thresholds: {label: the probability from which on it is given}, of
-            `tune`; 0.5 for what is not in it.
-        delimiter: between the labels in a file of predictions.
+        thresholds: {label: the smallest probability at which it applies};
+            `tune` chooses them; 0.5 for labels that are not in it.
+        delimiter: separates the labels in a file of predictions.
     """
 
-    labels: list
-    thresholds: dict = dataclasses.field(default_factory=dict)
+    labels: list[str]
+    thresholds: dict[str, float] = dataclasses.field(default_factory=dict)
     delimiter: str = ","
 
     main_metric = "micro_f1"
     tunes = True
-    kind = "multi_label"
+    kind = kinds.MULTI_LABEL.name
     description = "several labels for each text"
     refused_flags = ("class_weights", "label_smoothing")
 
     @property
-    def label_spec(self):
+    def label_spec(self) -> FeatureSpec:
         return FeatureSpec("label_ids", (len(self.labels),))
 
-    def label_value(self, label):
+    def label_value(self, label: Sequence[str] | None) -> list[int]:
         return [int(name in (label or ())) for name in self.labels]
 
-    def loss_terms(self, class_weights, label_smoothing):
+    def loss_terms(
+        self, class_weights: Any, label_smoothing: float
+    ) -> LossTerms:
         return losses.multi_label_loss()
 
-    def served(self, logits):
+    def serving_outputs(self, logits: tf.Tensor) -> Tensors:
         probabilities = tf.sigmoid(tf.cast(logits, tf.float32))
         return {
             **labelled(probabilities, self.labels),
@@ -230,24 +286,26 @@ class MultiLabel(TextProblem):
         )
 
     @property
-    def metric_names(self):
+    def metric_names(self) -> set[str]:
         names = metrics.MULTI_LABEL_NAMES
         tuned = {f"{name}_tuned" for name in names}
         return {"eval_loss", "loss", "num_labels_predicted", *names, *tuned}
 
-    def tune(self, labels, outputs):
+    def tune(self, labels: Labels, outputs: Outputs) -> "MultiLabel":
         best = metrics.best_thresholds(
             np.array([self.label_value(label) for label in labels]),
             sigmoid(np.stack(outputs)),
         )
-        found = dict(zip(self.labels, map(float, best), strict=True))
-        return dataclasses.replace(self, thresholds=found)
+        thresholds = dict(zip(self.labels, map(float, best), strict=True))
+        return dataclasses.replace(self, thresholds=thresholds)
 
-    def predict(self, logits):
-        """float [..., C] -> int: 1 for the labels that are given."""
+    def predict(self, logits: np.ndarray) -> np.ndarray:
+        """float [..., C] -> int [..., C]: 1 for the labels that apply."""
         return (sigmoid(logits) >= self._thresholds).astype(int)
 
-    def evaluate(self, labels, outputs, batch_size):
+    def evaluate(
+        self, labels: Labels, outputs: Outputs, batch_size: int
+    ) -> Evaluation:
         truth = np.array([self.label_value(label) for label in labels])
         logits = np.stack(outputs).astype(np.float64)
         each = np.logaddexp(0.0, logits) - truth * logits
@@ -263,8 +321,8 @@ class MultiLabel(TextProblem):
         is_collapsed = len(np.unique(predictions, axis=0)) < 2
         return Evaluation(as_float32(results), extra, report, is_collapsed)
 
-    def prediction_files(self):
-        def given(example, logits):
+    def prediction_files(self) -> dict[str, PredictionFile]:
+        def labels_of(example, logits):
             chosen = np.flatnonzero(self.predict(logits))
             names = self.delimiter.join(self.labels[i] for i in chosen)
             return line(example.guid, names)
@@ -273,86 +331,31 @@ class MultiLabel(TextProblem):
             "test_results.tsv": PredictionFile(
                 "", lambda _, logits: line(*sigmoid(logits))
             ),
-            "test_predictions.tsv": PredictionFile(line("id", "labels"), given),
-        }
-
-    def learned(self):
-        return {**super().learned(), "thresholds": self.thresholds}
-
-
-@dataclasses.dataclass(frozen=True)
-class Regression(TextProblem):
-    """A number for each example.
-
-    The model's output is (number - mean) / deviation, so that it has the same
-    size whatever the numbers are.
-    """
-
-    mean: float = 0.0
-    deviation: float = 1.0
-
-    labels = None
-    num_outputs = 1
-    label_spec = FeatureSpec("label_values", (), "float32")
-    main_metric = "pearson"
-    kind = "regression"
-    description = "numbers"
-    refused_flags = ("class_weights", "label_smoothing")
-
-    def label_value(self, label):
-        return 0.0 if label is None else (label - self.mean) / self.deviation
-
-    def loss_terms(self, class_weights, label_smoothing):
-        return losses.regression_loss()
-
-    def served(self, logits):
-        number = tf.cast(logits, tf.float32)[:, 0]
-        return {"prediction": number * self.deviation + self.mean}
-
-    @property
-    def metric_names(self):
-        return {"eval_loss", "loss", *metrics.REGRESSION_NAMES}
-
-    def predict(self, output) -> float:
-        return float(output[0]) * self.deviation + self.mean
-
-    def evaluate(self, labels, outputs, batch_size):
-        truth = np.array(labels, np.float64)
-        predictions = np.array([self.predict(output) for output in outputs])
-        errors = (predictions - truth) / self.deviation
-        results = mean_losses(errors**2, batch_size)
-        report = metrics.regression_scores(truth, predictions)
-        is_collapsed = bool(np.ptp(predictions) < 1e-6 * self.deviation)
-        results = as_float32({**results, **report})
-        return Evaluation(results, {}, report, is_collapsed)
-
-    def prediction_files(self):
-        def number(output):
-            return f"{self.predict(output):.9g}"
-
-        return {
-            "test_results.tsv": PredictionFile(
-                "", lambda _, output: line(number(output))
-            ),
             "test_predictions.tsv": PredictionFile(
-                line("id", "prediction"),
-                lambda example, output: line(example.guid, number(output)),
+                line("id", "labels"), labels_of
             ),
         }
 
-    def learned(self):
-        return {
-            "problem": self.kind,
-            "mean": self.mean,
-            "deviation": self.deviation,
-        }
+    def record(self) -> Record:
+        return {**super().record(), "thresholds": self.thresholds}
+
+    @classmethod
+    def check_record(cls, record: Mapping[str, Any]) -> None:
+        super().check_record(record)
+        thresholds = record.get("thresholds", {})
+        if not isinstance(thresholds, dict) or not all(
+            isinstance(value, numbers.Real) for value in thresholds.values()
+        ):
+            raise ValueError("thresholds must be {label: number}")
 
 
-def labelled(probabilities, labels: list) -> dict:
-    """float32 [B, C] -> the likeliest label, its probability, and all of them.
+def labelled(probabilities: tf.Tensor, labels: list[str]) -> Tensors:
+    """Returns the likeliest label, its probability, and all probabilities.
 
-    `labels`, the names of the columns, is repeated for each row, as
-    TensorFlow Serving gives rows their parts of an output.
+    Args:
+        probabilities: float32 [B, C].
+        labels: the names of the C columns. They are an output, too, repeated
+            for each row, because TensorFlow Serving splits outputs into rows.
     """
     names = tf.constant(labels)
     return {

@@ -1,1 +1,1 @@
-"""How text becomes token ids."""
+"""Turns text into token ids, in Python and inside a TensorFlow graph."""

@@ -1,22 +1,23 @@
-"""What a character becomes because of its neighbours, inside the graph.
+"""Changes characters according to their neighbours, inside the graph.
 
 The table of `normalization.py` replaces characters one by one, which is right
-but for these, all of them rare:
+except for these, all of them rare:
 
     bytes that are not UTF-8    left out
     final sigma                 ΟΔΟΣ → οδος, with another letter at the end
-    marks out of order          sorted, where they are no accents
+    marks out of order          sorted, unless they are accents
 
-What is done to them here, before, makes the table's work right. Text without
-them is only looked at.
+They are changed here first, so that the table's result is right. Text without
+them is only checked.
 
-Byte places matter to whoever wants to know where in a text a piece comes
-from. Most of the changes keep them. Sorting does not; it tells the *origins*
-of its result, int64 [B, (bytes + 1)]: for each byte, and for the end, the
-byte of the earlier text that it came from.
+Byte places are needed to say where in a text a piece comes from. Most of the
+changes keep them. Sorting does not; it also returns the *origins* of its
+result, int64 [B, (bytes + 1)]: for each byte, and for the end, the byte of the
+earlier text that it came from.
 """
 
 import unicodedata
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -30,18 +31,20 @@ VALID_CHAR = r"[^\x{D800}-\x{DFFF}]"
 
 
 class BytesContext:
-    """Enough where text is not lower-cased: leaves out what is not UTF-8."""
+    """Leaves out bytes that are not UTF-8; enough for cased models."""
 
-    # A text that this matches is right as it is.
+    # A text that this matches needs no change.
     plain = f"{VALID_CHAR}*"
 
-    def resolve(self, text):
+    def resolve(self, text: tf.Tensor) -> tf.Tensor:
         """tf.string [B] -> [B], ready for the table."""
         is_plain = tf.strings.regex_full_match(text, self.plain)
         return _change_rows(text, ~is_plain, self._resolve)
 
-    def resolve_with_origins(self, text):
-        """(text, origins); there are no origins where places are the same."""
+    def resolve_with_origins(
+        self, text: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.RaggedTensor]:
+        """(text, origins); origins have no rows where all places stay."""
         return self.resolve(text), identity(text[:0])
 
     def _resolve(self, text):
@@ -49,7 +52,7 @@ class BytesContext:
 
 
 class LowerCaseContext(BytesContext):
-    """What lower-casing does according to the neighbours, too."""
+    """Also does what lower-casing needs to know the neighbours for."""
 
     def __init__(self, tables: Normalization):
         cased = f"[{regex_class(tables.cased)}]"
@@ -64,7 +67,7 @@ class LowerCaseContext(BytesContext):
             # Before a letter; twice, because matches do not overlap.
             (f"Σ({ignored}{cased})", r"σ\1"),
             (f"Σ({ignored}{cased})", r"σ\1"),
-            # Before none, and behind a letter.
+            # After a letter, and not before one.
             (f"({cased}{ignored})Σ", r"\1ς"),
         )
         self._dropped = tables.dropped
@@ -76,7 +79,9 @@ class LowerCaseContext(BytesContext):
             text, self._has_marks(text), lambda rows: self._reorder(rows)[0]
         )
 
-    def resolve_with_origins(self, text):
+    def resolve_with_origins(
+        self, text: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.RaggedTensor]:
         is_plain = tf.strings.regex_full_match(text, self.plain)
         text = _change_rows(text, ~is_plain, self._resolve_in_place)
         has_marks = self._has_marks(text)
@@ -106,10 +111,10 @@ class LowerCaseContext(BytesContext):
         return text, tf.gather(origins, rows)
 
     def _reorder(self, text):
-        """Unicode's canonical ordering, of marks that are no accents.
+        """Unicode's canonical ordering, of marks that are not accents.
 
-        Marks in a row, which are characters of a combining class above 0, are
-        sorted by it.
+        Marks are characters of a combining class above 0. Those that follow
+        each other are sorted by it.
         """
         chars, starts = tf.strings.unicode_decode_with_offsets(text, "UTF-8")
         is_dropped = chars.with_values(is_in(self._dropped, chars.values))
@@ -125,7 +130,7 @@ class LowerCaseContext(BytesContext):
         is_first = tf.concat([[True], rows[1:] != rows[:-1]], axis=0)
         run = tf.cumsum(tf.cast((classes == 0) | is_first, tf.int64))
         key = run * 256 + tf.cast(classes, tf.int64)
-        # Accents have done what they do to others, and would be removed next.
+        # Accents have had their effect on others, and would be removed next.
         accents = _look_up(self._combining[:, [0, 2]], code_points, default=0)
         code_points, rows, starts, key = (
             tf.boolean_mask(x, accents == 0)
@@ -160,46 +165,46 @@ class LowerCaseContext(BytesContext):
             row_splits_dtype="int64",
         )
         index = np.stack([keys, np.arange(len(keys))], axis=1)
-        found = _look_up(index, code_points, default=-1)
+        row = _look_up(index, code_points, default=-1)
         one_each = tf.RaggedTensor.from_tensor(code_points[:, tf.newaxis])
-        place = tf.where(found < 0, tf.range(tf.size(code_points)), found)
-        place += tf.where(found < 0, len(keys), 0)
+        place = tf.where(row < 0, tf.range(tf.size(code_points)), row)
+        place += tf.where(row < 0, len(keys), 0)
         return tf.gather(tf.concat([parts, one_each], axis=0), place)
 
 
-def _decompositions(code_points) -> dict:
-    """{character: its parts}, of those whose parts are sorted, too.
+def _decompositions(code_points) -> dict[int, list[int]]:
+    """{character: its parts}, of characters whose parts are sorted, too.
 
-    One of `code_points` is among them, or they are nothing but marks, as
-    those of U+0F73: such a character does not end a run of marks.
+    One of `code_points` is among the parts, or all of them are marks, as in
+    U+0F73: such a character does not end a run of marks.
     """
-    wanted, found = set(map(chr, code_points)), {}
+    wanted, decompositions = set(map(chr, code_points)), {}
     for o in range(END_OF_DECOMPOSED):
         if unicodedata.decomposition(chr(o)):
             parts = unicodedata.normalize("NFD", chr(o))
             is_mark = unicodedata.combining(parts[0])
             if wanted.intersection(parts) or is_mark:
-                found[o] = [ord(part) for part in parts]
-    return found
+                decompositions[o] = [ord(part) for part in parts]
+    return decompositions
 
 
-def utf8_lengths(code_points):
-    """int32 [N] -> int64 [N], bytes of each."""
+def utf8_lengths(code_points: tf.Tensor) -> tf.Tensor:
+    """int32 [N] -> int64 [N], the bytes of each character."""
     return 1 + sum(
         tf.cast(code_points >= first, tf.int64)
         for first in (0x80, 0x800, 0x10000)
     )
 
 
-def is_in(ranges, code_points):
-    """bool [N]: whether each stands in one of the rising ranges."""
+def is_in(ranges: np.ndarray, code_points: tf.Tensor) -> tf.Tensor:
+    """bool [N]: whether each is in one of the rising ranges."""
     bounds = tf.constant((ranges + [0, 1]).reshape(-1), tf.int32)
     place = tf.searchsorted(bounds, code_points, side="right")
     return place % 2 == 1
 
 
 def _look_up(table, keys, default: int):
-    """int32 [N]: what stands beside each key in the sorted rows of `table`."""
+    """int32 [N]: the value next to each key in the sorted rows of `table`."""
     place = tf.searchsorted(tf.constant(table[:, 0], tf.int32), keys)
     row = tf.gather(
         tf.constant(table, tf.int32), tf.minimum(place, len(table) - 1)
@@ -207,11 +212,11 @@ def _look_up(table, keys, default: int):
     return tf.where(row[:, 0] == keys, row[:, 1], default)
 
 
-def mark_invalid_bytes(text):
-    r"""Each becomes one byte that is removed later: places stay.
+def mark_invalid_bytes(text: tf.Tensor) -> tf.Tensor:
+    r"""Replaces each invalid byte by one that is removed later: places stay.
 
-    `\C` is any byte; the one behind the valid characters is not. At the
-    end there is none, hence the mark that is appended and cut off.
+    `\C` is any byte; the one after the valid characters is invalid. The text's
+    end has no byte, hence the mark that is appended and cut off.
     """
     marked = tf.strings.regex_replace(
         text + REMOVED, rf"({VALID_CHAR}*)\C", rf"\1{REMOVED}"
@@ -220,12 +225,17 @@ def mark_invalid_bytes(text):
     return tf.strings.substr(marked, tf.zeros_like(lengths), lengths)
 
 
-def identity(text) -> tf.RaggedTensor:
+def identity(text: tf.Tensor) -> tf.RaggedTensor:
+    """The origins of a text that is its own origin."""
     lengths = tf.cast(tf.strings.length(text), tf.int64)
     return tf.ragged.range(lengths + 1)
 
 
-def _change_rows(text, concerned, change):
+def _change_rows(
+    text: tf.Tensor,
+    concerned: tf.Tensor,
+    change: Callable[[tf.Tensor], tf.Tensor],
+) -> tf.Tensor:
     """Applies `change` to the rows that are concerned, if any."""
 
     def change_some():

@@ -1,9 +1,9 @@
 """The tokenizer's rules for characters, as tables for the graph.
 
 tensorflow-text's C++ op `FastBertNormalize` replaces each character of a text
-by what a table holds for it. Its own table is not the original's: thousands
-of characters come out differently. Here the table is made from the rules in
-`tokenization.py`, character by character, so the op does what
+by the text that a table has for it. Its own table is not the original's:
+thousands of characters come out differently. Here the table is made from the
+rules in `tokenization.py`, character by character, so that the op does what
 `BasicTokenizer` does:
 
     É → e        U+0301 → nothing        TAB → space        한 → ᄒ ᅡ ᆫ
@@ -11,23 +11,24 @@ of characters come out differently. Here the table is made from the rules in
 The words are split by a second op, `FastWordpieceTokenize`, at white space,
 punctuation and Chinese characters as ICU knows them. A few characters are
 punctuation for ICU and not for Python, whose Unicode tables are older. Such a
-character is replaced by an alias, a code point that never stands for a
-character, in texts and in vocabularies alike.
+character is replaced by an alias, a code point that is never a character, in
+texts and in vocabularies alike.
 
-What a character becomes can depend on its neighbours in two rare cases, the
-final sigma and the order of marks; `Normalization` names the characters that
-are concerned, and `text_context.py` looks after them.
+In two rare cases the result depends on a character's neighbours: the final
+sigma and the order of marks. `Normalization` lists the characters that are
+concerned, and `context.py` changes them.
 
 A table depends on the Unicode version of Python and on tensorflow-text, not
-on the vocabulary. It takes a second to build; those for the usual versions
-are kept in `assets/normalization`, where `tools/build_normalization.py` puts
-them.
+on the vocabulary. It takes a second to build; the tables for the usual
+versions are in `assets/normalization`, where `tools/build_normalization.py`
+puts them.
 """
 
 import dataclasses
 import importlib.metadata
 import os
 import unicodedata
+from collections.abc import Iterable, Sequence
 
 import flatbuffers
 import numpy as np
@@ -35,10 +36,8 @@ import tensorflow as tf
 import tensorflow_text as tf_text
 
 from bert_tf import tokenization
+from bert_tf.pretrained import ASSETS
 
-ASSETS = os.path.join(
-    os.path.dirname(os.path.dirname(__file__)), "assets", "normalization"
-)
 SURROGATES = range(0xD800, 0xE000)  # No characters: UTF-8 has no form for them.
 CODE_POINTS = [o for o in range(0x110000) if o not in SURROGATES]
 
@@ -47,8 +46,9 @@ NONCHARACTERS = [
     *range(0xFDD0, 0xFDF0),
     *(plane << 16 | low for plane in range(17) for low in (0xFFFE, 0xFFFF)),
 ]
-# The first are aliases. One stands for those that a text contains, and as no
-# vocabulary may have any, its word is unknown. One is in no normalized text.
+# The first ones are aliases. Those that a text contains become UNKNOWN_CHAR;
+# as no vocabulary may have it, their word is unknown. NEVER is not in any
+# normalized text.
 *ALIASES, UNKNOWN_CHAR, NEVER = NONCHARACTERS
 
 
@@ -64,11 +64,12 @@ class Normalization:
         dropped: int32 [n, 2], ranges of the characters that are removed
             before anything else happens.
         cased: int32 [n, 2], ranges of the letters with case, which make a
-            sigma behind them final, unless another one follows.
-        ignored: int32 [n, 2], ranges of what may stand between a sigma and
-            such a letter.
-        reordered: int32 [n], marks which survive the removal of accents, and
-            which canonical ordering may move; and what decomposes into them.
+            sigma after them final, unless another such letter follows.
+        ignored: int32 [n, 2], ranges of the characters that may be between a
+            sigma and such a letter.
+        reordered: int32 [n], marks that survive the removal of accents, and
+            that canonical ordering may move; and the characters that
+            decompose into them.
         combining: int32 [n, 3], rows of mark, its canonical combining class,
             and whether it is an accent, which will be removed (1 or 0).
 
@@ -85,13 +86,13 @@ class Normalization:
     combining: np.ndarray
 
     @property
-    def alias_of(self) -> dict:
-        """{character: alias}, as `str.translate` wants it."""
+    def alias_of(self) -> dict[int, int]:
+        """{character: alias}, for `str.translate`."""
         return dict(self.aliases.tolist())
 
 
-def versions() -> dict:
-    """What a table depends on beside its casing."""
+def versions() -> dict[str, str]:
+    """The versions that a table depends on, besides its casing."""
     return {
         "unicode": unicodedata.unidata_version,
         "tensorflow_text": importlib.metadata.version("tensorflow-text"),
@@ -99,9 +100,10 @@ def versions() -> dict:
 
 
 def asset_path(do_lower_case: bool) -> str:
+    """The path of the table that is shipped for this version of Unicode."""
     casing = "uncased" if do_lower_case else "cased"
     name = f"{casing}_unicode_{unicodedata.unidata_version}.npz"
-    return os.path.join(ASSETS, name)
+    return os.path.join(ASSETS, "normalization", name)
 
 
 def load(do_lower_case: bool) -> Normalization:
@@ -116,7 +118,8 @@ def load(do_lower_case: bool) -> Normalization:
     return build(do_lower_case)
 
 
-def save(normalization: Normalization, path: str):
+def save(normalization: Normalization, path: str) -> None:
+    """Writes a table to a file."""
     np.savez_compressed(
         path,
         tensorflow_text=versions()["tensorflow_text"],
@@ -125,6 +128,7 @@ def save(normalization: Normalization, path: str):
 
 
 def build(do_lower_case: bool) -> Normalization:
+    """The table, made from the rules in `tokenization.py`."""
     splits = _split_by_icu()
     ruled = _with_a_rule()
     images = {o: _image(chr(o), do_lower_case) for o in ruled}
@@ -157,9 +161,9 @@ def build(do_lower_case: bool) -> Normalization:
 
 
 def _with_a_rule() -> dict:
-    """The code points, as keys, that some rule may concern: one in four.
+    """The code points, as keys, that a rule may concern: one in four.
 
-    The others have no category and no case, and are nothing but themselves.
+    The others have no category and no case, and are never changed.
     """
     return {
         code_point: None
@@ -170,7 +174,7 @@ def _with_a_rule() -> dict:
 
 
 def _image(char: str, do_lower_case: bool) -> str:
-    """What `BasicTokenizer` makes of one character, spaces where it splits."""
+    """The result of `BasicTokenizer` for a character, with spaces at splits."""
     image = tokenization.clean(char)
     if do_lower_case:
         image = tokenization.lower(image)
@@ -179,7 +183,7 @@ def _image(char: str, do_lower_case: bool) -> str:
 
 
 def is_isolated(char: str) -> bool:
-    """Whether the character is a word of its own wherever it stands."""
+    """Whether the character is always a word of its own."""
     return tokenization.is_punctuation(char) or tokenization.is_cjk(char)
 
 
@@ -211,10 +215,10 @@ def _split_by_icu() -> np.ndarray:
 
 
 def _sigma_context(ruled, dropped: set):
-    """(cased, ignored) of `Normalization`, by asking Python's `str.lower`.
+    """(cased, ignored) of `Normalization`, found with Python's `str.lower`.
 
-    A sigma at the end of a word is ς, else σ. Whether it is at the end is
-    decided by the next character with case, looking through some others.
+    A sigma at the end of a word is ς, otherwise σ. The next character with
+    case decides whether it is at the end; some others are skipped.
     """
     sigma, final = "\u03a3", "\u03c2"
     cased, ignored = [], []
@@ -233,9 +237,9 @@ def _reordered_marks(ruled):
     """(reordered, combining) of `Normalization`.
 
     Canonical ordering sorts marks that follow each other by their combining
-    class. Nearly all of them are accents, removed afterwards; of those that
-    stay, only marks of different classes can change places, and the most
-    frequent class, the viramas' 9, is met by another one in no real text.
+    class. Nearly all of them are accents, removed afterwards. Of the others,
+    only marks of different classes can change places, and in real texts no
+    other class follows the most frequent one, the viramas' 9.
     """
     reordered, combining = [], []
     for code_point in ruled:
@@ -255,8 +259,9 @@ def _reordered_marks(ruled):
 VIRAMA = 9  # A canonical combining class.
 
 
-def _ranges(code_points: list) -> np.ndarray:
-    rows = []
+def _ranges(code_points: list[int]) -> np.ndarray:
+    """int32 [n, 2]: rising code points as rows of [first, last]."""
+    rows: list[list[int]] = []
     for code_point in code_points:
         if rows and rows[-1][1] == code_point - 1:
             rows[-1][1] = code_point
@@ -274,7 +279,7 @@ CHANGED = 1 << 30  # Flag of a value: the character is replaced.
 LENGTH_BITS = 6  # A value is CHANGED | place in the pool << 6 | length.
 
 
-def _normalizer_model(images: dict) -> np.ndarray:
+def _normalizer_model(images: dict[int, str]) -> np.ndarray:
     """uint8 [n]: the model that replaces code points by {code point: text}."""
     pool, places, values = bytearray(), {}, {}
     for code_point, image in images.items():
@@ -293,7 +298,7 @@ def _normalizer_model(images: dict) -> np.ndarray:
     trie_vector = builder.CreateNumpyVector(trie)
     pool_vector = builder.CreateNumpyVector(np.frombuffer(pool, np.uint8))
     builder.StartObject(4)
-    builder.PrependBoolSlot(0, False, False)  # Lower-cases: read by nobody.
+    builder.PrependBoolSlot(0, False, False)  # "Lower-cases": never read.
     builder.PrependUOffsetTRelativeSlot(1, trie_vector, 0)
     builder.PrependInt32Slot(2, value_of_nul, 0)
     builder.PrependUOffsetTRelativeSlot(3, pool_vector, 0)
@@ -301,10 +306,10 @@ def _normalizer_model(images: dict) -> np.ndarray:
     return np.frombuffer(bytes(builder.Output()), np.uint8)
 
 
-def _trie(values: dict) -> np.ndarray:
+def _trie(values: dict[bytes, int]) -> np.ndarray:
     """uint32 [n]: {bytes of one character: value} as a darts-clone trie.
 
-    In a double array a node's child for a byte stands at `base ^ byte`. The
+    In a double array a node's child for a byte is at `base ^ byte`. The
     array is filled without a search for gaps: every inner node gets a block
     of 64 units of its own, as many as there are continuation bytes (0x80 to
     0xBF); the root gets 256.
@@ -341,6 +346,6 @@ def _trie(values: dict) -> np.ndarray:
     return np.array(units, np.uint32)
 
 
-def regex_class(ranges) -> str:
+def regex_class(ranges: Iterable[Sequence[int]]) -> str:
     """An RE2 character class of [first, last] rows."""
     return "".join(rf"\x{{{a:X}}}-\x{{{b:X}}}" for a, b in ranges)

@@ -1,4 +1,4 @@
-"""How one or two texts become one sequence of tokens, or several.
+"""Packs one or two texts into one sequence of tokens, or into several.
 
 Two texts become one sequence, each token with the id of its segment:
 
@@ -8,7 +8,7 @@ Two texts become one sequence, each token with the id of its segment:
     tokens       [CLS] the dog is hairy . [SEP]            a single text
     segment_ids    0    0   0   0   0   0   0
 
-`input_mask` is 1 for tokens and 0 for the padding behind them.
+`input_mask` is 1 for tokens and 0 for the padding after them.
 
 A text that is too long loses its end, or its middle, or is read in windows:
 
@@ -17,26 +17,38 @@ A text that is too long loses its end, or its middle, or is read in windows:
     windows      [CLS] a b c d e f g h [SEP], [CLS] i j k l m n o p [SEP], …
 """
 
-MIN_SEQ_LENGTH = 3  # [CLS], and [SEP] after each text of a pair.
-PAIR = " ||| "  # As in the input of the original's extract_features.py.
-ID_NAMES = ("input_ids", "input_mask", "segment_ids")  # What models read.
+from collections.abc import Sequence
+from typing import TypeVar
+
+ID_NAMES = ("input_ids", "input_mask", "segment_ids")  # The models' inputs.
+NUM_SPECIAL = 2  # [CLS] text [SEP]
+NUM_SPECIAL_OF_PAIR = 3  # [CLS] text [SEP] text [SEP]
+MIN_SEQ_LENGTH = NUM_SPECIAL_OF_PAIR
+# A batch's sequences are as long as its longest, rounded up to a multiple of
+# this: few enough distinct lengths, and whole vector registers.
+LENGTH_MULTIPLE = 8
+PAIR = " ||| "  # The original's extract_features.py reads pairs so.
 TRUNCATIONS = ("head", "head_tail")
-# One token in so many comes from the start of a text that loses its middle.
+# "head_tail" keeps one token in HEAD_SHARE from the start of the text.
 HEAD_SHARE = 4
 
+Token = TypeVar("Token")  # A str, or an id.
 
-def split_pair(text: str) -> tuple:
-    """(text, second text or None); the last ` ||| ` parts them."""
+
+def split_pair(text: str) -> tuple[str, str | None]:
+    """(text, second text or None), which the last ` ||| ` separates."""
     first, bar, second = text.rpartition(PAIR)
     return (first, second) if bar else (text, None)
 
 
-def truncate_seq_pair(tokens_a: list, tokens_b: list, max_length: int):
+def truncate_seq_pair(
+    tokens_a: list[Token], tokens_b: list[Token], max_length: int
+) -> None:
     """Shortens two lists in place until both together fit.
 
-    One token at a time from the end of the longer list, and from `tokens_b`
-    when they are equal: a token of a short text is likely to tell more than
-    one of a long text.
+    Takes one token at a time from the end of the longer list, and from
+    `tokens_b` when they are equal: a token of a short text is likely to say
+    more than one of a long text.
     """
     while len(tokens_a) + len(tokens_b) > max_length:
         longer = tokens_a if len(tokens_a) > len(tokens_b) else tokens_b
@@ -44,35 +56,36 @@ def truncate_seq_pair(tokens_a: list, tokens_b: list, max_length: int):
 
 
 def pack_sequences(
-    tokens_a: list,
-    tokens_b: list,
+    tokens_a: Sequence[str],
+    tokens_b: Sequence[str],
     max_seq_length: int,
     truncation: str = "head",
-):
+) -> tuple[list[str], list[int], bool]:
     """Joins one or two token lists into one sequence, as drawn above.
 
     Args:
         tokens_a: WordPieces of the first text.
         tokens_b: those of the second; an empty list means a single text.
         max_seq_length: number of tokens at most, special ones included.
-        truncation: what stays of a text that is too long. "head": its start.
-            "head_tail": a quarter from its start, the rest from its end, as
-            Sun et al. found best (2019, https://arxiv.org/abs/1905.05583,
-            section 5.3.1; a quarter of 510 is 127 here, and 128 there). Both
-            keep equally many tokens of each text.
+        truncation: the part to keep of a text that is too long. "head": its
+            start. "head_tail": a quarter from its start, the rest from its
+            end, as Sun et al. found best (2019,
+            https://arxiv.org/abs/1905.05583, section 5.3.1; a quarter of 510
+            is 127 here, and 128 there). Both keep equally many tokens of each
+            text.
 
     Returns:
         (tokens, segment_ids, truncated), two lists of equal length, and
         whether tokens were cut off.
 
     Raises:
-        ValueError: not even the special tokens fit, or there is no such
-            truncation.
+        ValueError: not even the special tokens fit, or the truncation does
+            not exist.
     """
     check_max_seq_length(max_seq_length)
     check_truncation(truncation)
     kept_a, kept_b = list(tokens_a), list(tokens_b)
-    num_special = 3 if kept_b else 2
+    num_special = NUM_SPECIAL_OF_PAIR if kept_b else NUM_SPECIAL
     room = max_seq_length - num_special
     truncated = len(kept_a) + len(kept_b) > room
     if kept_b:
@@ -90,17 +103,20 @@ def pack_sequences(
     return tokens, segment_ids, truncated
 
 
-def head_and_tail(tokens: list, number: int) -> list:
-    """`number` of the tokens, a quarter of them (rounded down) the first."""
+def head_and_tail(tokens: Sequence[Token], number: int) -> list[Token]:
+    """`number` of the tokens: first a quarter, rounded down; the rest last."""
     head = number // HEAD_SHARE
     tail = number - head
     return [*tokens[:head], *tokens[len(tokens) - tail :]]
 
 
 def pack_windows(
-    tokens: list, max_seq_length: int, max_windows: int, stride=None
-):
-    """Makes a single text into sequences of which each holds a part of it.
+    tokens: Sequence[str],
+    max_seq_length: int,
+    max_windows: int,
+    stride: int | None = None,
+) -> tuple[list[list[str]], bool]:
+    """Packs a single text into sequences that each hold a part of it.
 
     The last window is the first that reaches the end of the text. A text
     without tokens has one window.
@@ -108,7 +124,7 @@ def pack_windows(
     Args:
         tokens: WordPieces of the text.
         max_seq_length: tokens of a window at most, special ones included.
-        max_windows: at most so many; what is behind the last is cut off.
+        max_windows: windows at most; what follows the last is cut off.
         stride: tokens from the start of one window to that of the next. None
             puts them next to each other.
 
@@ -131,19 +147,23 @@ def pack_windows(
     return windows, len(tokens) > last_start + room
 
 
-def window_room_and_stride(max_seq_length: int, max_windows: int, stride=None):
+def window_room_and_stride(
+    max_seq_length: int, max_windows: int, stride: int | None = None
+) -> tuple[int, int]:
     """(room, stride): pieces of a window, and from one to the next.
 
     Args:
-        max_seq_length, max_windows, stride: as for `pack_windows`, which says
-            what is wrong with them.
+        max_seq_length, max_windows, stride: as for `pack_windows`.
+
+    Raises:
+        ValueError: as of `pack_windows`.
     """
     check_max_seq_length(max_seq_length)
     if max_windows < 1:
         raise ValueError(
             f"max_windows must be positive. Received: max_windows={max_windows}"
         )
-    room = max_seq_length - 2
+    room = max_seq_length - NUM_SPECIAL
     if stride is None:
         return room, room
     if not 1 <= stride <= room:
@@ -154,7 +174,7 @@ def window_room_and_stride(max_seq_length: int, max_windows: int, stride=None):
     return room, stride
 
 
-def check_max_seq_length(max_seq_length: int):
+def check_max_seq_length(max_seq_length: int) -> None:
     """Raises ValueError if not even the special tokens fit."""
     if max_seq_length < MIN_SEQ_LENGTH:
         raise ValueError(
@@ -163,8 +183,8 @@ def check_max_seq_length(max_seq_length: int):
         )
 
 
-def check_truncation(truncation: str):
-    """Raises ValueError if it is none of `TRUNCATIONS`."""
+def check_truncation(truncation: str) -> None:
+    """Raises ValueError unless it is one of `TRUNCATIONS`."""
     if truncation not in TRUNCATIONS:
         raise ValueError(
             f"truncation must be one of {', '.join(TRUNCATIONS)}. "
@@ -172,5 +192,6 @@ def check_truncation(truncation: str):
         )
 
 
-def pad(values: list, length: int) -> list:
+def pad(values: list[int], length: int) -> list[int]:
+    """The values, and zeros up to a length."""
     return values + [0] * (length - len(values))

@@ -1,1 +1,1 @@
-"""Programs beside those at the top: python -m bert_tf.tools.NAME."""
+"""Programs next to those at the top: python -m bert_tf.tools.NAME."""

@@ -1,33 +1,43 @@
-"""Shards of pretraining data made by an Apache Beam pipeline.
+"""Makes the shards of pretraining data in an Apache Beam pipeline.
 
     files → (shard, document) → all documents of a shard → its records
 
-The same documents come to the same shards as on one machine, and the same code
-makes records of them: so the files are the same.
+Each shard gets the same documents as on one machine, and the same code turns
+them into records. So the files are the same.
 """
 
 import contextlib
 import io
 import re
 import shlex
+from collections.abc import Iterable, Iterator
 
 from bert_tf import files
 from bert_tf.data.pretraining import shards as pretraining_shards
+from bert_tf.data.pretraining.shards import RecordMaker
 from bert_tf.errors import UserError
 
+# A document with its place: (number of the file, number in the file, text).
+Document = tuple[int, int, str]
 
-def write_shards(maker, paths: list, targets: dict, options: str):
-    """Writes the shards that are not there yet.
+
+def write_shards(
+    maker: RecordMaker,
+    paths: list[str],
+    targets: dict[int, str],
+    options: str,
+) -> None:
+    """Writes the shards that do not exist yet.
 
     Args:
-        maker: a `RecordMaker`.
-        paths: of the text files.
+        maker: turns text into records.
+        paths: the text files.
         targets: {shard: path} of all shards.
-        options: of the pipeline, as on a command line.
+        options: the pipeline's options, as on a command line.
 
     Raises:
-        UserError: Beam is not installed or not content with the options, or
-            there are fewer documents than shards.
+        UserError: Beam is not installed, an option is wrong, or there are
+            fewer documents than shards.
     """
     try:
         import apache_beam as beam
@@ -39,7 +49,7 @@ def write_shards(maker, paths: list, targets: dict, options: str):
     missing = {s: path for s, path in targets.items() if not files.exists(path)}
     complaint = io.StringIO()
     try:
-        # Options are parsed by argparse, which prints and exits.
+        # Beam parses options with argparse, which prints an error and exits.
         with contextlib.redirect_stderr(complaint):
             parsed = PipelineOptions(shlex.split(options))
             parsed.get_all_options()
@@ -52,36 +62,45 @@ def write_shards(maker, paths: list, targets: dict, options: str):
             pipeline
             | beam.Create(list(enumerate(paths)))
             | beam.Reshuffle()
-            | beam.FlatMap(deal_file, len(targets), frozenset(missing))
+            | beam.FlatMap(documents_by_shard, len(targets), frozenset(missing))
             | beam.GroupByKey()
             | beam.Map(write_shard, maker, targets)
         )
     empty = [path for path in missing.values() if not files.exists(path)]
     if empty:
         for path in set(missing.values()) - set(empty):
-            files.remove(path)  # Another number of shards needs others.
+            files.remove(path)  # They are wrong for another --num_shards.
         raise UserError(
-            f"--num_shards={len(targets)}: {len(empty)} shards have got no "
+            f"--num_shards={len(targets)}: {len(empty)} shards have no "
             f"document, {empty[0]} first"
         )
 
 
 @contextlib.contextmanager
-def user_errors():
-    """Takes a user's mistake out of what Beam makes of its message."""
+def user_errors() -> Iterator[None]:
+    """Raises a UserError of the pipeline as it was, without Beam's additions to
+    its message."""
     try:
         yield
     except Exception as error:
-        found = re.search(r"UserError: (.*)", str(error))
+        message = re.search(r"UserError: (.*)", str(error))
         if isinstance(error, UserError):
-            found = re.match(r"(.*)", str(error))
-        if not found:
+            message = re.match(r"(.*)", str(error))
+        if not message:
             raise
-        raise UserError(found[1].split(" [while running")[0]) from None
+        raise UserError(message[1].split(" [while running")[0]) from None
 
 
-def deal_file(numbered_path, num_shards: int, wanted):
-    """Yields (shard, (file, document, text)) of a file's documents."""
+def documents_by_shard(
+    numbered_path: tuple[int, str], num_shards: int, wanted: frozenset[int]
+) -> Iterator[tuple[int, Document]]:
+    """Yields (shard, document) for a file's documents.
+
+    Args:
+        numbered_path: the file's number and path.
+        num_shards: number of all shards.
+        wanted: the shards to make; documents of others are left out.
+    """
     file_number, path = numbered_path
     for number, document in enumerate(
         pretraining_shards.documents_of_file(path)
@@ -91,10 +110,23 @@ def deal_file(numbered_path, num_shards: int, wanted):
             yield shard, (file_number, number, "\n".join(document))
 
 
-def write_shard(dealt, maker, targets: dict) -> int:
-    """Writes a shard's file; its documents come in any order."""
-    shard, documents = dealt
-    lines = []
+def write_shard(
+    shard_and_documents: tuple[int, Iterable[Document]],
+    maker: RecordMaker,
+    targets: dict[int, str],
+) -> int:
+    """Writes a shard's file.
+
+    Args:
+        shard_and_documents: the shard, and its documents in any order.
+        maker: turns text into records.
+        targets: {shard: path} of all shards.
+
+    Returns:
+        The number of records.
+    """
+    shard, documents = shard_and_documents
+    lines: list[str] = []
     for _, _, text in sorted(documents):
         lines += [*text.split("\n"), ""]
     return maker.write_shard(targets[shard], shard, lines)

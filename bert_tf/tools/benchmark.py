@@ -1,8 +1,8 @@
-"""Measures speed, in ratios: all contestants in turn, in one process.
+"""Measures speed in ratios: all contestants take turns in one process.
 
     python -m bert_tf.tools.benchmark --what=tokenizer,input
 
-runs on the bundled texts. On others:
+uses the bundled texts. For other texts:
 
     python -m bert_tf.tools.benchmark --what=tokenizer \\
         --vocab_file=uncased/vocab.txt --input_file=dev-v1.1.json
@@ -13,12 +13,12 @@ runs on the bundled texts. On others:
     python -m bert_tf.tools.benchmark --what=pretraining \\
         --vocab_file=uncased/vocab.txt --corpus='books/*.txt'
 
-The time and the memory of a training step need no text, only a size:
+The time and memory of a training step depend on the model's size only:
 
     python -m bert_tf.tools.benchmark --what=step,memory \\
         --bert_config_file=uncased_L-12_H-768_A-12/bert_config.json
 
-The server needs an exported model of texts:
+The server needs an exported model that reads single texts:
 
     python -m bert_tf.tools.benchmark --what=serving --model=out/export
 """
@@ -28,7 +28,7 @@ from absl import flags
 from bert_tf import pretrained
 from bert_tf.errors import UserError
 from bert_tf.programs import flags as shared_flags
-from bert_tf.programs import program
+from bert_tf.programs import program, training_flags
 from bert_tf.tools.benchmarks import data as data_benchmarks
 from bert_tf.tools.benchmarks import pretraining as pretraining_benchmarks
 from bert_tf.tools.benchmarks import serving as serving_benchmarks
@@ -45,7 +45,7 @@ flags.DEFINE_list(
 flags.DEFINE_string(
     "bert_config_file",
     None,
-    "step, memory: the model's size. Default: six layers of 384.",
+    "step, memory: the size of the model. By default six layers of width 384.",
 )
 flags.DEFINE_list(
     "shapes",
@@ -55,32 +55,35 @@ flags.DEFINE_list(
 flags.DEFINE_list(
     "input_file",
     None,
-    "tokenizer: files of text, a text a line, or SQuAD's JSON (contexts and "
-    "questions). Default: the texts of the task.",
+    "tokenizer, serving: files with one text per line, or SQuAD files, whose "
+    "contexts and questions are taken. By default the texts of the task.",
 )
 flags.DEFINE_string(
-    "task_name", pretrained.DEMO_TASK, "input: the task whose file is read."
+    "task_name",
+    pretrained.DEMO_TASK,
+    "tokenizer, input, serving: the task whose examples are read.",
 )
-flags.DEFINE_string("data_dir", None, "input: the folder with train.tsv.")
+flags.DEFINE_string("data_dir", None, "The folder with the task's train.tsv.")
 flags.DEFINE_string(
-    "predict_file", None, "squad: a SQuAD file, to convert its questions."
+    "predict_file", None, "squad: the SQuAD file whose questions are converted."
 )
 flags.DEFINE_string(
-    "corpus", None, "pretraining: text files, a sentence a line."
+    "corpus", None, "pretraining: text files with one sentence per line."
 )
 flags.DEFINE_string(
-    "model", None, "serving: the folder of an exported model that reads texts."
+    "model", None, "serving: the exported model; it must read single texts."
 )
 shared_flags.define_count("doc_stride", 128, "squad: see run_squad.py.")
 shared_flags.define_count("max_query_length", 64, "squad: see run_squad.py.")
 shared_flags.define_count("batch_size", 32, "input, step: examples in a batch.")
-shared_flags.define_count("rounds", 5, "How often each contestant works.")
+shared_flags.define_count(
+    "rounds", 5, "How many times each contestant is measured."
+)
 shared_flags.define_text_flags(max_seq_length=128)
-shared_flags.define_training_flags()
-flags.adopt_module_key_flags(shared_flags)
+training_flags.define_training_flags()
 
 
-def main():
+def main() -> None:
     known = {
         "tokenizer": data_benchmarks.benchmark_tokenizers,
         "input": data_benchmarks.benchmark_input,
@@ -89,7 +92,7 @@ def main():
         "step": training_benchmarks.benchmark_step,
         "memory": training_benchmarks.benchmark_memory,
         "serving": serving_benchmarks.benchmark_serving,
-        # What `memory` calls.
+        # `memory` runs this in processes of its own.
         "one_step": training_benchmarks.print_memory_of_a_step,
     }
     for what in FLAGS.what:

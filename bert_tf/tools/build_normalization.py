@@ -1,9 +1,9 @@
-"""Builds the tables of the graph's tokenizer for this Python and ICU.
+"""Builds the tables that the tokenizer in the graph normalizes text with.
 
     python -m bert_tf.tools.build_normalization
 
-writes them into `assets/normalization`, so that no program has to build them
-when it starts. Needed once for each Unicode version (Python 3.11, 3.12 and
+writes them to `assets/normalization`, so that no program has to build them
+when it starts. Run it once for each Unicode version (Python 3.11, 3.12 and
 3.13 have three) and after each update of tensorflow-text.
 """
 
@@ -13,7 +13,7 @@ from bert_tf.programs import program
 from bert_tf.text import normalization
 
 
-def main():
+def main() -> None:
     for do_lower_case in (True, False):
         path = normalization.asset_path(do_lower_case)
         normalization.save(normalization.build(do_lower_case), path)

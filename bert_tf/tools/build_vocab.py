@@ -3,16 +3,17 @@
     python -m bert_tf.tools.build_vocab --input_file='corpus/*.txt' \\
         --output_file=vocab.txt --vocab_size=8000
 
-The words are those of our own tokenizer, so the pieces fit what it will be
-asked to cut. The learner is tensorflow-text's: it keeps the pieces that stand
-in the most words, and the frequent characters, so that few words are [UNK].
+The text is split into words by this package's tokenizer, so the pieces fit the
+words that it will split later. The learner is tensorflow-text's. It keeps the
+pieces that occur in the most words, and the frequent characters, so that few
+words become [UNK].
 
     python -m bert_tf.tools.build_vocab --add_words=words.txt \\
         --vocab_file=$BERT_DIR/vocab.txt \\
         --bert_config_file=$BERT_DIR/bert_config.json \\
         --init_checkpoint=$BERT_DIR/bert_model.ckpt --output_dir=domain_bert
 
-writes vocab.txt, bert_config.json and bert_model.ckpt of a model that has an
+writes the vocab.txt, bert_config.json and bert_model.ckpt of a model with an
 entry for each of the words; see vocabulary.py.
 """
 
@@ -30,62 +31,72 @@ from bert_tf.programs import program
 from bert_tf.tokenization import BasicTokenizer
 
 FLAGS = flags.FLAGS
-MIN_COUNT = 2  # A piece that stands once in all the text helps no other word.
+MIN_COUNT = 2  # A piece that occurs only once helps no other word.
 LINES_BETWEEN_LOGS = 1_000_000
 
 shared_flags.define_text_files_flag()
-flags.DEFINE_string("output_file", None, "The vocabulary to write.")
+flags.DEFINE_string("output_file", None, "The vocabulary file to write.")
 shared_flags.define_count(
     "vocab_size",
     30522,
-    "Entries at most, special ones included.",
+    "Largest number of entries, including the special ones.",
     lower_bound=10,
 )
 shared_flags.define_casing_flag()
 shared_flags.define_count(
     "num_unused",
     99,
-    "Entries [unusedN] kept free for words of your own.",
+    "Number of [unusedN] entries, which stay free for words of your own.",
     lower_bound=0,
 )
 shared_flags.define_count(
     "max_unique_chars",
     1000,
-    "Characters at most, the most frequent ones; words with others become "
-    "[UNK]. Chinese takes some 8000.",
+    "Largest number of different characters; the most frequent ones are kept, "
+    "and words with other characters become [UNK]. Chinese needs about 8000.",
     lower_bound=1,
 )
 flags.DEFINE_string(
     "add_words",
     None,
-    "Words, one a line, to add to the model of --vocab_file and "
-    "--bert_config_file instead of learning a vocabulary. The new model is "
+    "File of words, one per line, to add to the model of --vocab_file and "
+    "--bert_config_file. No vocabulary is learned then. The new model is "
     "written to --output_dir; without --init_checkpoint it has no weights.",
 )
 flags.DEFINE_bool(
     "fill_unused",
     True,
-    "Put the words of --add_words in the places of [unusedN] first; if not, "
-    "or where these are full, the model grows.",
+    "Let the words of --add_words replace the [unusedN] entries first. The "
+    "model grows if this is false, or when no such entry is left.",
 )
 flags.DEFINE_string(
     "vocab_file", None, "vocab.txt of the model that --add_words extends."
 )
 shared_flags.define_model_flags()
 
-flags.adopt_module_key_flags(shared_flags)
 
+def special_tokens(num_unused: int) -> list[str]:
+    """Returns the special tokens in the order of the released vocabularies.
 
-def special_tokens(num_unused: int) -> list:
-    """In the order of the released vocabularies: [PAD] is 0."""
+    Args:
+        num_unused: number of [unusedN] entries.
+
+    Returns:
+        The tokens; [PAD] is the first.
+    """
     unused = [f"[unused{i}]" for i in range(num_unused)]
     return ["[PAD]", *unused, "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
 
-def count_words(paths: list, do_lower_case: bool) -> collections.Counter:
-    """How often each word stands in the files, which are read line by line."""
+def count_words(
+    paths: list[str], do_lower_case: bool
+) -> collections.Counter[str]:
+    """Counts how often each word occurs in files.
+
+    The files are read line by line.
+    """
     tokenizer = BasicTokenizer(do_lower_case)
-    counts = collections.Counter()
+    counts: collections.Counter[str] = collections.Counter()
     for path in paths:
         for number, line in files.read_lines(path):
             counts.update(tokenizer.tokenize(line))
@@ -96,10 +107,19 @@ def count_words(paths: list, do_lower_case: bool) -> collections.Counter:
     return counts
 
 
-def cut_to_size(vocab: list, size: int, special: list) -> list:
-    """Drops the rarest pieces, which come last; the learner may miss a size.
+def cut_to_size(vocab: list[str], size: int, special: list[str]) -> list[str]:
+    """Drops the rarest pieces if the learner has returned too many.
 
-    Single characters stay, with and without `##`: they spell every word.
+    Single characters stay, with and without `##`, because they can spell every
+    word.
+
+    Args:
+        vocab: the entries, the rarest pieces last.
+        size: the largest number of entries to keep.
+        special: special tokens, which stay too.
+
+    Raises:
+        UserError: the entries that must stay are more than `size`.
     """
     excess = len(vocab) - size
     kept = []
@@ -117,7 +137,12 @@ def cut_to_size(vocab: list, size: int, special: list) -> list:
     return kept[::-1]
 
 
-def extend_model():
+def extend_model() -> None:
+    """Adds the words of --add_words to a model.
+
+    Raises:
+        UserError: a flag is missing, or is only for learning a vocabulary.
+    """
     for name in ("input_file", "output_file"):
         if FLAGS[name].value is not None:
             raise UserError(
@@ -128,33 +153,39 @@ def extend_model():
     program.require("vocab_file", "bert_config_file", "output_dir")
     program.require_existing("add_words", "vocab_file", "bert_config_file")
     vocabulary.add_words(
-        FLAGS.add_words,
-        FLAGS.vocab_file,
-        FLAGS.bert_config_file,
-        FLAGS.output_dir,
-        FLAGS.init_checkpoint,
-        FLAGS.do_lower_case,
-        FLAGS.fill_unused,
+        word_file=FLAGS.add_words,
+        vocab_file=FLAGS.vocab_file,
+        bert_config_file=FLAGS.bert_config_file,
+        output_dir=FLAGS.output_dir,
+        init_checkpoint=FLAGS.init_checkpoint,
+        do_lower_case=FLAGS.do_lower_case,
+        fill_unused=FLAGS.fill_unused,
     )
 
 
-def learn_vocabulary():
+def learn_vocabulary() -> None:
+    """Learns a vocabulary from --input_file.
+
+    Raises:
+        UserError: a flag is missing, the text has no words, or --vocab_size
+            is too small.
+    """
     program.require("input_file", "output_file")
     paths = program.matching_files("input_file")
     program.check_output("output_file", FLAGS.output_file, paths)
     counts = count_words(paths, FLAGS.do_lower_case)
     if not counts:
-        raise UserError(f"--input_file={FLAGS.input_file}: no words in there")
+        raise UserError(f"--input_file={FLAGS.input_file}: contains no words")
     special = special_tokens(FLAGS.num_unused)
     if FLAGS.vocab_size <= len(special):
         raise UserError(
-            f"--vocab_size={FLAGS.vocab_size} leaves no room beside the "
+            f"--vocab_size={FLAGS.vocab_size} leaves no room besides the "
             f"{len(special)} special entries (--num_unused={FLAGS.num_unused})"
         )
     logging.info(
-        "%d words, %d different ones", sum(counts.values()), len(counts)
+        "%d words, %d of them different", sum(counts.values()), len(counts)
     )
-    # Sorted, so that the order of the files cannot change the vocabulary.
+    # Sorted, so that the vocabulary does not depend on the files' order.
     vocab = learner.learn(
         sorted(counts.items()),
         FLAGS.vocab_size,
@@ -167,13 +198,14 @@ def learn_vocabulary():
         FLAGS.output_file, "".join(f"{token}\n" for token in vocab)
     )
     logging.info(
-        "%d entries written to %s: the least vocab_size of a bert_config.json",
+        "%d entries written to %s; bert_config.json needs at least this "
+        "vocab_size",
         len(vocab),
         FLAGS.output_file,
     )
 
 
-def main():
+def main() -> None:
     if FLAGS.add_words is not None:
         extend_model()
     else:

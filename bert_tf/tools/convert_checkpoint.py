@@ -1,12 +1,12 @@
-"""Copies a checkpoint without what only training needs, and smaller if wanted.
+"""Copies a checkpoint without the optimizer's state, in float16 if wanted.
 
     python -m bert_tf.tools.convert_checkpoint \\
         --init_checkpoint=/tmp/pretraining/model.ckpt-10000 \\
         --output_checkpoint=release/bert_model.ckpt --precision=float16
 
-A checkpoint of a training holds each variable three times, with the moments of
-the optimizer. In float16 it takes a sixth of that. Programs here read it as
-any other; the original reads float32 alone.
+A training checkpoint holds three numbers per weight: the weight and two moments
+of the optimizer. Without the moments and in float16, a sixth of the size is
+left. All programs here read such a file; the original reads only float32.
 """
 
 import numpy as np
@@ -15,28 +15,30 @@ from absl import flags, logging
 
 from bert_tf import checkpoints, files
 from bert_tf.errors import UserError
-from bert_tf.programs import flags as shared_flags
 from bert_tf.programs import program
 
 FLAGS = flags.FLAGS
 DTYPES = {"float32": tf.float32, "float16": tf.float16}
 
-flags.DEFINE_string("init_checkpoint", None, "Prefix of the checkpoint.")
 flags.DEFINE_string(
-    "output_checkpoint", None, "Prefix of the one to write, which is not there."
+    "init_checkpoint", None, "Prefix of the checkpoint to copy."
+)
+flags.DEFINE_string(
+    "output_checkpoint",
+    None,
+    "Prefix of the checkpoint to write. It must not exist.",
 )
 flags.DEFINE_enum(
-    "precision", "float32", list(DTYPES), "What the numbers are stored in."
+    "precision", "float32", list(DTYPES), "The type to store the weights in."
 )
-flags.adopt_module_key_flags(shared_flags)
 
 
-def main():
+def main() -> None:
     program.require("init_checkpoint", "output_checkpoint")
     target = FLAGS.output_checkpoint
     program.check_output("output_checkpoint", target, [])
     if files.exists(target + ".index"):
-        raise UserError(f"--output_checkpoint={target}: is there already")
+        raise UserError(f"--output_checkpoint={target}: already exists")
     checkpoint = checkpoints.Checkpoint(FLAGS.init_checkpoint)
     tensors = {
         name: convert(name, checkpoint.read(name))
@@ -51,11 +53,15 @@ def main():
     )
 
 
-def convert(name, value):
-    """A float variable in --precision; others as they are.
+def convert(name: str, value: np.ndarray) -> tf.Tensor:
+    """Converts a variable of floats to --precision; others stay as they are.
+
+    Args:
+        name: the variable's name, for the error.
+        value: its value.
 
     Raises:
-        UserError: a number does not fit.
+        UserError: a number does not fit, or is not finite.
     """
     if not np.issubdtype(value.dtype, np.floating):
         return tf.constant(value)
@@ -63,7 +69,7 @@ def convert(name, value):
     if not np.isfinite(converted).all():
         raise UserError(
             f"--precision={FLAGS.precision}: {name} of {FLAGS.init_checkpoint} "
-            "has numbers that do not fit, or none"
+            "has numbers that do not fit, or NaN"
         )
     return converted
 

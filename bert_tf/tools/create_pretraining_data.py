@@ -4,15 +4,14 @@
         --input_file=sample_text.txt --output_file=/tmp/tf_examples.tfrecord \\
         --vocab_file=$BERT/vocab.txt
 
-The text has one sentence a line and an empty line between documents. Called
-like this it writes what the original would, in the same order. For text that
-no memory holds, --num_shards=K deals the documents into K files, each made by
-itself, --num_workers at a time.
+The text has one sentence per line, and an empty line between documents. The
+command above writes the same examples as the original, in the same order. For
+text that does not fit in memory, --num_shards=K distributes the documents to K
+files, and makes --num_workers of them at a time.
 """
 
 import dataclasses
 import random
-import time
 import zlib
 
 import joblib
@@ -22,56 +21,63 @@ from absl import flags, logging
 from bert_tf import files
 from bert_tf.data.pretraining import instances as pretraining_instances
 from bert_tf.data.pretraining import shards as pretraining_shards
+from bert_tf.data.pretraining.shards import RecordMaker
 from bert_tf.errors import UserError
 from bert_tf.programs import flags as shared_flags
 from bert_tf.programs import program
+from bert_tf.programs.settings import from_flags
+from bert_tf.text.packing import NUM_SPECIAL_OF_PAIR
 from bert_tf.tokenization import FullTokenizer, check_casing
 from bert_tf.tools import beam_runner
 from bert_tf.tools.shard_run import ShardRun
-from bert_tf.training.progress import SECONDS_BETWEEN_LINES, format_seconds
+from bert_tf.training.progress import DocumentReporter
 
 FLAGS = flags.FLAGS
 NUM_INSTANCES_LOGGED = 20
 # A sequence has [CLS], two [SEP], and a token of A and of B.
-MIN_SEQ_LENGTH = (
-    pretraining_instances.NUM_SPECIAL + pretraining_instances.MIN_TOKENS
-)
+MIN_SEQ_LENGTH = NUM_SPECIAL_OF_PAIR + pretraining_instances.MIN_TOKENS
 
 shared_flags.define_text_files_flag()
 flags.DEFINE_string(
     "output_file",
     None,
-    "TFRecord file to write; several, with commas between, get the records in "
-    "turn.",
+    "TFRecord file to write, or several with commas between, which get the "
+    "records in turn.",
 )
 shared_flags.define_vocab_flags()
 flags.DEFINE_bool(
-    "do_whole_word_mask", False, "Mask all the pieces of a word or none."
+    "do_whole_word_mask", False, "Mask either all pieces of a word or none."
 )
 shared_flags.define_count(
     "max_seq_length",
     128,
-    "Tokens of a sequence at most, [CLS] and [SEP] included.",
+    "Largest number of tokens in a sequence, including [CLS] and [SEP].",
     lower_bound=MIN_SEQ_LENGTH,
 )
 shared_flags.define_count(
-    "max_predictions_per_seq", 20, "Masked tokens of a sequence at most."
+    "max_predictions_per_seq",
+    20,
+    "Largest number of masked tokens per sequence.",
 )
-flags.DEFINE_integer("random_seed", 12345, "Of all that is random.")
+flags.DEFINE_integer(
+    "random_seed", 12345, "Random seed for all random choices."
+)
 shared_flags.define_count(
-    "dupe_factor", 10, "How often each document is used, masked otherwise."
+    "dupe_factor",
+    10,
+    "How many times each document is used, each time with other masks.",
 )
 shared_flags.define_float(
     "masked_lm_prob",
     0.15,
-    "Part of the tokens to mask.",
+    "Fraction of the tokens to mask.",
     lower_bound=0.0,
     upper_bound=1.0,
 )
 shared_flags.define_float(
     "short_seq_prob",
     0.1,
-    "Part of the documents that are cut into shorter sequences.",
+    "Fraction of the documents that become shorter sequences.",
     lower_bound=0.0,
     upper_bound=1.0,
 )
@@ -79,15 +85,16 @@ shared_flags.define_float(
 shared_flags.define_count(
     "num_shards",
     0,
-    "Deal the documents into so many files, --output_file-00000-of-…, each "
-    "with a random seed of its own. Memory holds a shard for each worker.",
+    "Number of files, --output_file-00000-of-…, to distribute the documents "
+    "to. Each has a random seed of its own. Each worker holds one of them in "
+    "memory.",
     lower_bound=0,
     upper_bound=99_999,
 )
 shared_flags.define_count(
     "num_workers",
     0,
-    "Processes that make shards; 0: one for each core. What they make does not "
+    "Processes that make shards; 0 means one per core. The shards do not "
     "depend on it.",
     lower_bound=0,
 )
@@ -95,17 +102,17 @@ flags.DEFINE_enum(
     "runner",
     "local",
     ["local", "beam"],
-    "Make the shards here, or in an Apache Beam pipeline.",
+    "Make the shards on this machine, or in an Apache Beam pipeline.",
 )
 flags.DEFINE_string(
     "beam_options",
     "",
-    "Of the pipeline, such as --beam_options='--runner=DataflowRunner …'.",
+    "Options of the Beam pipeline, such as "
+    "--beam_options='--runner=DataflowRunner …'.",
 )
-flags.adopt_module_key_flags(shared_flags)
 
 
-def main():
+def main() -> None:
     maker = read_flags()
     paths = program.matching_files("input_file")
     check_outputs(paths)
@@ -119,7 +126,7 @@ def main():
 
 
 def read_flags() -> pretraining_shards.RecordMaker:
-    """The maker of the flags.
+    """Makes the RecordMaker that the flags ask for.
 
     Raises:
         UserError: a flag is missing, or contradicts another or the vocabulary.
@@ -134,8 +141,8 @@ def read_flags() -> pretraining_shards.RecordMaker:
     wanted = round(FLAGS.max_seq_length * FLAGS.masked_lm_prob)
     if wanted > FLAGS.max_predictions_per_seq:
         logging.warning(
-            "--max_predictions_per_seq=%d: the longest sequences get no more, "
-            "though --masked_lm_prob=%s of their tokens are %d",
+            "--max_predictions_per_seq=%d: the longest sequences get no more "
+            "masks, though --masked_lm_prob=%s of their tokens are %d",
             FLAGS.max_predictions_per_seq,
             FLAGS.masked_lm_prob,
             wanted,
@@ -145,28 +152,23 @@ def read_flags() -> pretraining_shards.RecordMaker:
         given = "--runner=beam"
         if FLAGS.num_workers:
             given = f"--num_workers={FLAGS.num_workers}"
-        raise UserError(f"{given} needs --num_shards: into how many files")
+        raise UserError(f"{given} needs --num_shards, the number of files")
     if FLAGS.beam_options and FLAGS.runner != "beam":
         raise UserError(
             f"--beam_options={FLAGS.beam_options}: only with --runner=beam"
         )
     return pretraining_shards.RecordMaker(
-        FLAGS.vocab_file,
-        FLAGS.do_lower_case,
-        pretraining_instances.InstanceSettings(
-            FLAGS.max_seq_length,
-            FLAGS.max_predictions_per_seq,
-            FLAGS.dupe_factor,
-            FLAGS.short_seq_prob,
-            FLAGS.masked_lm_prob,
-            FLAGS.do_whole_word_mask,
+        vocab_file=FLAGS.vocab_file,
+        do_lower_case=FLAGS.do_lower_case,
+        settings=from_flags(
+            pretraining_instances.InstanceSettings, FLAGS.flag_values_dict()
         ),
-        FLAGS.random_seed,
+        random_seed=FLAGS.random_seed,
     )
 
 
 def read_tokenizer() -> FullTokenizer:
-    """That of the flags, which is read once."""
+    """Returns the tokenizer that the flags ask for; it is read only once."""
     try:
         tokens = pretraining_shards.vocabulary(
             FLAGS.vocab_file, FLAGS.do_lower_case
@@ -179,86 +181,56 @@ def read_tokenizer() -> FullTokenizer:
     return tokens.tokenizer
 
 
-def output_files() -> list:
+def output_files() -> list[str]:
+    """Returns the paths of --output_file."""
     return FLAGS.output_file.split(",")
 
 
-def check_outputs(inputs):
-    """Raises UserError for names that cannot be what is meant."""
+def check_outputs(inputs: list[str]) -> None:
+    """Raises UserError if --output_file cannot be written.
+
+    Args:
+        inputs: files that must not be replaced.
+    """
     paths = output_files()
     for path in paths:
         program.check_output("output_file", path, [*inputs, FLAGS.vocab_file])
     if len(set(paths)) < len(paths):
-        raise UserError(f"--output_file={FLAGS.output_file}: a name twice")
+        raise UserError(
+            f"--output_file={FLAGS.output_file}: names a file twice"
+        )
     if FLAGS.num_shards and len(paths) > 1:
         raise UserError(
-            f"--output_file={FLAGS.output_file}: --num_shards wants one name, "
-            "to which it adds"
+            f"--output_file={FLAGS.output_file}: must be one name with "
+            "--num_shards, which makes a name for each shard from it"
         )
-
-
-class Progress:
-    """Logs, now and then, how much is done and when the rest will be.
-
-    Args:
-        what: is done with documents.
-    """
-
-    def __init__(self, what: str):
-        self.what = what
-        self.start = None  # It starts with the first document.
-        self.num_documents = self.num_characters = 0
-
-    def add(self, num_documents=1, num_characters=0, share_done=None):
-        if self.start is None:
-            self.start = self.last_line = time.monotonic()
-        self.num_documents += num_documents
-        self.num_characters += num_characters
-        if time.monotonic() - self.last_line > SECONDS_BETWEEN_LINES:
-            self.log(share_done)
-
-    def log(self, share_done=None):
-        if self.start is None:
-            return
-        self.last_line = time.monotonic()
-        seconds = max(self.last_line - self.start, 1e-6)
-        text = (
-            f"{self.what} {self.num_documents:,} documents, "
-            f"{self.num_documents / seconds:,.0f}/s"
-        )
-        if self.num_characters:
-            text += f", {self.num_characters / seconds / 1e6:.2f} MB/s"
-        if share_done:
-            left = format_seconds(seconds / share_done - seconds)
-            text += f", {100 * share_done:.0f} %, {left} left"
-        logging.info(text)
 
 
 # ---------------------------------------------------------------------------
-# As the original does it: all in memory.
+# Like the original: all in memory.
 
 
-def write_as_the_original(maker, paths):
-    """Writes the original's records; its files appear when all are made."""
+def write_as_the_original(maker: RecordMaker, paths: list[str]) -> None:
+    """Writes the original's records. The files appear when all are complete."""
     for path in output_files():
         files.make_folder_of(path)
         files.check_writable(path)  # Before the long work.
-    reading = Progress("Read")
+    reading = DocumentReporter("Read")
 
     def lines():
         is_inside = False
         for line in pretraining_instances.lines_of(paths):
             starts = not is_inside and bool(line.strip())
             is_inside = bool(line.strip())
-            reading.add(int(starts), len(line))
+            reading.add_documents(int(starts), len(line))
             yield line
         reading.log()
 
-    making = Progress("Used")
+    making = DocumentReporter("Used")
     serialized = maker.serialized_examples(
         lines(),
         random.Random(FLAGS.random_seed),
-        lambda share_done: making.add(share_done=share_done),
+        lambda share_done: making.add_documents(share_done=share_done),
     )
     check_any(len(serialized))
     logging.info("*** Writing to output files ***")
@@ -270,12 +242,14 @@ def write_as_the_original(maker, paths):
     logging.info("Wrote %d total instances", len(serialized))
 
 
-def check_any(num_instances):
-    if not num_instances:
-        raise UserError(f"--input_file={FLAGS.input_file}: no text in there")
+def check_any(number: int) -> None:
+    """Raises UserError if the input has led to nothing."""
+    if not number:
+        raise UserError(f"--input_file={FLAGS.input_file}: contains no text")
 
 
-def log_instance(example):
+def log_instance(example: tf.train.Example) -> None:
+    """Logs an instance as the original does."""
     logging.info("*** Example ***")
     for name, feature in sorted(example.features.feature.items()):
         values = feature.int64_list.value or feature.float_list.value
@@ -291,8 +265,8 @@ def log_instance(example):
 # In shards.
 
 
-def write_shards(maker, paths):
-    """Writes the shards that are not there yet."""
+def write_shards(maker: RecordMaker, paths: list[str]) -> None:
+    """Writes the shards that do not exist yet."""
     files.make_folder_of(FLAGS.output_file)
     run = ShardRun(FLAGS.output_file)
     with run.alone():
@@ -302,7 +276,20 @@ def write_shards(maker, paths):
         write_missing_shards(run, maker, paths, state)
 
 
-def write_missing_shards(run, maker, paths, state):
+def write_missing_shards(
+    run: ShardRun,
+    maker: RecordMaker,
+    paths: list[str],
+    state: dict[str, object],
+) -> None:
+    """Writes the shards that do not exist yet, in the runner of the flags.
+
+    Args:
+        run: this run.
+        maker: turns text into records.
+        paths: the text files.
+        state: what `state_of_run` returned.
+    """
     output_file, num_shards = FLAGS.output_file, FLAGS.num_shards
     targets = {
         shard: pretraining_shards.shard_path(output_file, shard, num_shards)
@@ -313,7 +300,7 @@ def write_missing_shards(run, maker, paths, state):
     }
     if len(missing) < num_shards:
         logging.info(
-            "%d of %d shards are there already",
+            "%d of %d shards exist already",
             num_shards - len(missing),
             num_shards,
         )
@@ -327,8 +314,8 @@ def write_missing_shards(run, maker, paths, state):
         logging.info("  %s", path)
 
 
-def state_of_run(maker, paths) -> dict:
-    """What the shards are made of, as JSON holds it."""
+def state_of_run(maker: RecordMaker, paths: list[str]) -> dict[str, object]:
+    """Returns all that the shards depend on, {flag: value} for JSON."""
     vocabulary = files.read_text(FLAGS.vocab_file).encode()
     return {
         "num_shards": FLAGS.num_shards,
@@ -340,15 +327,26 @@ def state_of_run(maker, paths) -> dict:
     }
 
 
-def write_shards_here(run, maker, paths, missing, state):
-    """Writes shards in several processes, as much at a time as they take."""
+def write_shards_here(
+    run: ShardRun,
+    maker: RecordMaker,
+    paths: list[str],
+    missing: dict[int, str],
+    state: dict[str, object],
+) -> None:
+    """Writes shards on this machine, one per process at a time.
+
+    Args:
+        run, maker, paths, state: as for `write_missing_shards`.
+        missing: {shard: path} of the shards to write.
+    """
     with run.dealing_folder() as folder:
-        dealing = Progress("Dealt")
-        dealt = pretraining_shards.deal(
+        dealing = DocumentReporter("Dealt")
+        dealt = pretraining_shards.distribute(
             paths,
             FLAGS.num_shards,
             folder,
-            lambda characters: dealing.add(1, characters),
+            lambda characters: dealing.add_documents(1, characters),
         )
         dealing.log()
         check_dealt(dealt)
@@ -360,25 +358,41 @@ def write_shards_here(run, maker, paths, missing, state):
             pre_dispatch="n_jobs",
             return_as="generator_unordered",
         )
-        making = Progress("Used")
+        making = DocumentReporter("Used")
         num_instances = 0
         for shard, number in parallel(
             joblib.delayed(write_shard)(maker, dealt[shard].path, path, shard)
             for shard, path in missing.items()
         ):
             num_instances += number
-            making.add(dealt[shard].num_documents, dealt[shard].num_characters)
-            making.log(making.num_characters / total)
+            making.add_documents(
+                dealt[shard].num_documents, dealt[shard].num_characters
+            )
+            making.share_done = making.num_characters / total
+            making.log()
     logging.info("Wrote %d total instances", num_instances)
 
 
-def write_shard(maker, source, path, shard):
-    """(shard, number of its records); in a process of its own."""
+def write_shard(
+    maker: RecordMaker, source: str, path: str, shard: int
+) -> tuple[int, int]:
+    """Writes a shard, in a process of its own.
+
+    Args:
+        maker: turns text into records.
+        source: the file with the shard's text.
+        path: the file to write.
+        shard: the shard's number.
+
+    Returns:
+        The shard, and the number of its records.
+    """
     lines = pretraining_instances.lines_of([source])
     return shard, maker.write_shard(path, shard, lines)
 
 
-def check_dealt(dealt):
+def check_dealt(dealt: list[pretraining_shards.ShardText]) -> None:
+    """Raises UserError unless each shard has a document."""
     num_documents = sum(shard.num_documents for shard in dealt)
     check_any(num_documents)
     if num_documents < len(dealt):

@@ -3,12 +3,14 @@
     python -m bert_tf.tools.evaluate_squad --predict_file=dev-v1.1.json \\
         --predictions_file=predictions.json
 
-For SQuAD 2.0 add --version_2_with_negative, and --null_odds_file for the best
-threshold. Prints one JSON object, scores in per cent.
+For SQuAD 2.0 add --version_2_with_negative, and --null_odds_file to find the
+best threshold. Prints one JSON object with the scores in per cent.
 """
 
 import json
 import math
+from collections.abc import Mapping
+from typing import Any
 
 from absl import flags, logging
 
@@ -20,25 +22,36 @@ from bert_tf.programs import program
 
 FLAGS = flags.FLAGS
 
-flags.DEFINE_string("predict_file", None, "SQuAD JSON with the answers.")
 flags.DEFINE_string(
-    "predictions_file", None, "predictions.json: {question id: text}."
+    "predict_file", None, "SQuAD file with questions and their right answers."
 )
 flags.DEFINE_string(
-    "null_odds_file", None, "null_odds.json: {question id: number}."
+    "predictions_file",
+    None,
+    "JSON file with the predictions, {question id: text}, such as "
+    "predictions.json.",
+)
+flags.DEFINE_string(
+    "null_odds_file",
+    None,
+    "JSON file with the odds that a question has no answer, {question id: "
+    "number}, such as null_odds.json.",
 )
 flags.DEFINE_bool(
-    "version_2_with_negative", False, "Score by the rules of SQuAD 2.0."
+    "version_2_with_negative",
+    False,
+    "Score by the rules of SQuAD 2.0, where questions may have no answer.",
 )
 shared_flags.define_float(
     "null_odds_threshold",
     1.0,
-    "A question whose null odds exceed this counts as not answered; the "
+    "A question whose null odds are larger counts as not answered: the "
     "official script's --na-prob-thresh.",
 )
+flags.adopt_module_key_flags(shared_flags)
 
 
-def main():
+def main() -> None:
     program.require("predict_file", "predictions_file")
     answers = squad_examples.read_answers(FLAGS.predict_file)
     predictions = read_object("predictions_file", str, "a text")
@@ -62,32 +75,48 @@ def main():
     print(json.dumps(scores, indent=2))
 
 
-def read_object(flag: str, kind, description: str) -> dict:
-    """The JSON object of a flag's file, whose values are all of one kind."""
+def read_object(
+    flag: str, types: type | tuple[type, ...], description: str
+) -> dict[str, Any]:
+    """Reads a flag's file: a JSON object with a value for each question.
+
+    Args:
+        flag: name of the flag.
+        types: type of the values, or several.
+        description: the types in words, for the error.
+
+    Returns:
+        {question id: value}.
+
+    Raises:
+        UserError: the file is something else.
+    """
     program.require_existing(flag)
-    path = FLAGS[flag].value
+    path = getattr(FLAGS, flag)
     try:
-        found = json.loads(files.read_text(path))
+        values = json.loads(files.read_text(path))
     except ValueError as error:
         raise UserError(f"--{flag}={path}: not JSON: {error}") from None
-    if not isinstance(found, dict):
+    if not isinstance(values, dict):
         raise UserError(f"--{flag}={path}: must be an object by question id")
-    for qas_id, value in found.items():
-        if not isinstance(value, kind) or isinstance(value, bool):
+    for qas_id, value in values.items():
+        if not isinstance(value, types) or isinstance(value, bool):
             raise UserError(
                 f"--{flag}={path}: question {qas_id}: must be {description}"
             )
-    return found
+    return values
 
 
-def check_null_odds(predictions, null_odds):
-    """Raises UserError unless there are null odds of each prediction."""
+def check_null_odds(
+    predictions: Mapping[str, str], null_odds: Mapping[str, float]
+) -> None:
+    """Raises UserError unless each prediction has null odds."""
     path = FLAGS.null_odds_file
     for qas_id, value in null_odds.items():
         if not math.isfinite(value):
             raise UserError(
-                f"--null_odds_file={path}: question {qas_id}: {value} is no "
-                "number"
+                f"--null_odds_file={path}: question {qas_id}: {value} is not "
+                "a number"
             )
     missing = [qas_id for qas_id in predictions if qas_id not in null_odds]
     if missing:
@@ -98,11 +127,13 @@ def check_null_odds(predictions, null_odds):
         )
 
 
-def compare_ids(answers, predictions):
-    """Tells of predictions without a question, and the other way round.
+def compare_ids(
+    answers: Mapping[str, object], predictions: Mapping[str, str]
+) -> None:
+    """Logs predictions without a question, and questions without a prediction.
 
     Raises:
-        UserError: nothing is left to score.
+        UserError: no question has a prediction.
     """
     unknown = [qas_id for qas_id in predictions if qas_id not in answers]
     missing = [qas_id for qas_id in answers if qas_id not in predictions]
@@ -114,7 +145,7 @@ def compare_ids(answers, predictions):
     if unknown:
         logging.warning(
             "%d predictions are for questions that %s does not have, %s "
-            "first: they count nowhere",
+            "first: they are ignored",
             len(unknown),
             FLAGS.predict_file,
             unknown[0],
@@ -125,7 +156,7 @@ def compare_ids(answers, predictions):
             len(missing),
             len(answers),
             missing[0],
-            "count nowhere" if FLAGS.version_2_with_negative else "score 0",
+            "are ignored" if FLAGS.version_2_with_negative else "score 0",
         )
 
 

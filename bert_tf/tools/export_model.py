@@ -3,34 +3,37 @@
     python -m bert_tf.tools.export_model --output_dir=/tmp/sms \\
         --export_dir=/tmp/sms_model
 
-A run of run_classifier.py or run_squad.py, as with its flag --do_export: what
-it was, its folder tells. Its best checkpoint is taken, where the training
-looked for one, or else its newest.
+This exports a run of run_classifier.py or run_squad.py, as its own flag
+--do_export does. The folder contains the run's settings. The best checkpoint is
+exported if the training kept one, otherwise the newest.
 
     python -m bert_tf.tools.export_model --export_dir=/tmp/encoder \\
         --vocab_file=$BERT_DIR/vocab.txt \\
         --bert_config_file=$BERT_DIR/bert_config.json \\
         --init_checkpoint=$BERT_DIR/bert_model.ckpt --pooling=mean
 
-An encoder, which makes a vector of each text; without the three files the
-bundled one.
+This exports an encoder, which turns each text into a vector. Without the three
+files it is the bundled one.
 """
 
+from typing import Any
+
+import keras
 from absl import flags, logging
 
 from bert_tf import checkpoints
-from bert_tf.data.text_reader import TextReader
+from bert_tf.data.text_reader import TextReader, TextReaderSettings
 from bert_tf.errors import UserError
 from bert_tf.export import saved_models
-from bert_tf.export.answering import EmbeddingAnswering
+from bert_tf.export.serving_modules import EmbeddingServing
 from bert_tf.heads import BertSpanLabeler
 from bert_tf.pooling import BertEmbedder
 from bert_tf.programs import (
-    engine,
     export_run,
     labelled_run,
     model_files,
     program,
+    weights,
 )
 from bert_tf.programs import flags as shared_flags
 from bert_tf.programs.run_folder import RunFolder
@@ -39,12 +42,12 @@ from bert_tf.tasks.registry import get_task
 from bert_tf.text.packing import MIN_SEQ_LENGTH
 
 FLAGS = flags.FLAGS
-SQUAD, PRETRAINING = "squad", "pretraining"  # What run folders call them.
+SQUAD, PRETRAINING = "squad", "pretraining"  # Task names in run folders.
 
 flags.DEFINE_string(
     "export_dir",
     None,
-    "Folder that the SavedModel becomes; a model that is there is replaced.",
+    "Folder of the SavedModel; a SavedModel that is there is replaced.",
 )
 flags.DEFINE_string("output_dir", None, "Folder of a run.")
 shared_flags.define_network_flags()
@@ -52,17 +55,16 @@ shared_flags.define_vocab_flags()
 shared_flags.define_count(
     "max_seq_length",
     128,
-    "Longest sequence of an encoder in WordPieces; that of a run is known.",
+    "Longest sequence of an encoder in WordPieces. A run has its own.",
     lower_bound=MIN_SEQ_LENGTH,
 )
 shared_flags.define_export_flags()
 shared_flags.define_pooling_flags()
-flags.adopt_module_key_flags(shared_flags)
 ENCODER_FLAGS = ("max_seq_length", *shared_flags.POOLING_FLAGS)
 RUN_FLAGS = ("vocab_file", "bert_config_file", "do_lower_case")
 
 
-def main():
+def main() -> None:
     program.require("export_dir")
     saved_models.check_replaceable(FLAGS.export_dir)
     if FLAGS.output_dir is None:
@@ -72,7 +74,9 @@ def main():
     program.require_existing("output_dir", folder=True)
     if FLAGS.init_checkpoint:
         raise UserError(
-            f"--init_checkpoint={FLAGS.init_checkpoint}: not with --output_dir"
+            "not with `output_dir`",
+            setting="init_checkpoint",
+            value=FLAGS.init_checkpoint,
         )
     run = RunFolder(FLAGS.output_dir, None, writes=False)
     settings = recorded_flags(run)
@@ -81,36 +85,40 @@ def main():
     if task_name == PRETRAINING:
         export_encoder(newest_checkpoint(run))
         return
-    program.refuse(f"a run of the task {task_name} tells", *ENCODER_FLAGS)
+    program.refuse(f"a run of the task {task_name} has its own", *ENCODER_FLAGS)
     if task_name == SQUAD:
         export_squad(run, settings)
     else:
         export_task(run, settings)
 
 
-class RecordedFlags(dict):
+class RecordedFlags(dict[str, Any]):
     """{flag: value} of an earlier run."""
 
-    def __missing__(self, name):
+    def __missing__(self, name: str) -> None:
         raise UserError(
-            f"--output_dir={FLAGS.output_dir}: its train.json does not tell "
-            f"--{name}; export it with --do_export of the program that trained"
+            f"its train.json does not contain `{name}`; export it with "
+            "`do_export` of the program that trained it",
+            setting="output_dir",
+            value=FLAGS.output_dir,
         )
 
 
 def recorded_flags(run: RunFolder) -> RecordedFlags:
-    """The flags of the run in the folder, by its train.json."""
+    """Reads the flags of a run from its train.json."""
     for mode in ("train", "eval", "predict"):
-        if found := run.earlier(mode).get("flags"):
-            return RecordedFlags(found)
+        if values := run.earlier(mode).get("flags"):
+            return RecordedFlags(values)
     raise UserError(
-        f"--output_dir={run.path}: its train.json tells of no run; export it "
-        "with --do_export of the program that trained"
+        "its train.json contains no run; export it with `do_export` of the "
+        "program that trained it",
+        setting="output_dir",
+        value=run.path,
     )
 
 
-def take_over(settings: dict):
-    """The run's files, unless others are named: they may have been moved."""
+def take_over(settings: dict[str, Any]) -> None:
+    """Uses the run's files, except those that flags name: it may have moved."""
     for name in RUN_FLAGS:
         if FLAGS[name].using_default_value and name in settings:
             FLAGS[name].value = settings[name]
@@ -118,37 +126,44 @@ def take_over(settings: dict):
     program.require("vocab_file", "bert_config_file")
 
 
-def load_run(run: RunFolder, settings: dict, model):
-    """Loads what the run's own --do_export would take."""
-    if engine.load_best(model, run, settings["metric_for_best"]) is None:
+def load_run(
+    run: RunFolder, settings: dict[str, Any], model: keras.Model
+) -> None:
+    """Loads the checkpoint that the run's own --do_export would export."""
+    if weights.load_best(model, run, settings["metric_for_best"]) is None:
         load(model, newest_checkpoint(run))
 
 
 def newest_checkpoint(run: RunFolder) -> str:
-    found = checkpoints.CheckpointFolder(run.path).newest_first()
-    if not found:
-        raise UserError(f"--output_dir={run.path}: no checkpoint here")
-    logging.info("Using the newest checkpoint, %s", found[0])
-    return found[0]
+    """Returns the prefix of a run's newest checkpoint."""
+    prefixes = checkpoints.CheckpointFolder(run.path).newest_first()
+    if not prefixes:
+        raise UserError(
+            "it has no checkpoint", setting="output_dir", value=run.path
+        )
+    logging.info("Using the newest checkpoint, %s", prefixes[0])
+    return prefixes[0]
 
 
-def load(model, prefix: str):
+def load(model: keras.Model, prefix: str) -> None:
+    """Loads a checkpoint, which must have all variables of the model."""
     report = checkpoints.load_weights(model, prefix)
     if report.missing:
-        raise UserError(f"{prefix} has no {', '.join(report.missing)}")
+        raise UserError(f"{prefix} does not have {', '.join(report.missing)}")
 
 
-def export_task(run: RunFolder, settings: dict):
+def export_task(run: RunFolder, settings: dict[str, Any]) -> None:
     """Exports a run of run_classifier.py."""
     task = get_task(run.record["task_name"])
-    learned = task_record.read(run.path)
-    if not learned:
+    record = task_record.read(run.path)
+    if record is None:
         raise UserError(
-            f"--output_dir={run.path}: {task_record.NAME} is missing, which "
-            "tells the labels"
+            f"its {task_record.NAME} is missing, which contains the labels",
+            setting="output_dir",
+            value=run.path,
         )
     task_settings = labelled_run.task_settings(settings)
-    _, problem = task.read([], task_settings, learned)
+    _, problem = task.read([], task_settings, record.values)
     program.refuse(
         f"not for {problem.description}",
         *(n for n in problem.refused_flags if n in shared_flags.EXPORT_FLAGS),
@@ -160,14 +175,14 @@ def export_task(run: RunFolder, settings: dict):
     labelled_run.export(
         FLAGS.export_dir,
         model,
-        problem,
-        reader,
-        task.takes_pairs(task_settings),
-        settings,
+        problem=problem,
+        reader=reader,
+        takes_pairs=task.takes_pairs(task_settings),
+        flags=settings,
     )
 
 
-def export_squad(run: RunFolder, settings: dict):
+def export_squad(run: RunFolder, settings: dict[str, Any]) -> None:
     """Exports a run of run_squad.py."""
     config, _ = model_files.read_config_and_tokenizer()
     model = BertSpanLabeler(config)
@@ -175,21 +190,28 @@ def export_squad(run: RunFolder, settings: dict):
     export_run.export_questions(FLAGS.export_dir, model, settings)
 
 
-def export_encoder(init_checkpoint: str):
-    """Exports what makes a vector of each text."""
+def export_encoder(init_checkpoint: str) -> None:
+    """Exports an encoder, which turns each text into a vector."""
     config, tokenizer = model_files.read_model_files()
     settings = model_files.pooling_settings(config)
     model = BertEmbedder(config, **settings)
     load(model, init_checkpoint)
     reader = TextReader(
-        tokenizer, FLAGS.vocab_file, FLAGS.do_lower_case, FLAGS.max_seq_length
+        tokenizer,
+        TextReaderSettings(
+            vocab_file=FLAGS.vocab_file,
+            do_lower_case=FLAGS.do_lower_case,
+            max_seq_length=FLAGS.max_seq_length,
+        ),
     )
     export_run.export_trained(
         FLAGS.export_dir,
         model,
-        lambda: BertEmbedder(config, **settings),
-        lambda copy: EmbeddingAnswering(copy, reader, export_run.shape()),
-        FLAGS.vocab_file,
+        make_model=lambda: BertEmbedder(config, **settings),
+        make_module=lambda copy: EmbeddingServing(
+            copy, reader, export_run.input_shape()
+        ),
+        vocab_file=FLAGS.vocab_file,
         **settings,
     )
 

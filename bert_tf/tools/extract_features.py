@@ -7,48 +7,55 @@
         --init_checkpoint=$BERT_DIR/bert_model.ckpt \\
         --layers=-1,-2,-3,-4 --max_seq_length=128
 
-A line of the input is a text, and `a ||| b` a pair; an empty line is a text
-without words. The output has an entry for each line, in the same order:
+Each line of the input is a text, or a pair as in `a ||| b`. An empty line is a
+text without words. The output has an entry for each line, in the same order:
 
-    features  each token with its vector of each layer, as the original has it:
+    features  each token with its vector from each layer, like the original:
               {"linex_index": 0, "features": [{"token": "[CLS]", "layers":
               [{"index": -1, "values": [0.415777, …]}, …]}, …]}
-    npy       a vector for each text: float32 [N, E], for numpy.load
+    npy       one vector per text: float32 [N, E], for numpy.load
     jsonl     {"index": 0, "text": "a", "text_pair": "b", "embedding": […]}
     tfrecord  tf.train.Example with `index`, int64, and `embedding`, float
 
---pooling tells how a text's vector is made, see bert_tf/pooling.py. With none
-there are several: `embedding` of jsonl is then a list of them beside `tokens`;
-that of tfrecord has them one after the other, `num_tokens` of them.
+--pooling says how the vectors of the tokens become one, see bert_tf/pooling.py.
+With --pooling=none they stay apart: in jsonl `embedding` is a list of vectors,
+and `tokens` a list of the same length; in tfrecord `embedding` has one vector
+after the other, `num_tokens` of them.
 
-The model is the bundled one unless three flags name another.
+The model is the bundled one unless three flags name another: --vocab_file,
+--bert_config_file and --init_checkpoint.
 """
 
 import json
+from collections.abc import Iterator
+from typing import IO, Any
 
 import numpy as np
 from absl import flags, logging
 
 from bert_tf import files
+from bert_tf.config import BertConfig
 from bert_tf.data import example_proto
-from bert_tf.embeddings import TextEmbedder
+from bert_tf.embeddings import EmbeddedText, TextEmbedder
 from bert_tf.errors import UserError
 from bert_tf.programs import flags as shared_flags
 from bert_tf.programs import model_files, program
 from bert_tf.text.packing import MIN_SEQ_LENGTH, split_pair
-from bert_tf.training.progress import counted
+from bert_tf.training.progress import with_progress
 
 FLAGS = flags.FLAGS
 NUM_EXAMPLES_SHOWN = 5
 DECIMALS = 6  # The original's.
 
-flags.DEFINE_string("input_file", None, "Texts, one a line; a pair: a ||| b.")
-flags.DEFINE_string("output_file", None, "The vectors.")
+flags.DEFINE_string(
+    "input_file", None, "The texts, one per line; a ||| b is a pair."
+)
+flags.DEFINE_string("output_file", None, "The file of vectors to write.")
 flags.DEFINE_string(
     "layers",
     "-1,-2,-3,-4",
-    "Layers of --output_format=features: -1 is the last, 0 the first. Unless "
-    "it is given, those of them that the model has.",
+    "Layers of --output_format=features: -1 is the last, 0 the first. By "
+    "default, those of the last four that the model has.",
 )
 shared_flags.define_network_flags()
 shared_flags.define_vocab_flags()
@@ -60,21 +67,20 @@ shared_flags.define_count(
     lower_bound=MIN_SEQ_LENGTH,
 )
 shared_flags.define_count(
-    "batch_size", 32, "Texts in a batch: a matter of speed and memory."
+    "batch_size", 32, "Texts in a batch; it affects only speed and memory."
 )
-# What follows is not in the original.
+# Not in the original.
 flags.DEFINE_enum(
     "output_format",
     "features",
     ["features", "npy", "jsonl", "tfrecord"],
-    "features, the original's: each token's vectors; the others: a vector for "
-    "each text.",
+    "features is the original's format, with each token's vectors. The others "
+    "have one vector per text.",
 )
 shared_flags.define_pooling_flags()
-flags.adopt_module_key_flags(shared_flags)
 
 
-def main():
+def main() -> None:
     program.require("input_file", "output_file")
     program.require_existing("input_file")
     if not files.is_regular(FLAGS.input_file):
@@ -89,13 +95,13 @@ def main():
     settings = embedder_settings(config)
     num_texts = sum(1 for _ in files.read_lines(FLAGS.input_file))
     if not num_texts:
-        raise UserError(f"--input_file={FLAGS.input_file}: no text in there")
+        raise UserError(f"--input_file={FLAGS.input_file}: contains no text")
     embedder = TextEmbedder(
-        FLAGS.vocab_file,
-        FLAGS.bert_config_file,
-        FLAGS.init_checkpoint,
-        FLAGS.do_lower_case,
-        FLAGS.max_seq_length,
+        vocab_file=FLAGS.vocab_file,
+        bert_config_file=FLAGS.bert_config_file,
+        init_checkpoint=FLAGS.init_checkpoint,
+        do_lower_case=FLAGS.do_lower_case,
+        max_seq_length=FLAGS.max_seq_length,
         batch_size=FLAGS.batch_size,
         **settings,
     )
@@ -103,11 +109,11 @@ def main():
     write_output(embedder, num_texts)
 
 
-def embedder_settings(config) -> dict:
-    """Arguments of the `TextEmbedder` that the flags ask for.
+def embedder_settings(config: BertConfig) -> dict[str, Any]:
+    """Returns the pooling arguments of `TextEmbedder` that the flags ask for.
 
     Raises:
-        UserError: flags contradict each other, or there is no such layer.
+        UserError: flags contradict each other, or a layer does not exist.
     """
     if FLAGS.output_format == "features":
         program.refuse(
@@ -129,7 +135,16 @@ def embedder_settings(config) -> dict:
     return model_files.pooling_settings(config)
 
 
-def write_output(embedder, num_texts: int):
+def write_output(embedder: TextEmbedder, num_texts: int) -> None:
+    """Writes --output_file, which appears when it is complete.
+
+    Args:
+        embedder: gives the vectors.
+        num_texts: number of texts in --input_file.
+
+    Raises:
+        UserError: --input_file has another number of texts now.
+    """
     encode = ENCODERS[FLAGS.output_format]
     num_written = num_truncated = 0
     with (
@@ -156,16 +171,18 @@ def write_output(embedder, num_texts: int):
     )
 
 
-def texts():
+def texts() -> Iterator[str | tuple[str, str]]:
     """Yields the texts and pairs of --input_file."""
     for _, line in files.read_lines(FLAGS.input_file):
         text, second = split_pair(line.strip())
         yield text if second is None else (text, second)
 
 
-def with_log(embedder, stream, num_texts: int):
-    """Yields what `stream` does, and logs the first ones and the speed."""
-    for number, embedded in enumerate(counted(stream, num_texts)):
+def with_log(
+    embedder: TextEmbedder, stream: Iterator[EmbeddedText], num_texts: int
+) -> Iterator[EmbeddedText]:
+    """Yields the items of `stream`; logs the first ones, and the speed."""
+    for number, embedded in enumerate(with_progress(stream, num_texts)):
         if number < NUM_EXAMPLES_SHOWN:
             logging.info("*** Example ***")
             logging.info("unique_id: %d", number)
@@ -174,15 +191,18 @@ def with_log(embedder, stream, num_texts: int):
 
 
 # ---------------------------------------------------------------------------
-# Formats: function(embedder, index, embedded) -> bytes.
+# Formats. Each function returns the bytes of one text.
 
 
-def as_features(embedder, index, embedded) -> bytes:
+def as_features(
+    embedder: TextEmbedder, index: int, embedded: EmbeddedText
+) -> bytes:
+    """Formats the vectors of each token as the original does."""
     layers = embedder.model.layer_indexes
-    # As Python's `round` of each, to the bit: a float32 times 10^6 is exact
-    # in float64.
-    vectors = np.round(embedded.vector.astype(np.float64), DECIMALS)
-    vectors = vectors.reshape(len(vectors), len(layers), -1).tolist()
+    # To the bit like Python's `round`: a float32 times 10^6 is exact in
+    # float64.
+    rounded = np.round(embedded.vector.astype(np.float64), DECIMALS)
+    vectors = rounded.reshape(len(rounded), len(layers), -1).tolist()
     features = [
         {
             "token": token,
@@ -195,11 +215,14 @@ def as_features(embedder, index, embedded) -> bytes:
             embedder.tokens(embedded), vectors, strict=True
         )
     ]
-    # The key is the original's, with its misprint.
+    # The key is the original's, with its spelling mistake.
     return _json_line({"linex_index": index, "features": features})
 
 
-def as_json(embedder, index, embedded) -> bytes:
+def as_json(
+    embedder: TextEmbedder, index: int, embedded: EmbeddedText
+) -> bytes:
+    """Formats a text and its vector as a line of JSON."""
     text, second = embedded.text, None
     if isinstance(text, tuple):
         text, second = text
@@ -208,7 +231,7 @@ def as_json(embedder, index, embedded) -> bytes:
         row["text_pair"] = second
     if FLAGS.pooling == "none":
         row["tokens"] = embedder.tokens(embedded)
-    # The fewest digits that give the same float32 again.
+    # The fewest digits that are read as the same float32.
     digits = embedded.vector.astype("U").astype(np.float64)
     return _json_line({**row, "embedding": digits.tolist()})
 
@@ -217,7 +240,10 @@ def _json_line(row) -> bytes:
     return (json.dumps(row) + "\n").encode()
 
 
-def as_record(embedder, index, embedded) -> bytes:
+def as_record(
+    embedder: TextEmbedder, index: int, embedded: EmbeddedText
+) -> bytes:
+    """Formats a vector as a tf.train.Example in a TFRecord."""
     vector = embedded.vector.ravel().tolist()
     features = [
         example_proto.int64_feature("index", [index]),
@@ -229,12 +255,13 @@ def as_record(embedder, index, embedded) -> bytes:
     return example_proto.record(example_proto.example(*features))
 
 
-def as_npy(embedder, index, embedded) -> bytes:
+def as_npy(embedder: TextEmbedder, index: int, embedded: EmbeddedText) -> bytes:
+    """Formats a vector as a row of a .npy file."""
     return embedded.vector.astype("<f4").tobytes()
 
 
-def write_npy_header(writer, shape):
-    """What a file of float32 `shape`, row after row, starts with."""
+def write_npy_header(writer: IO[bytes], shape: tuple[int, ...]) -> None:
+    """Writes the start of a .npy file, for float32 of a shape in rows."""
     header = {"descr": "<f4", "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(writer, header)
 

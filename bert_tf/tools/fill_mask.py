@@ -2,13 +2,13 @@
 
     python -m bert_tf.tools.fill_mask "the capital of france is [MASK] ."
 
-A second text stands behind `|||`: does it follow the first?
+A second text after `|||` asks as well whether it follows the first:
 
     python -m bert_tf.tools.fill_mask "he went to the [MASK] . ||| he bought milk ."
 
-Several texts are several arguments; `-` reads them from standard input, one a
-line. The model is the bundled one unless three flags name another:
---vocab_file, --bert_config_file and --init_checkpoint.
+Give several texts as several arguments, or `-` to read them from standard
+input, one per line. The model is the bundled one unless three flags name
+another: --vocab_file, --bert_config_file and --init_checkpoint.
 """  # noqa: E501  A command that is broken is hard to copy.
 
 import dataclasses
@@ -28,39 +28,37 @@ EXAMPLE = f'"the capital of france is {MASK} ."'
 
 shared_flags.define_network_flags()
 shared_flags.define_vocab_flags()
-shared_flags.define_count("top_k", 5, "Words that are shown for each mask.")
+shared_flags.define_count("top_k", 5, "Number of words to show per [MASK].")
 flags.DEFINE_enum(
     "output_format",
     "text",
     ["text", "json"],
-    "text for people; json for programs, one object a line for each text.",
+    "text is for people. json is for programs: one object per line and text.",
 )
-flags.adopt_module_key_flags(shared_flags)
 
 
-def main(*texts):
-    if texts == ("-",):
-        texts = sys.stdin.read().split("\n")
-    texts = [text for text in texts if text.strip()]
-    if not texts:
+def main(*texts: str) -> None:
+    lines = sys.stdin.read().split("\n") if texts == ("-",) else texts
+    nonempty = [text for text in lines if text.strip()]
+    if not nonempty:
         raise UserError(f"no text is given, such as {EXAMPLE}")
     model_files.use_bundled_model_if_none_is_given()
-    model_files.read_config_and_tokenizer()  # For its checks of the flags.
+    model_files.read_config_and_tokenizer()  # It checks the flags.
     fill_mask = FillMask(
-        FLAGS.vocab_file,
-        FLAGS.bert_config_file,
-        FLAGS.init_checkpoint,
-        FLAGS.do_lower_case,
+        vocab_file=FLAGS.vocab_file,
+        bert_config_file=FLAGS.bert_config_file,
+        init_checkpoint=FLAGS.init_checkpoint,
+        do_lower_case=FLAGS.do_lower_case,
     )
-    # All of them before the first is answered, so that errors come at once.
-    masked = [fill_mask.read(*split_pair(text)) for text in texts]
+    # All texts are read before the first answer, so that errors come at once.
+    masked = [fill_mask.read(*split_pair(text)) for text in nonempty]
     show = {"text": readable, "json": as_json}[FLAGS.output_format]
-    for text in masked:
-        print(show(fill_mask.fill(text, FLAGS.top_k)), flush=True)
+    for masked_text in masked:
+        print(show(fill_mask.fill(masked_text, FLAGS.top_k)), flush=True)
 
 
 def readable(filled: FilledText) -> str:
-    """Lines for people.
+    """Formats an answer for people.
 
     [CLS] he went to the [MASK] . [SEP] he bought milk . [SEP]
     [MASK] 1 of 1
@@ -78,6 +76,7 @@ def readable(filled: FilledText) -> str:
 
 
 def as_json(filled: FilledText) -> str:
+    """Formats an answer for programs."""
     return json.dumps(dataclasses.asdict(filled))
 
 

@@ -3,59 +3,58 @@
     python -m bert_tf.tools.predict --model=/tmp/sms/export \\
         --input=texts.txt --output=answers.jsonl
 
-A line of the input is a text, and `a ||| b` a pair. Where the name ends in
-.jsonl or .jsonl.gz it is an object with the model's inputs: {"text": "…"},
-{"question": "…", "context": "…"}, {"text": "…", "endings": ["…", "…"]}. The
-output has a line for each of them, in their order: a JSON object as
-`Predictor` tells it, or, with --output_format=tsv, its values between tabs.
+A line of the input is a text, and `a ||| b` is a pair of texts. If the file's
+name ends in .jsonl or .jsonl.gz, a line is an object with the model's inputs:
+{"text": "…"}, {"question": "…", "context": "…"}, {"text": "…", "endings": ["…",
+"…"]}. The output has a line for each of them, in their order: a JSON object,
+the answer of `Predictor`, or, with --output_format=tsv, its values separated by
+tabs.
 
 Without --output answers go to standard output; `--input=-` reads lines of
-standard input. Files of any size pass through.
+standard input. Files may have any size.
 """
 
 import contextlib
 import json
 import sys
 import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import IO, Any
 
 import numpy as np
 from absl import flags, logging
 
 from bert_tf import files
 from bert_tf.errors import UserError
+from bert_tf.export.kinds import KINDS
 from bert_tf.export.predictor import BATCH_SIZE, Predictor
 from bert_tf.programs import flags as shared_flags
 from bert_tf.programs import program
 from bert_tf.text.packing import split_pair
-from bert_tf.training.progress import counted
+from bert_tf.training.progress import with_progress
 
 FLAGS = flags.FLAGS
 STANDARD = "-"
-# Values of a kind's answers in a line of TSV.
-TSV_COLUMNS = {
-    "single_label": ("label", "score"),
-    "multi_label": ("labels",),
-    "regression": ("prediction",),
-    "multiple_choice": ("label", "score"),
-    "question_answering": ("answer", "score", "start", "end"),
-}
 
 flags.DEFINE_string("model", None, "Folder of the exported model.")
-flags.DEFINE_string("input", None, "Texts, one a line; - is standard input.")
-flags.DEFINE_string("output", STANDARD, "The answers; - is standard output.")
+flags.DEFINE_string(
+    "input", None, "File of texts, one on each line; - is standard input."
+)
+flags.DEFINE_string(
+    "output", STANDARD, "File for the answers; - is standard output."
+)
 flags.DEFINE_enum(
     "output_format",
     "jsonl",
     ["jsonl", "tsv"],
-    "An object a line, or a header and values between tabs.",
+    "A JSON object on each line, or a header and values separated by tabs.",
 )
 shared_flags.define_count(
     "batch_size", BATCH_SIZE, "Texts that the model reads together."
 )
-flags.adopt_module_key_flags(shared_flags)
 
 
-def main():
+def main() -> None:
     program.require("model", "input")
     program.require_existing("model", folder=True)
     if FLAGS.input != STANDARD:
@@ -68,35 +67,40 @@ def main():
     number = 0
     with output() as writer:
         if FLAGS.output_format == "tsv":
-            writer.write("\t".join(TSV_COLUMNS[predictor.kind]) + "\n")
-        answers = counted(predictor.stream(items(predictor)), num_lines())
+            columns = KINDS[predictor.kind].tsv_columns
+            writer.write("\t".join(columns) + "\n")
+        answers = with_progress(predictor.stream(items(predictor)), num_lines())
         for answer in answers:
             writer.write(text_of(answer))
             number += 1
     seconds = time.monotonic() - start
-    logging.info("%d answers, %.1f a second", number, number / seconds)
+    logging.info("%d answers, %.1f per second", number, number / seconds)
 
 
-def answer_writer(predictor):
-    """The function that makes a line of an answer."""
+def answer_writer(predictor: Predictor) -> Callable[[dict[str, Any]], str]:
+    """Returns the function that turns an answer into a line."""
     if FLAGS.output_format == "jsonl":
         return as_json
-    names = TSV_COLUMNS.get(predictor.kind)
-    if names is None:
+    names = KINDS[predictor.kind].tsv_columns
+    if not names:
         raise UserError(
-            f"--output_format=tsv: not for {predictor.kind}, whose answers "
-            "are lists; jsonl takes them"
+            f"not for {predictor.kind}, whose answers are lists; use jsonl",
+            setting="output_format",
+            value="tsv",
         )
     return lambda answer: as_tsv(answer, names)
 
 
-def as_json(answer: dict) -> str:
+def as_json(answer: dict[str, Any]) -> str:
+    """Returns an answer as a JSON line."""
     text = json.dumps(answer, ensure_ascii=False, default=np.ndarray.tolist)
     return f"{text}\n"
 
 
-def as_tsv(answer: dict, names) -> str:
-    def cell(value):
+def as_tsv(answer: dict[str, Any], names: Sequence[str]) -> str:
+    """Returns some values of an answer as a TSV line."""
+
+    def cell(value: object) -> str:
         if isinstance(value, list):
             value = ",".join(value)
         return " ".join(str(value).split())
@@ -105,8 +109,8 @@ def as_tsv(answer: dict, names) -> str:
 
 
 @contextlib.contextmanager
-def output():
-    """Gives a writer; a file is whole, or not there."""
+def output() -> Iterator[IO[str]]:
+    """Gives a writer of the output; a file is written whole or not at all."""
     if FLAGS.output == STANDARD:
         yield sys.stdout
         return
@@ -115,8 +119,8 @@ def output():
         yield writer
 
 
-def lines():
-    """Yields (number, line) of the input."""
+def lines() -> Iterator[tuple[int, str]]:
+    """Yields the lines of the input with their numbers."""
     if FLAGS.input != STANDARD:
         yield from files.read_lines(FLAGS.input)
         return
@@ -124,20 +128,20 @@ def lines():
 
 
 def num_lines() -> int | None:
-    """How many there are, where it can be known."""
+    """Counts the lines of the input, or returns None if it is a stream."""
     if FLAGS.input == STANDARD or not files.is_regular(FLAGS.input):
         return None
     number = sum(1 for _ in files.read_lines(FLAGS.input))
     if not number:
-        raise UserError(f"--input={FLAGS.input}: no text in there")
+        raise UserError("the file is empty", setting="input", value=FLAGS.input)
     return number
 
 
-def items(predictor: Predictor):
-    """Yields the items of the input, as the model takes them.
+def items(predictor: Predictor) -> Iterator[object]:
+    """Yields the items of the input, as `Predictor` takes them.
 
     Raises:
-        UserError: a line has not what the model reads.
+        UserError: a line is not an item that the model reads.
     """
     read = from_json if files.is_json_lines(FLAGS.input) else from_text
     for number, line in lines():
@@ -150,7 +154,8 @@ def items(predictor: Predictor):
         yield item
 
 
-def from_json(predictor, line, place) -> dict:
+def from_json(predictor: Predictor, line: str, place: str) -> dict[str, Any]:
+    """Reads an item from a JSON line."""
     try:
         item = json.loads(line)
     except (ValueError, RecursionError):
@@ -160,18 +165,25 @@ def from_json(predictor, line, place) -> dict:
             f"{place}: not a JSON object with "
             + " and ".join(predictor.input_names)
         )
-    # What else is there, such as an id, is not for the model.
+    try:
+        item = KINDS[predictor.kind].to_inputs(item)
+    except ValueError as error:
+        raise UserError(f"{place}: {error}") from None
+    # Other values, such as an id, are not for the model.
     return {n: item[n] for n in predictor.input_names if n in item}
 
 
-def from_text(predictor, line, place):
-    names = predictor.input_names
-    if len(names) == 1:
+def from_text(
+    predictor: Predictor, line: str, place: str
+) -> str | tuple[str, str]:
+    """Reads a text or a pair of texts from a line."""
+    if len(predictor.input_names) == 1:
         return line
-    if "endings" in names:
-        raise UserError(f"{place}: texts with endings must be a .jsonl file")
+    lists = [e.name for e in KINDS[predictor.kind].inputs if e.is_list]
+    if lists:
+        raise UserError(f"{place}: texts with {lists[0]} must be a .jsonl file")
     text, second = split_pair(line)
-    # A pair without a second text is one.
+    # A single text is a pair with an empty second text.
     return (text, second or "")
 
 

@@ -1,9 +1,11 @@
-"""A run that writes shards: that it is the only one, and the one before.
+"""The files that a run writing shards keeps next to them.
 
-Beside the shards of `NAME`, hidden, as patterns may name all that is there:
+They let a run find out whether another one is writing, and whether the shards
+that exist were made with its settings. They are hidden, so that a pattern for
+the shards of NAME, such as NAME*, does not match them:
 
-.NAME.json        what the shards are made of; the next run must agree
-.NAME.lock        while a run writes
+.NAME.json        the settings and inputs of the shards; the next run must agree
+.NAME.lock        exists while a run writes
 .NAME.dealing-…   the shards' texts, while a run writes
 """
 
@@ -14,6 +16,7 @@ import os
 import re
 import shutil
 import tempfile
+from collections.abc import Iterator
 
 from bert_tf import files
 from bert_tf.data.pretraining.shards import existing_shards
@@ -21,10 +24,14 @@ from bert_tf.errors import UserError
 
 
 class ShardRun:
-    """What stands beside the shards of one --output_file.
+    """A run that writes the shards of one --output_file.
 
     Args:
-        output_file: to which shards add `-00000-of-…`.
+        output_file: the shards' common name, before `-00000-of-…`.
+
+    Attributes:
+        folder, name: the folder and the name of `output_file`.
+        is_remote: whether it is not on this machine's disks.
     """
 
     def __init__(self, output_file: str):
@@ -33,10 +40,13 @@ class ShardRun:
         self.is_remote = files.is_remote(output_file)
 
     @contextlib.contextmanager
-    def alone(self):
-        """Raises UserError where another process writes the same shards.
+    def alone(self) -> Iterator[None]:
+        """Makes sure that no other process writes the same shards.
 
-        The lock ends with the process, however that ends.
+        The lock ends with the process, in whatever way that ends.
+
+        Raises:
+            UserError: another process writes them.
         """
         if self.is_remote:
             yield
@@ -55,12 +65,12 @@ class ShardRun:
             finally:
                 os.remove(path)
 
-    def check(self, state: dict):
-        """Raises UserError where there are shards that were made otherwise.
+    def check(self, state: dict[str, object]) -> None:
+        """Raises UserError if shards exist that were made with other settings.
 
         Args:
-            state: what the shards are made of, {flag: value} as JSON holds
-                it; `input_file` is {path: stamp}.
+            state: {flag: value} of this run, as JSON holds it; `input_file` is
+                {path: stamp}.
         """
         shards = existing_shards(self.output_file)
         if not shards:
@@ -70,17 +80,18 @@ class ShardRun:
             if before.get(name) != value:
                 which = _changed_file(before, state, name)
                 raise UserError(
-                    f"--output_file={self.output_file}: shards are here that "
-                    f"were made with another {name}{which}, {shards[0]} "
-                    "first; remove them, or name another file"
+                    f"--output_file={self.output_file}: its shards were made "
+                    f"with another {name}{which}, {shards[0]} first; remove "
+                    "them, or name another file"
                 )
 
-    def write(self, state: dict):
+    def write(self, state: dict[str, object]) -> None:
+        """Writes what `check` of the next run reads."""
         text = json.dumps(state, indent=2) + "\n"
         files.write_text(self._beside("json"), text)
 
-    def remove_leftovers(self):
-        """Removes what a run that was killed had not finished."""
+    def remove_leftovers(self) -> None:
+        """Removes the unfinished files of a run that was killed."""
         if self.is_remote:
             return
         name = re.escape(self.name)
@@ -92,11 +103,11 @@ class ShardRun:
             elif found.startswith(f".{self.name}.dealing-"):
                 shutil.rmtree(path)
 
-    def dealing_folder(self):
-        """A folder for the shards' texts, for a `with` block.
+    def dealing_folder(self) -> tempfile.TemporaryDirectory[str]:
+        """Makes a temporary folder for the shards' texts, for a `with` block.
 
-        Beside the output, which has the room; for a remote one that of the
-        system.
+        It is next to the output, where there is room; if the output is remote,
+        it is in the system's folder for temporary files.
         """
         folder = None if self.is_remote else self.folder or None
         return tempfile.TemporaryDirectory(
@@ -106,7 +117,7 @@ class ShardRun:
     def _beside(self, suffix):
         return os.path.join(self.folder, f".{self.name}.{suffix}")
 
-    def _read(self) -> dict:
+    def _read(self) -> dict[str, object]:
         path = self._beside("json")
         if not files.exists(path):
             return {}
@@ -118,7 +129,8 @@ class ShardRun:
 
 
 def _changed_file(before, state, name):
-    """Which of the input files has changed, if that is what has."""
+    """Names the first input file that has changed, in words; "" if another
+    setting has."""
     earlier = before.get(name)
     if name != "input_file" or not isinstance(earlier, dict):
         return ""

@@ -1,16 +1,19 @@
-"""Makes one sentence a line of running text, for create_pretraining_data.
+"""Splits running text into one sentence per line, for create_pretraining_data.
 
     python -m bert_tf.tools.split_sentences \\
         --input_file='books/*.txt' --output_file=/tmp/sentences.txt
 
-In the input an empty line ends a paragraph, and several a chapter, which
-becomes a document. What Project Gutenberg puts around a book is left out.
+In the input, one empty line ends a paragraph, and several end a chapter, which
+becomes a document. The text that Project Gutenberg adds around a book is left
+out.
 
-Rules do this well enough for books and articles in English and its like. For
-other text, take a tool that knows the language, such as spaCy.
+A few rules decide where a sentence ends. They work well enough for books and
+articles in English and similar languages. For other text use a tool that knows
+the language, such as spaCy.
 """
 
 import re
+from collections.abc import Iterable, Iterator
 
 from absl import flags, logging
 
@@ -22,32 +25,33 @@ from bert_tf.programs import program
 FLAGS = flags.FLAGS
 
 shared_flags.define_text_files_flag()
-flags.DEFINE_string("output_file", None, "The sentences, one a line.")
+flags.DEFINE_string(
+    "output_file", None, "The file to write: one sentence per line."
+)
 shared_flags.define_count(
     "empty_lines",
     2,
-    "So many empty lines, or more, end a document.",
+    "Number of empty lines that end a document.",
 )
-flags.adopt_module_key_flags(shared_flags)
 
 START = re.compile(r"\*\*\* ?START OF TH(E|IS) PROJECT GUTENBERG")
 END = re.compile(r"\*\*\* ?END OF TH(E|IS) PROJECT GUTENBERG")
 
-# A mark that may end a sentence, what closes behind it, and what a sentence
-# starts with.
+# A mark that may end a sentence, closing quotes and brackets after it, and the
+# start of the next sentence.
 BOUNDARY = re.compile(
     r"""(?P<mark>[.!?\u2026]+)[)\]"'\u2019\u201d]*\s+"""
     r"""(?=[(\["'\u2018\u201c_]*(?P<start>\w))"""
 )
-# Before a dot: it ends no sentence. One letter is an initial.
+# A dot after these does not end a sentence, nor after an initial, one letter.
 ABBREVIATIONS = frozenset(
     "capt col dr esq etc gen hon jr lieut lt maj messrs mlle mme mr mrs ms mt "
     "prof rev sergt sr st viz vol vs".split()
 )
 
 
-def split_sentences(paragraph: str) -> list:
-    """The sentences of a paragraph without line ends."""
+def split_sentences(paragraph: str) -> list[str]:
+    """Returns the sentences of a paragraph, which has no line ends."""
     sentences, begin = [], 0
     for found in BOUNDARY.finditer(paragraph):
         if _is_end(paragraph[begin : found.start()], found):
@@ -66,9 +70,16 @@ def _is_end(before, found):
     return len(last_word) != 1 and last_word.lower() not in ABBREVIATIONS
 
 
-def documents_of(lines, empty_lines: int):
-    """Yields documents, lists of paragraphs, of the lines of a file."""
-    document, paragraph, num_empty = [], [], 0
+def documents_of(lines: Iterable[str], empty_lines: int) -> Iterator[list[str]]:
+    """Yields the documents of a file as lists of paragraphs.
+
+    Args:
+        lines: the file's lines.
+        empty_lines: number of empty lines that end a document.
+    """
+    document: list[str] = []
+    paragraph: list[str] = []
+    num_empty = 0
     for line in lines:
         words = line.split()
         if words:
@@ -88,8 +99,9 @@ def documents_of(lines, empty_lines: int):
         yield document
 
 
-def without_frame(path: str):
-    """The lines of a file; of one by Project Gutenberg, those of the book."""
+def without_frame(path: str) -> Iterator[str]:
+    """Yields a file's lines; only the book's if Project Gutenberg's frame is
+    around it."""
     has_start = any(START.match(line) for _, line in files.read_lines(path))
     is_inside = not has_start
     for _, line in files.read_lines(path):
@@ -100,7 +112,7 @@ def without_frame(path: str):
         is_inside = is_inside or bool(START.match(line))
 
 
-def main():
+def main() -> None:
     program.require("input_file", "output_file")
     paths = program.matching_files("input_file")
     program.check_output("output_file", FLAGS.output_file, paths)
@@ -119,7 +131,7 @@ def main():
                 num_documents += 1
         if not num_sentences:
             raise UserError(
-                f"--input_file={FLAGS.input_file}: no text in there"
+                f"--input_file={FLAGS.input_file}: contains no text"
             )
     logging.info(
         "%d sentences of %d documents written to %s",

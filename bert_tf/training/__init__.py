@@ -1,6 +1,6 @@
 """The training step, the loop around it, and inference on all replicas."""
 
-from bert_tf.training.inference import Predictor, user_errors
+from bert_tf.training.inference import BatchRunner, user_errors
 from bert_tf.training.loop import (
     Interrupted,
     StopRequest,
@@ -11,9 +11,9 @@ from bert_tf.training.trainer import POLICIES, LossScale, Trainer, set_seed
 
 __all__ = [
     "POLICIES",
+    "BatchRunner",
     "Interrupted",
     "LossScale",
-    "Predictor",
     "StopRequest",
     "Trainer",
     "TrainingDiverged",

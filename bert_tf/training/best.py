@@ -1,35 +1,63 @@
 """Keeps the best weights by a dev metric, and stops a training early."""
 
+from collections.abc import Callable
+
 import keras
 import tensorflow as tf
 from absl import logging
 
 from bert_tf import checkpoints
 
+# An evaluation: {"step": …, metric: …}.
+Scores = dict[str, float]
+
 
 def is_better(value: float, other: float, metric: str) -> bool:
-    """Of a loss or an error the lower one is, of other metrics the higher."""
+    """Whether a value of a metric is better than another one.
+
+    Lower is better if the metric's name ends in "loss" or "error", higher if
+    it does not.
+    """
     is_lower_better = metric.endswith(("loss", "error"))
     return value < other if is_lower_better else value > other
 
 
-class DevScores(keras.callbacks.Callback):
-    """Follows --metric_for_best over the evaluations while training.
+def best_of(history: list[Scores], metric: str) -> Scores | None:
+    """The best of the evaluations that have the metric; the first of equals."""
+    best = None
+    for scores in history:
+        if metric in scores and (
+            best is None or is_better(scores[metric], best[metric], metric)
+        ):
+            best = scores
+    return best
 
-    It keeps the weights of the best one in --output_dir/best, and ends
-    training when there was no better one for --early_stopping_patience.
+
+class DevScores(keras.callbacks.Callback):
+    """Follows a metric over the evaluations of a training.
+
+    It keeps the weights of the best evaluation in a folder, and ends training
+    after `patience` evaluations that are no better.
 
     Args:
-        history: list of {"step": …, metric: …}, one for each evaluation so
-            far, which a run that resumes brings along.
-        metric: --metric_for_best.
-        patience: --early_stopping_patience; 0 for ever.
-        folder: of the best checkpoint.
+        history: the evaluations so far, which a run that resumes brings along.
+        metric: the metric that makes an evaluation the best.
+        patience: see above; 0 never ends training.
+        folder: folder of the best checkpoint.
         record: function(history), called after each evaluation.
         writes: whether this process writes files.
     """
 
-    def __init__(self, history, metric, patience, folder, record, writes):
+    def __init__(
+        self,
+        *,
+        history: list[Scores],
+        metric: str,
+        patience: int,
+        folder: str,
+        record: Callable[[list[Scores]], None],
+        writes: bool,
+    ):
         super().__init__()
         self.history = list(history)
         self.metric = metric
@@ -40,28 +68,20 @@ class DevScores(keras.callbacks.Callback):
         self.record = record
         self.writes = writes
 
-    @staticmethod
-    def best_of(history, metric) -> dict | None:
-        """The first of the best evaluations that know the metric."""
-        best = None
-        for scores in history:
-            if metric in scores and (
-                best is None or is_better(scores[metric], best[metric], metric)
-            ):
-                best = scores
-        return best
-
-    def best(self) -> dict | None:
-        return self.best_of(self.history, self.metric)
+    def best(self) -> Scores | None:
+        """The best evaluation so far."""
+        return best_of(self.history, self.metric)
 
     def is_exhausted(self) -> bool:
+        """Whether the last `patience` evaluations were no better."""
         best = self.best()
         if not self.patience or not best:
             return False
         since = len(self.history) - 1 - self.history.index(best)
         return since >= self.patience
 
-    def on_epoch_end(self, step, logs):
+    def on_epoch_end(self, step: int, logs: Scores) -> None:
+        """Takes the scores of an evaluation; see `training.train`."""
         shown = ", ".join(f"{k} = {v:.4g}" for k, v in sorted(logs.items()))
         logging.info("step %d: %s", step, shown)
         numbers = {name: float(value) for name, value in logs.items()}
@@ -75,7 +95,10 @@ class DevScores(keras.callbacks.Callback):
             self.model.stop_training = True
 
     def describe(self) -> str:
+        """Why training ended early, in a few words."""
         best = self.best()
+        if best is None:
+            return f"no evaluation had {self.metric}"
         return (
             f"{self.metric} was no better than {best[self.metric]:.4g}, of "
             f"step {best['step']}, in {self.patience} evaluations"

@@ -1,13 +1,14 @@
-"""The tf.distribute strategy that the flags ask for, and batches for it.
+"""The tf.distribute strategy for a training, and batches for its replicas.
 
-A strategy makes *replicas* of the model, one on each device; each gets its
-share of every global batch.
+A strategy makes *replicas* of the model, one on each device. Each replica gets
+its share of every global batch.
 """
 
 import contextlib
 import json
 import os
 import re
+from collections.abc import Iterable, Iterator
 
 import tensorflow as tf
 from absl import logging
@@ -16,6 +17,8 @@ from bert_tf import files
 from bert_tf.errors import UserError
 
 STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker_mirrored", "tpu")
+# {name: tensor [B, …]}: the features of B examples.
+Batch = dict[str, tf.Tensor]
 
 
 def make_strategy(
@@ -27,36 +30,44 @@ def make_strategy(
     gcp_project: str | None = None,
     num_tpu_cores: int = 8,
 ) -> tf.distribute.Strategy:
-    """Call it before TensorFlow does anything else: it sets up the devices.
+    """Makes a strategy, and sets up the devices for it.
+
+    Call it before TensorFlow does anything else.
 
     Args:
-        name: "one_device"; "mirrored", all GPUs of this machine;
-            "multi_worker_mirrored", those of all the machines that the
-            environment variable TF_CONFIG names; "tpu"; or "auto", which
-            takes what is there: several machines if TF_CONFIG names them, all
-            GPUs if there are several, else one device.
-        cpu_replicas: splits the CPU into so many devices, and uses them in the
-            place of GPUs; 0 for none. Slower than one, but a way to try.
+        name: one of `STRATEGIES`. "mirrored" uses all GPUs of this machine,
+            "multi_worker_mirrored" those of all machines that the environment
+            variable TF_CONFIG names. "auto" uses what is there: several
+            machines if TF_CONFIG names them, all GPUs if there are several,
+            else one device.
+        cpu_replicas: splits the CPU into N devices, and uses them instead of
+            GPUs; 0 does not split it. This is slower than one device, but
+            lets you try what runs on several.
         tpu_name: name or grpc:// address of the TPU; "local", the default, on
             a TPU VM.
-        tpu_zone, gcp_project: where that name is looked up.
-        num_tpu_cores: how many cores are expected. All that the TPU has are
-            used; another number is logged.
+        tpu_zone, gcp_project: zone and project in which that name is looked
+            up.
+        num_tpu_cores: how many cores are expected. All cores of the TPU are
+            used; a warning says if there are more or fewer.
 
     Raises:
         UserError: the strategy cannot be made here.
     """
     if name not in STRATEGIES:
         raise UserError(
-            f"--distribution_strategy={name}: known are {', '.join(STRATEGIES)}"
+            f"known are {', '.join(STRATEGIES)}",
+            setting="distribution_strategy",
+            value=name,
         )
     num_workers = _num_workers()
     if name == "auto" and num_workers > 1:
         name = "multi_worker_mirrored"
     if cpu_replicas and name not in ("auto", "mirrored"):
         raise UserError(
-            f"--cpu_replicas={cpu_replicas}: these are for one process and "
-            f"--distribution_strategy=mirrored, not {name}"
+            "these are for one process and `distribution_strategy`=mirrored, "
+            f"not {name}",
+            setting="cpu_replicas",
+            value=cpu_replicas,
         )
     if name == "tpu":
         return _tpu(tpu_name or "local", tpu_zone, gcp_project, num_tpu_cores)
@@ -71,10 +82,10 @@ def make_strategy(
 
 
 def _num_workers() -> int:
-    """Workers that TF_CONFIG names; 0 without it.
+    """How many workers TF_CONFIG names; 0 without it.
 
     Raises:
-        UserError: it is not as TensorFlow wants it.
+        UserError: TF_CONFIG does not have the form that TensorFlow reads.
     """
     text = os.environ.get("TF_CONFIG")
     if not text:
@@ -84,7 +95,7 @@ def _num_workers() -> int:
         cluster, task = settings["cluster"], settings["task"]
         kind, index = task["type"], task["index"]
         if not set(cluster) <= {"chief", "worker"}:
-            raise ValueError("jobs must be `worker`, or `chief` and `worker`")
+            raise ValueError("jobs must be 'worker', or 'chief' and 'worker'")
         for addresses in cluster.values():
             if not isinstance(addresses, list) or not all(
                 re.fullmatch(r".+:\d+", address) for address in addresses
@@ -104,8 +115,9 @@ def _num_workers() -> int:
 def _multi_worker(num_workers):
     if num_workers < 2:
         raise UserError(
-            "--distribution_strategy=multi_worker_mirrored: the environment "
-            "variable TF_CONFIG must name two workers at least"
+            "the environment variable TF_CONFIG must name two workers at least",
+            setting="distribution_strategy",
+            value="multi_worker_mirrored",
         )
     try:
         return tf.distribute.MultiWorkerMirroredStrategy()
@@ -115,7 +127,7 @@ def _multi_worker(num_workers):
         ) from error
 
 
-def _cpu_devices(number: int) -> list:
+def _cpu_devices(number: int) -> list[str]:
     cpu = tf.config.list_physical_devices("CPU")[0]
     try:
         tf.config.set_logical_device_configuration(
@@ -123,7 +135,9 @@ def _cpu_devices(number: int) -> list:
         )
     except RuntimeError as error:
         if len(tf.config.list_logical_devices("CPU")) != number:
-            raise UserError(f"--cpu_replicas={number}: {error}") from None
+            raise UserError(
+                str(error), setting="cpu_replicas", value=number
+            ) from None
     return [f"CPU:{index}" for index in range(number)]
 
 
@@ -138,25 +152,27 @@ def _tpu(name, zone, project, num_tpu_cores):
     except Exception as error:  # The resolver raises whatever its parts do.
         reason = str(error).strip().split("\n")[0]
         raise UserError(
-            f"--tpu_name={name}: the TPU cannot be used: "
-            f"{reason or type(error).__name__}"
+            f"the TPU cannot be used: {reason or type(error).__name__}",
+            setting="tpu_name",
+            value=name,
         ) from error
     num_cores = strategy.num_replicas_in_sync
     if num_cores != num_tpu_cores:
         logging.warning(
-            "--num_tpu_cores=%d, but the TPU has %d cores; all are used",
+            "num_tpu_cores=%d, but the TPU has %d cores; all are used",
             num_tpu_cores,
             num_cores,
         )
     return strategy
 
 
-def is_tpu(strategy) -> bool:
+def is_tpu(strategy: tf.distribute.Strategy) -> bool:
+    """Whether it runs on a TPU."""
     return isinstance(strategy, tf.distribute.TPUStrategy)
 
 
-def is_chief(strategy) -> bool:
-    """Whether this process writes the run's files: one of several does."""
+def is_chief(strategy: tf.distribute.Strategy) -> bool:
+    """Whether this process writes the run's files: only one of them does."""
     resolver = strategy.cluster_resolver
     if resolver is None or not resolver.task_type:
         return True
@@ -167,7 +183,7 @@ def is_chief(strategy) -> bool:
     )
 
 
-def num_processes(strategy) -> int:
+def num_processes(strategy: tf.distribute.Strategy) -> int:
     """How many processes train together."""
     resolver = strategy.cluster_resolver
     if resolver is None or not resolver.task_type:
@@ -176,8 +192,8 @@ def num_processes(strategy) -> int:
     return sum(len(jobs.get(job, ())) for job in ("chief", "worker"))
 
 
-def any_process(strategy, fact: bool) -> bool:
-    """Whether it is true in any process; each waits here for all others."""
+def any_process(strategy: tf.distribute.Strategy, fact: bool) -> bool:
+    """Whether a fact is true in any process; each waits for all the others."""
     if num_processes(strategy) == 1:
         return fact
     with lost_processes(strategy):
@@ -186,8 +202,8 @@ def any_process(strategy, fact: bool) -> bool:
 
 
 @contextlib.contextmanager
-def lost_processes(strategy):
-    """Says in a UserError that a process which works along has ended."""
+def lost_processes(strategy: tf.distribute.Strategy) -> Iterator[None]:
+    """Raises a UserError if another process of this training has ended."""
     try:
         yield
     except (
@@ -200,18 +216,26 @@ def lost_processes(strategy):
             raise
         raise UserError(
             "another process of TF_CONFIG has ended: start all of them again, "
-            "and training goes on from the last checkpoint"
+            "and training resumes from the last checkpoint"
         ) from error
 
 
-def check_divisible(strategy, flag: str, batch_size: int, num_parts: int = 1):
-    """Raises UserError unless a global batch parts evenly.
+def check_divisible(
+    strategy: tf.distribute.Strategy,
+    setting: str,
+    batch_size: int,
+    num_parts: int = 1,
+) -> None:
+    """Checks that a global batch can be split evenly.
 
     Args:
-        strategy: its replicas.
-        flag: that gave the batch size, for the message.
+        strategy: the strategy, whose replicas share the batch.
+        setting: name of the setting of the batch size, for the message.
         batch_size: examples in a global batch.
         num_parts: micro-batches in each replica.
+
+    Raises:
+        UserError: it cannot.
     """
     replicas = strategy.num_replicas_in_sync
     parts = replicas * num_parts
@@ -223,22 +247,27 @@ def check_divisible(strategy, flag: str, batch_size: int, num_parts: int = 1):
         near = " or ".join(str(n) for n in (lower, upper) if n)
         by = [f"{replicas} replicas"] if replicas > 1 else []
         if num_parts > 1:
-            by.append(f"--gradient_accumulation_steps={num_parts}")
+            by.append(f"`gradient_accumulation_steps`={num_parts}")
         raise UserError(
-            f"--{flag}={batch_size} does not divide by {' times '.join(by)}: "
-            f"use {near}"
+            f"`{setting}`={batch_size} does not divide by "
+            f"{' times '.join(by)}: use {near}"
         )
 
 
-def distribute(strategy, dataset: tf.data.Dataset):
-    """An iterable of global batches, in the parts that the replicas take.
+def distribute(
+    strategy: tf.distribute.Strategy, dataset: tf.data.Dataset
+) -> Iterable[Batch]:
+    """Splits global batches into the shares of the replicas.
 
     Replica r takes rows [r B / R, (r + 1) B / R) of a batch of B. Every
-    process makes the whole batches, so all of them need the same order.
+    process makes the whole batches, so all processes need the same order.
 
     Args:
-        strategy: of R replicas.
-        dataset: dicts of tensors; all batches of the same size B if R > 1.
+        strategy: a strategy of R replicas.
+        dataset: batches; all of the same size B if R > 1.
+
+    Returns:
+        An iterable of batches for `strategy.run`.
     """
     replicas = strategy.num_replicas_in_sync
     if replicas == 1:

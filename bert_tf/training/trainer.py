@@ -1,6 +1,6 @@
 """The training step, and the state that a checkpoint keeps.
 
-A step is written for `tf.distribute` and the same on one device and on many.
+A step is written for `tf.distribute`; it is the same on one device and on many.
 In each replica:
 
     denominators of the loss     all-reduced: those of the global batch
@@ -8,19 +8,30 @@ In each replica:
     all-reduce (sum)             gradients of the whole loss, everywhere equal
     finite? norm, clip, update   each replica updates its own copies alike
 
-What comes before the reduction adds over replicas and micro-batches, and what
-comes after it needs no other replica. Keras' own `fit` clips before the
-reduction and draws the same dropout mask on every replica.
+What is computed before the reduction adds up over replicas and micro-batches.
+What is computed after it needs no other replica. Keras' own `fit` clips before
+the reduction and draws the same dropout mask on every replica.
 """
+
+from collections.abc import Callable, Iterator, Sequence
 
 import keras
 import tensorflow as tf
 
-from bert_tf import checkpoints, layers
-from bert_tf.optimization import clip_factor
+from bert_tf import checkpoints
+from bert_tf.backend import fold_in
+from bert_tf.losses import LossTerm
+from bert_tf.optimization import AdamWeightDecay, clip_factor
+from bert_tf.training.distribution import Batch
+from bert_tf.training.gradients import (
+    LossScale,
+    gradient_norm,
+    replica_variable,
+    sum_of_squares,
+)
 
 CLIP_NORM = 1.0  # The original's.
-# Keras' policy of each --precision: what layers compute in. Variables,
+# {precision: Keras' policy, which says in what layers compute}. Variables,
 # moments, losses and gradients are float32 in all of them.
 POLICIES = {
     "float32": "float32",
@@ -29,12 +40,12 @@ POLICIES = {
 }
 
 
-def set_seed(seed: int):
-    """Seeds the initial weights of models made afterwards."""
+def set_seed(seed: int) -> None:
+    """Seeds the initial weights of models that are made afterwards."""
     keras.utils.set_random_seed(seed)
     if seed % (2**31 - 1) == 0:
-        # TensorFlow takes it for 0, and 0 for none where a seed of an
-        # operation is a tensor.
+        # TensorFlow takes such a seed for 0, and 0 for "no seed" where the
+        # seed of an operation is a tensor.
         tf.random.set_seed(1)
 
 
@@ -42,103 +53,46 @@ def _replica_id():
     return tf.distribute.get_replica_context().replica_id_in_sync_group
 
 
-def _state(name, value, dtype=tf.int64):
-    """A variable that each replica assigns for itself, all the same value."""
-    return tf.Variable(
-        value,
-        trainable=False,
-        dtype=dtype,
-        name=name,
-        aggregation=tf.VariableAggregation.NONE,
-    )
-
-
-def sum_of_squares(x):
-    return 2.0 * tf.nn.l2_loss(x)  # Without a tensor of all the squares.
-
-
-def gradient_norm(gradients, squares, sliced):
-    """The norm of all gradients together, as the original counts it.
-
-    The gradient of a looked-up embedding comes as slices, one for each
-    occurrence of a word, and `tf.clip_by_global_norm`, which the original
-    calls, squares each slice by itself. The sum over a word's occurrences,
-    which is what the update uses, has another norm. In pretraining the output
-    layer shares the table, its gradient is dense, and both are the same.
-
-    Args:
-        gradients: dense tensors.
-        squares: [number of gradients], the sum of the squares of the slices.
-        sliced: indices of the gradients that came as slices.
-    """
-    total = [
-        squares[index] if index in sliced else sum_of_squares(g)
-        for index, g in enumerate(gradients)
-    ]
-    return tf.sqrt(tf.add_n(total))
-
-
-class LossScale:
-    """The factor that keeps float16 gradients from vanishing.
-
-    The loss is multiplied by it and gradients are divided by it. Where they
-    overflow, the step is left out and the factor halved; after
-    `growth_interval` good steps it is doubled. All replicas decide on the
-    reduced gradients, and so alike. Micikevicius et al. 2017
-    (https://arxiv.org/abs/1710.03740), section 3.2.
-    """
-
-    LARGEST = 2.0**24
-
-    def __init__(self, initial: float = 2.0**15, growth_interval: int = 2000):
-        self.growth_interval = growth_interval
-        self.factor = _state("loss_scale", initial, tf.float32)
-        self.good_steps = _state("good_steps", 0)
-
-    def update(self, is_good):
-        good_steps = tf.where(is_good, self.good_steps + 1, 0)
-        grows = good_steps >= self.growth_interval
-        larger = tf.minimum(self.factor * 2.0, self.LARGEST)
-        smaller = tf.maximum(self.factor / 2.0, 1.0)
-        kept = tf.where(grows, larger, tf.identity(self.factor))
-        self.factor.assign(tf.where(is_good, kept, smaller))
-        zero = tf.zeros_like(good_steps)
-        self.good_steps.assign(tf.where(grows, zero, good_steps))
-
-
 class Trainer:
-    """Model, optimizer and step counter, and the step that moves them.
+    """Model, optimizer and step counter, and the step that updates them.
 
     Make it inside `strategy.scope()`, after the model.
 
     Args:
         model: a Keras model, called as model(batch, training=, seed=).
-        optimizer: an `AdamWeightDecay`; its own learning rate is for `fit`.
+        optimizer: an `AdamWeightDecay`. Its own learning rate, which is for
+            `fit`, is not used.
         schedule: function(step) -> learning rate.
-        loss_terms: list of `losses.LossTerm`.
+        loss_terms: the terms of the loss, which are summed.
         strategy: a tf.distribute.Strategy; default: the current one.
-        seed: of the dropout masks.
+        seed: seed of the dropout masks.
         clip_norm: the gradients' norm is at most this.
-        num_micro_batches: parts in which a replica takes its share of the
-            batch, one after the other: memory of one part, the same result.
-        rate_factors: for each trainable variable, what the learning rate is
-            multiplied by; default: 1.
+        num_micro_batches: number of parts into which a replica splits its
+            share of the batch. It computes them one after the other: with the
+            memory of one part, and the same result.
+        rate_factors: a factor of the learning rate for each trainable
+            variable; default: 1.
         loss_scale: a `LossScale` for float16, else None.
         jit_compile: compile forward and backward pass with XLA.
+
+    Attributes:
+        global_step: int64 variable, the number of batches read.
+        restored_step: the step of the checkpoint that `restore` read; None if
+            it has not been called.
     """
 
     def __init__(
         self,
-        model,
-        optimizer,
-        schedule,
-        loss_terms,
-        strategy=None,
+        model: keras.Model,
+        optimizer: AdamWeightDecay,
+        schedule: Callable[[tf.Tensor], tf.Tensor],
+        loss_terms: Sequence[LossTerm],
+        strategy: tf.distribute.Strategy | None = None,
         *,
         seed: int = 0,
         clip_norm: float = CLIP_NORM,
         num_micro_batches: int = 1,
-        rate_factors=None,
+        rate_factors: Sequence[float] | None = None,
         loss_scale: LossScale | None = None,
         jit_compile: bool = False,
     ):
@@ -154,20 +108,28 @@ class Trainer:
         self.rate_factors = rate_factors or [1.0] * len(self.variables)
         self.loss_scale = loss_scale
         optimizer.build(self.variables)
-        self.global_step = _state("global_step", 0)
-        self.restored_step = None  # Of the checkpoint that was restored.
-        self._sliced = frozenset()  # See `forward_backward`.
+        self.global_step = replica_variable("global_step", 0)
+        self.restored_step: int | None = None
+        self._sliced: frozenset[int] = frozenset()  # See `forward_backward`.
+        self._forward_backward = self.forward_backward
         if jit_compile:
-            self.forward_backward = tf.function(
+            self._forward_backward = tf.function(
                 self.forward_backward, jit_compile=True
             )
 
-    def replica_step(self, batch, wish=0.0):
+    def replica_step(
+        self, batch: Batch, wish: tf.Tensor | float = 0.0
+    ) -> dict[str, tf.Tensor]:
         """One step in one replica; returns the metrics of the global batch.
 
         Args:
-            batch: this replica's share of it.
-            wish: float scalar, not 0 where this process was asked to stop.
+            batch: this replica's share of the global batch.
+            wish: float scalar, not 0 if this process was asked to stop.
+
+        Returns:
+            Each a scalar but for `losses`, [terms]: `loss`, its terms
+            `losses`, `gradient_norm`, `learning_rate`, and `wishes`, the sum
+            of `wish` over all replicas.
         """
         context = tf.distribute.get_replica_context()
         step = tf.identity(self.global_step)
@@ -198,21 +160,21 @@ class Trainer:
             self.loss_scale.update(is_good)
         else:
             update()
-        # Steps that were left out count: it is the number of batches read.
+        # Steps that were left out count too: it is the number of batches read.
         self.global_step.assign_add(1)
         return {
             "loss": tf.reduce_sum(losses),
-            "losses": losses,  # Its terms.
+            "losses": losses,
             "gradient_norm": norm,
             "learning_rate": learning_rate,
             "wishes": wishes,
         }
 
     def _update(self, gradients, factor, learning_rate):
-        """Moves the variables, one after the other.
+        """Updates the variables, one after the other.
 
-        All at once, as TensorFlow would, intermediate results would take the
-        memory of several more models.
+        TensorFlow would update all at once, and the intermediate results would
+        take the memory of several more models.
         """
         done = []
         for gradient, variable, rate_factor in zip(
@@ -228,7 +190,7 @@ class Trainer:
         """`forward_backward` of this replica's share of the batch."""
         number = self.num_micro_batches
         if number == 1:
-            return self.forward_backward(batch, seed, denominators, scale)
+            return self._forward_backward(batch, seed, denominators, scale)
         parts = {
             name: tf.stack(tf.split(value, number))
             for name, value in batch.items()
@@ -236,8 +198,8 @@ class Trainer:
 
         def add(index, sums):
             part = {name: value[index] for name, value in parts.items()}
-            more = self.forward_backward(
-                part, layers.fold_in(seed, index), denominators, scale
+            more = self._forward_backward(
+                part, fold_in(seed, index), denominators, scale
             )
             return index + 1, [a + b for a, b in zip(sums, more, strict=True)]
 
@@ -253,20 +215,33 @@ class Trainer:
         )
         return sums
 
-    def forward_backward(self, batch, seed, denominators, scale):
+    def forward_backward(
+        self,
+        batch: Batch,
+        seed: tf.Tensor,
+        denominators: list[tf.Tensor],
+        scale: tf.Tensor,
+    ) -> list[tf.Tensor]:
         """Forward and backward pass of a part of the batch.
+
+        Args:
+            batch: the part.
+            seed: int32 [2], for the dropout masks.
+            denominators: one scalar for each term of the loss, of the global
+                batch.
+            scale: float scalar, the loss scale.
 
         Returns:
             [losses, squares, *gradients]: the part's share of each term of
             the loss; for each variable whose gradient comes as slices the sum
             of their squares, and 0 for the others (see `gradient_norm`); and
-            the gradients, dense. All of them add over parts. Gradients are
-            multiplied by `scale`.
+            the gradients, dense. All of them add up over the parts. Gradients
+            are multiplied by `scale`.
         """
         with tf.GradientTape() as tape:
             outputs = self.model(batch, training=True, seed=seed)
             shares = [
-                # Where nothing in the batch counts, so does the batch.
+                # A batch in which no example counts contributes 0.
                 tf.math.divide_no_nan(
                     term.numerator(outputs, batch), denominator
                 )
@@ -281,7 +256,7 @@ class Trainer:
             [variable.value for variable in self.variables],
             unconnected_gradients="zero",
         )
-        # Known as soon as a graph of this has been made.
+        # Known as soon as a graph of this function has been built.
         self._sliced = frozenset(
             index
             for index, gradient in enumerate(gradients)
@@ -301,24 +276,29 @@ class Trainer:
 
     def _dropout_seed(self, step):
         seed = tf.constant([self.seed, 0], tf.int32)
-        return layers.fold_in(layers.fold_in(seed, step), _replica_id())
+        return fold_in(fold_in(seed, step), _replica_id())
 
     @tf.function(reduce_retracing=True)
-    def train_steps(self, iterator, num_steps, wish):
-        """Runs `num_steps` (int32 tensor) steps without leaving TensorFlow.
+    def train_steps(
+        self,
+        iterator: Iterator[Batch],
+        num_steps: tf.Tensor,
+        wish: tf.Tensor,
+    ) -> dict[str, tf.Tensor]:
+        """Runs steps without leaving TensorFlow.
 
-        It stops early behind a step whose loss or gradient is no number.
+        It stops early after a step whose loss or gradient is NaN or infinite.
 
         Args:
-            iterator: of the distributed batches.
-            num_steps: see above.
+            iterator: iterator of the distributed batches.
+            num_steps: int32 scalar.
             wish: see `replica_step`.
 
         Returns:
-            Each a scalar: `steps`, how many it were; `loss`, their mean loss,
-            without those that float16 left out, and each of its terms by name;
-            `gradient_norm` and `learning_rate` of the last; `is_good`, false
-            after such a step; `wishes`, the sum of all `wish`.
+            Each a scalar: `steps`, how many were run; `loss`, their mean loss
+            without steps that float16 left out, and its terms by name;
+            `gradient_norm` and `learning_rate` of the last step; `is_good`,
+            false if it stopped early; `wishes`, see `replica_step`.
         """
         steps, is_good = tf.constant(0), tf.constant(True)
         num_left_out = tf.constant(0)
@@ -328,7 +308,7 @@ class Trainer:
             metrics = self.strategy.run(
                 self.replica_step, args=(next(iterator), wish)
             )
-            # Alike on all replicas: any one will do.
+            # All replicas have the same: any one will do.
             metrics = {
                 name: self.strategy.experimental_local_results(value)[0]
                 for name, value in metrics.items()
@@ -337,7 +317,9 @@ class Trainer:
             norm, rate = metrics["gradient_norm"], metrics["learning_rate"]
             wishes = metrics["wishes"]
             is_good = tf.math.is_finite(norm)
-            if self.loss_scale:  # It has left the step out, unless at the end.
+            if (
+                self.loss_scale
+            ):  # It left the step out, unless it is at its end.
                 is_good = is_good or self.loss_scale.factor > 1.0
             losses = metrics["losses"]
             if self.loss_scale and not tf.math.is_finite(norm):
@@ -358,15 +340,16 @@ class Trainer:
             "wishes": wishes,
         }
 
-    def tensors(self) -> dict:
+    def tensors(self) -> dict[str, tf.Tensor]:
         """{name in a checkpoint: tensor} of the model and its training."""
-        named = checkpoints.tensors_of(self.model)
-        named["global_step"] = self.global_step
-        moments = zip(self.optimizer.adam_m, self.optimizer.adam_v, strict=True)
-        for variable, (m, v) in zip(self.variables, moments, strict=True):
-            named[f"{variable.path}/adam_m"] = m.value
-            named[f"{variable.path}/adam_v"] = v.value
-        return {**named, **self._loss_scale_tensors()}
+        tensors = checkpoints.tensors_of(self.model)
+        tensors["global_step"] = self.global_step
+        slots = self.optimizer.slots
+        for index, variable in enumerate(self.variables):
+            for suffix in slots:
+                slot = slots[suffix][index]
+                tensors[f"{variable.path}/{suffix}"] = slot.value
+        return {**tensors, **self._loss_scale_tensors()}
 
     def _loss_scale_tensors(self):
         if not self.loss_scale:
@@ -379,8 +362,8 @@ class Trainer:
     def restore(self, prefix: str) -> int:
         """Reads all that `tensors` names; returns the step.
 
-        A loss scale that is not there, because the run had another precision
-        before, starts anew.
+        If the checkpoint has no loss scale, because the run had another
+        precision before, the loss scale starts again at its initial value.
 
         Raises:
             UserError: something else is missing or has another shape.

@@ -3,6 +3,7 @@
 import pytest
 
 from bert_tf.data import glue
+from bert_tf.data.processor import Examples
 from bert_tf.errors import UserError
 from bert_tf.tasks.registry import get_task
 
@@ -87,7 +88,7 @@ EXPECTED = {
 
 def examples_of(task, set_type, folder, language="de", strict=False):
     processor = get_task(task).processor.configured(xnli_language=language)
-    return glue.Examples(processor, str(folder), set_type, strict)
+    return Examples(processor, str(folder), set_type, strict)
 
 
 def write(folder, files):
@@ -132,7 +133,7 @@ def test_texts_without_content(tmp_path, caplog):
     write(tmp_path, {"train.tsv": "s\t1\t\t\ns\t0\t\tb\n"})
     assert len(examples_of("cola", "train", tmp_path)) == 2
     assert "1 of 2 rows have no text (train-0 first)" in caplog.text
-    with pytest.raises(UserError, match="train-0 has no text, under --strict"):
+    with pytest.raises(UserError, match="train-0 has no text, under strict"):
         examples_of("cola", "train", tmp_path, strict=True)
 
 
@@ -154,7 +155,7 @@ def test_nothing_to_learn_or_to_read(tmp_path):
     with pytest.raises(UserError, match="all 2 examples have the label '1'"):
         examples_of("cola", "train", tmp_path)
     write(tmp_path, LAYOUTS["xnli"])
-    with pytest.raises(UserError, match="no examples of --xnli_language=ur"):
+    with pytest.raises(UserError, match="no examples of xnli_language=ur"):
         examples_of("xnli", "dev", tmp_path, "ur")
 
 

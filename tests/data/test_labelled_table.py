@@ -90,13 +90,13 @@ def test_empty_second_texts_are_counted(warnings):
         "x: 1 of 2 rows has no second text (row of line 3 first): read as "
         "single texts"
     ]
-    message = "x:3: no second text in --text_pair_column=pair, under --strict"
+    message = "x:3: no second text in text_pair_column=pair, under strict"
     found = error_of(content, text_pair_column="pair", strict=True)
     assert found == message
 
 
 def test_the_label_is_not_the_text():
-    message = "--label_column=text: this is the --text_column"
+    message = "label_column=text: this is the text_column"
     assert error_of("text\na\n", label_column="text") == message
 
 
@@ -114,7 +114,7 @@ def test_mean_and_deviation():
                 table.with_labels(labels), settings
             )
         assert str(caught.value) == (
-            "x: the 2 numbers to train on in --label_column=label are "
+            "x: the 2 numbers to train on in label_column=label are "
             f"{why}: there is nothing to learn"
         )
 
@@ -142,15 +142,15 @@ def test_sets_travel_between_processes():
         ("text,label\n,a\n", "x: no row has a text and a label"),
         (
             "id,words,label\n1,a,x\n",
-            "--text_column=text: x has no such column; it has id, words, label",
+            "text_column=text: x has no such column; it has id, words, label",
         ),
         (
             "text,star\na,1\n",
-            "--label_column=label: x has no such column; it has text, star",
+            "label_column=label: x has no such column; it has text, star",
         ),
         (
             "text,label\na,x \nb, x\n",
-            "x: all 2 rows have the label 'x' in --label_column=label: there "
+            "x: all 2 rows have the label 'x' in label_column=label: there "
             "is nothing to learn",
         ),
     ],
@@ -169,29 +169,28 @@ def test_wrong_json_is_named():
 @pytest.mark.parametrize(
     "settings, message",
     [
-        ({"problem_type": "x"}, "--problem_type=x: must be one of "),
-        ({"delimiter": "||"}, "--delimiter=||: must be one ASCII character"),
+        ({"problem_type": "x"}, "problem_type=x: must be one of "),
+        ({"delimiter": "||"}, "delimiter=||: must be one ASCII character"),
         (
             {"test_fraction": -0.1},
-            "--test_fraction=-0.1: must be at least 0 and below 1",
+            "test_fraction=-0.1: must be at least 0 and below 1",
         ),
-        ({"label_delimiter": ""}, "--label_delimiter=: must not be empty"),
+        ({"label_delimiter": ""}, "label_delimiter=: must not be empty"),
         (
             {"header": False},
-            "--text_column=text: with --header=false columns are numbers from "
-            "1 on",
+            "text_column=text: with header=false columns are numbers from 1 on",
         ),
         (
             {"header": False, "text_column": "4", "label_column": "3"},
-            "--text_column=4: x has no such column; it has 1, 2, 3",
+            "text_column=4: x has no such column; it has 1, 2, 3",
         ),
         (
             {"id_column": "key"},
-            "--id_column=key: x has no such column; it has id, text, label",
+            "id_column=key: x has no such column; it has id, text, label",
         ),
         (
             {"problem_type": "multi_label", "label_column": "label,bad"},
-            "--label_column=label,bad: x has no column bad; it has id, text, "
+            "label_column=label,bad: x has no column bad; it has id, text, "
             "label",
         ),
     ],
@@ -234,14 +233,14 @@ def test_each_row_of_dev_and_test_gets_a_prediction(warnings):
 @pytest.mark.parametrize(
     "content, message",
     [
-        (WITH_GAPS, "x:3: no text in --text_column=text, under --strict"),
+        (WITH_GAPS, "x:3: no text in text_column=text, under strict"),
         (
             "text,label\na,x\nb,\nc,y\n",
-            "x:3: no label in --label_column=label, under --strict",
+            "x:3: no label in label_column=label, under strict",
         ),
         (
             "text,label\n1,x\n2.5,y\n",
-            "--text_column=text: all values are numbers; is this the text?",
+            "text_column=text: all values are numbers; is this the text?",
         ),
     ],
 )
@@ -255,13 +254,13 @@ def test_strict(content, message, warnings):
 @pytest.mark.parametrize("cell, warned", [("7", True), ("1_0", False)])
 def test_texts_that_are_numbers(cell, warned, warnings):
     read(f"a,text,label\nw,1,x\n,{cell},y\n", text_pair_column="a")
-    wrong = "--text_column=text: all values are numbers; is this the text?"
+    wrong = "text_column=text: all values are numbers; is this the text?"
     assert (wrong in warnings()) == warned
     read(
         f"text,a,label\nw,1,x\nv,{cell},y\n",
         text_pair_column="a",
     )
-    wrong = "--text_pair_column=a: all values are numbers; is this the text?"
+    wrong = "text_pair_column=a: all values are numbers; is this the text?"
     assert (wrong in warnings()) == warned
 
 
@@ -281,20 +280,22 @@ def test_regression():
 def test_a_value_must_be_a_finite_number(cell, warnings):
     content = f"text,label\na,1\nb,{cell}\nc,\n"
     settings = {"problem_type": "regression"}
-    message = f"x:3: label '{cell}' in --label_column=label is no finite number"
+    message = (
+        f"x:3: label '{cell}' in label_column=label is not a finite number"
+    )
     assert error_of(content, **settings) == message
     assert error_of(content, set_type="dev", **settings) == message
     table = read(content, set_type="test", **settings)
     assert table.labels == [1.0, None, None]
     assert warnings() == [
-        "x: 1 of 3 rows has a label that is no number (row of line 3 first): "
-        "unknown"
+        "x: 1 of 3 rows has a label that is not a number (row of line 3 "
+        "first): unknown"
     ]
 
 
 def test_all_numbers_the_same():
     assert error_of("text,label\na,3\nb,3.0\n", problem_type="regression") == (
-        "x: all 2 rows have the label 3.0 in --label_column=label: there is "
+        "x: all 2 rows have the label 3.0 in label_column=label: there is "
         "nothing to learn"
     )
 
@@ -333,7 +334,7 @@ def test_labels_that_json_does_not_tell():
 def test_one_of_two_label_columns_is_a_mistake():
     settings = {"problem_type": "multi_label", "label_column": "bad, rude"}
     assert error_of("text,bad\na,1\n", set_type="test", **settings) == (
-        "--label_column=bad, rude: x has no column rude; it has text, bad"
+        "label_column=bad, rude: x has no column rude; it has text, bad"
     )
     rows = json_lines({"text": "a", "bad": 1}, {"text": "b"})
     assert read(rows, "jsonl", "test", **settings).labels == [None, None]
@@ -350,8 +351,7 @@ def test_lists_of_labels_in_json():
     assert table.labels == [("y z", "1", "true"), (), (), ("u", "v")]
     rows = json_lines({"text": "a", "label": ["y, z"]})
     assert error_of(rows, "jsonl", problem_type="multi_label") == (
-        "x:1: label 'y, z' has --label_delimiter=, in it; name another "
-        "delimiter"
+        "x:1: label 'y, z' has label_delimiter=, in it; name another delimiter"
     )
     # A column of empty cells in a test set says nothing.
     blank = "text,label\na,\nb,\n"
@@ -382,7 +382,7 @@ def test_a_column_for_each_label():
     )
     assert read(rows, "jsonl", **settings).labels == [("bad",), ()]
     content = "text,bad,rude\na,1,1\nb,2,0\nc,,0\n"
-    message = "{}: {} in column bad of --label_column=bad, rude: must be 0 or 1"
+    message = "{}: {} in column bad of label_column=bad, rude: must be 0 or 1"
     assert error_of(content, **settings) == message.format("x:3", "'2'")
     content = "text,bad,rude\na,1,1\nb,,0\n"
     assert error_of(content, **settings) == message.format("x:3", "''")
@@ -404,7 +404,7 @@ def test_a_column_for_each_label():
 )
 def test_nothing_to_learn_from_several_labels(rows, what):
     assert error_of("text,label\n" + rows, problem_type="multi_label") == (
-        f"x: all 2 rows have {what} in --label_column=label: there is nothing "
+        f"x: all 2 rows have {what} in label_column=label: there is nothing "
         "to learn"
     )
 
@@ -412,8 +412,8 @@ def test_nothing_to_learn_from_several_labels(rows, what):
 def test_one_label_that_some_rows_lack():
     table = read("text,label\na,x\nb,\n", problem_type="multi_label")
     message = (
-        "x: --problem_type=multi_label needs at least two labels, found only "
-        "'x'; with one, take single_label"
+        "x: problem_type=multi_label needs at least two labels, and the only "
+        "one is 'x'; use single_label for one"
     )
     with pytest.raises(UserError) as caught:
         labelled_table.infer_labels(table, "multi_label")

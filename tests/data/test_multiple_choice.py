@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.common import json_lines
 
-from bert_tf.data import multiple_choice, tabular
+from bert_tf.data import multiple_choice
 from bert_tf.data.labelled_table import TableSettings
 from bert_tf.data.multiple_choice import ChoiceExample
+from bert_tf.data.table import is_empty
 from bert_tf.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("here")
@@ -176,11 +177,12 @@ def test_labels_of_a_test_set(warnings):
     examples = read(content, "test")
     assert [e.label for e in examples] == ["1", None, None, None]
     assert warnings() == [
-        "x.csv: 2 of 4 rows have a label that is no ending's number (row of "
-        "line 4 first): unknown"
+        "x.csv: 2 of 4 rows have a label that is not the number of an ending "
+        "(row of line 4 first): unknown"
     ]
     assert error_of(content, "test", strict=True) == (
-        "x.csv:4: a label that is no ending's number in label, under --strict"
+        "x.csv:4: a label that is not the number of an ending in label, under "
+        "strict"
     )
     rows = json_lines(
         {"sent1": "a", "endings": ["b", "c"]},
@@ -201,7 +203,7 @@ def test_rows_without_text(warnings):
         assert [e.text for e in examples] == ["a", " ", "", "d"]
         assert warnings()[-1] == what + "kept, to be predicted"
     assert error_of(content, strict=True) == (
-        "x.csv:3: no text in sent1, under --strict"
+        "x.csv:3: no text in sent1, under strict"
     )
     message = "x.csv: no row has a text in sent1"
     assert error_of(HEADER + ",,b,c,,1\n") == message
@@ -221,7 +223,7 @@ def test_ids():
     examples = read(content, "dev", id_column="key")
     assert [example.guid for example in examples] == ["train-9 b", "dev-1"]
     assert error_of(ROWS, id_column="key").startswith(
-        "--id_column=key: x.csv has no such column; it has sent1, sent2, "
+        "id_column=key: x.csv has no such column; it has sent1, sent2, "
     )
 
 
@@ -252,7 +254,7 @@ def test_splits():
 
 CHARACTERS = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 TEXTS = st.text(CHARACTERS | st.sampled_from('",\n\r '))
-ENDINGS = TEXTS.filter(lambda text: not tabular.is_empty(text))
+ENDINGS = TEXTS.filter(lambda text: not is_empty(text))
 
 
 @given(

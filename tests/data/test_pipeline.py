@@ -31,7 +31,11 @@ def to_features(rows):
 
 def training_batches(**settings):
     return pipeline.training_batches(
-        rows(), NUM_EXAMPLES, BATCH_SIZE, to_features, **settings
+        rows(),
+        to_features,
+        num_examples=NUM_EXAMPLES,
+        batch_size=BATCH_SIZE,
+        **settings,
     )
 
 
@@ -139,9 +143,9 @@ def test_small_data_is_read_once():
             lambda i: {"number": i, "length": 1 + i},
             {"number": tf.int64, "length": tf.int32},
         ),
-        20,
-        4,
         to_features,
+        num_examples=20,
+        batch_size=4,
     )
     assert len(take(dataset, 50)) == 50 and reads == [0]
 
@@ -163,7 +167,7 @@ def test_blocks_from_python(monkeypatch):
 @pytest.mark.parametrize("fixed_length", [False, True])
 def test_evaluation_returns_to_file_order(small_window, fixed_length):
     dataset = pipeline.evaluation_batches(
-        rows(), BATCH_SIZE, to_features, fixed_length=fixed_length
+        rows(), to_features, batch_size=BATCH_SIZE, fixed_length=fixed_length
     )
     batches = take(dataset, 100)
     assert [len(b["label_ids"]) for b in batches] == [8] * 37 + [4]
@@ -179,8 +183,8 @@ def test_evaluation_returns_to_file_order(small_window, fixed_length):
 def test_the_last_batch_is_filled_up(small_window):
     dataset = pipeline.evaluation_batches(
         rows(),
-        BATCH_SIZE,
         to_features,
+        batch_size=BATCH_SIZE,
         fixed_length=True,
         fill_last_batch=True,
     )
@@ -266,9 +270,9 @@ def test_several_sequences_are_cut_to_the_most_and_the_longest(
 ):
     batches = pipeline.training_batches(
         rows_of_several(),
-        NUM_EXAMPLES,
-        BATCH_SIZE,
         to_several,
+        num_examples=NUM_EXAMPLES,
+        batch_size=BATCH_SIZE,
         group_by_length=group_by_length,
         length_multiple=multiple,
     )
@@ -286,9 +290,9 @@ def test_examples_of_like_length_in_all_their_sequences():
     batches = take(
         pipeline.training_batches(
             rows_of_several(),
-            NUM_EXAMPLES,
-            BATCH_SIZE,
             to_several,
+            num_examples=NUM_EXAMPLES,
+            batch_size=BATCH_SIZE,
             group_by_length=True,
         ),
         37,
@@ -306,8 +310,8 @@ def test_several_sequences_return_to_file_order(
 ):
     dataset = pipeline.evaluation_batches(
         rows_of_several(),
-        BATCH_SIZE,
         to_several,
+        batch_size=BATCH_SIZE,
         fixed_length=fixed_length,
         fill_last_batch=fill_last_batch,
     )

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
+from support import plain_pretraining
 from support.common import read_json, shared
 
 from bert_tf import FullTokenizer, pretrained
@@ -15,8 +16,8 @@ from bert_tf.data import example_proto, features
 from bert_tf.data.pretraining import instances as pretraining_instances
 from bert_tf.data.pretraining import shards as pretraining_shards
 from bert_tf.data.pretraining.dataset import pretraining_specs
+from bert_tf.data.pretraining.serialization import serialized_example
 from bert_tf.errors import UserError
-from bert_tf.tools.benchmarks import pretraining as pretraining_benchmarks
 
 GOLDEN = {
     # max_seq_length, predictions, dupe_factor, short_seq_prob, seed, files
@@ -92,12 +93,15 @@ def test_records_hold_the_originals_features(name):
     length, predictions, dupes, short, seed, paths = GOLDEN[name]
     folder = shared("golden/4_create_pretraining_data")
     maker = pretraining_shards.RecordMaker(
-        str(shared("data/vocab/uncased/vocab.txt")),
-        True,
-        pretraining_instances.InstanceSettings(
-            length, predictions, dupes, short
+        vocab_file=str(shared("data/vocab/uncased/vocab.txt")),
+        do_lower_case=True,
+        settings=pretraining_instances.InstanceSettings(
+            max_seq_length=length,
+            max_predictions_per_seq=predictions,
+            dupe_factor=dupes,
+            short_seq_prob=short,
         ),
-        seed,
+        random_seed=seed,
     )
     text = str(shared("data/corpus/sample_text.txt"))
     found = maker.serialized_examples(
@@ -125,7 +129,7 @@ def test_a_plain_second_version_makes_the_same(
     values = settings(
         dupe_factor=2, short_seq_prob=0.3, do_whole_word_mask=whole_word
     )
-    expected = pretraining_benchmarks.plain_instances(
+    expected = plain_pretraining.plain_instances(
         [text], tokenizer, values, random.Random(seed)
     )
     found = pretraining_instances.create_training_instances(
@@ -145,9 +149,9 @@ def test_a_plain_second_version_makes_the_same(
     for instance, other in zip(instances, found, strict=True):
         ids = tokenizer.convert_tokens_to_ids(other.tokens)
         assert instance.tokens == ids
-        serialized = pretraining_instances.serialized_example(instance, values)
-        example = pretraining_benchmarks.plain_example(
-            pretraining_benchmarks.Instance(*fields_of(other)),
+        serialized = serialized_example(instance, values)
+        example = plain_pretraining.plain_example(
+            plain_pretraining.Instance(*fields_of(other)),
             tokenizer,
             values,
         )
@@ -335,7 +339,7 @@ def test_dealing_is_even_and_loses_nothing(tmp_path, monkeypatch):
         path = tmp_path / f"{number}.txt"
         path.write_text("".join(f"{number} {i}\n\n" for i in range(number)))
         paths.append(str(path))
-    dealt = pretraining_shards.deal(paths, 3, str(tmp_path))
+    dealt = pretraining_shards.distribute(paths, 3, str(tmp_path))
     assert [shard.num_documents for shard in dealt] == [3, 4, 3]
     lines = [
         line for s in dealt for line in pretraining_instances.lines_of([s.path])

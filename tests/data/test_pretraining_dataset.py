@@ -50,7 +50,7 @@ def numbers_of(batches):
 
 def training_order(paths, num_batches, **settings):
     batches = pretraining_dataset.training_batches(
-        paths, BATCH_SIZE, parser(paths), **settings
+        paths, parser(paths), batch_size=BATCH_SIZE, **settings
     )
     return numbers_of(batches.take(num_batches).as_numpy_iterator())
 
@@ -83,7 +83,11 @@ def test_order_is_a_function_of_the_seed(tmp_path):
 
 def evaluated(paths, max_steps=100, **settings):
     batches = pretraining_dataset.evaluation_batches(
-        paths, BATCH_SIZE, parser(paths), max_steps, **settings
+        paths,
+        parser(paths),
+        batch_size=BATCH_SIZE,
+        max_steps=max_steps,
+        **settings,
     )
     return [*batches.as_numpy_iterator()]
 
@@ -162,11 +166,11 @@ def test_files_that_are_none(tmp_path, content, message):
                 name: np.zeros(16, int)
                 for name in ("input_ids", "input_mask", "segment_ids")
             },
-            f"made with --max_seq_length=16, not {LENGTH} .input_ids has 16",
+            f"made with max_seq_length=16, not {LENGTH} .input_ids has 16",
         ),
         (
             {"masked_lm_weights": np.zeros(20)},
-            f"made with --max_predictions_per_seq=20, not {PREDICTIONS} ",
+            f"made with max_predictions_per_seq=20, not {PREDICTIONS} ",
         ),
         ({"next_sentence_labels": [0, 1]}, "2 next_sentence_labels in a rec"),
         ({"masked_lm_ids": None}, "no masked_lm_ids of type int64; is it the"),
@@ -192,7 +196,7 @@ def test_records_that_are_no_examples(tmp_path):
     path = str(tmp_path / "x.tfrecord")
     write_records([path], [b"\xff text"])
     refused(
-        f"{path}: its records are no tf.train.Example",
+        f"{path}: its records are not tf.train.Examples",
         pretraining_dataset.check_files,
         [path],
         SPECS,
@@ -237,12 +241,18 @@ def read_all(paths):
             "masked_lm_weights has nan, allowed are 0 to 1",
         ),
         ({"masked_lm_weights": np.full(3, -5.0)}, "masked_lm_weights has -5.0"),
-        ({"input_ids": np.zeros(16, int)}, "input_ids is missing, or has not"),
-        ({"masked_lm_ids": [5]}, "masked_lm_ids is missing, or has not as"),
-        ({"segment_ids": None}, "segment_ids is missing, or has not as many"),
+        (
+            {"input_ids": np.zeros(16, int)},
+            "input_ids is missing, or does not have",
+        ),
+        ({"masked_lm_ids": [5]}, "masked_lm_ids is missing, or does not have"),
+        (
+            {"segment_ids": None},
+            "segment_ids is missing, or does not have",
+        ),
         (
             {"masked_lm_weights": np.ones(PREDICTIONS, int)},
-            "masked_lm_weights is missing, or has not",
+            "masked_lm_weights is missing, or does not have",
         ),
     ],
 )
@@ -263,5 +273,5 @@ def test_damaged_records(tmp_path):
     middle = len(content) // 2
     damaged = bytes([content[middle] ^ 1])
     path.write_bytes(content[:middle] + damaged + content[middle + 1 :])
-    found = refused("damaged behind record 3", read_all, [good, str(path)])
+    found = refused("damaged after record 3", read_all, [good, str(path)])
     assert found.startswith(f"{path}: ")

@@ -1,7 +1,9 @@
 """Which file, and which part of the training file, each set is read from."""
 
 import dataclasses
+import json
 import math
+import pathlib
 import string
 
 import pytest
@@ -117,29 +119,28 @@ def test_ids_say_the_set():
 @pytest.mark.parametrize(
     "settings, sets, message",
     [
-        ({}, ["train"], "--train_file must be given"),
-        ({}, ["dev"], "--dev_file or --dev_fraction must be given"),
-        ({}, ["test"], "--test_file or --test_fraction must be given"),
+        ({}, ["train"], "train_file must be given"),
+        ({}, ["dev"], "dev_file or dev_fraction must be given"),
+        ({}, ["test"], "test_file or test_fraction must be given"),
         (
             {"dev_fraction": 0.1},
             ["dev"],
-            "--dev_fraction=0.1: takes rows of --train_file, which must be "
-            "given",
+            "dev_fraction=0.1: takes rows of train_file, which must be given",
         ),
         (
             {"train_file": "no"},
             ["train"],
-            "--train_file=no: no such file or folder",
+            "train_file=no: no such file or folder",
         ),
         (
             {"train_file": "no", "dev_fraction": 0.1},
             ["dev"],
-            "--train_file=no: no such file or folder",
+            "train_file=no: no such file or folder",
         ),
         (
             {"test_file": "."},
             ["test"],
-            "--test_file=.: is a folder, not a file",
+            "test_file=.: is a folder, not a file",
         ),
     ],
 )
@@ -152,26 +153,24 @@ def test_missing_files_are_named(settings, sets, message):
     [
         (
             {"dev_fraction": 0.1, "dev_file": "d"},
-            "--dev_file=d and --dev_fraction=0.1: only one of them can be "
-            "given",
+            "dev_file=d and dev_fraction=0.1: only one of them can be given",
         ),
         (
             {"test_fraction": 0.1, "test_file": "d"},
-            "--test_file=d and --test_fraction=0.1: only one of them can be "
-            "given",
+            "test_file=d and test_fraction=0.1: only one of them can be given",
         ),
         (
             {"dev_fraction": 0.5, "test_fraction": 0.5},
-            "--dev_fraction=0.5 and --test_fraction=0.5: together they must "
+            "dev_fraction=0.5 and test_fraction=0.5: together they must "
             "be below 1",
         ),
         (
             {"dev_fraction": -0.1},
-            "--dev_fraction=-0.1: must be at least 0 and below 1",
+            "dev_fraction=-0.1: must be at least 0 and below 1",
         ),
         (
             {"test_fraction": math.nan},
-            "--test_fraction=nan: must be at least 0 and below 1",
+            "test_fraction=nan: must be at least 0 and below 1",
         ),
     ],
 )
@@ -272,12 +271,12 @@ def test_rare_labels_stay_in_training():
         (
             {"dev_fraction": 0.1},
             ["dev"],
-            "--dev_fraction=0.1: no row of x is in the dev set then",
+            "dev_fraction=0.1: no row of x is in the dev set then",
         ),
         (
             {"dev_fraction": 0.5, "test_fraction": 0.49},
             ["train"],
-            "--dev_fraction=0.5 and --test_fraction=0.49: no row of x is in "
+            "dev_fraction=0.5 and test_fraction=0.49: no row of x is in "
             "the train set then",
         ),
     ],
@@ -304,3 +303,22 @@ def test_splits_without_labels(number, dev, test):
     assert sorted(sum(parts.values(), [])) == [*range(number)]
     fractions = {"train": 1 - dev - test, "dev": dev, "test": test}
     check_shares(parts, [{*range(number)}], fractions)
+
+
+GOLDEN = pathlib.Path(__file__).with_name("golden_splits.json")
+
+
+def test_rows_stay_in_their_sets():
+    """The split of a file never changes. Letters are sets: train ., d, t."""
+    for golden in json.loads(GOLDEN.read_text()):
+        expected = golden.pop("sets")
+        labels = [
+            tuple(label) if isinstance(label, list) else label
+            for label in golden.pop("labels")
+        ]
+        rows = ["?"] * len(labels)
+        parts = splits._split(labels, FileSettings(**golden))
+        for name, letter in (("train", "."), ("dev", "d"), ("test", "t")):
+            for index in parts[name]:
+                rows[index] = letter
+        assert "".join(rows) == expected, golden

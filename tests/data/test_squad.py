@@ -64,7 +64,7 @@ def converted(settings):
         path, settings["is_training"], version_2
     )
     vocab = str(shared(f"data/vocab/{settings['vocab']}"))
-    return examples, squad_examples.convert_examples_to_features(
+    return examples, squad_windows.convert_examples_to_features(
         examples,
         FullTokenizer(vocab, settings["do_lower_case"]),
         settings["max_seq_length"],
@@ -116,7 +116,7 @@ def test_predictions_are_the_originals_byte_for_byte(name):
     ]
     random.Random(0).shuffle(results)  # They may come in any order.
     version_2 = settings["version_2_with_negative"]
-    predictions, nbest, null_odds = squad_examples.compute_predictions(
+    predictions, nbest, null_odds = squad_answers.compute_predictions(
         examples, windows, results, 20, 30, True, version_2, 0.0
     )
     folder = shared(GOLDEN_SQUAD)
@@ -181,7 +181,7 @@ def test_questions_without_an_answer(tmp_path):
     with pytest.raises(
         UserError,
         match=r"data\[0\].paragraphs\[0\].qas\[3\].*"
-        "is_impossible is true.*--version_2_with_negative",
+        "is_impossible is true.*version_2_with_negative",
     ):
         read(tmp_path, data, True)
     # To answer them all is no mistake.
@@ -249,18 +249,18 @@ def test_of_several_answers_the_first_is_learned(tmp_path):
         ('{"data": [{"paragraphs": [', "not JSON: .*premature EOF"),
         ("Who?", "not JSON: lexical error"),
         (b'{"data": ["\xff"]}', "not JSON: .*UTF8"),
-        ("[]", "the list `data`"),
-        ({"data": 3}, "the list `data`"),
+        ("[]", 'the list "data"'),
+        ({"data": 3}, 'the list "data"'),
         ({"data": [3]}, r"data\[0\]: must be an object"),
         (b'{"data": [{"paragraphs": "\\udc00"}]}', r"data\[0\].*surrogate"),
         ("{}".encode("utf-16").decode("latin-1"), "not JSON: lexical error"),
-        ({"date": []}, "the list `data`"),
-        ({"data": []}, "the list `data`"),
+        ({"date": []}, 'the list "data"'),
+        ({"data": []}, 'the list "data"'),
         ({"data": [{"paragraphs": []}]}, "no question"),
-        ({"data": [{}]}, r"data\[0\]: `paragraphs` is missing"),
+        ({"data": [{}]}, r'data\[0\]: "paragraphs" is missing'),
         (
             {"data": [{"paragraphs": [{"qas": []}]}]},
-            r"data\[0\].paragraphs\[0\]: `context` is missing",
+            r'data\[0\].paragraphs\[0\]: "context" is missing',
         ),
         (
             {"data": [{"paragraphs": [3]}]},
@@ -268,19 +268,19 @@ def test_of_several_answers_the_first_is_learned(tmp_path):
         ),
         (
             {"data": [{"paragraphs": [{"context": ["x"], "qas": []}]}]},
-            "`context` must be text",
+            '"context" must be text',
         ),
-        (one_question("x", id=None), r"qas\[0\]: `id` is missing"),
-        (one_question("x", id=7), r"qas\[0\]: `id` must be text"),
-        (one_question("x", question=None), "`question` is missing"),
-        (one_question("x", answers="x"), "`answers` must be a list"),
+        (one_question("x", id=None), r'qas\[0\]: "id" is missing'),
+        (one_question("x", id=7), r'qas\[0\]: "id" must be text'),
+        (one_question("x", question=None), '"question" is missing'),
+        (one_question("x", answers="x"), '"answers" must be a list'),
         (
             one_question("x", answers=[{"text": "x"}]),
-            r"qas\[0\].answers\[0\]: `answer_start` is missing",
+            r'qas\[0\].answers\[0\]: "answer_start" is missing',
         ),
         (
             one_question("x", answers=[{"text": "x", "answer_start": "0"}]),
-            "`answer_start` must be a whole number",
+            '"answer_start" must be a whole number',
         ),
         (one_question("x", is_impossible="no"), "must be true or false"),
     ],
@@ -296,10 +296,10 @@ def test_files_that_are_not_squads(tmp_path, data, message):
     assert "\n" not in str(caught.value)
 
 
-def test_an_id_that_stands_twice(tmp_path):
+def test_an_id_that_comes_twice(tmp_path):
     data = squad_data()
     data["data"].append(data["data"][0])
-    with pytest.raises(UserError, match=r"data\[2\].*'light-0' stands twice"):
+    with pytest.raises(UserError, match=r"data\[2\].*'light-0' comes twice"):
         read(tmp_path, data)
     # To learn from it twice is no mistake.
     assert len(read(tmp_path, data, is_training=True)) == 9
@@ -366,7 +366,7 @@ def test_the_answer_within_its_words(tokenizer, tmp_path):
     """ "1871" of "(1871-1923)," is found; of "1871st" the word remains."""
     context = "It burned (1871-1923), say some."
     data = one_question(context, answers=[{"text": "1871", "answer_start": 11}])
-    (window,) = squad_examples.convert_examples_to_features(
+    (window,) = squad_windows.convert_examples_to_features(
         read(tmp_path, data, True), tokenizer, 48, 16, 12, True
     )
     answer = window.tokens[window.start_position : window.end_position + 1]
@@ -374,7 +374,7 @@ def test_the_answer_within_its_words(tokenizer, tmp_path):
     data = one_question(
         "Japanese food", answers=[{"text": "Japan", "answer_start": 0}]
     )
-    (window,) = squad_examples.convert_examples_to_features(
+    (window,) = squad_windows.convert_examples_to_features(
         read(tmp_path, data, True), tokenizer, 48, 16, 12, True
     )
     answer = window.tokens[window.start_position : window.end_position + 1]
@@ -386,7 +386,7 @@ def test_the_answer_within_its_words(tokenizer, tmp_path):
 
 def test_windows_without_the_whole_answer_point_at_cls(tokenizer, tmp_path):
     examples = list(read(tmp_path, squad_data(), True))
-    windows = squad_examples.convert_examples_to_features(
+    windows = squad_windows.convert_examples_to_features(
         examples, tokenizer, 32, 8, 8, True
     )
     by_example = collections.defaultdict(list)
@@ -408,11 +408,11 @@ def test_windows_without_the_whole_answer_point_at_cls(tokenizer, tmp_path):
 
 def test_bounds(tokenizer):
     with pytest.raises(ValueError, match="max_seq_length must exceed"):
-        squad_windows.FeatureConverter(tokenizer, 19, 8, 16, False)
+        converter_of(tokenizer, 19, 8, 16)
     with pytest.raises(ValueError, match="doc_stride"):
-        squad_windows.FeatureConverter(tokenizer, 20, 0, 16, False)
+        converter_of(tokenizer, 20, 0, 16)
     # One piece of the context in each window is the least.
-    converter = squad_windows.FeatureConverter(tokenizer, 20, 8, 16, False)
+    converter = converter_of(tokenizer, 20, 8, 16)
     example = squad_examples.SquadExample("q", "who " * 30, ["the", "bread"])
     windows = converter.convert(example)
     assert {w.doc_length for w in windows} == {1}
@@ -420,8 +420,18 @@ def test_bounds(tokenizer):
     assert converter.num_cut_questions == 1
 
 
+def converter_of(tokenizer, max_seq_length, doc_stride, max_query_length):
+    return squad_windows.FeatureConverter(
+        tokenizer,
+        max_seq_length=max_seq_length,
+        doc_stride=doc_stride,
+        max_query_length=max_query_length,
+        is_training=False,
+    )
+
+
 def test_empty_contexts_and_questions(tokenizer):
-    converter = squad_windows.FeatureConverter(tokenizer, 20, 8, 16, False)
+    converter = converter_of(tokenizer, 20, 8, 16)
     for words in ([], ["\u200b"]):
         assert (
             converter.convert(squad_examples.SquadExample("q", "who?", words))
@@ -495,7 +505,7 @@ def test_rows_and_records_are_the_features(tokenizer, tmp_path, is_training):
     settings = settings_of(is_training=is_training)
     rows = squad_dataset.WindowRows(examples, settings)
     batch = next(iter(squad_dataset.dataset_of_rows(rows).batch(len(rows))))
-    from_rows = squad_dataset.features_of_rows(batch, 32)
+    from_rows = squad_dataset.pad_rows(batch, 32)
     windows = list(settings.make().windows(examples))
     for name in ("input_ids", "input_mask", "segment_ids"):
         expected = [getattr(window, name) for window in windows]
@@ -517,7 +527,7 @@ def test_rows_and_records_are_the_features(tokenizer, tmp_path, is_training):
         expected |= {"start_positions", "end_positions", "is_impossible"}
     assert keys == expected
     batch = next(iter(features.record_rows(path).batch(len(windows))))
-    from_records = squad_dataset.features_of_records(batch, specs)
+    from_records = squad_dataset.parse_record_rows(batch, specs)
     for name in set(from_records) - {"is_impossible"}:
         np.testing.assert_array_equal(from_records[name], from_rows[name])
 
@@ -529,7 +539,7 @@ def test_rows_and_records_are_the_features(tokenizer, tmp_path, is_training):
 def answer_of(tokenizer, context, start_logits, end_logits, **settings):
     """The answer of one window without a question."""
     example = squad_examples.SquadExample("q", "", context.split())
-    converter = squad_windows.FeatureConverter(tokenizer, 64, 32, 8, False)
+    converter = converter_of(tokenizer, 64, 32, 8)
     windows = converter.convert(example)
     results = [
         RawResult(w.unique_id, padded(start_logits), padded(end_logits))
@@ -634,7 +644,7 @@ def test_answers_are_parts_of_their_contexts(tokenizer, tmp_path):
     contexts = [LIGHTHOUSE, BAKERY, "İ ß ﬁ \u200b x", "a" * 300, "漢字 ok?"]
     for context in contexts:
         example = next(iter(read(tmp_path, one_question(context))))
-        converter = squad_windows.FeatureConverter(tokenizer, 32, 8, 8, False)
+        converter = converter_of(tokenizer, 32, 8, 8)
         windows = converter.convert(example)
         results = [
             RawResult(w.unique_id, *rng.normal(size=(2, 32)).astype("f4"))

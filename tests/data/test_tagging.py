@@ -14,7 +14,15 @@ from support.common import ROOT
 from bert_tf import FullTokenizer
 from bert_tf.data import features, tagging
 from bert_tf.data.splits import FileSettings
-from bert_tf.data.tagging import Sentence, Window
+from bert_tf.data.tagging import Sentence
+from bert_tf.data.tagging_windows import (
+    Window,
+    convert_window,
+    first_piece_rows,
+    join_windows,
+    split_into_windows,
+    tagging_specs,
+)
 from bert_tf.errors import UserError
 
 VOCAB = "[PAD] [UNK] [CLS] [SEP] john johan ##son visited paris ! a ##b"
@@ -72,7 +80,7 @@ def test_sentences_of_a_file(tmp_path):
         before=["-DOCSTART- -X- O O", ""],
     )
     assert (second.guid, second.words) == ("dev-1", ["Peter"])
-    assert (second.before, second.behind) == ([""], [])
+    assert (second.before, second.after) == ([""], [])
 
 
 @pytest.mark.parametrize(
@@ -96,7 +104,7 @@ def test_other_spellings_of_the_same_file(tmp_path, change):
 def test_any_number_of_columns(tmp_path, content):
     (sentence,) = read(tmp_path, content)
     assert (sentence.words, sentence.labels) == (["a"], ["O"])
-    assert sentence.behind == ([""] if content.endswith("\n\n") else [])
+    assert sentence.after == ([""] if content.endswith("\n\n") else [])
 
 
 def test_rows_that_start_a_document_are_no_words(tmp_path):
@@ -104,7 +112,7 @@ def test_rows_that_start_a_document_are_no_words(tmp_path):
     first, second = read(tmp_path, content)
     assert (first.words, second.words) == (["a"], ["b"])
     assert second.before == ["-DOCSTART- (2)", "", ""]
-    assert second.behind == ["-DOCSTART-"]
+    assert second.after == ["-DOCSTART-"]
 
 
 def test_only_spaces_and_tabs_separate(tmp_path):
@@ -128,7 +136,8 @@ NO_TAG = (
         ("b", f":1: {NO_TAG}"),
         (
             "\na x O\nNew York x O\n",
-            ":3: 4 columns, but line 2 has 3; all rows must have as many",
+            ":3: 4 columns, but line 2 has 3; all rows must have the same "
+            "number",
         ),
         ("a PER\n", f":1: tag 'PER' is not one of {FORMS}"),
         ("a B-\n", f":1: tag 'B-' is not one of {FORMS}"),
@@ -165,8 +174,8 @@ def test_tags_that_training_had_not(tmp_path):
         ("a x O\nb O\n", ["O", "O"], None),
         ("a NNP\nb O\n", None, ":1: 'NNP' is not a known tag"),
         ("a O\nb VBZ\n", None, ":2: 'VBZ' is not a known tag"),
-        ("a O\nb\n", None, ":2: no tag behind 'b'"),
-        ("O\nb O\n", None, ":1: no tag behind 'O'"),
+        ("a O\nb\n", None, ":2: no tag after 'b'"),
+        ("O\nb O\n", None, ":1: no tag after 'O'"),
     ],
 )
 def test_files_for_prediction(
@@ -175,8 +184,7 @@ def test_files_for_prediction(
     (sentence,) = read(tmp_path, content, "test", labels)
     assert sentence.labels == tags and sentence.guid == "test-0"
     assert warnings == [
-        f"{tmp_path / 'words.txt'}{place}; the file is taken as one without "
-        "tags"
+        f"{tmp_path / 'words.txt'}{place}; the file is read as one without tags"
         for place in [warning]
         if place
     ]
@@ -201,10 +209,10 @@ def test_one_label_is_not_enough(tmp_path):
     assert tagging.infer_labels(sentences) == ["O"]
     path = str(tmp_path / "words.txt")
     with pytest.raises(UserError) as error:
-        tagging.read_sets(FileSettings(path), ["train"])
+        tagging.read_sets(FileSettings(train_file=path), ["train"])
     assert str(error.value) == (
-        f"{path}: all words have the tag 'O': there is nothing to learn; a "
-        "word's tag is the last column of its row"
+        f"{path}: all words have the tag 'O' in the last column: there is "
+        "nothing to learn"
     )
 
 
@@ -262,7 +270,7 @@ def test_tags_are_those_of_the_whole_training_file(tmp_path):
     """A part may have one that the rest has not."""
     path = tmp_path / "words.txt"
     path.write_text("".join(f"a B-{i}\n\n" for i in range(10)))
-    settings = FileSettings(str(path), dev_fraction=0.5)
+    settings = FileSettings(train_file=str(path), dev_fraction=0.5)
     found, labels = tagging.read_sets(settings, ["train", "dev"])
     assert [len(sentences) for sentences in found.values()] == [5, 5]
     assert labels == ["O", *(f"B-{i}" for i in range(10))]
@@ -276,7 +284,9 @@ def test_parts_of_a_file_are_written_back(tmp_path, end):
         f"{'' if i % 3 else start}a{i} x B-PER\nb{i} x O\n" for i in range(20)
     )
     path.write_text(content + end)
-    settings = FileSettings(str(path), dev_fraction=0.2, test_fraction=0.3)
+    settings = FileSettings(
+        train_file=str(path), dev_fraction=0.2, test_fraction=0.3
+    )
     found, _ = tagging.read_sets(settings, ["train", "dev", "test"])
     assert [len(sentences) for sentences in found.values()] == [10, 4, 6]
     numbers = []
@@ -295,14 +305,14 @@ def test_a_window_as_features(tokenizer):
     sentence = sentence_of(
         "John Johanson visited Paris!", "B-PER I-PER O B-LOC"
     )
-    (window,) = tagging.split_into_windows([sentence], tokenizer, 10)
+    (window,) = split_into_windows([sentence], tokenizer, 10)
     assert window == Window(
         sentence,
         0,
         4,
         [["john"], ["johan", "##son"], ["visited"], ["paris", "!"]],
     )
-    converted, tokens = tagging.convert_window(window, LABEL_IDS, 10, tokenizer)
+    converted, tokens = convert_window(window, LABEL_IDS, 10, tokenizer)
     assert tokens == ("[CLS] john johan ##son visited paris ! [SEP]".split())
     assert converted == {
         "input_ids": [2, 4, 5, 6, 7, 8, 9, 3, 0, 0],
@@ -313,18 +323,16 @@ def test_a_window_as_features(tokenizer):
         "is_real_example": 1,
     }
     sentence.labels = None
-    converted, _ = tagging.convert_window(window, LABEL_IDS, 10, tokenizer)
+    converted, _ = convert_window(window, LABEL_IDS, 10, tokenizer)
     assert converted["label_ids"] == [0] * 10
 
 
 def test_windows_are_cut_between_words(tokenizer):
     sentence = sentence_of("abb ab a abb", "B-PER I-PER O B-LOC")
-    windows = tagging.split_into_windows([sentence, sentence], tokenizer, 7)
+    windows = split_into_windows([sentence, sentence], tokenizer, 7)
     places = [(w.first, w.num_words) for w in windows]
     assert places == [(0, 2), (2, 2)] * 2
-    converted, tokens = tagging.convert_window(
-        windows[1], LABEL_IDS, 7, tokenizer
-    )
+    converted, tokens = convert_window(windows[1], LABEL_IDS, 7, tokenizer)
     assert tokens == "[CLS] a a ##b ##b [SEP]".split()
     assert converted["label_ids"] == [0, 0, 3, 0, 0, 0, 0]
     assert converted["label_mask"] == [0, 1, 1, 0, 0, 0, 0]
@@ -332,7 +340,7 @@ def test_windows_are_cut_between_words(tokenizer):
 
 def test_words_without_pieces_and_words_that_are_too_long(tokenizer):
     sentence = sentence_of("\u200b abbbbbb zebra")
-    windows = tagging.split_into_windows([sentence], tokenizer, 5)
+    windows = split_into_windows([sentence], tokenizer, 5)
     assert [window.pieces for window in windows] == [
         [["[UNK]"]],
         [["a", "##b", "##b"]],
@@ -341,27 +349,26 @@ def test_words_without_pieces_and_words_that_are_too_long(tokenizer):
 
 
 def test_one_piece_must_fit(tokenizer):
-    (window,) = tagging.split_into_windows([sentence_of("ab")], tokenizer, 3)
+    (window,) = split_into_windows([sentence_of("ab")], tokenizer, 3)
     assert window.pieces == [["a"]]
     with pytest.raises(ValueError, match="at least 3. Received: .*=2"):
-        tagging.split_into_windows([sentence_of("ab")], tokenizer, 2)
+        split_into_windows([sentence_of("ab")], tokenizer, 2)
 
 
 def test_features_fit_their_specs(tmp_path, tokenizer):
     """Through a file of records."""
-    specs = tagging.tagging_specs(8)
-    windows = tagging.split_into_windows(
+    specs = tagging_specs(8)
+    windows = split_into_windows(
         [sentence_of("Johanson", "B-PER")], tokenizer, 8
     )
     converted = [
-        tagging.convert_window(window, LABEL_IDS, 8, tokenizer)[0]
-        for window in windows
+        convert_window(window, LABEL_IDS, 8, tokenizer)[0] for window in windows
     ]
     assert {*converted[0]} == {spec.name for spec in specs}
     path = str(tmp_path / "train.tf_record")
     features.write_tf_records(path, converted, specs)
     (rows,) = features.record_rows(path).batch(1)
-    batch = features.features_of_rows(rows, specs)
+    batch = features.parse_record_rows(rows, specs)
     assert {value.dtype for value in batch.values()} == {tf.int32}
     assert batch["is_real_example"].numpy().tolist() == [1]
     assert batch["label_mask"].numpy().tolist() == [[0, 1, 0, 0, 0, 0, 0, 0]]
@@ -381,7 +388,7 @@ def test_windows_hold_each_word_once(sentences, max_seq_length):
         Sentence(f"test-{i}", words, None, words)
         for i, words in enumerate(sentences)
     ]
-    windows = tagging.split_into_windows(sentences, DEMO, max_seq_length)
+    windows = split_into_windows(sentences, DEMO, max_seq_length)
     found = []
     for number, window in enumerate(windows):
         last = window.first + window.num_words
@@ -390,13 +397,11 @@ def test_windows_hold_each_word_once(sentences, max_seq_length):
         for word, pieces in zip(words, window.pieces, strict=True):
             full = DEMO.tokenize(word) or ["[UNK]"]
             assert pieces == full[: max_seq_length - 2]
-        converted, tokens = tagging.convert_window(
-            window, {}, max_seq_length, DEMO
-        )
+        converted, tokens = convert_window(window, {}, max_seq_length, DEMO)
         assert len(tokens) == sum(map(len, window.pieces)) + 2
         assert len(tokens) <= max_seq_length
         assert sum(converted["label_mask"]) == window.num_words
-        for spec in tagging.tagging_specs(max_seq_length):
+        for spec in tagging_specs(max_seq_length):
             assert np.shape(converted[spec.name]) == spec.shape
         if window.first:  # It starts with what did not fit any more.
             in_front = sum(map(len, windows[number - 1].pieces))
@@ -410,17 +415,17 @@ def test_windows_are_joined_again(sentences, max_seq_length):
         Sentence(f"test-{i}", words, None, words)
         for i, words in enumerate(sentences)
     ]
-    windows = tagging.split_into_windows(sentences, DEMO, max_seq_length)
+    windows = split_into_windows(sentences, DEMO, max_seq_length)
     places = np.arange(max_seq_length)
     pairs = []
     for number, window in enumerate(windows):
-        mask = tagging.convert_window(window, {}, max_seq_length, DEMO)[0]
+        mask = convert_window(window, {}, max_seq_length, DEMO)[0]
         logits = np.stack([places, places * 0 + number], axis=1)  # [S, 2]
-        rows = tagging.first_piece_rows(logits, mask["label_mask"])
+        rows = first_piece_rows(logits, mask["label_mask"])
         firsts = np.cumsum([1, *map(len, window.pieces)])[:-1]
         assert rows.tolist() == [[place, number] for place in firsts]
         pairs.append((window, rows))
-    joined = list(tagging.join_windows(iter(pairs)))
+    joined = list(join_windows(iter(pairs)))
     assert [sentence for sentence, _ in joined] == sentences
     for sentence, rows in joined:
         assert rows.shape == (len(sentence.words), 2)

@@ -242,7 +242,7 @@ def test_files_that_hold_no_model(tmp_path):
         lite.LiteModel(str(path))
     for content in (b"", b"nothing", bytes(1000)):
         path.write_bytes(content)
-        with pytest.raises(UserError, match="no LiteRT model"):
+        with pytest.raises(UserError, match="not a LiteRT model"):
             lite.LiteModel(str(path))
 
 

@@ -22,8 +22,8 @@ from bert_tf.data.squad import examples as squad_examples
 from bert_tf.data.squad import windows as squad_windows
 from bert_tf.data.squad.answers import AnswerSettings, RawResult, find_answer
 from bert_tf.errors import UserError
-from bert_tf.export import saved_models, writing
-from bert_tf.export.question_answering import QuestionAnswering, SquadSettings
+from bert_tf.export import QuestionAnswerer, saved_models, writing
+from bert_tf.export.question_answering import QuestionServing, SquadSettings
 from bert_tf.heads import BertSpanLabeler
 
 VOCAB = str(DEMO / "demo" / "vocab.txt")
@@ -53,7 +53,7 @@ def model():
 
 
 def module(model, **changes):
-    return QuestionAnswering(
+    return QuestionServing(
         model,
         BertPreprocessor(VOCAB, max_seq_length=LENGTH),
         dataclasses.replace(SETTINGS, **changes),
@@ -75,7 +75,7 @@ def folder(exported, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def answerer(folder):
-    return writing.QuestionAnswerer(str(folder))
+    return QuestionAnswerer(str(folder))
 
 
 def python_answer(model, text, context, settings):
@@ -83,10 +83,10 @@ def python_answer(model, text, context, settings):
     example = squad_examples.SquadExample("q", text, context.split())
     windows = squad_windows.FeatureConverter(
         FullTokenizer(VOCAB),
-        LENGTH,
-        settings.doc_stride,
-        settings.max_query_length,
-        False,
+        max_seq_length=LENGTH,
+        doc_stride=settings.doc_stride,
+        max_query_length=settings.max_query_length,
+        is_training=False,
     ).convert(example)
     results = []
     by_length = itertools.groupby(windows, lambda window: window.num_places)
@@ -106,11 +106,10 @@ def python_answer(model, text, context, settings):
         windows,
         results,
         AnswerSettings(
-            settings.n_best_size,
-            settings.max_answer_length,
-            True,
-            settings.version_2_with_negative,
-            settings.null_score_diff_threshold,
+            n_best_size=settings.n_best_size,
+            max_answer_length=settings.max_answer_length,
+            version_2_with_negative=settings.version_2_with_negative,
+            null_score_diff_threshold=settings.null_score_diff_threshold,
         ),
     )
 
@@ -301,26 +300,26 @@ def test_what_a_link_stands_for_is_replaced(tmp_path):
 def test_what_is_no_savedmodel_is_not_replaced(tmp_path):
     saved_models.check_replaceable(str(tmp_path / "export"))
     (tmp_path / "export").mkdir()
-    with pytest.raises(UserError, match="export: this is no SavedModel"):
+    with pytest.raises(UserError, match="export: not a SavedModel"):
         saved_models.check_replaceable(str(tmp_path / "export"))
 
 
 def test_folders_that_hold_no_such_model(tmp_path):
     with pytest.raises(UserError, match="no SavedModel here"):
-        writing.QuestionAnswerer(str(tmp_path))
+        QuestionAnswerer(str(tmp_path))
     tf.saved_model.save(tf.Module(), str(tmp_path / "other"))
-    with pytest.raises(UserError, match="other: a SavedModel, but not one of"):
-        writing.QuestionAnswerer(str(tmp_path / "other"))
+    with pytest.raises(UserError, match="other: a SavedModel that this "):
+        QuestionAnswerer(str(tmp_path / "other"))
     description = tmp_path / "other" / saved_models.DESCRIPTION
     description.parent.mkdir()
     for text in ("{", "{}", "[]", '{"kind": "something"}'):
         description.write_text(text)
         with pytest.raises(UserError, match="model.json: damaged"):
-            writing.QuestionAnswerer(str(tmp_path / "other"))
+            QuestionAnswerer(str(tmp_path / "other"))
     description.write_text('{"kind": "embedding"}')
     (tmp_path / "other" / "saved_model.pb").write_bytes(b"nothing")
     with pytest.raises((UserError, OSError), match="other"):
-        writing.QuestionAnswerer(str(tmp_path / "other"))
+        QuestionAnswerer(str(tmp_path / "other"))
 
 
 def test_only_text_is_answered(answerer):

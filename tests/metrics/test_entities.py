@@ -99,7 +99,7 @@ def test_both_sides_have_the_same_words(gold, predicted):
 # Pairs of prefixes between which an entity of the same type ends or starts.
 ENDS = {"BB", "BO", "IB", "IO", "EE", "EI", "EO"}
 STARTS = {"BB", "IB", "OB", "OI", "EE", "EI", "OE"}
-# What the script's descendants add.
+# Pairs that the script's descendants add.
 MORE_ENDS = {"BS", "IS", "ES", "EB", "SE", "SI", "SO", "SS", "SB"}
 MORE_STARTS = {"BS", "IS", "OS", "ES", "EB", "SE", "SI", "SS", "SB"}
 

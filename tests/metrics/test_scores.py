@@ -10,7 +10,7 @@ ANSWERS = {
     "b": ["in 1871", "1871"],
     "c": [],
     "d": [],
-    "e": ["The!"],  # Nothing is left of it, so it is no answer.
+    "e": ["The!"],  # Nothing is left of it, so it does not count.
 }
 
 
@@ -29,7 +29,7 @@ def test_answers_are_compared_without_case_punctuation_articles(text, expected):
     assert metrics.normalize_answer(text) == expected
 
 
-def test_f1_is_of_words():
+def test_f1_compares_words():
     # 1 word in common, of 2 predicted and 3 right ones.
     f1 = metrics.token_f1("big cat", "the cat sat here")
     assert f1 == pytest.approx(2 * (1 / 2) * (1 / 3) / (1 / 2 + 1 / 3))
@@ -66,7 +66,7 @@ def test_squad_2_counts_questions_without_an_answer():
     }
     counts = {"total", "HasAns_total", "NoAns_total"}
     assert set(scores) - counts < set(metrics.SQUAD_V2_NAMES)
-    # Without a prediction a question counts nowhere.
+    # A question without a prediction does not count.
     scores = metrics.squad_v2_scores(ANSWERS, {"c": ""})
     assert (scores["total"], scores["exact"]) == (1, 100.0)
     assert "HasAns_exact" not in scores
@@ -75,7 +75,7 @@ def test_squad_2_counts_questions_without_an_answer():
 def test_a_threshold_takes_answers_away():
     predictions = {"a": "Normans", "c": "x"}
     odds = {"a": 2.0, "c": 0.5}
-    # Of what has no prediction nothing counts.
+    # Questions without a prediction do not count.
     best = metrics.squad_best_thresholds(ANSWERS, predictions, odds)
     assert best["best_f1"] == 50.0
     scores = metrics.squad_v2_scores(ANSWERS, predictions, odds, 1.0)
@@ -99,7 +99,7 @@ def test_the_best_threshold():
     }
     scores = metrics.squad_v2_scores(answers, predictions, odds)
     assert best.items() <= scores.items()
-    # To answer nothing is best where the answers are wrong.
+    # If all answers are wrong, it is best to give none.
     wrong = dict.fromkeys(predictions, "w")
     best = metrics.squad_best_thresholds(answers, wrong, odds)
     assert (best["best_f1"], best["best_f1_thresh"]) == (50.0, 0.0)

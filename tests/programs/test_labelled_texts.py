@@ -152,6 +152,8 @@ def inputs_of(kind, path):
         ]
     if kind == "single_label":
         return [(row["text"], row["pair"]) for row in rows]
+    if kind == "relations":
+        return [{n: row[n] for n in ("text", "e1", "e2")} for row in rows]
     return [row["text"] for row in rows]
 
 
@@ -280,7 +282,7 @@ MISTAKES = {
     "windows of pairs": (
         "single_label",
         {"long_documents": "windows"},
-        "--long_documents=windows: not for pairs",
+        "--long_documents=windows: does not support pairs",
     ),
     "windows without windows": (
         "single_label",
@@ -314,7 +316,7 @@ def test_a_mistake_is_one_line_and_writes_nothing(folder, tmp_path, mistake):
         for name in changes:  # As if given on the command line.
             FLAGS[name].present = 1
         with pytest.raises(UserError) as error:
-            RUN_CLASSIFIER.module.main()
+            RUN_CLASSIFIER.main()
     assert message in str(error.value)
     assert "\n" not in str(error.value)
     assert not out.exists()
@@ -368,7 +370,7 @@ def test_without_task_json_labels_come_from_training(folder, tmp_path):
     shutil.copytree(folder / "single_label", tmp_path / "single_label")
     (tmp_path / "single_label" / "task.json").unlink()
     source = checkpoint_of("single_label", tmp_path)
-    with pytest.raises(UserError, match="there is no task.json beside"):
+    with pytest.raises(UserError, match="there is no task.json next"):
         predict(
             "single_label", folder, tmp_path / "out", init_checkpoint=source
         )

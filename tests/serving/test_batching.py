@@ -1,4 +1,4 @@
-"""Batches: which rows share one, in which turn, and whose mistake is whose."""
+"""Batches: which rows share one, in which order, and whose error is whose."""
 
 import threading
 import time
@@ -10,7 +10,7 @@ from bert_tf.serving.batching import Batcher, QueueFull
 
 
 class Model:
-    """A `run` that notes its batches; it starts when it may."""
+    """A `run` that records its batches; it waits while `may_run` is cleared."""
 
     def __init__(self):
         self.batches = []
@@ -55,7 +55,7 @@ def texts_of(future):
 
 
 def hold(model, batcher, key="k"):
-    """Sends one row that runs until `model.may_run` is set."""
+    """Submits one row, which runs until `model.may_run` is set."""
     model.may_run.clear()
     held = batcher.submit(rows("first", key=key))
     while batcher.num_waiting:
@@ -108,7 +108,7 @@ def test_a_long_request_is_not_starved_by_short_ones(model, make_batcher):
     batcher = make_batcher(max_batch_size=2)
     hold(model, batcher)
     long = batcher.submit(rows(*"abcdef"))
-    # With each batch two more of them come.
+    # With each batch, two more short ones arrive.
     model.on_batch = lambda: long.done() or batcher.submit(rows("s", "s"))
     model.may_run.set()
     assert texts_of(long) == list("abcdef")
@@ -148,7 +148,7 @@ def test_rows_that_nobody_waits_for_are_not_run(model, make_batcher):
 def test_it_waits_only_for_senders_that_were_there_before(model, make_batcher):
     batcher = make_batcher(max_wait_seconds=0.5)
     start = time.perf_counter()
-    for _ in range(20):  # A lone sender.
+    for _ in range(20):  # A single client.
         texts_of(batcher.submit(rows("a")))
     assert time.perf_counter() - start < 0.4
     hold(model, batcher)
@@ -157,7 +157,7 @@ def test_it_waits_only_for_senders_that_were_there_before(model, make_batcher):
     for future in together:
         texts_of(future)
     again = [batcher.submit(rows("a"))]
-    time.sleep(0.02)  # The other one takes a little longer.
+    time.sleep(0.02)  # The other client takes a little longer.
     again.append(batcher.submit(rows("b")))
     for future in again:
         texts_of(future)
@@ -190,7 +190,7 @@ def test_a_model_that_answers_nonsense_fails_its_batch_alone():
 def test_long_rows_fill_the_queue_sooner(model, make_batcher):
     batcher = make_batcher(max_queue=10, weigh=lambda key: key)
     held = hold(model, batcher, 1)
-    # More than the queue holds, where nothing else waits.
+    # More than the queue holds, while nothing else waits.
     large = batcher.submit(rows("a", "b", key=7))
     with pytest.raises(QueueFull, match="14 sequences wait"):
         batcher.submit(rows("c", key=1))

@@ -1,4 +1,4 @@
-"""A server in a process of its own under load, malice and signals."""
+"""A server in a process of its own, under load, attacks and signals."""
 
 import base64
 import contextlib
@@ -24,7 +24,7 @@ REGRESSION = "/v1/models/regression:predict"
 
 
 class Process:
-    """`serving_fakes.py` as a program."""
+    """`serving_fakes.py` run as a program."""
 
     def __init__(self, folder, seconds):
         command = [
@@ -105,7 +105,7 @@ def test_a_signal_under_load_loses_no_request(tmp_path):
             try:
                 connection.connect()
             except OSError:
-                return  # It does not accept any more.
+                return  # It no longer accepts connections.
             while True:
                 sent.append(1)
                 connection.request("POST", REGRESSION, body)
@@ -141,11 +141,11 @@ def test_a_second_signal_ends_it_at_once(tmp_path):
 
 
 # ---------------------------------------------------------------------------
-# Malice.
+# Attacks.
 
 
 def odd_values(rng):
-    """Values that do not belong where they are put."""
+    """A value that does not belong where it is put."""
     return rng.choice(
         [
             None,
@@ -173,7 +173,7 @@ def odd_values(rng):
 
 
 def random_body(rng):
-    """Bytes of a request: right in parts, and wrong somewhere."""
+    """The bytes of a request that is partly right and wrong somewhere."""
     rows = [
         rng.choice(["a text", {"text": "a"}, odd_values(rng)])
         for _ in range(rng.randrange(4))
@@ -222,7 +222,7 @@ def fuzz(process, rng, number):
 
 
 def send_large(process):
-    """50 MB, 100,000 texts, deep nesting, endless chunks."""
+    """Sends 50 MB, 100,000 texts, deep nesting, and chunks without end."""
     connection = process.connect()
     path = REGRESSION
     assert send(connection, path, b" " * (50 * MEGABYTE))[0] == 413
@@ -239,7 +239,7 @@ def send_large(process):
 
 
 def send_rubbish(process, rng):
-    """Bytes that are no HTTP, and connections that say nothing."""
+    """Sends bytes that are not HTTP, and half a request on many connections."""
     for _ in range(50):
         with socket.create_connection(("127.0.0.1", process.port)) as raw:
             raw.sendall(rng.randbytes(rng.randrange(200)) + b"\r\n\r\n")
@@ -255,7 +255,7 @@ def send_rubbish(process, rng):
 def test_nothing_that_is_sent_breaks_it(tmp_path):
     rng = random.Random(12345)
     with server(tmp_path) as process:
-        # Warm: what is allocated once is.
+        # Warm up, so that memory that is allocated only once is allocated.
         fuzz(process, rng, 300)
         send_large(process)
         before = process.memory()
@@ -271,7 +271,7 @@ def test_nothing_that_is_sent_breaks_it(tmp_path):
 
 
 def test_what_the_description_allows_gives_no_defect(tmp_path):
-    """schemathesis makes requests of it, right ones and wrong ones."""
+    """schemathesis makes right and wrong requests from it."""
     pytest.importorskip("schemathesis")
     with server(tmp_path) as process:
         done = subprocess.run(

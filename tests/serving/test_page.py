@@ -216,4 +216,4 @@ def test_errors_are_told_in_words(page):
     assert page.shows(".error", "Text: nothing is typed.")
     page.type(text="breaks the model")
     page.ask()
-    assert page.shows(".error", "an error of the server; its log tells which")
+    assert page.shows(".error", "internal error; see the server's log")

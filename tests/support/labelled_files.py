@@ -43,8 +43,14 @@ KINDS = {
     },
     "ner": {"task_name": "ner"},
     "swag": {"task_name": "swag"},
+    "relations": {"task_name": "relations"},
 }
-ENDINGS = {"multi_label": "jsonl", "regression": "tsv", "ner": "conll"}
+ENDINGS = {
+    "multi_label": "jsonl",
+    "regression": "tsv",
+    "ner": "conll",
+    "relations": "jsonl",
+}
 
 
 def flags_of(kind, folder, **changes):
@@ -146,6 +152,19 @@ def as_swag(rows):
     return as_csv(found)
 
 
+def as_relations(rows):
+    """Two words of each text, some of them far apart, in either order."""
+    found = []
+    for index, row in enumerate(rows):
+        text = f"late {row['text']} tea"
+        spans = [[0, 4], [len(text) - 3, len(text)]][:: (-1) ** index]
+        label = ("Other", "X(e1,e2)", "X(e2,e1)")[index % 3]
+        found.append(
+            {"text": text, "e1": spans[0], "e2": spans[1], "label": label}
+        )
+    return as_jsonl(found)
+
+
 TEXTS = {
     "single_label": as_csv,
     "multi_label": as_jsonl,
@@ -153,6 +172,7 @@ TEXTS = {
     "windows": as_csv,
     "ner": as_conll,
     "swag": as_swag,
+    "relations": as_relations,
 }
 
 

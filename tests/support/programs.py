@@ -27,7 +27,9 @@ from absl.testing import flagsaver
 
 from bert_tf import BertPreprocessor, checkpoints, pretrained
 from bert_tf.data import text_reader
+from bert_tf.errors import UserError
 from bert_tf.programs import program
+from bert_tf.programs.program import message_of
 from support.common import ROOT
 
 DEMO = pathlib.Path(pretrained.ASSETS)
@@ -95,16 +97,17 @@ text_reader.BertPreprocessor = shared_preprocessor
 class Program:
     """A program at the top, with flags of its own.
 
-    All programs are imported into one process here, which they never are
-    otherwise: each defines --do_train.
+    Every program defines its flags, such as --do_train, in absl's one FLAGS.
+    They could not be defined twice, and flagsaver only resets values: so all
+    that FLAGS holds is exchanged when another program runs.
     """
 
-    without = None  # What FLAGS holds before the first program.
+    before = None  # What FLAGS holds before the first program.
 
     def __init__(self, name: str):
-        if Program.without is None:
-            Program.without = copies(vars(flags.FLAGS))
-        vars(flags.FLAGS).update(copies(Program.without))
+        if Program.before is None:
+            Program.before = copies(vars(flags.FLAGS))
+        vars(flags.FLAGS).update(copies(Program.before))
         self.module = importlib.import_module(name)
         flags.FLAGS([f"{name}.py"])
         self.state = dict(vars(flags.FLAGS))
@@ -118,7 +121,14 @@ class Program:
 
     def run(self, **values):
         with self.flags(**values):
-            self.module.main()
+            self.main()
+
+    def main(self, *texts):
+        """Runs it; a message names flags, as the program prints it."""
+        try:
+            self.module.main(*texts)
+        except UserError as error:
+            raise type(error)(message_of(error)) from error
 
 
 def copies(values: dict) -> dict:
@@ -190,7 +200,7 @@ class Abseil:
 
 def run_here(path, *arguments):
     """`python path`, within this process; returns it as if it were finished."""
-    vars(flags.FLAGS).update(copies(Program.without))
+    vars(flags.FLAGS).update(copies(Program.before))
     out, err, status = io.StringIO(), io.StringIO(), 0
     old_handler = signal.getsignal(signal.SIGTERM)
     old_verbosity = absl_logging.get_verbosity()

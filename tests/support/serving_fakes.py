@@ -1,11 +1,11 @@
-"""A predictor without a model, and servers of it, as tests use them.
+"""A predictor without a model, and servers for it, for tests.
 
-It has the interface of `predictor.Predictor`. Its answers tell which text they
-are of: the score of a text is its number of characters.
+It has the interface of `predictor.Predictor`. Its answers show which text they
+belong to: the score of a text is its number of characters.
 
-    python tests/serving_fakes.py FOLDER SECONDS
+    python tests/support/serving_fakes.py FOLDER SECONDS
 
-is a server of it in a process of its own, with batches that take so long.
+is a server for it in a process of its own; a batch takes SECONDS.
 """
 
 import contextlib
@@ -23,11 +23,11 @@ import tensorflow as tf
 import uvicorn
 
 from bert_tf.serving import signatures
-from bert_tf.serving.app import Serving
 from bert_tf.serving.batching import Batcher
 from bert_tf.serving.limits import Limits
 from bert_tf.serving.models import ServedModel
 from bert_tf.serving.server import Server, address_of, bind, end_process
+from bert_tf.serving.state import Serving
 
 INPUTS = {
     "single_label": ("text",),
@@ -43,6 +43,8 @@ LABELS = ["ham", "<b>spam</b>"]
 
 @dataclasses.dataclass
 class FakeRequest:
+    """A text that was read, as `predictor.Request`."""
+
     values: dict
     length: int
 
@@ -52,7 +54,7 @@ class FakeRequest:
 
 
 class FakeSignature:
-    """A concrete function's specs; runs `function(**columns)`."""
+    """The specs of a concrete function; calls `function(**columns)`."""
 
     def __init__(self, inputs, outputs, function):
         self.structured_input_signature = ((), inputs)
@@ -75,11 +77,17 @@ class FakeSignature:
 
 
 class FakePredictor:
-    """See the module.
+    """A predictor without a model; see the module.
 
     Args:
-        kind: of the model.
-        seconds: that a batch takes.
+        kind: the model's kind.
+        seconds: how long a batch takes.
+        name: put before each label, to know which version answered.
+
+    Attributes:
+        prepared: number of items in each call of `prepare`.
+        batches: number of requests in each call of `run`.
+        may_run: while it is cleared, `run` waits.
     """
 
     def __init__(self, kind="single_label", seconds=0.0, name=""):
@@ -212,12 +220,13 @@ class FakePredictor:
 
 
 def strings(values):
-    """An array of bytes, as TensorFlow gives it."""
+    """An array of bytes, as TensorFlow returns strings."""
     encoded = np.vectorize(lambda t: t.encode("utf-8", "replace"), otypes="O")
     return encoded(np.array(values, dtype=object))
 
 
 def make_signatures(predictor):
+    """{name: FakeSignature} for texts, ids and tf.Examples."""
     text = {
         name: tf.TensorSpec([None], tf.string) for name in predictor.input_names
     }
@@ -243,11 +252,12 @@ def make_signatures(predictor):
 
 
 def make_serving(limits=None, load=None, folder=None, **settings):
-    """A Serving of one fake model of each kind, under the kind's name.
+    """A Serving with one fake model of each kind, named like the kind.
 
-    With `folder`, of a model that `load` gives for it instead, under "model".
+    With `folder`, it has only a model named "model", which `load` returns.
+    Other settings are the batchers'.
     """
-    serving = Serving({}, limits or Limits())
+    serving = Serving(models={}, limits=limits or Limits())
 
     def make_batcher(name, predictor):
         return Batcher(
@@ -260,13 +270,15 @@ def make_serving(limits=None, load=None, folder=None, **settings):
 
     for name in [folder and "model"] if folder else INPUTS:
         loader = load or (lambda _, kind=name: FakePredictor(kind))
-        model = ServedModel(name, str(folder), loader, make_batcher)
+        model = ServedModel(
+            name, str(folder), load=loader, make_batcher=make_batcher
+        )
         serving.models[name] = model
     return serving
 
 
 def write_version(folder, number):
-    """A version folder, as far as looking for it goes."""
+    """Makes a folder that looks like a version's."""
     path = folder / str(number)
     path.mkdir(parents=True)
     (path / "saved_model.pb").write_bytes(b"")
@@ -274,7 +286,7 @@ def write_version(folder, number):
 
 
 def start(serving, folder):
-    """Loads a fake version of each model from a folder made for it."""
+    """Loads a fake version of each model; makes a folder for it."""
     if not (folder / "1").exists():
         write_version(folder, 1)
     for model in serving.models.values():
@@ -284,7 +296,7 @@ def start(serving, folder):
 
 
 class ThreadServer(Server):
-    """A server in a thread of the test, where no signals come."""
+    """A server in one of the test's threads, which gets no signals."""
 
     @contextlib.contextmanager
     def capture_signals(self):
@@ -293,7 +305,7 @@ class ThreadServer(Server):
 
 @contextlib.contextmanager
 def running(serving, **settings):
-    """Gives (server, port) of a real server in a thread."""
+    """Runs a real server in a thread; gives (server, port)."""
     listener: socket.socket = bind("127.0.0.1", 0)
     port = listener.getsockname()[1]
     server: uvicorn.Server = ThreadServer(serving, **settings)
@@ -309,6 +321,7 @@ def running(serving, **settings):
 
 
 def main(folder, seconds):
+    """Serves until a signal; prints the address first."""
     serving = make_serving()
     start(serving, pathlib.Path(folder))
     for model in serving.models.values():
@@ -316,7 +329,8 @@ def main(folder, seconds):
             version.predictor.seconds = float(seconds)
     listener = bind("127.0.0.1", 0)
     address = address_of(listener)
-    server = Server(serving, functools.partial(print, address, flush=True))
+    announce = functools.partial(print, address, flush=True)
+    server = Server(serving, on_start=announce)
     server.run(sockets=[listener])
     end_process(1 if server.num_unanswered else 0)
 

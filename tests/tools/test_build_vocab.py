@@ -29,7 +29,7 @@ def test_learned_vocabulary_spells_the_text(tmp_path):
     assert tokenizer.tokenize("ж") == ["[UNK]"]
 
     before = path.read_bytes()
-    with pytest.raises(UserError, match="leaves no room beside the 104 speci"):
+    with pytest.raises(UserError, match="leaves no room besides the 104 spec"):
         BUILD.run(**files, vocab_size=50)
     with pytest.raises(UserError, match="vocab.txt: would replace an input"):
         BUILD.run(**{**files, "input_file": f"{tmp_path}/*.txt"})

@@ -39,7 +39,7 @@ def test_weights_alone_are_kept(trained, tmp_path, precision):
     model = BertModel(BertConfig.from_json_file(str(ODD / "bert_config.json")))
     assert not checkpoints.load_weights(model, target).missing
     assert {v.dtype for v in model.weights} == {"float32"}
-    with pytest.raises(UserError, match="is there already"):
+    with pytest.raises(UserError, match="already exists"):
         CONVERT.run(init_checkpoint=trained, output_checkpoint=target)
 
 

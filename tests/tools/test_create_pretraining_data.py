@@ -115,7 +115,7 @@ def test_workers_make_the_same_shards(corpus, tmp_path, caplog):
     hidden = [p.name for p in (tmp_path / "1").glob(".*")]
     assert hidden == [".records.json"]
     assert "100 %, 0:00 left" in caplog.text and " MB/s" in caplog.text
-    # Another seed, other records; the same number of them, by and large.
+    # Another seed makes other records.
     create(corpus, tmp_path / "3" / "records", num_shards=8, random_seed=5)
     assert not set(one.values()) & set(visible(tmp_path / "3").values())
 
@@ -130,11 +130,11 @@ def test_shards_that_are_there_stay(corpus, tmp_path, caplog):
     (tmp_path / ".records-00002-of-00004.77.tmp").write_bytes(b"half")
     (tmp_path / ".records.dealing-x").mkdir()
     create(corpus, out, num_shards=4, num_workers=1)
-    assert "3 of 4 shards are there already" in caplog.text
+    assert "3 of 4 shards exist already" in caplog.text
     assert visible(tmp_path) == expected
     assert all(p.stat().st_mtime_ns == stamp for p, stamp in stamps.items())
     assert [p.name for p in tmp_path.glob(".*")] == [".records.json"]
-    # Of another run: refused, and nothing is changed.
+    # Shards of other settings are refused, and not changed.
     for change in ({"dupe_factor": 3}, {"num_shards": 5}):
         name = next(iter(change))
         with pytest.raises(UserError, match=f"made with another {name}"):
@@ -178,13 +178,13 @@ def test_a_beam_pipeline_makes_the_same_shards(corpus, tmp_path):
     changes["beam_options"] = "--runner=BundleBasedDirectRunner"
     create(corpus, tmp_path / "beam" / "r", **changes)
     assert visible(tmp_path / "beam") == visible(tmp_path / "here")
-    # What is there already is not made again.
+    # Shards that exist are not made again.
     path = tmp_path / "beam" / "r-00003-of-00008"
     path.unlink()
     create(corpus, tmp_path / "beam" / "r", **changes)
     assert visible(tmp_path / "beam") == visible(tmp_path / "here")
     changes["num_shards"] = 61
-    with pytest.raises(UserError, match="shards have got no document"):
+    with pytest.raises(UserError, match="shards have no document"):
         create(corpus, tmp_path / "beam" / "s", **changes)
     assert visible(tmp_path / "beam") == visible(tmp_path / "here")
     bad = tmp_path / "bad.txt"
@@ -256,9 +256,9 @@ def test_inputs_are_not_replaced(corpus, tmp_path):
     for names in (f"{tmp_path}/x,", ",", f"{tmp_path}/x,{tmp_path}/"):
         with pytest.raises(UserError, match="a file name is needed"):
             create(corpus, names)
-    with pytest.raises(UserError, match="x: a name twice"):
+    with pytest.raises(UserError, match="x: names a file twice"):
         create(corpus, f"{tmp_path}/x,{tmp_path}/x")
-    # All of the files or none.
+    # Either all files are written or none.
     with pytest.raises(OSError):
         create(corpus, f"{tmp_path}/x,/proc/none")
     assert visible(tmp_path) == before
@@ -279,11 +279,11 @@ def test_shards_without_text_are_refused(corpus, tmp_path):
 def bad_inputs():
     return {
         "no file": ({"input_file": "{}/*.none"}, "no file matches .*none"),
-        "empty": ({"input_file": "{}/empty"}, "no text in there"),
-        "only blank": ({"input_file": "{}/blank"}, "no text in there"),
+        "empty": ({"input_file": "{}/empty"}, "contains no text"),
+        "only blank": ({"input_file": "{}/blank"}, "contains no text"),
         "empty shards": (
             {"input_file": "{}/empty", "num_shards": 2},
-            "no text in there",
+            "contains no text",
         ),
         "utf-8": ({"input_file": "{}/latin"}, "latin:2: not UTF-8: byte 0xe9"),
         "shards of latin": (
@@ -299,7 +299,7 @@ def bad_inputs():
         "no vocabulary": ({"vocab_file": "{}/none"}, "--vocab_file=.*no such"),
         "cased": (
             {"do_lower_case": False},
-            "--do_lower_case=False, but none of the vocabulary",
+            "--do_lower_case=False: none of the vocabulary",
         ),
         "predictions": (
             {"max_predictions_per_seq": 40},
@@ -308,7 +308,7 @@ def bad_inputs():
         "folder": ({"output_file": "{}"}, "--output_file=.*this is a folder"),
         "two names": (
             {"output_file": "{}/x,{}/y", "num_shards": 2},
-            "--output_file=.*: --num_shards wants one name",
+            "--output_file=.*: must be one name with --num_shards",
         ),
         "workers": ({"num_workers": 2}, "--num_workers=2 needs --num_shards"),
         "options": (
@@ -407,7 +407,7 @@ def test_split_sentences_as_a_program(tmp_path):
     SPLIT.run(input_file=f"{tmp_path}/b*.txt", output_file=str(out))
     assert out.read_text() == "It was late.\nHe slept.\n\nNext.\n\n"
     (tmp_path / "empty.txt").write_text("\n")
-    with pytest.raises(UserError, match="no text in there"):
+    with pytest.raises(UserError, match="contains no text"):
         SPLIT.run(input_file=f"{tmp_path}/e*.txt", output_file=f"{out}.2")
     with pytest.raises(UserError, match="would replace an input"):
         SPLIT.run(input_file=str(out), output_file=str(out))

@@ -1,6 +1,5 @@
 """extract_features: against the original's output, and as a program."""
 
-import functools
 import gzip
 import json
 import os
@@ -18,7 +17,7 @@ from bert_tf.errors import UserError
 NAME = "bert_tf.tools.extract_features"
 PROGRAM = program_of(NAME)
 LINES = ["w7 w8 w9", "", " w7 ||| w8 ", "w10 " * 30, "é", "||| w9", "", ""]
-# What the program makes of them.
+# The texts that the program reads from these lines.
 TEXTS = ["w7 w8 w9", "", ("w7", "w8"), "w10 " * 30, "é", "||| w9", "", ""]
 
 
@@ -27,10 +26,17 @@ EACH_TOKEN = {"pooling": "none", "normalize": True, "layers": (-2,)}
 
 @pytest.fixture(scope="module", autouse=True)
 def shared_embedders():
-    """Tests share what costs most of their time: a second for each graph."""
+    """Tests share embedders: tracing a graph takes most of their time."""
+    made = {}
+
+    def make(**settings):
+        key = tuple(sorted(settings.items()))
+        if key not in made:
+            made[key] = TextEmbedder(**settings)
+        return made[key]
+
     with pytest.MonkeyPatch.context() as patch:
-        cached = functools.cache(TextEmbedder)
-        patch.setattr(PROGRAM.module, "TextEmbedder", cached)
+        patch.setattr(PROGRAM.module, "TextEmbedder", make)
         yield
 
 
@@ -51,17 +57,16 @@ def run(files, **changes):
     arguments = as_flags({**files, **changes})
     with PROGRAM.flags() as flags:
         flags([NAME, *arguments])
-        PROGRAM.module.main()
+        PROGRAM.main()
 
 
 def expected(files, **settings):
-    """What the library makes of the same texts, and the embedder."""
+    """The library's vectors of the same texts, and the embedder."""
+    model = ("vocab_file", "bert_config_file", "init_checkpoint")
     embedder = PROGRAM.module.TextEmbedder(
-        files["vocab_file"],
-        files["bert_config_file"],
-        files["init_checkpoint"],
-        True,
-        16,
+        **{name: files[name] for name in model},
+        do_lower_case=True,
+        max_seq_length=16,
         batch_size=3,
         **settings,
     )
@@ -190,7 +195,7 @@ def test_the_default_layers_are_those_that_there_are(files, tmp_path):
             assert indexes == [-1, -2, -3]
 
 
-def test_the_log_tells_what_was_read(files, tmp_path, caplog):
+def test_the_log_shows_what_was_read(files, tmp_path, caplog):
     caplog.set_level("INFO", "absl")
     run(files, output_file=tmp_path / "output.jsonl")
     messages = [record.getMessage() for record in caplog.records]
@@ -221,7 +226,7 @@ def test_what_cannot_be_done_is_refused(files, tmp_path):
     refused("--layers=-1: --output_format=npy takes --pool", layers=-1, **npy)
     refused("--pooling=none: .*=jsonl or tfrecord", pooling="none", **npy)
     refused(
-        "--pooling_layer=-1: --pooling=cls_pooled is made of the last",
+        "--pooling_layer=-1: --pooling=cls_pooled uses the last",
         pooling="cls_pooled",
         pooling_layer=-1,
         **npy,
@@ -231,7 +236,7 @@ def test_what_cannot_be_done_is_refused(files, tmp_path):
     refused("--max_seq_length=129 exceeds", max_seq_length=129)
     refused("--input_file=none: no such file", input_file="none")
     empty = write(tmp_path, "empty.txt", "")
-    refused("empty.txt: no text in there", input_file=empty)
+    refused("empty.txt: contains no text", input_file=empty)
     wrong = write(tmp_path, "wrong.txt", b"w7\n\xff\n")
     refused("wrong.txt:2: not UTF-8", input_file=wrong)
     refused("no such checkpoint", init_checkpoint=tmp_path / "bert_model.ckpt")

@@ -1,7 +1,7 @@
-"""The server as people start it, on small models that were really exported."""
+"""The server as people start it, with small models that were exported."""
 
-import base64
 import contextlib
+import functools
 import json
 import pathlib
 import re
@@ -11,8 +11,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 
 import keras
 import numpy as np
@@ -26,20 +24,22 @@ from support.programs import (
     program_of,
     run_here,
 )
+from support.server_requests import examples_body, predict
+from support.server_requests import send_request as send
 
 from bert_tf import BertConfig, BertPreprocessor, FullTokenizer
-from bert_tf.data.text_reader import TextReader
+from bert_tf.data.text_reader import TextReader, TextReaderSettings
 from bert_tf.errors import UserError
 from bert_tf.export import writing
-from bert_tf.export.answering import (
-    ID_NAMES,
-    ChoiceAnswering,
-    EmbeddingAnswering,
-    Shape,
-    TextAnswering,
-)
 from bert_tf.export.predictor import Predictor
-from bert_tf.export.question_answering import QuestionAnswering, SquadSettings
+from bert_tf.export.question_answering import QuestionServing, SquadSettings
+from bert_tf.export.serving_modules import (
+    ID_NAMES,
+    ChoiceServing,
+    EmbeddingServing,
+    InputShape,
+    TextServing,
+)
 from bert_tf.heads import BertClassifier, BertMultipleChoice, BertSpanLabeler
 from bert_tf.pooling import BertEmbedder
 from bert_tf.serving.client import EncodeClient
@@ -50,6 +50,7 @@ pytestmark = pytest.mark.slow
 PROGRAM = program_of("bert_tf.tools.serve")
 VOCAB = str(DEMO / "demo" / "vocab.txt")
 LENGTH = 32
+READER_SETTINGS = TextReaderSettings(vocab_file=VOCAB, max_seq_length=LENGTH)
 LABELS = ["ham", "spam"]
 TEXTS = ["win a prize now", "see you at home", "", "x " * 100]
 
@@ -69,56 +70,51 @@ def best_choice(logits):
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
-    """{name: folder of versions} of an exported model of each name."""
+    """{name: folder of versions}: an exported model of each kind."""
     root = tmp_path_factory.mktemp("models")
     keras.utils.set_random_seed(3)
     config = BertConfig.from_dict(SMALL_CONFIG)
-    reader = TextReader(FullTokenizer(VOCAB), VOCAB, True, LENGTH)
+    reader = TextReader(FullTokenizer(VOCAB), READER_SETTINGS)
     preprocess = BertPreprocessor(VOCAB, max_seq_length=LENGTH)
-    answering = {
-        "sms": TextAnswering(
-            "single_label",
-            False,
+    modules = {
+        "sms": TextServing(
             BertClassifier(config, 2),
             reader,
-            labels_and_scores,
-            Shape(),
+            kind="single_label",
+            outputs_of=labels_and_scores,
+            shape=InputShape(),
         ),
-        "fixed": TextAnswering(
-            "single_label",
-            False,
+        "fixed": TextServing(
             BertClassifier(config, 2),
             reader,
-            labels_and_scores,
-            Shape(batch_size=4, pads_to_max=True),
+            kind="single_label",
+            outputs_of=labels_and_scores,
+            shape=InputShape(batch_size=4, pads_to_max=True),
         ),
-        "vectors": EmbeddingAnswering(
-            BertEmbedder(config, layers=(-1,)), reader, Shape()
+        "vectors": EmbeddingServing(
+            BertEmbedder(config, layers=(-1,)), reader, InputShape()
         ),
-        "choice": ChoiceAnswering(
-            BertMultipleChoice(config), reader, best_choice, Shape()
+        "choice": ChoiceServing(
+            BertMultipleChoice(config),
+            reader,
+            outputs_of=best_choice,
+            shape=InputShape(),
         ),
-        "squad": QuestionAnswering(
+        "squad": QuestionServing(
             BertSpanLabeler(config), preprocess, SquadSettings(doc_stride=8)
         ),
     }
-    for name, module in answering.items():
+    for name, module in modules.items():
         description = {"labels": LABELS} if name in ("sms", "fixed") else {}
         writing.export_model(
             str(root / name / "1"), module, description=description
         )
-    return {name: root / name for name in answering}
-
-
-@pytest.fixture(scope="module")
-def predictors(folders):
-    """{name: `Predictor`} of two of the models."""
-    return {n: Predictor(str(folders[n] / "1")) for n in ("sms", "fixed")}
+    return {name: root / name for name in modules}
 
 
 @contextlib.contextmanager
 def served(folders, *settings):
-    """Gives (process, port) of the program."""
+    """Runs the program; gives (process, port)."""
     models = [f"--model={name}={path}" for name, path in folders.items()]
     command = [sys.executable, "-m", "bert_tf.tools.serve", "--port=0"]
     process = subprocess.Popen(
@@ -137,35 +133,32 @@ def served(folders, *settings):
 
 
 @pytest.fixture(scope="module")
-def port(folders):
-    with served(folders) as (process, port):
+def predictors(folders):
+    """function(name) that returns the Predictor of a model, loaded once."""
+    return functools.cache(lambda name: Predictor(str(folders[name] / "1")))
+
+
+@pytest.fixture(scope="module")
+def growing(folders, tmp_path_factory):
+    """A folder of versions of its own, to which a test adds some."""
+    folder = tmp_path_factory.mktemp("growing") / "sms"
+    shutil.copytree(folders["sms"], folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def port(folders, growing):
+    models = {**folders, "growing": growing}
+    with served(models, "--poll_seconds=0.2") as (process, port):
         yield port
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=20) == 0
 
 
-def send(port, path, body=None):
-    """(status, JSON of the answer)."""
-    data = None
-    if body is not None:
-        text = body if isinstance(body, str) else json.dumps(body)
-        data = text.encode()
-    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", data)
-    try:
-        with urllib.request.urlopen(request, timeout=60) as reply:
-            return reply.status, json.load(reply)
-    except urllib.error.HTTPError as error:
-        return error.code, json.load(error)
-
-
-def predict(name):
-    return f"/v1/models/{name}:predict"
-
-
 @pytest.mark.parametrize("name", ["sms", "fixed"])
 def test_answers_are_the_predictors(predictors, port, name):
-    """`fixed` takes four texts at a time, no more and no less."""
-    expected = predictors[name].predict(TEXTS + TEXTS[:1])
+    """`fixed` has a batch size of four."""
+    expected = predictors(name).predict(TEXTS + TEXTS[:1])
     status, answer = send(port, predict(name), {"instances": TEXTS + TEXTS[:1]})
     assert status == 200
     for row, other in zip(answer["predictions"], expected, strict=True):
@@ -175,36 +168,22 @@ def test_answers_are_the_predictors(predictors, port, name):
 
 @pytest.mark.parametrize("name", ["sms", "fixed"])
 def test_ids_and_examples_are_answered_as_texts(predictors, port, name):
-    reader = TextReader(FullTokenizer(VOCAB), VOCAB, True, LENGTH)
+    reader = TextReader(FullTokenizer(VOCAB), READER_SETTINGS)
     ids = {
         n: v.numpy().tolist() for n, v in reader.read(TEXTS[:2], None).items()
     }
     ids = {n: [r + [0] * (LENGTH - len(r)) for r in v] for n, v in ids.items()}
-    expected = [row["score"] for row in predictors[name].predict(TEXTS[:2])]
+    expected = [row["score"] for row in predictors(name).predict(TEXTS[:2])]
     body = {"signature_name": "ids", "inputs": ids}
     status, answer = send(port, predict(name), body)
     assert status == 200, answer
     np.testing.assert_allclose(answer["outputs"]["score"], expected, atol=1e-6)
-    rows = [
-        {"b64": base64.b64encode(example_of(ids, row)).decode()}
-        for row in range(2)
-    ]
-    body = {"signature_name": "examples", "instances": rows}
+    rows = [{name: ids[name][row] for name in ids} for row in range(2)]
+    body = examples_body(*rows)
     status, answer = send(port, predict(name), body)
     assert status == 200, answer
     scores = [row["score"] for row in answer["predictions"]]
     np.testing.assert_allclose(scores, expected, atol=1e-6)
-
-
-def example_of(ids, row):
-    features = {
-        name: tf.train.Feature(
-            int64_list=tf.train.Int64List(value=ids[name][row])
-        )
-        for name in ID_NAMES
-    }
-    example = tf.train.Example(features=tf.train.Features(feature=features))
-    return example.SerializeToString()
 
 
 @pytest.mark.parametrize(
@@ -231,7 +210,7 @@ def test_ids_that_the_model_does_not_have_are_refused(port, ids):
 @pytest.mark.parametrize("depth", [2, 3, 300, 900])
 @pytest.mark.parametrize("name", ["sms", "fixed", "choice"])
 def test_ids_that_are_nested_too_deep_are_refused(port, name, depth):
-    """TensorFlow ends the process where a tensor has 255 axes."""
+    """TensorFlow ends the process if a tensor has 255 axes."""
     depth += name == "choice"
     deep = "[" * depth + "1" + "]" * depth
     flat = "[[1]]" if name == "choice" else "[1]"
@@ -275,9 +254,7 @@ def test_ids_of_choices_that_are_nested_wrongly_are_refused(port, ids):
 
 
 def test_an_example_of_the_wrong_length_is_refused(port):
-    example = example_of({name: [[1, 1, 1]] for name in ID_NAMES}, 0)
-    row = {"b64": base64.b64encode(example).decode()}
-    body = {"signature_name": "examples", "instances": [row]}
+    body = examples_body({name: [1, 1, 1] for name in ID_NAMES})
     status, answer = send(port, predict("sms"), body)
     assert status == 400 and "\n" not in answer["error"]
 
@@ -305,10 +282,10 @@ def test_a_question_and_its_context(port):
     assert context[found["start"] : found["end"]] == found["answer"]
 
 
-def test_vectors_of_the_client(folders, port):
+def test_vectors_of_the_client(predictors, port):
     client = EncodeClient("127.0.0.1", port)
     texts = [f"{text} {i}" for i in range(100) for text in TEXTS]
-    expected = Predictor(str(folders["vectors"] / "1")).predict(texts)
+    expected = predictors("vectors").predict(texts)
     expected = np.stack([row["embedding"] for row in expected])
     np.testing.assert_allclose(client.encode(texts), expected, atol=1e-5)
     answer = send(
@@ -328,20 +305,18 @@ def test_metadata_is_the_models(port):
     assert set(found) == {"serving_default", "ids", "examples"}
 
 
-def test_a_new_version_answers_and_a_damaged_one_does_not(folders, tmp_path):
-    models = tmp_path / "sms"
-    shutil.copytree(folders["sms"], models)
-    with served({"sms": models}, "--poll_seconds=0.2") as (_, port):
-        shutil.copytree(models / "1", models / "2")
-        wait_for(port, "/v1/models/sms/versions/2")
-        shutil.copytree(models / "2", models / "3")
-        data = models / "3" / "variables" / "variables.data-00000-of-00001"
-        data.write_bytes(data.read_bytes()[:1000])
-        failed = wait_for(port, "/v1/models/sms/versions/3", state="END")
-        assert str(tmp_path) not in json.dumps(failed)
-        status, answer = send(port, predict("sms"), {"instances": ["a"]})
-        assert status == 200
-        assert send(port, "/healthz")[0] == 200
+def test_a_new_version_answers_and_a_damaged_one_does_not(growing, port):
+    versions = "/v1/models/growing/versions"
+    shutil.copytree(growing / "1", growing / "2")
+    wait_for(port, f"{versions}/2")
+    shutil.copytree(growing / "2", growing / "3")
+    data = growing / "3" / "variables" / "variables.data-00000-of-00001"
+    data.write_bytes(data.read_bytes()[:1000])
+    failed = wait_for(port, f"{versions}/3", state="END")
+    assert str(growing) not in json.dumps(failed)
+    status, answer = send(port, predict("growing"), {"instances": ["a"]})
+    assert status == 200
+    assert send(port, "/healthz")[0] == 200
 
 
 def wait_for(port, path, state="AVAILABLE"):
@@ -356,7 +331,7 @@ def wait_for(port, path, state="AVAILABLE"):
 
 
 def large_bodies():
-    """[(status, body)]: what is answered, and what is not."""
+    """[(status, body)]: some that are answered, and some that are refused."""
     ids = '{"signature_name": "ids", "instances": [{"input_ids": %s, '
     ids += '"input_mask": [1], "segment_ids": [0]}]}'
     return [
@@ -373,13 +348,13 @@ def large_bodies():
 
 
 def memory(process):
-    """MB that it holds."""
+    """The process's memory in MB."""
     status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
     return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) / 1024
 
 
 def test_large_requests_leave_no_memory_behind(folders):
-    """A text of 256 kB needs some 16 MB once, which the next one uses again."""
+    """A text of 256 kB needs about 16 MB, which the next text uses again."""
     bodies = large_bodies()
     with served({"sms": folders["sms"]}) as (process, port):
 
@@ -423,7 +398,7 @@ def test_mistakes_are_one_line(folders, tmp_path):
         ):
             with PROGRAM.flags(**{"port": 0, **values}):
                 with pytest.raises(UserError, match=message):
-                    PROGRAM.module.main()
+                    PROGRAM.main()
     done = run_here("bert_tf/tools/serve.py", f"--model={damaged}", "--port=0")
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert last_line(done).startswith("serve.py: ")

@@ -144,12 +144,12 @@ def test_strategies_that_cannot_be_made(monkeypatch):
         distribution.make_strategy("horovod")
     with pytest.raises(UserError, match="TF_CONFIG must name two workers"):
         distribution.make_strategy("multi_worker_mirrored")
-    with pytest.raises(UserError, match="--tpu_name=local: the TPU cannot"):
+    with pytest.raises(UserError, match="^tpu_name=local: the TPU cannot"):
         distribution.make_strategy("tpu")
     two = {"worker": ["a:1", "b:2"]}
     first = {"type": "worker", "index": 0}
     monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": two, "task": first}))
-    with pytest.raises(UserError, match="--cpu_replicas=2: these are for one"):
+    with pytest.raises(UserError, match="^cpu_replicas=2: these are for one"):
         distribution.make_strategy(cpu_replicas=2)
     for text, message in {
         "{": "Expecting property name",
@@ -166,7 +166,7 @@ def test_strategies_that_cannot_be_made(monkeypatch):
                 ({"worker": "abc"}, first, 'must be a list of "host:port"'),
                 ({"worker": ["x", "y"]}, first, 'must be a list of "host:po'),
                 ({"worker": [1, 2]}, first, "expected string"),
-                ({**two, "ps": ["c:3"]}, first, "jobs must be `worker`"),
+                ({**two, "ps": ["c:3"]}, first, "jobs must be 'worker'"),
                 ([], first, "no attribute 'values'"),
             )
         },

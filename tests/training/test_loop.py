@@ -13,7 +13,7 @@ from bert_tf.errors import UserError
 from bert_tf.heads import BertClassifier
 from bert_tf.losses import CLASSIFIER_LOSS
 from bert_tf.optimization import AdamWeightDecay, WarmupLinearDecay
-from bert_tf.training.progress import Progress, format_seconds
+from bert_tf.training.progress import ProgressBar, format_seconds
 
 NUM_STEPS = 12
 
@@ -191,13 +191,13 @@ def test_a_loss_that_is_no_number_stops_the_run(tmp_path):
     folder = checkpoints.CheckpointFolder(str(tmp_path))
     with pytest.raises(training.TrainingDiverged, match="nan at step 3"):
         training.train(make_trainer(1e30), batches, NUM_STEPS, save=folder.save)
-    assert folder.latest().endswith("model.ckpt-0")
+    assert folder.newest_first()[0].endswith("model.ckpt-0")
 
 
 def test_predictions_come_in_order(trainer):
     model = trainer.model
     dataset = make_dataset().take(2).cache()
-    predict = training.Predictor(model)
+    predict = training.BatchRunner(model)
     for (logits, batch), expected in zip(
         predict(dataset), list(dataset), strict=True
     ):
@@ -222,7 +222,7 @@ def test_progress_bar_on_a_terminal(trainer):
         batches,
         4,
         max_steps_per_loop=2,
-        callbacks=[Progress(8, stream)],
+        callbacks=[ProgressBar(8, stream)],
     )
     states = stream.getvalue().split("\r")
     assert states[-1].startswith("[====================] step 4/4  loss 0.")
@@ -233,7 +233,7 @@ def test_progress_bar_on_a_terminal(trainer):
 def test_plain_lines_elsewhere(trainer, caplog):
     stream = io.StringIO()
     with caplog.at_level("INFO", logger="absl"):
-        training.train(trainer, batches, 4, callbacks=[Progress(8, stream)])
+        training.train(trainer, batches, 4, callbacks=[ProgressBar(8, stream)])
     assert stream.getvalue() == ""
     lines = [r.message for r in caplog.records if "step " in r.message]
     assert lines[0].startswith("step 1/4") and lines[-1].startswith("step 4/4")
@@ -264,4 +264,4 @@ def test_a_mistake_in_a_file_is_found_while_it_is_read(trainer):
     with pytest.raises(UserError, match="^train.tsv:25: label 'eggs' is not"):
         training.train(trainer, lambda step: dataset, NUM_STEPS)
     with pytest.raises(UserError, match="^train.tsv:25: label 'eggs' is not"):
-        list(training.Predictor(trainer.model)(dataset))
+        list(training.BatchRunner(trainer.model)(dataset))

@@ -1,30 +1,34 @@
-"""Records of pretraining data → batches.
+"""Reads records of pretraining data as batches.
 
     files       several read at a time
       records   shuffled in training
-      batch     numbers, looked at: an id that the model does not know would
+      batch     numbers, checked: an id that the model does not know would
                 give NaN hours later on some devices, and nothing on others
 
 The order is a function of the seed and of the file names alone, so that a
-training that resumes goes on with what it has not seen.
+resumed training continues after the last record that it has seen.
 """
 
 import contextlib
 import re
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
 from google.protobuf import message
 
 from bert_tf import files
+from bert_tf.config import BertConfig
 from bert_tf.data.features import FeatureSpec, parse_examples, sequence_specs
-from bert_tf.data.pipeline import SHUFFLE_BUFFER, fill_up
+from bert_tf.data.pipeline import SHUFFLE_BUFFER, Features, ToFeatures, fill_up
 from bert_tf.errors import UserError
 
 FILES_AT_ONCE = 16
 
 
-def pretraining_specs(max_seq_length: int, max_predictions_per_seq: int):
+def pretraining_specs(
+    max_seq_length: int, max_predictions_per_seq: int
+) -> list[FeatureSpec]:
     """The features of a record, as in the original's files."""
     shape = (max_predictions_per_seq,)
     return [
@@ -36,12 +40,12 @@ def pretraining_specs(max_seq_length: int, max_predictions_per_seq: int):
     ]
 
 
-def check_files(paths: list, specs: list):
-    """Looks at the first record of each file.
+def check_files(paths: Sequence[str], specs: Sequence[FeatureSpec]) -> None:
+    """Checks the first record of each file.
 
     Raises:
-        UserError: a file is empty, damaged or none of TFRecords, or its record
-            has not the features of `specs`.
+        UserError: a file is empty, damaged or not a TFRecord file, or its
+            record does not have the features of `specs`.
     """
     for path in paths:
         first = tf.data.TFRecordDataset(path).take(1)
@@ -52,7 +56,7 @@ def check_files(paths: list, specs: list):
                 f"{path}: not a TFRecord file, or damaged from the start"
             ) from None
         if not records:
-            # TensorFlow takes what is shorter than a record's frame for none.
+            # TensorFlow finds no record in fewer bytes than its frame has.
             what = "not a TFRecord file" if files.stamp(path)[0] else "empty"
             raise UserError(f"{path}: {what}")
         _check_record(path, records[0], specs)
@@ -63,7 +67,7 @@ def _check_record(path, record, specs):
         example = tf.train.Example.FromString(record)
     except message.DecodeError:
         raise UserError(
-            f"{path}: its records are no tf.train.Example"
+            f"{path}: its records are not tf.train.Examples"
         ) from None
     for spec in specs:
         feature = example.features.feature.get(spec.name)
@@ -78,36 +82,36 @@ def _check_record(path, record, specs):
             raise UserError(_wrong_length(path, spec, len(values)))
 
 
-def _wrong_length(path, spec, found):
-    flag = "max_seq_length"
+def _wrong_length(path, spec, number):
+    setting = "max_seq_length"
     if spec.name.startswith("masked_lm"):
-        flag = "max_predictions_per_seq"
+        setting = "max_predictions_per_seq"
     elif spec.name == "next_sentence_labels":
-        return f"{path}: {found} next_sentence_labels in a record, not 1"
+        return f"{path}: {number} next_sentence_labels in a record, not 1"
     return (
-        f"{path}: made with --{flag}={found}, not {spec.shape[0]} "
-        f"({spec.name} has {found} values)"
+        f"{path}: made with `{setting}`={number}, not {spec.shape[0]} "
+        f"({spec.name} has {number} values)"
     )
 
 
 @contextlib.contextmanager
-def user_errors(paths: list):
-    """Makes errors of reading the files UserErrors that name the record."""
+def user_errors(paths: Sequence[str]) -> Iterator[None]:
+    """Turns errors of reading the files into UserErrors naming the record."""
     try:
         yield
-    # The last one where TensorFlow's message holds bytes of a record.
+    # The last one is raised if TensorFlow's message holds bytes of a record.
     except (
         tf.errors.DataLossError,
         tf.errors.InvalidArgumentError,
         UnicodeDecodeError,
     ) as error:
-        found = re.search(
+        match = re.search(
             r"Name: (.*?, record \d+), (?:Key|Feature): (\w+)", str(error)
         )
-        if found:
+        if match:
             raise UserError(
-                f"{found[1]}: {found[2]} is missing, or has not as many values "
-                "as in the first record"
+                f"{match[1]}: {match[2]} is missing, or does not have as many "
+                "values as in the first record"
             ) from None
         for path in paths:
             _check_readable(path)
@@ -121,18 +125,20 @@ def _check_readable(path):
             number += 1
             tf.train.Example.FromString(record)
     except tf.errors.DataLossError:
-        raise UserError(f"{path}: damaged behind record {number}") from None
+        raise UserError(f"{path}: damaged after record {number}") from None
     except message.DecodeError:
         raise UserError(
             f"{path}, record {number}: not a tf.train.Example"
         ) from None
 
 
-def records_of_files(paths: list, files_at_once: int = FILES_AT_ONCE):
+def records_of_files(
+    paths: Sequence[str], files_at_once: int = FILES_AT_ONCE
+) -> tf.data.Dataset:
     """The records of files in turn, each with its place.
 
-    Yields dicts of scalars: `record`, the serialized example; `file`, an index
-    of `paths`; `number`, its place in the file, from 1.
+    They are dicts of scalars: `record`, the serialized example; `file`, an
+    index of `paths`; `number`, its place in the file, from 1.
     """
     return _interleave(_numbered(paths), files_at_once)
 
@@ -143,7 +149,7 @@ def _numbered(paths):
     )
 
 
-def _interleave(files, files_at_once):
+def _interleave(numbered, files_at_once):
     def read(file):
         records = tf.data.TFRecordDataset(file["path"]).enumerate(1)
         return records.map(
@@ -154,7 +160,7 @@ def _interleave(files, files_at_once):
             }
         )
 
-    return files.interleave(
+    return numbered.interleave(
         read,
         cycle_length=files_at_once,
         num_parallel_calls=tf.data.AUTOTUNE,
@@ -163,10 +169,10 @@ def _interleave(files, files_at_once):
 
 
 def training_batches(
-    paths: list,
-    batch_size: int,
-    to_features,
+    paths: Sequence[str],
+    to_features: ToFeatures,
     *,
+    batch_size: int,
     seed: int = 0,
     first_step: int = 0,
 ) -> tf.data.Dataset:
@@ -174,11 +180,11 @@ def training_batches(
 
     Args:
         paths: of TFRecord files.
-        batch_size: examples in a batch, over all replicas.
         to_features: function(rows of `records_of_files`) -> features.
-        seed: of the order.
-        first_step: how many batches to leave out at the start, for a training
-            that resumes. Their records are read, but not looked at.
+        batch_size: examples in a batch, over all replicas.
+        seed: random seed of the order.
+        first_step: batches to leave out at the start, for a training that
+            resumes. Their records are read, but not checked.
     """
 
     def shuffled(epoch):
@@ -198,21 +204,21 @@ def training_batches(
 
 
 def evaluation_batches(
-    paths: list,
-    batch_size: int,
-    to_features,
-    max_steps: int | None,
+    paths: Sequence[str],
+    to_features: ToFeatures,
     *,
+    batch_size: int,
+    max_steps: int | None,
     repeat: bool = False,
 ) -> tf.data.Dataset:
     """The records in the order of the files, in batches of one size.
 
     Args:
-        paths, batch_size, to_features: as for training.
-        max_steps: batches at most; None for all there are.
+        paths, to_features, batch_size: as for `training_batches`.
+        max_steps: batches at most; None for all.
         repeat: start again at the end, as the original does, until there are
-            `max_steps` batches. Else each record comes once at most, and what
-            fills up the last batch counts nowhere.
+            `max_steps` batches. Otherwise each record comes once at most, and
+            the rows that fill up the last batch do not count.
     """
     rows = records_of_files(paths, files_at_once=1)
     if repeat:
@@ -231,13 +237,18 @@ class RecordParser:
     Args:
         paths: of the files that the rows come from.
         specs: of `pretraining_specs`.
-        config: the model's `BertConfig`.
+        config: of the model.
     """
 
-    def __init__(self, paths: list, specs: list, config):
+    def __init__(
+        self,
+        paths: Sequence[str],
+        specs: Sequence[FeatureSpec],
+        config: BertConfig,
+    ):
         self.paths = paths
         self.specs = specs
-        # A feature's largest value; the smallest is 0.
+        # The largest value of each feature; the smallest is 0.
         self.limits = {
             "input_ids": config.vocab_size - 1,
             "input_mask": 1,
@@ -248,7 +259,7 @@ class RecordParser:
             "next_sentence_labels": 1,
         }
 
-    def __call__(self, rows: dict) -> dict:
+    def __call__(self, rows: Mapping[str, tf.Tensor]) -> Features:
         """{"record", "file", "number": [B]} -> {name: [B, …]}.
 
         Raises:
@@ -286,8 +297,8 @@ class RecordParser:
         def describe(is_wrong, file, number, *values):
             feature, row = np.argwhere(is_wrong)[0]
             name, limit = list(self.limits.items())[feature]
-            found = values[feature][row]
-            value = found[~_fits(found, limit)][0]
+            of_row = values[feature][row]
+            value = of_row[~_fits(of_row, limit)][0]
             raise UserError(
                 f"{self.paths[file[row]]}, record {number[row]}: {name} has "
                 f"{value}, allowed are 0 to {limit}: made with another "
@@ -307,4 +318,4 @@ class RecordParser:
 
 
 def _fits(values, limit):
-    return (values >= 0) & (values <= limit)  # Not where it is NaN.
+    return (values >= 0) & (values <= limit)  # False for NaN.

@@ -1,63 +1,78 @@
-"""Text → examples of masked LM and next sentence prediction.
+"""Makes examples of masked LM and next sentence prediction of text.
 
     text          one sentence a line, a blank line between documents
-      segments    A, some sentences; and B, those that follow, or in half of
-                  the cases some of another document
+      segments    A, some sentences; and B, the sentences that follow, or in
+                  half of the cases some of another document
       truncate    at random ends, until both fit
       mask        15 % of the tokens: of these 80 % become [MASK], 10 % stay,
                   and 10 % become any token
 
-Randomness is Python's `random`, asked in the same order as the original asks
-it: with its seed the instances are the original's, one for one. Tokens may be
+Randomness is Python's `random`, drawn in the same order as in the original:
+with the same seed the instances are the original's, one for one. Tokens may be
 strings, or ids, which make the same instances faster.
 """
 
 import dataclasses
-import functools
 import itertools
+import random
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from typing import Any
 
 from bert_tf import files
-from bert_tf.data import example_proto
 from bert_tf.errors import UserError
-from bert_tf.tokenization import CLEAN
+from bert_tf.text.packing import NUM_SPECIAL_OF_PAIR
+from bert_tf.tokenization import CLEAN, FullTokenizer
 
-MASK_PROBABILITY = 0.8  # Of a token to predict: becomes [MASK], and
-KEEP_PROBABILITY = 0.5  # else stays; or becomes any token.
+MASK_PROBABILITY = 0.8  # A token to predict becomes [MASK]; of the others
+KEEP_PROBABILITY = 0.5  # these stay, and the rest become any token.
 RANDOM_NEXT_PROBABILITY = 0.5
 TRIES_FOR_ANOTHER_DOCUMENT = 10
-MIN_TOKENS = 2  # Of A and B together.
-NUM_SPECIAL = 3  # [CLS] A [SEP] B [SEP]
-# Different words that are remembered with their tokens.
+MIN_TOKENS = 2  # A and B together have no fewer.
+# Different words that are remembered, together with their tokens.
 MAX_WORDS = 1_000_000
+
+Token = Any  # A str, or an id: see `Tokens`.
+Document = list[list[Token]]  # Segments, lists of tokens.
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class TrainingInstance:
-    """One sequence, and what is to be predicted.
+    """One sequence, and the tokens to predict in it.
 
     Attributes:
         tokens: [CLS] A [SEP] B [SEP], some of them masked.
         length_a: tokens of segment 0, [CLS] A [SEP].
-        is_random_next: whether B comes from elsewhere.
-        masked_lm_positions: where the tokens to predict are, in order.
+        is_random_next: whether B comes from another place.
+        masked_lm_positions: places of the tokens to predict, in order.
         masked_lm_labels: these tokens.
     """
 
-    tokens: list
+    tokens: list[Token]
     length_a: int
     is_random_next: bool
-    masked_lm_positions: list
-    masked_lm_labels: list
+    masked_lm_positions: list[int]
+    masked_lm_labels: list[Token]
 
     @property
-    def segment_ids(self) -> list:
+    def segment_ids(self) -> list[int]:
+        """0 for [CLS] A [SEP], 1 for B [SEP]."""
         length_b = len(self.tokens) - self.length_a
         return [0] * self.length_a + [1] * length_b
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class InstanceSettings:
-    """How instances are made; see create_pretraining_data's flags."""
+    """How instances are made, for `create_training_instances` and others.
+
+    Attributes:
+        max_seq_length: tokens of an instance at most, special ones included.
+        max_predictions_per_seq: tokens to predict at most.
+        dupe_factor: how often each document is used, masked differently.
+        short_seq_prob: share of the documents that are cut into shorter
+            sequences, so that fine-tuning's are not strange to the model.
+        masked_lm_prob: share of the tokens to predict.
+        do_whole_word_mask: predict all the pieces of a word or none.
+    """
 
     max_seq_length: int = 128
     max_predictions_per_seq: int = 20
@@ -73,19 +88,19 @@ class Tokens:
     Each word is cut once and remembered.
 
     Args:
-        tokenizer: a `FullTokenizer`.
+        tokenizer: cuts the words.
         as_ids: whether tokens are ids.
 
     Attributes:
-        all: every token of the vocabulary, of which random ones are drawn.
-        continuations: those that continue a word, the `##` pieces.
-        cls, sep, mask: the special ones.
+        all: every token of the vocabulary, from which random ones are drawn.
+        continuations: the tokens that continue a word, the `##` pieces.
+        cls, sep, mask: the special tokens.
 
     Raises:
         UserError: the vocabulary has no [MASK].
     """
 
-    def __init__(self, tokenizer, as_ids: bool):
+    def __init__(self, tokenizer: FullTokenizer, as_ids: bool):
         vocab = tokenizer.vocab
         if "[MASK]" not in vocab:
             raise UserError("the vocabulary has no [MASK]")
@@ -98,16 +113,20 @@ class Tokens:
         self.cls, self.sep, self.mask = map(
             self.convert, ("[CLS]", "[SEP]", "[MASK]")
         )
-        self._of_word = {}
+        self._of_word: dict[str, list[Token]] = {}
 
-    def of_line(self, line: str) -> list:
-        """As `FullTokenizer.tokenize`, which takes each word by itself too."""
-        tokens, known = [], self._of_word
+    def of_line(self, line: str) -> list[Token]:
+        """The tokens of a text, those of `FullTokenizer.tokenize`.
+
+        That takes each word by itself, too.
+        """
+        tokens: list[Token] = []
+        known = self._of_word
         for word in line.translate(CLEAN).split():
-            found = known.get(word)
-            if found is None:
-                found = self._cut(word)
-            tokens += found
+            pieces = known.get(word)
+            if pieces is None:
+                pieces = self._cut(word)
+            tokens += pieces
         return tokens
 
     def _cut(self, word):
@@ -118,14 +137,14 @@ class Tokens:
         return tokens
 
 
-def read_documents(lines, tokens: Tokens) -> list:
+def read_documents(lines: Iterable[str], tokens: Tokens) -> list[Document]:
     """Makes documents, lists of segments, which are lists of tokens.
 
     Args:
         lines: sentences, with an empty one between documents.
         tokens: the vocabulary.
     """
-    documents = [[]]
+    documents: list[Document] = [[]]
     for line in lines:
         line = line.strip()
         if not line:
@@ -135,10 +154,10 @@ def read_documents(lines, tokens: Tokens) -> list:
     return [document for document in documents if document]
 
 
-def lines_of(paths):
-    """The lines of text files, one file after the other.
+def lines_of(paths: Iterable[str]) -> Iterator[str]:
+    """Yields the lines of text files, one file after the other.
 
-    As in the original, a document goes on from one file to the next unless
+    As in the original, a document continues from one file to the next unless
     there is an empty line between.
     """
     for path in paths:
@@ -147,38 +166,34 @@ def lines_of(paths):
 
 
 def create_training_instances(
-    input_files,
-    tokenizer,
+    input_files: Iterable[str],
+    tokenizer: FullTokenizer,
     max_seq_length: int,
     dupe_factor: int,
     short_seq_prob: float,
     masked_lm_prob: float,
     max_predictions_per_seq: int,
-    rng,
+    rng: random.Random,
     whole_word: bool = False,
-) -> list:
+) -> list[TrainingInstance]:
     """The original's function of this name: `TrainingInstance`s of strings.
 
     Args:
         input_files: paths of text, one sentence a line, a blank line between
             documents.
         tokenizer: a `FullTokenizer`.
-        max_seq_length: tokens of an instance at most, special ones included.
-        dupe_factor: how often each document is used, masked otherwise.
-        short_seq_prob: part of the documents that are cut into shorter
-            sequences, so that fine-tuning's are not strange to the model.
-        masked_lm_prob: part of the tokens to predict.
-        max_predictions_per_seq: tokens to predict at most.
-        rng: a `random.Random`.
+        max_seq_length, dupe_factor, short_seq_prob, masked_lm_prob,
+        max_predictions_per_seq: see `InstanceSettings`.
+        rng: source of randomness.
         whole_word: predict all the pieces of a word or none.
     """
     settings = InstanceSettings(
-        max_seq_length,
-        max_predictions_per_seq,
-        dupe_factor,
-        short_seq_prob,
-        masked_lm_prob,
-        whole_word,
+        max_seq_length=max_seq_length,
+        max_predictions_per_seq=max_predictions_per_seq,
+        dupe_factor=dupe_factor,
+        short_seq_prob=short_seq_prob,
+        masked_lm_prob=masked_lm_prob,
+        do_whole_word_mask=whole_word,
     )
     tokens = Tokens(tokenizer, as_ids=False)
     documents = read_documents(lines_of(input_files), tokens)
@@ -188,15 +203,19 @@ def create_training_instances(
 
 
 def make_instances(
-    documents: list, tokens: Tokens, settings, rng, on_document=None
-):
+    documents: list[Document],
+    tokens: Tokens,
+    settings: InstanceSettings,
+    rng: random.Random,
+    on_document: Callable[[float], None] | None = None,
+) -> Iterator[TrainingInstance]:
     """Yields the instances of documents, `dupe_factor` times over each.
 
     Args:
         documents: of `read_documents`; they are shuffled in place.
         tokens: their vocabulary.
-        settings: an `InstanceSettings`.
-        rng: a `random.Random`.
+        settings: how instances are made.
+        rng: source of randomness.
         on_document: function(share of the work that is done), or None.
     """
     rng.shuffle(documents)
@@ -209,13 +228,18 @@ def make_instances(
             on_document((number + 1) / total)
 
 
-def segment_pairs(documents: list, index: int, settings, rng):
+def segment_pairs(
+    documents: Sequence[Document],
+    index: int,
+    settings: InstanceSettings,
+    rng: random.Random,
+) -> Iterator[tuple[list[Token], list[Token], bool]]:
     """Yields (A, B, is_random_next) from a document, each pair truncated.
 
     Sentences that a random B has displaced are used again for the next pair.
     """
     document = documents[index]
-    max_num_tokens = settings.max_seq_length - NUM_SPECIAL
+    max_num_tokens = settings.max_seq_length - NUM_SPECIAL_OF_PAIR
     target_length = max_num_tokens
     if rng.random() < settings.short_seq_prob:
         target_length = rng.randint(MIN_TOKENS, max_num_tokens)
@@ -242,22 +266,25 @@ def segment_pairs(documents: list, index: int, settings, rng):
         chunk, length = [], 0
 
 
-def joined(segments) -> list:
+def joined(segments: Iterable[list[Token]]) -> list[Token]:
+    """The tokens of segments as one list."""
     return [*itertools.chain.from_iterable(segments)]
 
 
-def random_segment(documents: list, index: int, length: int, rng) -> list:
+def random_segment(
+    documents: Sequence[Document], index: int, length: int, rng: random.Random
+) -> list[Token]:
     """Sentences from a random place of another document than `index`.
 
-    At least `length` tokens where the document has as many. If there is but
-    one document, it is that.
+    They have at least `length` tokens, if the document has as many. Where
+    there is only one document, they come from it.
     """
     for _ in range(TRIES_FOR_ANOTHER_DOCUMENT):
         other = rng.randint(0, len(documents) - 1)
         if other != index:
             break
     document = documents[other]
-    tokens = []
+    tokens: list[Token] = []
     for place in range(rng.randint(0, len(document) - 1), len(document)):
         tokens += document[place]
         if len(tokens) >= length:
@@ -265,7 +292,12 @@ def random_segment(documents: list, index: int, length: int, rng) -> list:
     return tokens
 
 
-def truncate(tokens_a: list, tokens_b: list, max_num_tokens: int, rng):
+def truncate(
+    tokens_a: list[Token],
+    tokens_b: list[Token],
+    max_num_tokens: int,
+    rng: random.Random,
+) -> tuple[list[Token], list[Token]]:
     """Takes tokens from the longer list, at a random end, until both fit."""
     start_a, end_a, start_b, end_b = 0, len(tokens_a), 0, len(tokens_b)
     while end_a - start_a + end_b - start_b > max_num_tokens:
@@ -278,7 +310,12 @@ def truncate(tokens_a: list, tokens_b: list, max_num_tokens: int, rng):
 
 
 def mask_instance(
-    tokens_a, tokens_b, is_random_next: bool, tokens: Tokens, settings, rng
+    tokens_a: Sequence[Token],
+    tokens_b: Sequence[Token],
+    is_random_next: bool,
+    tokens: Tokens,
+    settings: InstanceSettings,
+    rng: random.Random,
 ) -> TrainingInstance:
     """[CLS] A [SEP] B [SEP] with some of the tokens masked."""
     original = [tokens.cls, *tokens_a, tokens.sep, *tokens_b, tokens.sep]
@@ -289,7 +326,7 @@ def mask_instance(
     shuffle(candidates, rng)
     limit = min(
         settings.max_predictions_per_seq,
-        # As the original's `round`, to the even one of two.
+        # The original's `round`: a half goes to the even neighbour.
         max(1, round(len(original) * settings.masked_lm_prob)),
     )
     if settings.do_whole_word_mask:
@@ -297,11 +334,11 @@ def mask_instance(
     else:
         positions = candidates[:limit]
     masked = original.copy()
-    random = rng.random
+    draw = rng.random
     for position in positions:
-        if random() < MASK_PROBABILITY:
+        if draw() < MASK_PROBABILITY:
             masked[position] = tokens.mask
-        elif random() >= KEEP_PROBABILITY:
+        elif draw() >= KEEP_PROBABILITY:
             masked[position] = tokens.all[rng.randint(0, len(tokens.all) - 1)]
     positions.sort()
     return TrainingInstance(
@@ -313,13 +350,17 @@ def mask_instance(
     )
 
 
-def whole_words(sequence: list, positions: list, continuations) -> list:
+def whole_words(
+    sequence: Sequence[Token],
+    positions: Iterable[int],
+    continuations: Set[Token],
+) -> list[list[int]]:
     """[[positions of a word's tokens], …].
 
-    As in the original, a word of A goes on in B where B starts with a piece
-    that continues one.
+    As in the original, a word of A continues in B where B starts with a piece
+    that continues a word.
     """
-    words = []
+    words: list[list[int]] = []
     for position in positions:
         if words and sequence[position] in continuations:
             words[-1].append(position)
@@ -328,9 +369,9 @@ def whole_words(sequence: list, positions: list, continuations) -> list:
     return words
 
 
-def fitting_words(words: list, limit: int) -> list:
+def fitting_words(words: Iterable[list[int]], limit: int) -> list[int]:
     """The positions of the first words that fit, without splitting any."""
-    positions = []
+    positions: list[int] = []
     for word in words:
         if len(positions) >= limit:
             break
@@ -339,11 +380,11 @@ def fitting_words(words: list, limit: int) -> list:
     return positions
 
 
-def shuffle(x: list, rng):
+def shuffle(x: list[Any], rng: random.Random) -> None:
     """`rng.shuffle(x)` in half the time: it takes a third of the whole work.
 
-    A place is drawn as `random` does: so many random bits as its number has,
-    anew until they are small enough (tested against it).
+    A place is drawn as `random` does: as many random bits as its number has,
+    again and again until they are small enough (tested against it).
     """
     draw = rng.getrandbits
     for last in range(len(x) - 1, 0, -1):
@@ -352,56 +393,3 @@ def shuffle(x: list, rng):
         while place > last:
             place = draw(num_bits)
         x[last], x[place] = x[place], x[last]
-
-
-# ---------------------------------------------------------------------------
-# Instances of ids as serialized examples.
-
-
-def serialized_example(instance: TrainingInstance, settings) -> bytes:
-    """A tf.train.Example with the original's features."""
-    return example_proto.example(
-        _padded("input_ids", instance.tokens, settings.max_seq_length),
-        *_layout(
-            instance.length_a, len(instance.tokens), settings.max_seq_length
-        ),
-        *_predictions(instance, settings.max_predictions_per_seq),
-        _next_sentence_label(instance.is_random_next),
-    )
-
-
-def _padded(name, values, length):
-    padding = [0] * (length - len(values))
-    return example_proto.int64_feature(name, values + padding)
-
-
-@functools.lru_cache(maxsize=10_000)
-def _layout(length_a, length, max_seq_length):
-    """What depends on the lengths alone; most instances are full."""
-    segment_ids = [0] * length_a + [1] * (length - length_a)
-    return (
-        _padded("input_mask", [1] * length, max_seq_length),
-        _padded("segment_ids", segment_ids, max_seq_length),
-    )
-
-
-def _predictions(instance, length):
-    positions = instance.masked_lm_positions
-    return (
-        _padded("masked_lm_positions", positions, length),
-        _padded("masked_lm_ids", instance.masked_lm_labels, length),
-        _weights(len(positions), length),
-    )
-
-
-@functools.cache
-def _weights(number, length):
-    weights = [1.0] * number + [0.0] * (length - number)
-    return example_proto.float_feature("masked_lm_weights", weights)
-
-
-@functools.cache
-def _next_sentence_label(is_random_next):
-    return example_proto.int64_feature(
-        "next_sentence_labels", [int(is_random_next)]
-    )

@@ -1,12 +1,12 @@
 """Pretraining data in shards: for corpora that no memory holds.
 
-    text files     documents, dealt in turn
+    text files     documents, distributed in turn
       shard 0…K-1  its documents as text
-        records    made of these alone, with a random seed of the shard's own
+        records    made from these alone, with a random seed for the shard
 
 So a shard's records depend on the input and on K, and on nothing that happens
-elsewhere: any number of processes or machines make the same, and those that
-are there need not be made again.
+elsewhere: any number of processes or machines make the same records, and
+existing shards need not be made again.
 """
 
 import contextlib
@@ -15,6 +15,7 @@ import functools
 import os
 import random
 import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from bert_tf import files
 from bert_tf.data import example_proto
@@ -23,24 +24,24 @@ from bert_tf.data.pretraining.instances import (
     Tokens,
     make_instances,
     read_documents,
-    serialized_example,
 )
+from bert_tf.data.pretraining.serialization import serialized_example
 from bert_tf.errors import UserError
 from bert_tf.tokenization import FullTokenizer
 
-# Of documents that wait to be written to their shards, in characters.
+# Characters of documents that wait to be written to their shards, at most.
 WAITING = 32_000_000
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class RecordMaker:
-    """How text becomes records; what a process is told of it.
+    """Makes records of text; small enough to be sent to each process.
 
     Attributes:
         vocab_file: path of the vocabulary.
         do_lower_case: see `FullTokenizer`.
-        settings: of the instances.
-        random_seed: of a run.
+        settings: how instances are made.
+        random_seed: of the run; each shard derives its own.
     """
 
     vocab_file: str
@@ -48,12 +49,17 @@ class RecordMaker:
     settings: InstanceSettings
     random_seed: int
 
-    def serialized_examples(self, lines, rng, on_document=None) -> list:
-        """Shuffled examples of text.
+    def serialized_examples(
+        self,
+        lines: Iterable[str],
+        rng: random.Random,
+        on_document: Callable[[float], None] | None = None,
+    ) -> list[bytes]:
+        """The examples of a text, shuffled.
 
         Args:
             lines: see `read_documents`.
-            rng: a `random.Random`.
+            rng: source of randomness.
             on_document: see `make_instances`.
         """
         tokens = vocabulary(self.vocab_file, self.do_lower_case)
@@ -67,15 +73,16 @@ class RecordMaker:
         rng.shuffle(serialized)
         return serialized
 
-    def rng_of_shard(self, shard: int):
+    def rng_of_shard(self, shard: int) -> random.Random:
+        """The source of a shard's randomness."""
         return random.Random(f"{self.random_seed}, shard {shard}")
 
-    def write_shard(self, path: str, shard: int, lines) -> int:
+    def write_shard(self, path: str, shard: int, lines: Iterable[str]) -> int:
         """Writes a shard's file; returns the number of its records.
 
         Raises:
-            UserError: there are none, as its documents are of characters that
-                the tokenizer drops.
+            UserError: it has no record, because the tokenizer drops all
+                characters of its documents.
         """
         serialized = self.serialized_examples(lines, self.rng_of_shard(shard))
         if not serialized:
@@ -87,15 +94,15 @@ class RecordMaker:
 
 
 @functools.lru_cache(maxsize=1)
-def vocabulary(vocab_file, do_lower_case):
-    """Remembers words from one shard to the next."""
+def vocabulary(vocab_file: str, do_lower_case: bool) -> Tokens:
+    """A vocabulary that remembers words from one shard to the next."""
     return Tokens(FullTokenizer(vocab_file, do_lower_case), as_ids=True)
 
 
-def write_records(paths: list, serialized):
-    """Writes TFRecord files, which get the records in turn.
+def write_records(paths: Sequence[str], serialized: Sequence[bytes]) -> None:
+    """Writes TFRecord files, and distributes the records in turn.
 
-    All of them appear when all are complete.
+    The files appear when all are complete.
     """
     with contextlib.ExitStack() as stack:
         temporaries = [stack.enter_context(files.replacing(p)) for p in paths]
@@ -106,11 +113,12 @@ def write_records(paths: list, serialized):
 
 
 def shard_path(output_file: str, shard: int, num_shards: int) -> str:
+    """The path of a shard's records."""
     return f"{output_file}-{shard:05d}-of-{num_shards:05d}"
 
 
-def existing_shards(output_file: str) -> list:
-    """Paths of the shards that are there, of any number of them."""
+def existing_shards(output_file: str) -> list[str]:
+    """Paths of the shards that exist, for any number of shards."""
     folder, name = os.path.split(output_file)
     shard = re.compile(re.escape(name) + r"-\d{5}-of-\d{5}")
     names = sorted(filter(shard.fullmatch, files.entries(folder)))
@@ -118,15 +126,15 @@ def existing_shards(output_file: str) -> list:
 
 
 # ---------------------------------------------------------------------------
-# Dealing.
+# Distributing documents.
 
 
-def documents_of_file(path: str):
+def documents_of_file(path: str) -> Iterator[list[str]]:
     """Yields the documents of a text file, lists of lines that hold text.
 
     Here a document ends with its file.
     """
-    document = []
+    document: list[str] = []
     for _, line in files.read_lines(path):
         line = line.strip()
         if line:
@@ -139,18 +147,18 @@ def documents_of_file(path: str):
 
 
 def shard_of(file_number: int, document_number: int, num_shards: int) -> int:
-    """Deals in turn; of many files with one document each, too."""
+    """The shard of a document: each in turn, also where files have only one."""
     return (file_number + document_number) % num_shards
 
 
 @dataclasses.dataclass
-class Dealt:
+class ShardText:
     """The text of a shard.
 
     Attributes:
-        path: a file of its documents, an empty line behind each.
-        num_documents: how many.
-        num_characters: of text.
+        path: a file of its documents, with an empty line after each.
+        num_documents: the number of documents.
+        num_characters: the length of the text.
     """
 
     path: str
@@ -158,7 +166,12 @@ class Dealt:
     num_characters: int = 0
 
 
-def deal(paths: list, num_shards: int, folder: str, on_document=None) -> list:
+def distribute(
+    paths: Sequence[str],
+    num_shards: int,
+    folder: str,
+    on_document: Callable[[int], None] | None = None,
+) -> list[ShardText]:
     """Writes the documents of text files to a file for each shard.
 
     Args:
@@ -168,13 +181,13 @@ def deal(paths: list, num_shards: int, folder: str, on_document=None) -> list:
         on_document: function(characters), called for each, or None.
 
     Returns:
-        A `Dealt` for each shard.
+        The text of each shard.
     """
     shards = [
-        Dealt(os.path.join(folder, f"{shard:05d}.txt"))
+        ShardText(os.path.join(folder, f"{shard:05d}.txt"))
         for shard in range(num_shards)
     ]
-    waiting = [[] for _ in shards]
+    waiting: list[list[str]] = [[] for _ in shards]
     num_waiting = 0
     for file_number, path in enumerate(paths):
         for number, document in enumerate(documents_of_file(path)):
@@ -194,7 +207,7 @@ def deal(paths: list, num_shards: int, folder: str, on_document=None) -> list:
 
 
 def _append(shards, waiting):
-    """One file after the other: there may be more shards than open files."""
+    """Opens one file at a time: there may be more shards than open files."""
     for shard, texts in zip(shards, waiting, strict=True):
         with files.naming(shard.path, "could not be written"):
             with open(shard.path, "ab") as writer:

@@ -1,10 +1,10 @@
-"""From the model's outputs for windows to the answer of a question.
+"""Finds the answers to questions in the model's outputs for windows.
 
 logits of the windows
-  candidates     the best starts with the best ends, where both can be
+  candidates     the best starts with the best ends, where both are possible
   text           WordPieces back to the characters of the context
   n-best         the best candidates of different text
-  answer         the first of them; in SQuAD 2.0 perhaps none at all
+  answer         the first of them; in SQuAD 2.0 perhaps no answer
 """
 
 import collections
@@ -14,16 +14,19 @@ import functools
 import json
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import IO, Any
 
 import numpy as np
 
+from bert_tf.data.squad.examples import SquadExample
+from bert_tf.data.squad.windows import InputFeatures
 from bert_tf.tokenization import BasicTokenizer
 
-# The null odds of a question that nothing but the null answer is left for:
-# larger than any difference of scores.
+# The null odds of a question that has no other answer left: larger than any
+# difference of scores.
 CERTAINLY_NULL = 1_000_000.0
-# What the original answers where no candidate is left, in SQuAD 1.1.
+# The original's answer in SQuAD 1.1 where no candidate is left.
 NO_CANDIDATE = "empty"
 
 
@@ -38,35 +41,34 @@ class RawResult:
 
 @dataclasses.dataclass
 class Answer:
-    """What is known of one question.
+    """The answer to one question, and its rivals.
 
     Attributes:
-        text: the prediction; "" for none.
+        text: the prediction; "" for no answer.
         nbest: dicts of text, probability, start_logit, end_logit, best first.
-        null_odds: score of "no answer" less that of the best answer; None in
+        null_odds: score of "no answer" minus that of the best answer; None in
             SQuAD 1.1.
-        best_text: the best answer that is not the null answer; "" if none.
+        best_text: the best answer that is not the null answer; "" without one.
     """
 
     text: str
-    nbest: list
+    nbest: list[dict[str, Any]]
     null_odds: float | None
     best_text: str
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class AnswerSettings:
     """How answers are chosen.
 
     Attributes:
-        n_best_size: starts, ends and answers that are looked at.
+        n_best_size: starts, ends and answers to consider.
         max_answer_length: in WordPieces.
-        do_lower_case: of the tokenizer.
-        version_2_with_negative: whether "no answer" is one.
-        null_score_diff_threshold: of the null odds; above it the answer is
-            none.
+        do_lower_case: whether the tokenizer lower-cases.
+        version_2_with_negative: whether "no answer" is an answer.
+        null_score_diff_threshold: null odds above it mean "no answer".
         on_failed_alignment: function(message), called where the characters of
-            an answer are not found and the whole words are taken.
+            an answer are not found, and the whole words are the answer.
     """
 
     n_best_size: int = 20
@@ -93,15 +95,17 @@ class _Candidate:
 
 
 def compute_predictions(
-    examples,
-    features,
-    results,
+    examples: Iterable[SquadExample],
+    features: Iterable[InputFeatures],
+    results: Iterable[RawResult],
     n_best_size: int,
     max_answer_length: int,
     do_lower_case: bool,
     version_2_with_negative: bool,
     null_score_diff_threshold: float,
-):
+) -> tuple[
+    dict[str, str], dict[str, list[dict[str, Any]]], dict[str, float | None]
+]:
     """Answers all questions.
 
     Args:
@@ -114,14 +118,15 @@ def compute_predictions(
 
     Returns:
         (predictions, nbest, null_odds), an OrderedDict by question id each:
-        what predictions.json, nbest_predictions.json and null_odds.json hold.
+        the contents of predictions.json, nbest_predictions.json and
+        null_odds.json.
     """
     settings = AnswerSettings(
-        n_best_size,
-        max_answer_length,
-        do_lower_case,
-        version_2_with_negative,
-        null_score_diff_threshold,
+        n_best_size=n_best_size,
+        max_answer_length=max_answer_length,
+        do_lower_case=do_lower_case,
+        version_2_with_negative=version_2_with_negative,
+        null_score_diff_threshold=null_score_diff_threshold,
     )
     windows = collections.defaultdict(list)
     for window in features:
@@ -140,14 +145,19 @@ def compute_predictions(
     return predictions, nbest, null_odds
 
 
-def find_answer(example, windows: list, results: list, settings) -> Answer:
+def find_answer(
+    example: SquadExample,
+    windows: Sequence[InputFeatures],
+    results: Sequence[RawResult],
+    settings: AnswerSettings,
+) -> Answer:
     """Answers one question.
 
     Args:
-        example: the `SquadExample`.
-        windows: its `InputFeatures`, in order.
-        results: a `RawResult` for each, in the same order.
-        settings: an `AnswerSettings`.
+        example: the question.
+        windows: its windows, in order.
+        results: the model's outputs for each, in the same order.
+        settings: how the answer is chosen.
     """
     candidates = [
         candidate
@@ -196,8 +206,8 @@ def find_answer(example, windows: list, results: list, settings) -> Answer:
 def _candidates(window, result, settings):
     """Yields the spans of a window that can be answers.
 
-    Its best starts with its best ends, both inside the context, the start
-    where it has most context.
+    They are its best starts with its best ends, both inside the context. A
+    start must be where it has most context.
     """
     starts, ends = (
         best_indexes(logits, settings.n_best_size)
@@ -223,13 +233,15 @@ def _candidates(window, result, settings):
         )
 
 
-def best_indexes(logits, number: int):
+def best_indexes(
+    logits: np.ndarray | Sequence[float], number: int
+) -> np.ndarray:
     """int [≤ number]: places of the largest; of equal ones the first."""
     return np.argsort(-np.asarray(logits), kind="stable")[:number]
 
 
 def _null_candidate(results):
-    """[CLS] to [CLS], of the window that doubts least."""
+    """[CLS] to [CLS], of the window where it has the lowest score."""
     logits = [
         (float(r.start_logits[0]), float(r.end_logits[0])) for r in results
     ]
@@ -240,9 +252,9 @@ def _null_candidate(results):
 def _distinct_answers(example, candidates, settings) -> dict:
     """{text: the best candidate of that text}, best first.
 
-    Each null candidate takes part with the text "".
+    The null candidate takes part with the text "".
     """
-    nbest = {}
+    nbest: dict[str, _Candidate] = {}
     for candidate in candidates:
         if len(nbest) >= settings.n_best_size:
             break
@@ -254,7 +266,7 @@ def _distinct_answers(example, candidates, settings) -> dict:
 
 
 def _text_of(example, candidate, settings) -> str:
-    """The characters of the context that a span was made of."""
+    """The characters of the context that a span comes from."""
     window = candidate.window
     document = window.document
     first = window.doc_start + candidate.start
@@ -281,9 +293,9 @@ def get_final_text(
     pred_text: str,
     orig_text: str,
     do_lower_case: bool,
-    on_failure=lambda message: None,
+    on_failure: Callable[[str], None] = lambda message: None,
 ) -> str:
-    """Finds in raw words what the tokenizer made of them.
+    """Finds the raw characters that a tokenized text comes from.
 
     The tokenizer changes characters, and puts spaces between words and
     punctuation. Where it leaves their number as it was, the two texts agree
@@ -294,13 +306,13 @@ def get_final_text(
         pred_text   steve smith
         result      Steve Smith
 
-    Where that is not so, the words as a whole are the answer.
+    Where they do not agree, the words as a whole are the answer.
 
     Args:
         pred_text: a part of the tokenized words.
-        orig_text: the words, parted by single spaces.
-        do_lower_case: of the tokenizer.
-        on_failure: function(message), called where the words are returned.
+        orig_text: the words, separated by single spaces.
+        do_lower_case: whether the tokenizer lower-cases.
+        on_failure: function(message), called where all words are returned.
     """
     # Each word is tokenized alone anyway.
     tokenize = _basic_tokenizer(do_lower_case)
@@ -337,7 +349,9 @@ def _softmax(scores: list) -> list:
 
 
 @contextlib.contextmanager
-def writing_json_object(writer):
+def writing_json_object(
+    writer: IO[str],
+) -> Iterator[Callable[[str, Any], None]]:
     """Writes {key: value} as `json.dumps(…, indent=4)` does, item by item.
 
     Args:

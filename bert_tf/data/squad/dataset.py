@@ -4,24 +4,31 @@ A row is a window as numbers, without padding. It is small, and many rows at
 once become the model's inputs inside the graph.
 """
 
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
 import joblib
 import tensorflow as tf
 
 from bert_tf.data import features, pipeline
+from bert_tf.data.squad.examples import SquadExample
 from bert_tf.data.squad.windows import (
     ConverterSettings,
     InputFeatures,
+    Row,
     convert_block,
 )
 
-# That a process converts.
+# A block that one process converts has no more.
 QUESTIONS_AT_ONCE = 256
 WORDS_AT_ONCE = 100_000
-# Fewer are converted before other processes have started.
+# Fewer questions are converted before other processes have started.
 MIN_QUESTIONS_FOR_PROCESSES = 20_000
 
 
-def window_specs(max_seq_length: int, is_training: bool) -> list:
+def window_specs(
+    max_seq_length: int, is_training: bool
+) -> list[features.FeatureSpec]:
     """The features of a window, as in the original's files."""
     specs = [
         features.FeatureSpec("unique_ids", ()),
@@ -36,7 +43,7 @@ def window_specs(max_seq_length: int, is_training: bool) -> list:
     return specs
 
 
-def window_features(window: InputFeatures) -> dict:
+def window_features(window: InputFeatures) -> dict[str, Any]:
     """A value for each of `window_specs`."""
     return {
         "unique_ids": window.unique_id,
@@ -49,7 +56,7 @@ def window_features(window: InputFeatures) -> dict:
     }
 
 
-# Of `squad_windows.encode_row`. `ids` are the bytes of int32.
+# The fields of a `windows.Row`. `ids` are the bytes of int32.
 ROW_SIGNATURE = {
     "ids": tf.string,
     "doc_offset": tf.int32,
@@ -61,14 +68,14 @@ ROW_SIGNATURE = {
 class WindowRows:
     """The windows of examples as rows of numbers, in order.
 
-    Iterating converts the examples anew, in several processes if there are
-    many: a few blocks of some 100,000 words are in memory at a time. Making
-    the object converts them once, to count.
+    Iterating converts the examples again each time, in several processes if
+    there are many: a few blocks of some 100,000 words are in memory at a time.
+    Creating the object converts them once, to count.
 
     Args:
         examples: a sized iterable that can be iterated more than once.
-        settings: a `ConverterSettings`.
-        num_processes: None: one for each core, if there is enough to do.
+        settings: how they are converted.
+        num_processes: None means one for each core, if there is enough to do.
 
     Attributes:
         num_cut_questions: questions longer than `max_query_length`.
@@ -76,7 +83,7 @@ class WindowRows:
 
     def __init__(
         self,
-        examples,
+        examples: Any,
         settings: ConverterSettings,
         num_processes: int | None = None,
     ):
@@ -91,15 +98,15 @@ class WindowRows:
             self._number += len(rows)
             self.num_cut_questions += num_cut_questions
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self._number
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Row]:
         for rows, _ in self._blocks():
             yield from rows
 
     def _blocks(self):
-        # It keeps the order.
+        # joblib keeps the order.
         parallel = joblib.Parallel(
             n_jobs=self.num_processes,
             batch_size=1,
@@ -112,8 +119,10 @@ class WindowRows:
         )
 
 
-def blocks_of(examples):
-    """Yields lists of examples, of neither many questions nor many words."""
+def blocks_of(
+    examples: Iterable[SquadExample],
+) -> Iterator[list[SquadExample]]:
+    """Yields lists of examples with neither many questions nor many words."""
     block, num_words, document = [], 0, None
     for example in examples:
         if example.doc_tokens is not document:
@@ -127,8 +136,8 @@ def blocks_of(examples):
         yield block
 
 
-def dataset_of_rows(rows) -> tf.data.Dataset:
-    """Rows as scalars; `features_of_rows` makes features of them."""
+def dataset_of_rows(rows: Iterable[Row]) -> tf.data.Dataset:
+    """Rows as scalars, for `pad_rows`."""
     return pipeline.from_examples(
         rows,
         lambda row: dict(zip(ROW_SIGNATURE, row, strict=True)),
@@ -136,8 +145,18 @@ def dataset_of_rows(rows) -> tf.data.Dataset:
     )
 
 
-def features_of_rows(rows: dict, max_seq_length: int) -> dict:
-    """{name: [N]} of `dataset_of_rows` -> features, {name: [N, …]}."""
+def pad_rows(
+    rows: Mapping[str, tf.Tensor], max_seq_length: int
+) -> dict[str, tf.Tensor]:
+    """Features of rows: pads the ids, and adds the mask and segments.
+
+    Args:
+        rows: {name: [N]}, a batch of `dataset_of_rows`.
+        max_seq_length: S.
+
+    Returns:
+        {name: int32 [N, S], or [N]}.
+    """
     input_ids = tf.io.decode_raw(
         rows["ids"], tf.int32, fixed_length=4 * max_seq_length
     )
@@ -156,8 +175,10 @@ def features_of_rows(rows: dict, max_seq_length: int) -> dict:
     }
 
 
-def features_of_records(rows: dict, specs: list) -> dict:
-    """{"record": tf.string [N]} of `window_specs` -> as `features_of_rows`."""
-    found = features.features_of_rows(rows, specs)
-    unique_ids = found.pop("unique_ids")
-    return {**found, "is_real_example": tf.ones_like(unique_ids)}
+def parse_record_rows(
+    rows: Mapping[str, tf.Tensor], specs: Sequence[features.FeatureSpec]
+) -> dict[str, tf.Tensor]:
+    """Features of records: {"record": tf.string [N]} -> as of `pad_rows`."""
+    parsed = features.parse_record_rows(rows, specs)
+    unique_ids = parsed.pop("unique_ids")
+    return {**parsed, "is_real_example": tf.ones_like(unique_ids)}

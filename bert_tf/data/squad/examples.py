@@ -4,35 +4,22 @@
         {"id": "…", "question": "…",
          "answers": [{"text": "…", "answer_start": 17}]}]}]}]}
 
-From here `squad_windows.py` makes what a model reads, and `squad_answers.py`
-goes back from its outputs to text; their main functions can be imported from
-here, too.
+`windows.py` makes the model's inputs of them, and `answers.py` goes back from
+its outputs to text.
 """
 
 import bisect
 import codecs
 import dataclasses
 import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import ijson
 
 from bert_tf import files
-from bert_tf.data.squad.answers import compute_predictions
-from bert_tf.data.squad.windows import convert_examples_to_features
 from bert_tf.errors import UserError
 
-__all__ = [
-    "SquadExample",
-    "SquadExamples",
-    "check_answered",
-    "compute_predictions",
-    "convert_examples_to_features",
-    "read_answers",
-    "read_squad_examples",
-]
-
-# The original's idea of white space; all of it is white space for the
-# tokenizer, too, which knows more kinds.
+# The original's white space, between words. The tokenizer knows more kinds.
 _WORD = re.compile("[^ \t\r\n\u202f]+")
 
 
@@ -43,44 +30,56 @@ class SquadExample:
     Attributes:
         qas_id: the question's id.
         question_text: the question, not tokenized.
-        doc_tokens: the words of the context, as white space parts them; the
+        doc_tokens: the words of the context, split at white space; the
             questions of a paragraph share the list.
-        orig_answer_text: the answer, where it is read; "" if there is none.
-        start_position: place of its first word, -1 if there is none.
-        end_position: place of its last word, likewise.
+        orig_answer_text: the answer, where it is read; "" for no answer.
+        start_position: place of its first word, -1 for no answer.
+        end_position: place of its last word, -1 for no answer.
         is_impossible: whether the context does not hold the answer.
     """
 
     qas_id: str
     question_text: str
-    doc_tokens: list
+    doc_tokens: list[str]
     orig_answer_text: str | None = None
     start_position: int | None = None
     end_position: int | None = None
     is_impossible: bool = False
 
+    @property
+    def answer_words(self) -> tuple[int, int] | None:
+        """(first, last) word of the answer; None where it is not known."""
+        first, last = self.start_position, self.end_position
+        if self.is_impossible or first is None or last is None:
+            return None
+        return first, last
+
+
+def _skip_silently(qas_id, place, text):
+    pass
+
 
 class SquadExamples:
     """The examples of a file, read from it whenever they are iterated.
 
-    One article after the other is held in memory. Making the object reads the
-    file once, so that mistakes are found before anything is written.
+    One article at a time is held in memory. Creating the object reads the file
+    once, so that mistakes are found before anything is written.
 
     Args:
         path: of the file, SQuAD 1.1 or 2.0.
-        is_training: also read the answers, of several the first one. Examples
-            whose answer is not found in the context are left out.
-        version_2_with_negative: the file has questions without an answer.
+        is_training: also read the answers; of several answers the first one.
+            Examples whose answer is not in the context are left out.
+        version_2_with_negative: whether questions may have no answer.
         on_skip: function(question id, place in the file, answer's text),
             called for each example that is left out.
 
     Attributes:
         num_skipped: examples that were left out.
-        num_with_several_answers: those of which the first one was taken.
+        num_with_several_answers: examples with more answers than the one read.
         num_marked_impossible: questions marked as having no answer.
 
     Raises:
-        UserError: the file is none of SQuAD's.
+        UserError: it is not a SQuAD file.
     """
 
     def __init__(
@@ -88,7 +87,7 @@ class SquadExamples:
         path: str,
         is_training: bool,
         version_2_with_negative: bool = False,
-        on_skip=lambda qas_id, place, text: None,
+        on_skip: Callable[[str, str, str], None] = _skip_silently,
     ):
         self.path = path
         self.is_training = is_training
@@ -101,16 +100,15 @@ class SquadExamples:
             if not is_training:
                 if question.qas_id in ids:
                     raise UserError(
-                        f"{question.place}: the id {question.qas_id!r} stands "
+                        f"{question.place}: the id {question.qas_id!r} comes "
                         "twice; predictions have one place for each id"
                     )
                 ids.add(question.qas_id)
             self.num_marked_impossible += question.is_impossible
             if self._example(context, question) is None:
                 self.num_skipped += 1
-                on_skip(
-                    question.qas_id, question.place, question.answers[0]["text"]
-                )
+                answer = question.answers[0]
+                on_skip(question.qas_id, question.place, answer["text"])
                 continue
             self._number += 1
             if is_training and not question.is_impossible:
@@ -121,10 +119,10 @@ class SquadExamples:
                 + (" with an answer in its context" if self.num_skipped else "")
             )
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self._number
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[SquadExample]:
         for context, question in _questions(self.path):
             example = self._example(context, question)
             if example is not None:
@@ -149,7 +147,7 @@ class SquadExamples:
             )
             raise UserError(
                 f"{question.place}: {wrong}: for questions without an answer "
-                "give --version_2_with_negative, and mark them in the file "
+                "give `version_2_with_negative`, and mark them in the file "
                 'with "is_impossible": true'
             )
         answer = question.answers[0]
@@ -163,37 +161,36 @@ class SquadExamples:
 
 def read_squad_examples(
     path: str, is_training: bool, version_2_with_negative: bool = False
-) -> list:
+) -> list[SquadExample]:
     """All `SquadExamples` of a file."""
     return list(SquadExamples(path, is_training, version_2_with_negative))
 
 
-def read_answers(path: str) -> dict:
-    """{question id: list of answers' texts}, of a file to evaluate on.
+def read_answers(path: str) -> dict[str, list[str]]:
+    """The texts of the answers in a file to evaluate on, by question id.
 
     Raises:
-        UserError: the file is none of SQuAD's, or has a question without the
-            list `answers`.
+        UserError: it is not a SQuAD file, or a question has no list "answers".
     """
-    found = {}
+    texts = {}
     for _, question in _questions(path):
         if question.answers is None:
             raise UserError(
-                f"{question.place}: `answers` is missing: without them there "
+                f'{question.place}: "answers" is missing: without them there '
                 "is nothing to evaluate with"
             )
-        found[question.qas_id] = [answer["text"] for answer in question.answers]
-    return found
+        texts[question.qas_id] = [answer["text"] for answer in question.answers]
+    return texts
 
 
-def check_answered(path: str, answers: dict):
+def check_answered(path: str, answers: Mapping[str, Sequence[str]]) -> None:
     """Raises UserError where a question of SQuAD 1.1 has no answer."""
     without = [qas_id for qas_id, texts in answers.items() if not texts]
     if without:
         raise UserError(
             f"{path}: {len(without)} of {len(answers)} questions have no "
             f"answer, {without[0]} first: to evaluate on SQuAD 2.0 give "
-            "--version_2_with_negative"
+            "`version_2_with_negative`"
         )
 
 
@@ -206,7 +203,7 @@ class _Context:
         self.starts = [match.start() for match in matches]
         self.length = len(text)
 
-    def words_of(self, answer_start: int, text: str):
+    def words_of(self, answer_start: int, text: str) -> tuple[int, int] | None:
         """(first, last) word of an answer, or None where it is not there."""
         last = answer_start + len(text) - 1
         answer = " ".join(text.split())
@@ -225,7 +222,7 @@ class _Context:
 
 @dataclasses.dataclass
 class _Question:
-    """A question as it stands in the file; `answers` None if not there."""
+    """A question as the file has it; `answers` is None where it is missing."""
 
     qas_id: str
     text: str
@@ -255,7 +252,7 @@ def _question(question, place):
             answers.append(answer)
     is_impossible = question.get("is_impossible", False)
     if not isinstance(is_impossible, bool):
-        raise UserError(f"{place}: `is_impossible` must be true or false")
+        raise UserError(f'{place}: "is_impossible" must be true or false')
     return _Question(
         _value(question, "id", str, place),
         _value(question, "question", str, place),
@@ -270,11 +267,11 @@ _KINDS = {str: "text", int: "a whole number", list: "a list", dict: "an object"}
 
 def _value(parent, key, kind, place):
     if key not in parent:
-        raise UserError(f"{place}: `{key}` is missing; not a SQuAD file?")
+        raise UserError(f'{place}: "{key}" is missing; not a SQuAD file?')
     value = parent[key]
     if not isinstance(value, kind) or isinstance(value, bool):
         raise UserError(
-            f"{place}: `{key}` must be {_KINDS[kind]}; not a SQuAD file?"
+            f'{place}: "{key}" must be {_KINDS[kind]}; not a SQuAD file?'
         )
     return value
 
@@ -289,7 +286,7 @@ def _items(parent, key, place):
 
 
 def _articles(path):
-    """Yields what the list `data` holds, one item in memory at a time."""
+    """Yields the items of the list "data", one in memory at a time."""
     index = -1
     with files.naming(path), files.open_binary(path) as reader:
         if reader.read(len(codecs.BOM_UTF8)) != codecs.BOM_UTF8:
@@ -313,7 +310,7 @@ def _articles(path):
     if index < 0:
         raise UserError(
             f"{path}: not a SQuAD file: it must be an object with the list "
-            "`data`, which must not be empty"
+            '"data", which must not be empty'
         )
 
 

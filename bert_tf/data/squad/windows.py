@@ -1,4 +1,4 @@
-"""SQuAD's examples → the windows that a model reads.
+"""Makes the windows that a model reads of SQuAD's examples.
 
 A context that is too long for the model is read through a window that slides
 over its WordPieces. Each window becomes one sequence:
@@ -6,72 +6,44 @@ over its WordPieces. Each window becomes one sequence:
     [CLS] who wrote it ? [SEP] the book was written by [SEP]
     [CLS] who wrote it ? [SEP]      was written by some ##body [SEP]
 
-Most pieces are in several windows. An answer is looked for where its first
-piece has most context: the model knows more there.
+Most pieces are in several windows. An answer is taken from the window where
+its first piece has most context: the model knows more there.
 
-TensorFlow is not imported here, as processes that convert do without it.
+TensorFlow is not imported here: processes that convert start without it.
 """
 
 import dataclasses
 import functools
-import itertools
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
+from bert_tf.data.squad.document import Document
+from bert_tf.data.squad.examples import SquadExample
+from bert_tf.text.packing import NUM_SPECIAL_OF_PAIR, pad
 from bert_tf.tokenization import FullTokenizer
 
 FIRST_UNIQUE_ID = 1_000_000_000
 # Windows are padded to a multiple of this where all need not be of one length.
 # Like the original we let the padding compete with the tokens for a place
 # among the best starts and ends, so it must not depend on the batch.
-LENGTH_MULTIPLE = 32
-WORDS_REMEMBERED = 1 << 17  # With their pieces.
+WINDOW_LENGTH_MULTIPLE = 32
+WORDS_REMEMBERED = 1 << 17  # Together with their pieces.
 
-
-class Document:
-    """The WordPieces of a context.
-
-    Attributes:
-        pieces: list of str.
-        ids: int32 [N].
-        words: int32 [N], the place of each piece's word.
-        first_pieces: list of int, the place of each word's first piece; one
-            more at the end, N.
-    """
-
-    def __init__(self, doc_tokens: list, tokenize, vocab: dict):
-        self.doc_tokens = doc_tokens
-        pieces_of_words = [*map(tokenize, doc_tokens)]
-        self.pieces = [*itertools.chain.from_iterable(pieces_of_words)]
-        self.ids = np.array([vocab[p] for p in self.pieces], np.int32)
-        lengths = [*map(len, pieces_of_words)]
-        self.words = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
-        self.first_pieces = [0, *itertools.accumulate(lengths)]
-
-    def pieces_of_answer(self, example, answer_pieces: list):
-        """(first, last) piece of an answer.
-
-        The words that hold the answer may hold more, such as a bracket in
-        front of it. Within them the answer's own pieces are looked for; where
-        they are not found, as in "Japanese" for "Japan", the words remain.
-        """
-        first = self.first_pieces[example.start_position]
-        last = self.first_pieces[example.end_position + 1] - 1
-        length = len(answer_pieces)
-        for start in range(first, last + 2 - length) if length else ():
-            if self.pieces[start : start + length] == answer_pieces:
-                return start, start + length - 1
-        return first, last
+# All that a model needs of a window: its ids as bytes of int32, `doc_offset`,
+# `start_position`, `end_position`.
+Row = tuple[bytes, int, int, int]
 
 
 @dataclasses.dataclass
 class InputFeatures:
-    """One window of a context, behind its question.
+    """One window of a context, after its question.
 
-    A view of the document: what it does not hold is computed when asked for.
+    It is a view of the document: lists such as `input_ids` are computed when
+    they are asked for.
 
     Attributes:
-        unique_id: from 1,000,000,000 on, over all windows of a file.
+        unique_id: number of the window in its file, from 1,000,000,000 on.
         example_index: place of the example among all.
         doc_span_index: place of the window among those of the example.
         document: the whole context.
@@ -82,24 +54,24 @@ class InputFeatures:
         is_max_context: bool [doc_length], whether no other window has more
             context around a piece.
         special_ids: ids of [CLS] and [SEP].
-        max_seq_length: what `input_ids` and the like are padded to.
+        max_seq_length: the length that `input_ids` and the like are padded to.
         start_position: place of the answer's first piece in the sequence; 0,
             that of [CLS], where the window does not hold all of the answer.
             None unless training.
-        end_position: of its last piece, likewise.
-        is_impossible: of the example.
+        end_position: place of its last piece, by the same rules.
+        is_impossible: whether the context does not hold the answer.
     """
 
     unique_id: int
     example_index: int
     doc_span_index: int
     document: Document
-    query: list
+    query: list[str]
     query_ids: np.ndarray
     doc_start: int
     doc_length: int
     is_max_context: np.ndarray
-    special_ids: tuple
+    special_ids: tuple[int, int]
     max_seq_length: int
     start_position: int | None = None
     end_position: int | None = None
@@ -112,16 +84,19 @@ class InputFeatures:
 
     @property
     def num_tokens(self) -> int:
+        """Tokens of the sequence, special ones included."""
         return self.doc_offset + self.doc_length + 1
 
     @property
     def num_places(self) -> int:
         """Tokens and the padding that goes with them."""
-        rounded = -(-self.num_tokens // LENGTH_MULTIPLE) * LENGTH_MULTIPLE
+        rounded = -(-self.num_tokens // WINDOW_LENGTH_MULTIPLE)
+        rounded *= WINDOW_LENGTH_MULTIPLE
         return min(rounded, self.max_seq_length)
 
     @property
-    def tokens(self) -> list:
+    def tokens(self) -> list[str]:
+        """The sequence without padding."""
         doc = slice(self.doc_start, self.doc_start + self.doc_length)
         return [
             "[CLS]",
@@ -142,63 +117,67 @@ class InputFeatures:
         )
 
     @property
-    def input_ids(self) -> list:
-        return _pad(self.ids.tolist(), self.max_seq_length)
+    def input_ids(self) -> list[int]:
+        """The ids of the tokens, padded."""
+        return pad(self.ids.tolist(), self.max_seq_length)
 
     @property
-    def input_mask(self) -> list:
-        return _pad([1] * self.num_tokens, self.max_seq_length)
+    def input_mask(self) -> list[int]:
+        """1 for tokens, 0 for padding."""
+        return pad([1] * self.num_tokens, self.max_seq_length)
 
     @property
-    def segment_ids(self) -> list:
+    def segment_ids(self) -> list[int]:
+        """0 for the question, 1 for the context, 0 for padding."""
         segment_ids = [0] * self.doc_offset + [1] * (self.doc_length + 1)
-        return _pad(segment_ids, self.max_seq_length)
+        return pad(segment_ids, self.max_seq_length)
 
     @property
-    def token_to_orig_map(self) -> dict:
+    def token_to_orig_map(self) -> dict[int, int]:
         """{place in the sequence: place of the word in the context}."""
         words = self.document.words[self.doc_start :][: self.doc_length]
         return dict(enumerate(words.tolist(), start=self.doc_offset))
 
     @property
-    def token_is_max_context(self) -> dict:
-        """{place in the sequence: whether the context there is largest}."""
+    def token_is_max_context(self) -> dict[int, bool]:
+        """{place in the sequence: whether the piece has most context here}."""
         return dict(
             enumerate(self.is_max_context.tolist(), start=self.doc_offset)
         )
-
-
-def _pad(values, length):
-    return values + [0] * (length - len(values))
 
 
 class FeatureConverter:
     """Makes windows of examples.
 
     Args:
-        tokenizer: a `FullTokenizer`.
+        tokenizer: of the model.
         max_seq_length: length of the sequences, special tokens included.
         doc_stride: pieces from the start of a window to that of the next.
         max_query_length: pieces of a question at most; more are cut off.
-        is_training: whether the answers' places are wanted.
+        is_training: whether to find the answers' places.
+
+    Attributes:
+        num_cut_questions: questions longer than `max_query_length`.
 
     Raises:
         ValueError: a question can be so long that no piece of the context
-            fits behind it, or `doc_stride` is not positive.
+            fits after it, or `doc_stride` is not positive.
     """
 
     def __init__(
         self,
-        tokenizer,
+        tokenizer: FullTokenizer,
+        *,
         max_seq_length: int,
         doc_stride: int,
         max_query_length: int,
         is_training: bool,
     ):
-        if max_seq_length <= max_query_length + 3:
+        if max_seq_length <= max_query_length + NUM_SPECIAL_OF_PAIR:
             raise ValueError(
                 "max_seq_length must exceed max_query_length by more than the "
-                f"3 special tokens. Received: max_seq_length={max_seq_length}, "
+                f"{NUM_SPECIAL_OF_PAIR} special tokens. Received: "
+                f"max_seq_length={max_seq_length}, "
                 f"max_query_length={max_query_length}"
             )
         if doc_stride < 1:
@@ -217,9 +196,12 @@ class FeatureConverter:
         self._tokenize = functools.lru_cache(WORDS_REMEMBERED)(
             tokenizer.tokenize
         )
-        self._document = None  # Of the example before.
+        # The document of the last example.
+        self._document: Document | None = None
 
-    def windows(self, examples):
+    def windows(
+        self, examples: Iterable[SquadExample]
+    ) -> Iterator[InputFeatures]:
         """Yields the `InputFeatures` of examples, one after the other."""
         unique_id = FIRST_UNIQUE_ID
         for example_index, example in enumerate(examples):
@@ -229,37 +211,38 @@ class FeatureConverter:
 
     def convert(
         self,
-        example,
+        example: SquadExample,
         example_index: int = 0,
         unique_id: int = FIRST_UNIQUE_ID,
-    ) -> list:
+    ) -> list[InputFeatures]:
         """The windows of one example; none for a context without tokens."""
         document = self._document_of(example)
         query = self.tokenizer.tokenize(example.question_text)
         self.num_cut_questions += len(query) > self.max_query_length
         query = query[: self.max_query_length]
         query_ids = np.array([self.vocab[p] for p in query], np.int32)
-        room = self.max_seq_length - len(query) - 3
+        room = self.max_seq_length - len(query) - NUM_SPECIAL_OF_PAIR
         spans, is_max_context = self._spans(len(document.pieces), room)
         answer = None
-        if self.is_training and not example.is_impossible:
+        if self.is_training and example.answer_words:
             answer = document.pieces_of_answer(
-                example, self.tokenizer.tokenize(example.orig_answer_text)
+                *example.answer_words,
+                self.tokenizer.tokenize(example.orig_answer_text or ""),
             )
         windows = []
         for index, (start, length) in enumerate(spans):
             window = InputFeatures(
-                unique_id + index,
-                example_index,
-                index,
-                document,
-                query,
-                query_ids,
-                start,
-                length,
-                is_max_context[index],
-                self.special_ids,
-                self.max_seq_length,
+                unique_id=unique_id + index,
+                example_index=example_index,
+                doc_span_index=index,
+                document=document,
+                query=query,
+                query_ids=query_ids,
+                doc_start=start,
+                doc_length=length,
+                is_max_context=is_max_context[index],
+                special_ids=self.special_ids,
+                max_seq_length=self.max_seq_length,
                 is_impossible=example.is_impossible,
             )
             if self.is_training:
@@ -286,21 +269,27 @@ class FeatureConverter:
 
 
 def convert_examples_to_features(
-    examples,
-    tokenizer,
+    examples: Iterable[SquadExample],
+    tokenizer: FullTokenizer,
     max_seq_length: int,
     doc_stride: int,
     max_query_length: int,
     is_training: bool,
-) -> list:
-    """All windows of the examples; arguments as of `FeatureConverter`."""
+) -> list[InputFeatures]:
+    """All windows of the examples; for the arguments see `FeatureConverter`."""
     converter = FeatureConverter(
-        tokenizer, max_seq_length, doc_stride, max_query_length, is_training
+        tokenizer,
+        max_seq_length=max_seq_length,
+        doc_stride=doc_stride,
+        max_query_length=max_query_length,
+        is_training=is_training,
     )
     return list(converter.windows(examples))
 
 
-def sliding_windows(num_pieces: int, room: int, doc_stride: int) -> list:
+def sliding_windows(
+    num_pieces: int, room: int, doc_stride: int
+) -> list[tuple[int, int]]:
     """(start, length) of each window; the last one reaches the end."""
     step = min(room, doc_stride)
     last = max(0, -(-(num_pieces - room) // step)) if num_pieces else -1
@@ -309,12 +298,14 @@ def sliding_windows(num_pieces: int, room: int, doc_stride: int) -> list:
     ]
 
 
-def max_context(spans: list, num_pieces: int) -> list:
+def max_context(
+    spans: Sequence[tuple[int, int]], num_pieces: int
+) -> list[np.ndarray]:
     """For each window bool [length]: whether a piece has most context there.
 
-    The context of a piece in a window is what it has on its poorer side, and
-    a little for the window's length: min(left, right) + 0.01 length. Of equal
-    windows it is the first.
+    The context of a piece in a window is the number of pieces on its poorer
+    side, and a little for the window's length: min(left, right) + 0.01 length.
+    Of equal windows the first counts.
     """
     best_score = np.full(num_pieces, -1.0)
     best_span = np.zeros(num_pieces, np.int32)
@@ -335,9 +326,8 @@ def max_context(spans: list, num_pieces: int) -> list:
 # In several processes, which do without TensorFlow.
 
 
-def encode_row(window: InputFeatures) -> tuple:
-    """(ids as bytes, doc_offset, start_position, end_position), which is all
-    that a model needs; 0 for places that are not known."""
+def encode_row(window: InputFeatures) -> Row:
+    """The row of a window; places that are not known are 0."""
     return (
         window.ids.tobytes(),
         window.doc_offset,
@@ -346,9 +336,15 @@ def encode_row(window: InputFeatures) -> tuple:
     )
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class ConverterSettings:
-    """What a process needs to make a `FeatureConverter`."""
+    """The settings from which a process makes its `FeatureConverter`.
+
+    Attributes:
+        vocab_file, do_lower_case: see `FullTokenizer`.
+        max_seq_length, doc_stride, max_query_length, is_training: see
+            `FeatureConverter`.
+    """
 
     vocab_file: str
     do_lower_case: bool
@@ -358,24 +354,26 @@ class ConverterSettings:
     is_training: bool
 
     def make(self) -> FeatureConverter:
-        tokenizer = FullTokenizer(self.vocab_file, self.do_lower_case)
+        """A new converter."""
         return FeatureConverter(
-            tokenizer,
-            self.max_seq_length,
-            self.doc_stride,
-            self.max_query_length,
-            self.is_training,
+            FullTokenizer(self.vocab_file, self.do_lower_case),
+            max_seq_length=self.max_seq_length,
+            doc_stride=self.doc_stride,
+            max_query_length=self.max_query_length,
+            is_training=self.is_training,
         )
 
 
-# Evaluations while training alternate with it: two settings.
+# Training and the evaluations between its steps alternate: two settings.
 @functools.lru_cache(maxsize=2)
 def _converter_of_process(settings: ConverterSettings) -> FeatureConverter:
     return settings.make()
 
 
-def convert_block(settings, examples) -> tuple:
-    """(rows, number of questions that were cut)."""
+def convert_block(
+    settings: ConverterSettings, examples: Iterable[SquadExample]
+) -> tuple[list[Row], int]:
+    """(rows, number of questions that were cut) of some examples."""
     converter = _converter_of_process(settings)
     before = converter.num_cut_questions
     rows = [

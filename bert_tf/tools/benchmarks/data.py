@@ -1,39 +1,44 @@
-"""Speed of tokenizers, input pipeline and conversion; see benchmark.py."""
+"""Measures tokenizers, input pipeline and conversion; see benchmark.py."""
 
 import functools
 import itertools
 import os
 import tempfile
 import time
+from collections.abc import Callable, Iterable, Iterator
 
 import tensorflow as tf
 import tensorflow_text as tf_text
 from absl import flags
 
 from bert_tf import files
-from bert_tf.data import features, glue, pipeline
+from bert_tf.data import features, pipeline
+from bert_tf.data.processor import Examples
 from bert_tf.data.squad import dataset as squad_dataset
 from bert_tf.data.squad import examples as squad_examples
 from bert_tf.data.squad import windows as squad_windows
-from bert_tf.data.text_reader import TextReader
+from bert_tf.data.text_reader import TextReader, TextReaderSettings
 from bert_tf.errors import UserError
 from bert_tf.preprocessing import BertPreprocessor
 from bert_tf.programs import program
-from bert_tf.tasks.registry import get_task
+from bert_tf.tasks.problem import Problem
+from bert_tf.tasks.registry import Task, get_task
 from bert_tf.text import packing
 from bert_tf.tokenization import FullTokenizer
 from bert_tf.tools.benchmarks.racing import print_table, race
 
 FLAGS = flags.FLAGS
 TEXTS_IN_BATCH = 1024
-# Over all texts in a round: some batches wait ready from the round before.
+# Passes over all texts per round. With one, batches that the round before has
+# prepared ahead would count too much.
 PASSES = 3
 
 # ---------------------------------------------------------------------------
 # The tokenizers.
 
 
-def benchmark_tokenizers():
+def benchmark_tokenizers() -> None:
+    """Compares the tokenizers in the graph and in Python with others."""
     texts = read_texts()
     megabytes = sum(len(text.encode()) for text in texts) / 1e6
     preprocess = BertPreprocessor(FLAGS.vocab_file, FLAGS.do_lower_case)
@@ -62,7 +67,7 @@ def benchmark_tokenizers():
             hugging_face.encode_batch(texts) for _ in range(PASSES)
         ]
     except ImportError:
-        print("Hugging Face's tokenizers is not installed: left out.")
+        print("Hugging Face's tokenizers is not installed, and left out.")
     print_table(
         f"Tokenizing {len(texts):,} texts, {megabytes:.2f} MB, on "
         f"{os.cpu_count()} cores. In tf.data batches of {TEXTS_IN_BATCH}; "
@@ -73,23 +78,28 @@ def benchmark_tokenizers():
     )
 
 
-def read_texts():
+def read_texts() -> list[str]:
+    """Returns the texts of --input_file, by default those of the task.
+
+    Raises:
+        UserError: the files contain no text.
+    """
     if not FLAGS.input_file:
         examples = train_examples()
         return [example.text_a for example in examples]
-    texts = []
+    texts: list[str] = []
     for path in FLAGS.input_file:
         if path.endswith(".json"):
             texts += squad_texts(path)
         else:
             texts += [line for _, line in files.read_lines(path) if line]
     if not texts:
-        raise UserError(f"--input_file={FLAGS.input_file}: no text in there")
+        raise UserError(f"--input_file={FLAGS.input_file}: contains no text")
     return texts
 
 
-def squad_texts(path):
-    """Contexts and questions of a SQuAD file."""
+def squad_texts(path: str) -> Iterator[str]:
+    """Yields the contexts and questions of a SQuAD file."""
     context = None
     for example in squad_examples.SquadExamples(path, is_training=False):
         if example.doc_tokens is not context:
@@ -98,10 +108,13 @@ def squad_texts(path):
         yield example.question_text
 
 
-def through_dataset(texts, tokenize):
-    """Work that passes all texts through tf.data, in parallel.
+def through_dataset(
+    texts: list[str], tokenize: Callable[[tf.Tensor], object]
+) -> Callable[[], None]:
+    """Returns work that tokenizes all texts in tf.data, in parallel.
 
-    The iterator is made once: its start would count in no long training.
+    The iterator is made only once: in a long training its start does not
+    matter.
     """
     dataset = tf.data.Dataset.from_tensor_slices(texts).batch(TEXTS_IN_BATCH)
     num_batches = len(dataset)
@@ -116,8 +129,10 @@ def through_dataset(texts, tokenize):
     return work
 
 
-def tensorflow_texts(vocab):
-    """tensorflow-text's tokenizer: as fast, and with other results."""
+def tensorflow_texts(
+    vocab: Iterable[str],
+) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Returns tensorflow-text's tokenizer; it splits some texts differently."""
     tokenizer = tf_text.FastBertTokenizer(
         list(vocab), lower_case_nfd_strip_accents=FLAGS.do_lower_case
     )
@@ -128,36 +143,55 @@ def tensorflow_texts(vocab):
 # The input pipeline.
 
 
-def train_examples():
+def published_task() -> Task:
+    """Returns the task of --task_name, which has files in data_dir."""
     task = get_task(FLAGS.task_name)
-    return glue.Examples(task.processor, FLAGS.data_dir, "train")
+    if not isinstance(task, Task):
+        raise UserError(
+            "must be a published data set",
+            setting="task_name",
+            value=FLAGS.task_name,
+        )
+    return task
 
 
-def benchmark_input():
-    task = get_task(FLAGS.task_name)
+def train_examples() -> Examples:
+    """Returns the training examples of --task_name, checked and counted."""
+    return Examples(published_task().processor, FLAGS.data_dir, "train")
+
+
+def benchmark_input() -> None:
+    """Compares ways from a task's file to batches of features."""
+    task = published_task()
     examples = train_examples()
     number = len(examples)
     reader = TextReader(
         FullTokenizer(FLAGS.vocab_file, FLAGS.do_lower_case),
-        FLAGS.vocab_file,
-        FLAGS.do_lower_case,
-        FLAGS.max_seq_length,
+        TextReaderSettings(
+            vocab_file=FLAGS.vocab_file,
+            do_lower_case=FLAGS.do_lower_case,
+            max_seq_length=FLAGS.max_seq_length,
+        ),
     )
     rows = functools.partial(task.problem.rows, train_examples(), reader)
     to_features = functools.partial(
         task.problem.features_of_rows, reader=reader
     )
     batches = functools.partial(
-        pipeline.training_batches, rows(), number, FLAGS.batch_size, to_features
+        pipeline.training_batches,
+        rows(),
+        to_features,
+        num_examples=number,
+        batch_size=FLAGS.batch_size,
     )
-    # Their start counts apart, not here.
-    kept = {
+    # Their start is not measured here; `print_first_batch` measures it.
+    iterators = {
         "from memory": iter(batches()),
         "from memory, by length": iter(batches(group_by_length=True)),
         "from memory, full length": iter(batches(fixed_length=True)),
         "from the file": iter(
             pipeline.evaluation_batches(
-                rows().repeat(), FLAGS.batch_size, to_features
+                rows().repeat(), to_features, batch_size=FLAGS.batch_size
             )
         ),
     }
@@ -167,11 +201,11 @@ def benchmark_input():
         f"{os.cpu_count()} cores."
     )
     print_first_batch(number, rows, to_features)
-    print_padding(kept, number)
+    print_padding(iterators, number)
     num_batches = max(1, number // FLAGS.batch_size)
     contestants = {
         name: functools.partial(take, iterator, num_batches)
-        for name, iterator in kept.items()
+        for name, iterator in iterators.items()
     }
     contestants["through TFRecord"] = functools.partial(
         through_records, task.problem, examples, reader
@@ -186,17 +220,32 @@ def benchmark_input():
     )
 
 
-def take(batches, number=None):
+def take(batches: Iterable[object], number: int | None = None) -> None:
+    """Iterates over `number` batches; over all if it is None."""
     for _ in itertools.islice(batches, number):
         pass
 
 
-def print_first_batch(number, rows, to_features):
+def print_first_batch(
+    number: int,
+    rows: Callable[[], tf.data.Dataset],
+    to_features: Callable[..., dict[str, tf.Tensor]],
+) -> None:
+    """Prints the seconds to the first batch of training.
+
+    Args:
+        number: number of examples.
+        rows: function() that returns the dataset of rows.
+        to_features: function from rows to features.
+    """
     start = time.perf_counter()
     train_examples()  # Checks and counts.
     checked = time.perf_counter() - start
     batches = pipeline.training_batches(
-        rows(), number, FLAGS.batch_size, to_features
+        rows(),
+        to_features,
+        num_examples=number,
+        batch_size=FLAGS.batch_size,
     )
     next(iter(batches))
     total = time.perf_counter() - start
@@ -206,18 +255,29 @@ def print_first_batch(number, rows, to_features):
     )
 
 
-def print_padding(kept, number):
-    print("\nOf the places in an epoch's batches of training hold tokens:")
-    for name in [name for name in kept if name.startswith("from memory")]:
+def print_padding(
+    iterators: dict[str, Iterator[dict[str, tf.Tensor]]], number: int
+) -> None:
+    """Prints how many places in an epoch's batches are not padding.
+
+    Args:
+        iterators: {name: endless batches}.
+        number: number of examples.
+    """
+    print("\nShare of tokens, not padding, in an epoch's training batches:")
+    for name in [name for name in iterators if name.startswith("from memory")]:
         tokens, places = 0, 0
-        batches = itertools.islice(kept[name], number // FLAGS.batch_size)
+        batches = itertools.islice(iterators[name], number // FLAGS.batch_size)
         for batch in batches:
             tokens += int(tf.reduce_sum(batch["input_mask"]))
             places += int(tf.size(batch["input_mask"]))
         print(f"    {name}: {tokens / max(1, places):.1%}")
 
 
-def through_records(problem, examples, reader):
+def through_records(
+    problem: Problem, examples: Examples, reader: TextReader
+) -> None:
+    """Converts all examples to a TFRecord file, and reads its batches."""
     specs = problem.feature_specs(reader)
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "train.tf_record")
@@ -225,12 +285,12 @@ def through_records(problem, examples, reader):
             problem.convert(example, reader)[0] for example in examples
         )
         features.write_tf_records(path, converted, specs)
-        to_features = functools.partial(features.features_of_rows, specs=specs)
+        to_features = functools.partial(features.parse_record_rows, specs=specs)
         take(
             pipeline.evaluation_batches(
                 features.record_rows(path),
-                FLAGS.batch_size,
                 to_features,
+                batch_size=FLAGS.batch_size,
                 fixed_length=True,
             )
         )
@@ -240,24 +300,24 @@ def through_records(problem, examples, reader):
 # SQuAD.
 
 
-def benchmark_squad():
-    """Questions to windows: here, and in the plain way of the original."""
+def benchmark_squad() -> None:
+    """Compares ways from questions to windows with a plain one."""
     program.require("predict_file")
     examples = squad_examples.read_squad_examples(
         FLAGS.predict_file, is_training=False
     )
     tokenizer = FullTokenizer(FLAGS.vocab_file, FLAGS.do_lower_case)
     settings = squad_windows.ConverterSettings(
-        FLAGS.vocab_file,
-        FLAGS.do_lower_case,
-        FLAGS.max_seq_length,
-        FLAGS.doc_stride,
-        FLAGS.max_query_length,
+        vocab_file=FLAGS.vocab_file,
+        do_lower_case=FLAGS.do_lower_case,
+        max_seq_length=FLAGS.max_seq_length,
+        doc_stride=FLAGS.doc_stride,
+        max_query_length=FLAGS.max_query_length,
         is_training=False,
     )
 
     def all_features():
-        # As lists of numbers, as the plain way makes them.
+        # As lists of numbers, like those of the plain way.
         for window in settings.make().windows(examples):
             squad_dataset.window_features(window)
             _ = window.token_to_orig_map, window.token_is_max_context
@@ -275,18 +335,22 @@ def benchmark_squad():
     print_table(
         f"{len(examples):,} questions to windows of "
         f"--max_seq_length={FLAGS.max_seq_length}, --doc_stride="
-        f"{FLAGS.doc_stride}: every feature of the original's; what training "
-        "needs of them; and each question by itself, without what is known "
-        "from others of its paragraph.",
+        f"{FLAGS.doc_stride}: all features of the original; only those that "
+        "training needs; and each question by itself, without what the other "
+        "questions of its paragraph have shown.",
         "questions/s",
         len(examples),
         race(contestants, FLAGS.rounds),
     )
 
 
-def convert_plainly(example, tokenizer) -> list:
-    """The windows of one question, each word tokenized, each piece compared
-    with every window."""
+def convert_plainly(
+    example: squad_examples.SquadExample, tokenizer: FullTokenizer
+) -> list[tuple[object, ...]]:
+    """Returns the windows of one question, in the most direct way.
+
+    Each word is tokenized, and each piece compared with every window.
+    """
     query = tokenizer.tokenize(example.question_text)[: FLAGS.max_query_length]
     pieces, words = [], []
     for word, text in enumerate(example.doc_tokens):
@@ -295,7 +359,7 @@ def convert_plainly(example, tokenizer) -> list:
             words.append(word)
     room = FLAGS.max_seq_length - len(query) - 3
     spans = squad_windows.sliding_windows(len(pieces), room, FLAGS.doc_stride)
-    found = []
+    windows: list[tuple[object, ...]] = []
     for index, (start, length) in enumerate(spans):
         tokens = ["[CLS]", *query, "[SEP]"]
         segment_ids = [0] * len(tokens)
@@ -312,7 +376,7 @@ def convert_plainly(example, tokenizer) -> list:
         tokens.append("[SEP]")
         segment_ids.append(1)
         input_ids = tokenizer.convert_tokens_to_ids(tokens)
-        found.append(
+        windows.append(
             (
                 token_to_orig_map,
                 token_is_max_context,
@@ -322,7 +386,7 @@ def convert_plainly(example, tokenizer) -> list:
                 ),
             )
         )
-    return found
+    return windows
 
 
 def _context(place, start, length):

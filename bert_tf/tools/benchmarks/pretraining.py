@@ -1,10 +1,10 @@
-"""Speed of making pretraining data; see benchmark.py."""
+"""Measures how fast pretraining data is made; see benchmark.py."""
 
-import collections
 import contextlib
 import os
 import random
 import tempfile
+from typing import NamedTuple
 
 import joblib
 import tensorflow as tf
@@ -12,6 +12,8 @@ from absl import flags
 
 from bert_tf.data.pretraining import instances as pretraining_instances
 from bert_tf.data.pretraining import shards as pretraining_shards
+from bert_tf.data.pretraining.instances import InstanceSettings
+from bert_tf.data.pretraining.shards import RecordMaker
 from bert_tf.programs import program
 from bert_tf.tokenization import FullTokenizer
 from bert_tf.tools.benchmarks.racing import print_table, race
@@ -21,12 +23,15 @@ SEED = 12345
 NUM_SHARDS = 8
 
 
-def benchmark_pretraining():
-    """The same settings for all: create_pretraining_data's defaults."""
+def benchmark_pretraining() -> None:
+    """Compares ways to make the same data, with the tool's default settings."""
     paths = program.matching_files("corpus")
-    settings = pretraining_instances.InstanceSettings()
-    maker = pretraining_shards.RecordMaker(
-        FLAGS.vocab_file, FLAGS.do_lower_case, settings, SEED
+    settings = InstanceSettings()
+    maker = RecordMaker(
+        vocab_file=FLAGS.vocab_file,
+        do_lower_case=FLAGS.do_lower_case,
+        settings=settings,
+        random_seed=SEED,
     )
     with tempfile.TemporaryDirectory() as folder:
         contestants = {
@@ -47,7 +52,8 @@ def benchmark_pretraining():
     )
 
 
-def in_memory(maker, paths, folder):
+def in_memory(maker: RecordMaker, paths: list[str], folder: str) -> None:
+    """Makes all records in memory, like the original."""
     pretraining_shards.vocabulary.cache_clear()
     serialized = maker.serialized_examples(
         pretraining_instances.lines_of(paths), random.Random(SEED)
@@ -56,159 +62,183 @@ def in_memory(maker, paths, folder):
     pretraining_shards.write_records([path], serialized)
 
 
-def in_shards(maker, paths, folder, num_workers):
-    # Words are remembered from one shard to the next, but from no round.
+def in_shards(
+    maker: RecordMaker, paths: list[str], folder: str, num_workers: int
+) -> None:
+    """Makes the records of NUM_SHARDS shards, in several processes."""
+    # Words are remembered from shard to shard, but not from round to round.
     pretraining_shards.vocabulary.cache_clear()
     with tempfile.TemporaryDirectory(dir=folder) as texts:
-        shards = pretraining_shards.deal(paths, NUM_SHARDS, texts)
+        shards = pretraining_shards.distribute(paths, NUM_SHARDS, texts)
         joblib.Parallel(n_jobs=num_workers, batch_size=1)(
             joblib.delayed(write_shard)(maker, shard.path, number)
             for number, shard in enumerate(shards)
         )
 
 
-def write_shard(maker, path, number):
+def write_shard(maker: RecordMaker, path: str, number: int) -> int:
+    """Writes the records of a shard's text; returns their number."""
     lines = pretraining_instances.lines_of([path])
     return maker.write_shard(f"{path}.records", number, lines)
 
 
 # ---------------------------------------------------------------------------
-# The plain way: what the original's steps are when they are written down one
-# by one. Also the witness that ours makes the same instances.
-
-Instance = collections.namedtuple(
-    "Instance", "tokens segment_ids is_random_next positions labels"
-)
+# The plain way: the original's steps one by one, with its data structures, to
+# see what everything else gains.
 
 
-def plainly(paths, settings, folder) -> int:
-    """Writes the records; returns their number."""
+def plainly(paths: list[str], settings: InstanceSettings, folder: str) -> int:
+    """Writes the records in the plain way; returns their number."""
     tokenizer = FullTokenizer(FLAGS.vocab_file, FLAGS.do_lower_case)
-    instances = plain_instances(paths, tokenizer, settings, random.Random(SEED))
+    maker = PlainMaker(tokenizer, settings, random.Random(SEED))
     path = os.path.join(folder, "plain")
+    instances = maker.instances(paths)
     with contextlib.closing(tf.io.TFRecordWriter(path)) as writer:
         for instance in instances:
-            example = plain_example(instance, tokenizer, settings)
-            writer.write(example.SerializeToString())
+            writer.write(maker.example(instance).SerializeToString())
     return len(instances)
 
 
-def plain_instances(paths, tokenizer, settings, rng) -> list:
-    documents = [[]]
-    for line in pretraining_instances.lines_of(paths):
-        line = line.strip()
-        if not line:
-            documents.append([])
-        tokens = tokenizer.tokenize(line)
-        if tokens:
-            documents[-1].append(tokens)
-    documents = [document for document in documents if document]
-    rng.shuffle(documents)
-    words = list(tokenizer.vocab)
-    instances = []
-    for _ in range(settings.dupe_factor):
-        for index in range(len(documents)):
-            instances += instances_of_document(
-                documents, index, words, settings, rng
-            )
-    rng.shuffle(instances)
-    return instances
+class PlainInstance(NamedTuple):
+    """A sequence of tokens, some of which are masked."""
+
+    tokens: list[str]
+    segment_ids: list[int]
+    is_random_next: bool
+    positions: list[int]
+    labels: list[str]
 
 
-def instances_of_document(documents, index, words, settings, rng):
-    document = documents[index]
-    most = settings.max_seq_length - 3
-    target = most
-    if rng.random() < settings.short_seq_prob:
-        target = rng.randint(2, most)
-    instances, chunk, i = [], [], 0
-    while i < len(document):
-        chunk.append(document[i])
-        if i == len(document) - 1 or sum(map(len, chunk)) >= target:
-            end = rng.randint(1, len(chunk) - 1) if len(chunk) > 1 else 1
-            a = sum(chunk[:end], [])
-            is_random_next = len(chunk) == 1 or rng.random() < 0.5
-            if is_random_next:
-                b = []
-                for _ in range(10):
-                    other = rng.randint(0, len(documents) - 1)
-                    if other != index:
-                        break
-                start = rng.randint(0, len(documents[other]) - 1)
-                for segment in documents[other][start:]:
-                    b = b + segment
-                    if len(b) >= target - len(a):
-                        break
-                i -= len(chunk) - end
-            else:
-                b = sum(chunk[end:], [])
-            while len(a) + len(b) > most:
-                longer = a if len(a) > len(b) else b
-                if rng.random() < 0.5:
-                    del longer[0]
+class PlainMaker:
+    """Makes instances one step after the other, like the original.
+
+    Args:
+        tokenizer: splits the text.
+        settings: how instances are made; whole words are not masked.
+        rng: makes all random choices.
+    """
+
+    def __init__(
+        self,
+        tokenizer: FullTokenizer,
+        settings: InstanceSettings,
+        rng: random.Random,
+    ):
+        self.tokenizer = tokenizer
+        self.settings = settings
+        self.rng = rng
+        self.words = list(tokenizer.vocab)
+        self.documents: list[list[list[str]]] = []
+
+    def instances(self, paths: list[str]) -> list[PlainInstance]:
+        """Returns the instances of text files, in random order."""
+        self.documents = self._read(paths)
+        self.rng.shuffle(self.documents)
+        instances = [
+            instance
+            for _ in range(self.settings.dupe_factor)
+            for index in range(len(self.documents))
+            for instance in self._instances_of_document(index)
+        ]
+        self.rng.shuffle(instances)
+        return instances
+
+    def _read(self, paths):
+        documents = [[]]
+        for line in pretraining_instances.lines_of(paths):
+            line = line.strip()
+            if not line:
+                documents.append([])
+            if tokens := self.tokenizer.tokenize(line):
+                documents[-1].append(tokens)
+        return [document for document in documents if document]
+
+    def _instances_of_document(self, index):
+        rng, document = self.rng, self.documents[index]
+        most = self.settings.max_seq_length - 3
+        is_short = rng.random() < self.settings.short_seq_prob
+        target = rng.randint(2, most) if is_short else most
+        chunk, i = [], 0
+        while i < len(document):
+            chunk.append(document[i])
+            if i == len(document) - 1 or sum(map(len, chunk)) >= target:
+                end = rng.randint(1, len(chunk) - 1) if len(chunk) > 1 else 1
+                a = sum(chunk[:end], [])
+                is_random_next = len(chunk) == 1 or rng.random() < 0.5
+                if is_random_next:
+                    b = self._random_segment(index, target - len(a))
+                    i -= len(chunk) - end  # The rest of the chunk is next.
                 else:
-                    longer.pop()
-            instances.append(
-                masked_instance(a, b, is_random_next, words, settings, rng)
-            )
-            chunk = []
-        i += 1
-    return instances
+                    b = sum(chunk[end:], [])
+                self._truncate(a, b, most)
+                yield self._masked(a, b, is_random_next)
+                chunk = []
+            i += 1
 
+    def _random_segment(self, index, length):
+        """About `length` tokens of a document other than `index`."""
+        for _ in range(10):
+            other = self.rng.randint(0, len(self.documents) - 1)
+            if other != index:
+                break
+        document = self.documents[other]
+        segment = []
+        for line in document[self.rng.randint(0, len(document) - 1) :]:
+            segment += line
+            if len(segment) >= length:
+                break
+        return segment
 
-def masked_instance(a, b, is_random_next, words, settings, rng):
-    tokens = ["[CLS]", *a, "[SEP]", *b, "[SEP]"]
-    segment_ids = [0] * (len(a) + 2) + [1] * (len(b) + 1)
-    candidates = []
-    for position, token in enumerate(tokens):
-        if token in ("[CLS]", "[SEP]"):
-            continue
-        joins = settings.do_whole_word_mask and token.startswith("##")
-        if joins and candidates:
-            candidates[-1].append(position)
-        else:
-            candidates.append([position])
-    rng.shuffle(candidates)
-    share = int(round(len(tokens) * settings.masked_lm_prob))
-    limit = min(settings.max_predictions_per_seq, max(1, share))
-    masked, found = list(tokens), []
-    for word in candidates:
-        if len(found) >= limit:
-            break
-        if len(found) + len(word) > limit:
-            continue
-        for position in word:
+    def _truncate(self, a, b, most):
+        while len(a) + len(b) > most:
+            longer = a if len(a) > len(b) else b
+            del longer[0 if self.rng.random() < 0.5 else -1]
+
+    def _masked(self, a, b, is_random_next):
+        rng = self.rng
+        tokens = ["[CLS]", *a, "[SEP]", *b, "[SEP]"]
+        segment_ids = [0] * (len(a) + 2) + [1] * (len(b) + 1)
+        candidates = [
+            position
+            for position, token in enumerate(tokens)
+            if token not in ("[CLS]", "[SEP]")
+        ]
+        rng.shuffle(candidates)
+        share = int(round(len(tokens) * self.settings.masked_lm_prob))
+        limit = min(self.settings.max_predictions_per_seq, max(1, share))
+        positions = sorted(candidates[:limit])
+        labels = [tokens[position] for position in positions]
+        for position in positions:
             if rng.random() < 0.8:
-                masked[position] = "[MASK]"
+                tokens[position] = "[MASK]"
             elif rng.random() >= 0.5:
-                masked[position] = words[rng.randint(0, len(words) - 1)]
-            found.append((position, tokens[position]))
-    found.sort()
-    positions, labels = [p for p, _ in found], [t for _, t in found]
-    return Instance(masked, segment_ids, is_random_next, positions, labels)
+                word = rng.randint(0, len(self.words) - 1)
+                tokens[position] = self.words[word]
+        return PlainInstance(
+            tokens, segment_ids, is_random_next, positions, labels
+        )
 
+    def example(self, instance: PlainInstance) -> tf.train.Example:
+        """Returns an instance as the original writes it."""
 
-def plain_example(instance, tokenizer, settings):
-    def padded(values, length):
-        return list(values) + [0] * (length - len(values))
+        def integers(values, length):
+            padded = [*values] + [0] * (length - len(values))
+            return tf.train.Feature(int64_list=tf.train.Int64List(value=padded))
 
-    def integers(values):
-        values = tf.train.Int64List(value=values)
-        return tf.train.Feature(int64_list=values)
-
-    length, most = settings.max_seq_length, settings.max_predictions_per_seq
-    ids = tokenizer.convert_tokens_to_ids(instance.tokens)
-    labels = tokenizer.convert_tokens_to_ids(instance.labels)
-    weights = padded([1.0] * len(labels), most)
-    features = {
-        "input_ids": integers(padded(ids, length)),
-        "input_mask": integers(padded([1] * len(ids), length)),
-        "segment_ids": integers(padded(instance.segment_ids, length)),
-        "masked_lm_positions": integers(padded(instance.positions, most)),
-        "masked_lm_ids": integers(padded(labels, most)),
-        "masked_lm_weights": tf.train.Feature(
-            float_list=tf.train.FloatList(value=weights)
-        ),
-        "next_sentence_labels": integers([int(instance.is_random_next)]),
-    }
-    return tf.train.Example(features=tf.train.Features(feature=features))
+        length = self.settings.max_seq_length
+        most = self.settings.max_predictions_per_seq
+        ids = self.tokenizer.convert_tokens_to_ids(instance.tokens)
+        labels = self.tokenizer.convert_tokens_to_ids(instance.labels)
+        weights = [1.0] * len(labels) + [0.0] * (most - len(labels))
+        features = {
+            "input_ids": integers(ids, length),
+            "input_mask": integers([1] * len(ids), length),
+            "segment_ids": integers(instance.segment_ids, length),
+            "masked_lm_positions": integers(instance.positions, most),
+            "masked_lm_ids": integers(labels, most),
+            "masked_lm_weights": tf.train.Feature(
+                float_list=tf.train.FloatList(value=weights)
+            ),
+            "next_sentence_labels": integers([int(instance.is_random_next)], 1),
+        }
+        return tf.train.Example(features=tf.train.Features(feature=features))

@@ -1,18 +1,29 @@
-"""Fair comparisons of speed: all contestants in turn, in one process.
+"""Fair comparisons of speed: all contestants take turns in one process.
 
-A round lets each contestant work once; the figures are medians over rounds,
-and a ratio is the median of the rounds' ratios, so that a machine which is
-busy for a while does little harm.
+In a round each contestant works once. The figures are medians over the rounds,
+and a ratio is the median of the rounds' ratios. So it does little harm if the
+machine is busy for a while.
 """
 
 import time
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
 
-def race(contestants: dict, rounds: int) -> dict:
-    """{name: seconds of each round}; a first round, not counted, warms up."""
-    seconds = {name: [] for name in contestants}
+def race(
+    contestants: Mapping[str, Callable[[], object]], rounds: int
+) -> dict[str, list[float]]:
+    """Measures the contestants, after one round that is not measured.
+
+    Args:
+        contestants: {name: function() that does the work}.
+        rounds: number of rounds.
+
+    Returns:
+        {name: seconds of each round}.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in contestants}
     for number in range(rounds + 1):
         for name, work in contestants.items():
             start = time.perf_counter()
@@ -22,8 +33,17 @@ def race(contestants: dict, rounds: int) -> dict:
     return seconds
 
 
-def print_table(title: str, unit: str, amount: float, seconds: dict):
-    """Amount of work per second, and how many times the last contestant's."""
+def print_table(
+    title: str, unit: str, amount: float, seconds: dict[str, list[float]]
+) -> None:
+    """Prints the speed of each contestant, and its ratios to the others'.
+
+    Args:
+        title: what is measured, and where.
+        unit: unit of the speed, such as "examples/s".
+        amount: the work of a round, such as the number of examples.
+        seconds: what `race` returned.
+    """
     print(f"\n{title}\n")
     names = list(seconds)
     header = "".join(f" | times {name}" for name in names[1:])

@@ -1,4 +1,4 @@
-"""Speed of the server, with and without batches; see benchmark.py."""
+"""Measures the server, with and without batches; see benchmark.py."""
 
 import contextlib
 import functools
@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterable, Iterator
 from concurrent import futures
 
 import numpy as np
@@ -23,27 +24,32 @@ from bert_tf.tools.benchmarks.racing import print_table, race
 
 FLAGS = flags.FLAGS
 NUM_CLIENTS = 32
-NUM_REQUESTS = 640  # Of a round; so many that starts and ends count little.
+NUM_REQUESTS = 640  # Per round: enough for its start and end not to matter.
 HEADERS = {"Content-Type": "application/json"}
 
 
 class Clients:
-    """Senders, each with a connection of its own, that ask without a pause.
+    """Clients that send without a pause, each over a connection of its own.
+
+    Args:
+        port: the server's port.
+        number: number of clients.
+        bodies: the bodies of all requests; each is sent once per round.
 
     Attributes:
-        seconds: of each request that was answered.
+        seconds: the time of each request that was answered.
     """
 
-    def __init__(self, port: int, number: int, bodies: list):
+    def __init__(self, port: int, number: int, bodies: list[bytes]):
         self._bodies = bodies
         self._connections = [
             http.client.HTTPConnection("127.0.0.1", port, timeout=600)
             for _ in range(number)
         ]
-        self.seconds = []
+        self.seconds: list[float] = []
 
-    def work(self):
-        """Sends all bodies once."""
+    def work(self) -> None:
+        """Sends each body once."""
         waiting = iter(self._bodies)
         lock = threading.Lock()
         with futures.ThreadPoolExecutor(len(self._connections)) as pool:
@@ -63,7 +69,7 @@ class Clients:
             if reply.status != 200:
                 raise RuntimeError(f"{reply.status}: {answer[:200]}")
             self.seconds.append(time.perf_counter() - start)
-        # The server would, while others have their turns.
+        # The server would close it while the other contestants work.
         connection.close()
 
     def _next(self, waiting, lock):
@@ -71,7 +77,8 @@ class Clients:
             return next(waiting, None)
 
 
-def benchmark_serving():
+def benchmark_serving() -> None:
+    """Compares a server that batches with one that does not, and clients."""
     program.require("model")
     bodies = requests_of(read_texts())
     with (
@@ -97,22 +104,26 @@ def benchmark_serving():
     )
     print("\n| | p50, ms | p99, ms |\n|---|---|---|")
     for name, each in clients.items():
-        measured = each.seconds[len(bodies) :]  # Without the first round.
+        measured = each.seconds[len(bodies) :]  # Without the warm-up round.
         middle, slow = np.percentile(measured, [50, 99]) * 1000
         print(f"| {name} | {middle:.1f} | {slow:.1f} |")
 
 
-def requests_of(texts) -> list:
+def requests_of(texts: Iterable[str]) -> list[bytes]:
+    """Returns the bodies of NUM_REQUESTS requests of one text each."""
     texts = itertools.islice(itertools.cycle(texts), NUM_REQUESTS)
     return [json.dumps({"instances": [text]}).encode() for text in texts]
 
 
 @contextlib.contextmanager
-def serving(*settings):
-    """Gives the port of a server of --model in a process of its own.
+def serving(*settings: str) -> Iterator[int]:
+    """Runs a server for --model in a process of its own; gives its port.
+
+    Args:
+        *settings: more flags of the server.
 
     Raises:
-        UserError: it does not start.
+        UserError: the server does not start.
     """
     command = [sys.executable, "-m", "bert_tf.tools.serve", "--port=0"]
     process = subprocess.Popen(
@@ -121,8 +132,9 @@ def serving(*settings):
         stderr=subprocess.PIPE,
         text=True,
     )
-    # What it logs must go somewhere, or it would wait for a reader.
-    lines = []
+    assert process.stdout and process.stderr  # Both are pipes.
+    # Somebody must read its log, or it would block on a full pipe.
+    lines: list[str] = []
     read = functools.partial(lines.extend, process.stderr)
     reader = threading.Thread(target=read, daemon=True)
     reader.start()

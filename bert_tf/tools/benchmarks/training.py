@@ -1,10 +1,12 @@
-"""Speed and memory of a training step; see benchmark.py."""
+"""Measures time and memory of a training step; see benchmark.py."""
 
 import os
 import resource
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
@@ -17,11 +19,11 @@ from bert_tf.heads import BertClassifier
 from bert_tf.losses import CLASSIFIER_LOSS
 from bert_tf.optimization import AdamWeightDecay, WarmupLinearDecay, clip_factor
 from bert_tf.tools.benchmarks.racing import print_table, race
-from bert_tf.training.progress import Progress, TensorBoard
+from bert_tf.training.progress import ProgressBar, TensorBoard
 from bert_tf.training.trainer import CLIP_NORM, gradient_norm
 
 FLAGS = flags.FLAGS
-# Of a small encoder, six layers of 384.
+# A small encoder: six layers of width 384.
 SMALL_CONFIG = BertConfig(
     vocab_size=30522,
     hidden_size=384,
@@ -33,13 +35,17 @@ STEPS_IN_ROUND = 4
 NUM_LABELS = 2
 
 
-def read_config():
+def read_config() -> BertConfig:
+    """Returns the config of --bert_config_file, by default SMALL_CONFIG."""
     if not FLAGS.bert_config_file:
         return SMALL_CONFIG
     return BertConfig.from_json_file(FLAGS.bert_config_file)
 
 
-def random_batch(config, batch_size, length):
+def random_batch(
+    config: BertConfig, batch_size: int, length: int
+) -> dict[str, tf.Tensor]:
+    """Returns a batch of random tokens and labels."""
     rng = np.random.default_rng(0)
     shape = (batch_size, length)
     return {
@@ -52,15 +58,25 @@ def random_batch(config, batch_size, length):
     }
 
 
-def endless(batch):
+def endless(batch: dict[str, tf.Tensor]) -> tf.data.Dataset:
+    """Returns a dataset that repeats a batch without end."""
     dataset = tf.data.Dataset.from_tensors(batch).repeat()
     options = tf.data.Options()
-    # There is nothing to tune, and its thread is waited for at the end.
+    # There is nothing to tune, and the program would wait for its thread.
     options.autotune.enabled = False
     return dataset.with_options(options)
 
 
-def make_trainer(config, remat=False, **settings):
+def make_trainer(
+    config: BertConfig, remat: bool = False, **settings: Any
+) -> training.Trainer:
+    """Returns the trainer of a classifier with random weights.
+
+    Args:
+        config: the encoder's size.
+        remat: recompute the layers' outputs in the backward pass.
+        **settings: more arguments of `Trainer`.
+    """
     model = BertClassifier(config, NUM_LABELS)
     model.bert.encoder.recompute = remat
     return training.Trainer(
@@ -72,56 +88,68 @@ def make_trainer(config, remat=False, **settings):
     )
 
 
-def benchmark_step():
-    """What the engine costs beyond forward pass, backward pass and update."""
+def benchmark_step() -> None:
+    """Compares training steps of the engine with a bare one.
+
+    The bare step is forward pass, backward pass and update; the difference is
+    what the engine costs.
+    """
     config = read_config()
     batch = random_batch(config, FLAGS.batch_size, FLAGS.max_seq_length)
-    keys = ("xla", "remat", "4 micro-batches")
-    settings = (
-        {"jit_compile": True},
-        {"remat": True},
-        {"num_micro_batches": 4},
-    )
+    settings: dict[str, dict[str, Any]] = {
+        "the engine": {},
+        "the engine, xla": {"jit_compile": True},
+        "the engine, remat": {"remat": True},
+        "the engine, 4 micro-batches": {"num_micro_batches": 4},
+    }
     with tempfile.TemporaryDirectory() as folder:
         contestants = {
-            "the engine": engine_steps(make_trainer(config), batch, folder)
+            name: engine_steps(make_trainer(config, **each), batch, folder)
+            for name, each in settings.items()
         }
-        for key, setting in zip(keys, settings, strict=True):
-            contestants[f"the engine, {key}"] = engine_steps(
-                make_trainer(config, **setting), batch, folder
-            )
         contestants["bare step"] = bare_steps(make_trainer(config), batch)
         seconds = race(contestants, FLAGS.rounds)
     print_table(
         f"Training {config.num_hidden_layers} layers of {config.hidden_size} "
         f"on {FLAGS.batch_size} sequences of {FLAGS.max_seq_length}, on "
-        f"{os.cpu_count()} cores. The bare step is forward pass, backward "
-        "pass, clipping and update on a batch in memory, and nothing else.",
+        f"{os.cpu_count()} cores. The bare step is only forward pass, backward "
+        "pass, clipping and update, on a batch in memory.",
         "examples/s",
         FLAGS.batch_size * STEPS_IN_ROUND,
         seconds,
     )
 
 
-def engine_steps(trainer, batch, folder):
-    """Work that trains on with the loop and the callbacks of the programs."""
+def engine_steps(
+    trainer: training.Trainer, batch: dict[str, tf.Tensor], folder: str
+) -> Callable[[], None]:
+    """Returns work that trains with the programs' loop and callbacks.
+
+    Args:
+        trainer: trains.
+        batch: the batch of every step.
+        folder: gets TensorBoard's files.
+    """
     dataset = endless(batch)
 
     def work():
         end = int(trainer.global_step.numpy()) + STEPS_IN_ROUND
-        callbacks = [Progress(FLAGS.batch_size)]
+        callbacks = [ProgressBar(FLAGS.batch_size)]
         callbacks.append(TensorBoard(folder, FLAGS.batch_size))
         training.train(trainer, lambda step: dataset, end, callbacks=callbacks)
 
     return work
 
 
-def bare_steps(trainer, batch):
-    """Work of the same arithmetic, written out for one device."""
+def bare_steps(
+    trainer: training.Trainer, batch: dict[str, tf.Tensor]
+) -> Callable[[], None]:
+    """Returns work with the same arithmetic, written out for one device."""
     optimizer, variables = trainer.optimizer, trainer.variables
     one, scale = [tf.constant(float(FLAGS.batch_size))], tf.constant(1.0)
 
-    # Constants in the graph would be computed with once and for all.
+    # The batch is an argument, because TensorFlow would compute with constants
+    # only once, when it optimizes the graph.
     @tf.function
     def step(batch, seed):
         loss, squares, *gradients = trainer.forward_backward(
@@ -140,8 +168,8 @@ def bare_steps(trainer, batch):
     return work
 
 
-def benchmark_memory():
-    """Prints peak memory of training steps, each in a process of its own."""
+def benchmark_memory() -> None:
+    """Prints the peak memory of training steps, each in its own process."""
     config = read_config()
     remat, parts = "--remat", "--gradient_accumulation_steps=4"
     columns = {}
@@ -167,17 +195,33 @@ def benchmark_memory():
         print(f"| {shape} | {' | '.join(cells)} |", flush=True)
 
 
-def parse_shape(shape):
+def parse_shape(shape: str) -> tuple[str, str]:
+    """Splits "32x128" into batch size and length.
+
+    Raises:
+        UserError: it has another form.
+    """
     batch_size, _, length = shape.partition("x")
     if not (batch_size.isdigit() and length.isdigit()):
-        raise UserError(f"--shapes={shape}: give them as 32x128")
+        raise UserError(f"--shapes={shape}: must have the form 32x128")
     return batch_size, length
 
 
-def memory_of_a_step(batch_size, length, settings):
+def memory_of_a_step(batch_size: str, length: str, settings: list[str]) -> str:
+    """Returns the GB of a training step in a process of its own, as text.
+
+    Args:
+        batch_size: sequences in the batch.
+        length: tokens in a sequence.
+        settings: more flags of the program.
+    """
     command = [
-        *(sys.executable, "-m", "bert_tf.tools.benchmark", "--what=one_step"),
-        *(f"--batch_size={batch_size}", f"--max_seq_length={length}"),
+        sys.executable,
+        "-m",
+        "bert_tf.tools.benchmark",
+        "--what=one_step",
+        f"--batch_size={batch_size}",
+        f"--max_seq_length={length}",
         *settings,
     ]
     if FLAGS.bert_config_file:
@@ -188,7 +232,8 @@ def memory_of_a_step(batch_size, length, settings):
     return done.stdout.split()[-1]
 
 
-def print_memory_of_a_step():
+def print_memory_of_a_step() -> None:
+    """Trains two steps and prints the GB that they needed."""
     keras.config.set_dtype_policy(training.POLICIES[FLAGS.precision])
     config = read_config()
     before = peak_memory()
@@ -204,8 +249,11 @@ def print_memory_of_a_step():
     print(f"{(peak_memory() - before) / 1e9:.2f}")
 
 
-def peak_memory():
-    """Bytes: of the first GPU if there is one, else of this process."""
+def peak_memory() -> int:
+    """Returns the largest memory so far, in bytes.
+
+    It is the first GPU's if there is one, else that of this process.
+    """
     if tf.config.list_physical_devices("GPU"):
         return tf.config.experimental.get_memory_info("GPU:0")["peak"]
 

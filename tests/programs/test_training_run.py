@@ -1,4 +1,4 @@
-"""What flags make of the training engine, through run_classifier.py."""
+"""Training as the flags ask, through run_classifier.py."""
 
 import json
 import os
@@ -12,6 +12,7 @@ from support.programs import events_of, make_folder, results_of, run, values_of
 
 from bert_tf import checkpoints, training
 from bert_tf.errors import UserError
+from bert_tf.programs import training_run
 from bert_tf.training.best import DevScores
 
 
@@ -115,7 +116,7 @@ def test_the_best_is_used_only_where_it_belongs(folder, caplog):
         os.truncate(path, 10)
     assert steps_of() == 5
     assert "using the newest checkpoint instead" in caplog.text
-    # Training goes on without evaluations: nobody knows what is best.
+    # Training resumes without evaluations: nobody knows what is best.
     assert steps_of(do_train=True) == 10
     assert steps_of() == 10
 
@@ -158,15 +159,21 @@ def test_another_precision_may_follow(trained, caplog):
 def test_dev_scores(tmp_path):
     def follow(values, metric="f1", patience=2):
         recorded = []
+        settings = {"metric": metric, "patience": patience, "writes": False}
         scores = DevScores(
-            [], metric, patience, str(tmp_path), recorded.append, writes=False
+            history=[],
+            folder=str(tmp_path),
+            record=recorded.append,
+            **settings,
         )
         scores.set_model(keras.Model())
         ends = [
             scores.on_epoch_end(step, {metric: value}) or scores.is_exhausted()
             for step, value in enumerate(values)
         ]
-        again = DevScores(recorded[-1], metric, patience, "", None, False)
+        again = DevScores(
+            history=recorded[-1], folder="", record=recorded.append, **settings
+        )
         assert again.is_exhausted() == ends[-1]
         return scores.best()["step"], ends
 
@@ -220,7 +227,7 @@ def test_a_signal_saves_and_tells_how_to_go_on(trained, monkeypatch):
             if step == 3:  # A second one would end it at once.
                 os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr("bert_tf.programs.engine.Progress", lambda _: Killer())
+    monkeypatch.setattr(training_run, "ProgressBar", lambda _: Killer())
     message = (
         r"^stopped by SIGTERM, saved at step \d; go on with: \S*python\S* "
     )
@@ -240,13 +247,13 @@ def test_a_signal_behind_the_last_step_counts_too(folder, monkeypatch):
             if step == 10:
                 os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr("bert_tf.programs.engine.Progress", lambda _: Killer())
+    monkeypatch.setattr(training_run, "ProgressBar", lambda _: Killer())
     message = r"^stopped by SIGINT, saved at step 10; .* --resume=auto$"
     with pytest.raises(training.Interrupted, match=message):
         train(folder, "out", eval_steps=10, resume="never")
 
 
-def test_a_loss_that_is_no_number_names_the_examples(folder):
+def test_a_loss_that_is_nan_names_the_examples(folder):
     rows = (folder / "data" / "train.tsv").read_text().split("\n")
     with pytest.raises(training.TrainingDiverged) as error:
         train(folder, "out", learning_rate=1e30, warmup_proportion=0.0)
@@ -256,7 +263,7 @@ def test_a_loss_that_is_no_number_names_the_examples(folder):
     )
     numbers = message.split("examples ")[1].split(" (")[0].split(", ")
     assert len(numbers) == 8 and all(int(n) < len(rows) for n in numbers)
-    assert checkpoints.CheckpointFolder(str(folder / "out")).latest()
+    assert checkpoints.CheckpointFolder(str(folder / "out")).newest_first()
 
 
 def test_several_seeds(folder, caplog):
@@ -311,7 +318,7 @@ def test_frozen_layers_stay(trained):
         assert difference(values, start, "output_weights") > 0
         if what == "1":
             assert difference(values, start, "pooler") > 0
-    with pytest.raises(UserError, match="--freeze_layers=2: give `encoder`"):
+    with pytest.raises(UserError, match="--freeze_layers=2: give 'encoder'"):
         train(folder, "frozen", freeze_layers="2")
 
 

@@ -19,17 +19,18 @@ from bert_tf import BertConfig, FullTokenizer
 from bert_tf.data import tagging
 from bert_tf.data.features import InputExample
 from bert_tf.data.multiple_choice import ChoiceExample
-from bert_tf.data.text_reader import TextReader
+from bert_tf.data.text_reader import TextReader, TextReaderSettings
 from bert_tf.errors import UserError
 from bert_tf.export import saved_models, writing
-from bert_tf.export.answering import SAMPLES, EmbeddingAnswering, Shape
 from bert_tf.export.predictor import Predictor
+from bert_tf.export.serving_modules import SAMPLES, EmbeddingServing, InputShape
 from bert_tf.export.tagging import SPACES, split_at, split_text
 from bert_tf.pooling import BertEmbedder
 from bert_tf.tasks.multiple_choice import MultipleChoice
 from bert_tf.tasks.problem import HeadSettings, sigmoid, softmax
+from bert_tf.tasks.regression import Regression
 from bert_tf.tasks.tagging import Tagging
-from bert_tf.tasks.texts import MultiLabel, Regression, SingleLabel
+from bert_tf.tasks.texts import MultiLabel, SingleLabel
 
 PREDICT = program_of("bert_tf.tools.predict")
 VOCAB = str(DEMO / "demo" / "vocab.txt")
@@ -41,7 +42,10 @@ TEXTS = [text.replace("\0", "") for text in SAMPLES]
 
 def reader(**settings):
     tokenizer = FullTokenizer(VOCAB)
-    return TextReader(tokenizer, VOCAB, True, LENGTH, **settings)
+    settings = TextReaderSettings(
+        **{"vocab_file": VOCAB, "max_seq_length": LENGTH, **settings}
+    )
+    return TextReader(tokenizer, settings)
 
 
 def model_of(problem):
@@ -87,9 +91,9 @@ def test_answers_of_texts_are_the_programs(problem, takes_pairs):
         for i, pair in enumerate(zip(TEXTS, others, strict=True))
     ]
     logits = logits_of(problem, model, examples)
-    answering = problem.answering(model, reader(), Shape(), takes_pairs)
+    module = problem.serving_module(model, reader(), InputShape(), takes_pairs)
     columns = (TEXTS, others) if takes_pairs else (TEXTS,)
-    found = answering.serve(*map(strings, columns))
+    found = module.serve(*map(strings, columns))
     found = {name: value.numpy() for name, value in found.items()}
     if problem.kind == "regression":
         expected = [problem.predict(row) for row in logits]
@@ -114,7 +118,9 @@ def test_windows_of_long_texts():
     read = reader(long_documents="windows", max_windows=3, doc_stride=10)
     examples = [InputExample(str(i), t) for i, t in enumerate(TEXTS)]
     expected = softmax(logits_of(problem, model, examples, read))
-    found = problem.answering(model, read, Shape(), False).serve(strings(TEXTS))
+    found = problem.serving_module(model, read, InputShape(), False).serve(
+        strings(TEXTS)
+    )
     np.testing.assert_allclose(found["probabilities"], expected, atol=1e-5)
 
 
@@ -127,8 +133,8 @@ def test_endings():
         ChoiceExample("2", TEXTS[-1], ["", "bread " * 40], None),
     ]
     expected = softmax(logits_of(problem, model, examples))
-    answering = problem.answering(model, reader(), Shape(), True)
-    found = answering.serve(
+    module = problem.serving_module(model, reader(), InputShape(), True)
+    found = module.serve(
         strings([example.text for example in examples]),
         tf.stack([strings([*e.endings, ""][:3]) for e in examples]),
     )
@@ -140,8 +146,10 @@ def test_endings():
 def test_endings_of_different_number(tmp_path):
     """ "" behind the last ending is none, alone or beside more."""
     problem = MultipleChoice(3)
-    answering = problem.answering(model_of(problem), reader(), Shape(), True)
-    writing.export_model(str(tmp_path / "export"), answering)
+    module = problem.serving_module(
+        model_of(problem), reader(), InputShape(), True
+    )
+    writing.export_model(str(tmp_path / "export"), module)
     predictor = Predictor(str(tmp_path / "export"))
     three, two = ("a", ["b", "", "c"]), ("call", ["home", "now"])
     together = predictor.predict([three, two, ("call", ["home", "now", ""])])
@@ -163,12 +171,16 @@ TAGS = ["O", "B-PER", "I-PER", "B-LOC"]
 def tagger():
     problem = Tagging(TAGS)
     model = model_of(problem)
-    return problem, model, problem.answering(model, reader(), Shape(), False)
+    return (
+        problem,
+        model,
+        problem.serving_module(model, reader(), InputShape(), False),
+    )
 
 
 def test_tags_of_words_are_the_programs(tagger):
     """Sentences of one window and of several, words too long for any."""
-    problem, model, answering = tagger
+    problem, model, module = tagger
     rng = np.random.default_rng(1)
     known = "call home U.S. 3-1 dvořák's 東京 " + "a" * 120 + " \u200b it . ,"
     words = known.split(" ")
@@ -181,8 +193,8 @@ def test_tags_of_words_are_the_programs(tagger):
     assert len(windows) > 2 * len(sentences)
     rows = [problem.convert(window, reader())[0] for window in windows]
     logits = logits_of(problem, model, examples)
-    answers = problem.answers(zip(logits, rows, strict=True), windows)
-    found = answering.words(strings([" ".join(s) for s in sentences]))
+    answers = problem.predictions(zip(logits, rows, strict=True), windows)
+    found = module.words(strings([" ".join(s) for s in sentences]))
     for row, (_, expected) in enumerate(answers):
         number = len(sentences[row])
         probabilities = softmax(expected)
@@ -211,8 +223,8 @@ def test_tags_of_words_are_the_programs(tagger):
     ],
 )
 def test_words_of_raw_text(tagger, text, words):
-    _, _, answering = tagger
-    found = answering.serve(strings([text, "a b c d e f g"]))
+    _, _, module = tagger
+    found = module.serve(strings([text, "a b c d e f g"]))
     number = len(words)
     texts = [word.decode() for word in found["words"].numpy()[0]]
     assert texts == [*words, *[""] * (len(texts) - number)]
@@ -224,8 +236,8 @@ def test_words_of_raw_text(tagger, text, words):
 
 
 def test_places_of_bytes_that_are_no_text(tagger):
-    _, _, answering = tagger
-    found = answering.serve(tf.constant([b"caf\xe9 x\xf0\x9f y"]))
+    _, _, module = tagger
+    found = module.serve(tf.constant([b"caf\xe9 x\xf0\x9f y"]))
     assert [w.decode() for w in found["words"].numpy()[0]][-1] == "y"
     assert found["starts"].numpy()[0, -1] > 0
 
@@ -245,12 +257,14 @@ def test_splitting_keeps_every_other_character():
 
 @pytest.fixture(scope="module")
 def pairs(tmp_path_factory):
-    """(folder, `TextAnswering`) of an exported model."""
+    """(folder, `TextServing`) of an exported model."""
     folder = str(tmp_path_factory.mktemp("pairs") / "export")
     problem = SingleLabel(LABELS)
-    answering = problem.answering(model_of(problem), reader(), Shape(), True)
-    writing.export_model(folder, answering, description={"labels": LABELS})
-    return folder, answering
+    module = problem.serving_module(
+        model_of(problem), reader(), InputShape(), True
+    )
+    writing.export_model(folder, module, description={"labels": LABELS})
+    return folder, module
 
 
 @pytest.fixture(scope="module")
@@ -297,10 +311,10 @@ def test_a_stream_is_read_as_it_is_needed(predictor, monkeypatch):
 
 
 def test_signatures_answer_alike(pairs, predictor):
-    _, answering = pairs
+    _, module = pairs
     texts = strings(TEXTS), strings(TEXTS[::-1])
-    expected = answering.serve(*texts)
-    ids = answering.encode(*texts)
+    expected = module.serve(*texts)
+    ids = module.encode(*texts)
     examples = [
         tf.train.Example(
             features=tf.train.Features(
@@ -350,16 +364,16 @@ def test_half_a_surrogate_pair_is_a_question_mark(predictor):
 
 
 def test_a_mismatch_fails_the_export(pairs, tmp_path):
-    folder, answering = pairs
+    folder, module = pairs
     other = SingleLabel(LABELS)
     model = model_of(other)
     model.output_bias.assign([0.0, 1e-3, 0.0])
-    changed = other.answering(model, reader(), Shape(), True)
-    with pytest.raises(RuntimeError, match="answers otherwise: "):
-        writing.export_model(str(tmp_path / "new"), answering, changed)
+    changed = other.serving_module(model, reader(), InputShape(), True)
+    with pytest.raises(RuntimeError, match="answers differently: "):
+        writing.export_model(str(tmp_path / "new"), module, changed)
     assert not (tmp_path / "new").exists()
     assert not [*tmp_path.iterdir()]
-    writing.check_same(folder, answering, 1e-5)
+    writing.check_same(folder, module, 1e-5)
 
 
 @pytest.mark.slow
@@ -372,11 +386,14 @@ def test_real_texts_behind_a_move_and_without_the_vocabulary(tmp_path):
     vocab = shutil.copy(VOCAB, tmp_path)
     problem = SingleLabel(LABELS)
     model, read = model_of(problem), reader()
-    answering = problem.answering(
-        model, TextReader(read.tokenizer, vocab, True, LENGTH), Shape(), False
+    module = problem.serving_module(
+        model,
+        reader(vocab_file=vocab),
+        InputShape(),
+        False,
     )
     writing.export_model(
-        str(tmp_path / "old"), answering, description={"labels": LABELS}
+        str(tmp_path / "old"), module, description={"labels": LABELS}
     )
     os.remove(vocab)
     (tmp_path / "old").rename(tmp_path / "new")
@@ -414,7 +431,9 @@ def test_models_that_are_damaged(pairs, tmp_path):
     description = broken("kind") / saved_models.DESCRIPTION
     text = description.read_text()
     description.write_text(text.replace("single_label", "tags"))
-    with pytest.raises(UserError, match="says tags, but the model answers no"):
+    with pytest.raises(
+        UserError, match="says tags, but the model does not answer"
+    ):
         Predictor(str(tmp_path / "kind"))
 
 
@@ -433,15 +452,15 @@ def test_what_is_no_model(tmp_path):
 def test_fixed_shapes_for_accelerators(tmp_path):
     problem = Regression()
     model = model_of(problem)
-    shape = Shape(batch_size=3, pads_to_max=True)
-    answering = problem.answering(model, reader(), shape, False)
+    shape = InputShape(batch_size=3, pads_to_max=True)
+    module = problem.serving_module(model, reader(), shape, False)
     folder = str(tmp_path / "export")
-    writing.export_model(folder, answering)
+    writing.export_model(folder, module)
     fixed = Predictor(folder)
     _, specs = fixed.signatures["ids"].structured_input_signature
     assert {(*spec.shape,) for spec in specs.values()} == {(3, LENGTH)}
     found = [answer["prediction"] for answer in fixed.predict(TEXTS)]
-    free = problem.answering(model, reader(), Shape(), False)
+    free = problem.serving_module(model, reader(), InputShape(), False)
     expected = free.serve(strings(TEXTS))["prediction"]
     np.testing.assert_allclose(found, expected, atol=1e-5)
     requests = fixed.prepare(TEXTS)
@@ -503,7 +522,7 @@ def test_what_cannot_be_read_twice_and_what_is_packed(pairs, tmp_path):
 
 def test_only_a_regular_file_is_replaced(pairs, tmp_path):
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(UserError, match="pipe: this is no regular file"):
+    with pytest.raises(UserError, match="pipe: this is not a regular file"):
         changes = {"output": str(tmp_path / "pipe")}
         run_predict(pairs, tmp_path, "a ||| b", **changes)
     assert (tmp_path / "pipe").is_fifo()
@@ -512,7 +531,7 @@ def test_only_a_regular_file_is_replaced(pairs, tmp_path):
 @pytest.mark.parametrize(
     ("name", "text", "changes", "message"),
     [
-        ("in.txt", "", {}, "in.txt: no text in there"),
+        ("in.txt", "", {}, "in.txt: the file is empty"),
         ("in.jsonl", '{"text": "a"}', {}, "in.jsonl:1: must have text and "),
         (
             "in.jsonl",
@@ -536,9 +555,11 @@ def test_files_that_are_refused(pairs, tmp_path, name, text, changes, message):
 @pytest.mark.parametrize("batch_size", [None, 1])
 def test_vectors(tmp_path, pooling, batch_size):
     embedder = BertEmbedder(CONFIG, pooling, (-1,))
-    answering = EmbeddingAnswering(embedder, reader(), Shape(batch_size))
+    module = EmbeddingServing(
+        embedder, reader(), InputShape(batch_size=batch_size)
+    )
     folder = str(tmp_path / "export")
-    writing.export_model(folder, answering)
+    writing.export_model(folder, module)
     found = [a["embedding"] for a in Predictor(folder).predict(TEXTS)]
     for text, vector in zip(TEXTS, found, strict=True):
         ids = reader().preprocess([text])
@@ -568,7 +589,7 @@ def test_descriptions(pairs):
         "pads_to_max_seq_length": False,
         "precision": "float32",
     }
-    assert dataclasses.asdict(Shape()) == {
+    assert dataclasses.asdict(InputShape()) == {
         "batch_size": None,
         "pads_to_max": False,
     }

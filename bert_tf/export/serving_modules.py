@@ -1,26 +1,41 @@
-"""What a SavedModel computes: raw text in, labelled answer out.
+"""Modules that SavedModels are written from: raw text in, answers out.
 
     text              strings
       read            the model's ids
       model           logits
-      answer          label, score, probabilities: `Problem.served`
+      outputs         label, score, probabilities: `Problem.serving_outputs`
 
-`TextAnswering` and `ChoiceAnswering` are here, `EmbeddingAnswering` too; those
-of words and of questions have modules of their own.
+    ServingModule         base of all, here and in `tagging` (TagServing) and
+                          `question_answering` (QuestionServing)
+      SequenceServing     base of those that read a text as one example
+        TextServing       texts or pairs: a label, labels, a number
+        EmbeddingServing  texts: a vector
+        ChoiceServing     texts with several endings: which one fits
+
+B is the number of rows of a request, S the length of a sequence.
 """
 
 import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
+import keras
 import tensorflow as tf
 
 from bert_tf.data import features
+from bert_tf.data.text_reader import TextReader
+from bert_tf.export import kinds
+from bert_tf.export.saved_models import LENGTH_MULTIPLE
 from bert_tf.text.packing import ID_NAMES
 
-WINDOWS_AT_ONCE = 16  # That the model reads together.
-LENGTH_MULTIPLE = 16  # Sequences are padded to the longest, and up to this.
+Tensors = dict[str, tf.Tensor]
+Function = Callable[..., Tensors]  # A tf.function.
 
-# What exported models are tried with: that they answer as the model did that
-# was exported, and TensorFlow Serving before it answers anybody else.
+WINDOWS_AT_ONCE = 16  # Windows that the model reads together.
+
+# Texts that exported models are tried with: by the export, which compares the
+# answers with those of the trained model, and by TensorFlow Serving before it
+# answers clients.
 SAMPLES = (
     "Is this a text?",
     "",
@@ -31,14 +46,14 @@ SAMPLES = (
 )
 
 
-@dataclasses.dataclass(frozen=True)
-class Shape:
-    """What of the shapes of inputs is fixed; accelerators want all of it.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class InputShape:
+    """Sizes of the inputs that are fixed; accelerators need all of them fixed.
 
     Attributes:
         batch_size: rows of each request; None for any number.
-        pads_to_max: all sequences have the full length, not that of the
-            longest one of the request.
+        pads_to_max: whether all sequences have the full length instead of that
+            of the longest one of the request.
     """
 
     batch_size: int | None = None
@@ -46,16 +61,17 @@ class Shape:
 
     @property
     def length_multiple(self) -> int | None:
-        """As `BertPreprocessor` takes it."""
+        """The setting of this name of a `BertPreprocessor`."""
         return None if self.pads_to_max else LENGTH_MULTIPLE
 
     def length(self, max_seq_length: int) -> int | None:
+        """Returns S where it is fixed, or None."""
         return max_seq_length if self.pads_to_max else None
 
-    def requests(self, columns: dict) -> list:
-        """{name: N values} as one request, or as many as their size wants.
+    def requests(self, columns: Mapping[str, Sequence[Any]]) -> list[Tensors]:
+        """Splits {name: N values} into requests of the fixed size, if any.
 
-        The last one is filled up with values from the start.
+        The last request is filled up with values from the start.
         """
         (number, *_) = map(len, columns.values())
         size = self.batch_size or number
@@ -70,22 +86,27 @@ class Shape:
         ]
 
 
-def map_chunks(function, columns, specs: list) -> list:
-    """What a function makes of many windows, some of them at a time.
+def map_chunks(
+    function: Callable[[Any], list[tf.Tensor]],
+    columns: NamedTuple,
+    specs: list[tf.TensorSpec],
+) -> list[tf.Tensor]:
+    """Calls a function on some windows at a time, and joins its results.
 
-    A request of long texts has more windows than memory may hold logits for.
+    A request of long texts can have more windows than memory has room for
+    their logits.
 
     Args:
         function: from a chunk of the columns to a list of tensors, whose
-            first axes are of any size.
-        columns: a named tuple of tensors [W], a part of each window.
+            first axes may have any size.
+        columns: a named tuple of tensors [W], one value for each window.
         specs: a tf.TensorSpec for each tensor that the function returns.
 
     Returns:
-        list of tensors: what it returned for all chunks, one after the other.
+        list of tensors: the results of all chunks, concatenated.
     """
     num_windows = tf.size(columns[0])
-    # An array of no chunks has no shape.
+    # A TensorArray without elements has no shape: there is at least one chunk.
     num_chunks = tf.maximum(-(-num_windows // WINDOWS_AT_ONCE), 1)
 
     def add(index, arrays):
@@ -108,31 +129,33 @@ def map_chunks(function, columns, specs: list) -> list:
         lambda index, _: index < num_chunks,
         add,
         [0, arrays],
-        parallel_iterations=1,  # The memory of one chunk.
+        parallel_iterations=1,  # Needs memory for one chunk at a time.
     )
     return [array.concat() for array in arrays]
 
 
-class Answering(tf.Module):
-    """Base of what is exported.
+class ServingModule(tf.Module):
+    """Base of the modules that are exported.
 
     Args:
         model: a head of `bert_tf.heads`, in the precision of the export.
-        max_seq_length: of its sequences.
-        shape: a `Shape`.
+        max_seq_length: the longest sequence that it reads.
+        shape: an `InputShape`.
 
     Attributes:
-        kind: of its answers, as model.json calls it.
+        kind: name of its kind of answers, see `kinds.KINDS`.
         serve: tf.function of strings, the signature `serving_default`.
-        ids: tf.function of the model's ids, [B, S] each.
-        examples: tf.function of serialized tf.Examples, such as
-            --write_tf_records makes; [B].
+        ids: tf.function of the model's ids, int32 [B, S] each.
+        examples: tf.function of serialized tf.Examples [B], which a program
+            writes with its flag write_tf_records.
     """
 
     kind: str
-    serve: tf.types.experimental.PolymorphicFunction
+    serve: Function
 
-    def __init__(self, model, max_seq_length: int, shape: Shape):
+    def __init__(
+        self, model: keras.Model, max_seq_length: int, shape: InputShape
+    ):
         super().__init__(name=self.kind)
         self._model = model
         self._max_seq_length = max_seq_length
@@ -146,41 +169,45 @@ class Answering(tf.Module):
         )
 
     @property
-    def id_shape(self) -> tuple:
-        """That of each tensor of the signature `ids`."""
+    def id_shape(self) -> tuple[int | None, ...]:
+        """The shape of each tensor of the signature `ids`."""
         length = self._shape.length(self._max_seq_length)
         return (self._shape.batch_size, *self._axes(), length)
 
     @property
-    def signatures(self) -> dict:
-        """{name: tf.function}."""
+    def signatures(self) -> dict[str, Function]:
+        """The SavedModel's signatures by their names."""
         return {
             "serving_default": self.serve,
             "ids": self.ids,
             "examples": self.examples,
         }
 
-    def description(self) -> dict:
-        """What model.json tells of it."""
+    def description(self) -> dict[str, Any]:
+        """Returns its part of model.json."""
         raise NotImplementedError
 
-    def samples(self) -> list:
-        """Inputs of `serve` to compare by: {name: tf.string [B]} each."""
+    def samples(self) -> list[Tensors]:
+        """Returns requests for comparisons, {input: tf.string [B]}."""
         raise NotImplementedError
 
-    def expected(self, **inputs) -> dict:
-        """The answers to inputs as the program gives them that trained."""
+    def expected(self, **inputs: tf.Tensor) -> Tensors:
+        """Returns the answers as the program that trained the model gives them.
+
+        Args:
+            **inputs: one of `samples`.
+        """
         return self.serve(**inputs)
 
-    def _answer_to(self, ids: dict) -> dict:
-        """What the signatures `ids` and `examples` answer."""
+    def _answer_to(self, ids: Tensors) -> Tensors:
+        """Computes the outputs of the signatures `ids` and `examples`."""
         raise NotImplementedError
 
-    def _axes(self) -> tuple:
+    def _axes(self) -> tuple[int | None, ...]:
         """Sizes of the axes between that of the batch and that of tokens."""
         return ()
 
-    def _id_specs(self):
+    def _id_specs(self) -> list[tf.TensorSpec]:
         return [
             tf.TensorSpec(self.id_shape, tf.int32, name=name)
             for name in ID_NAMES
@@ -190,33 +217,42 @@ class Answering(tf.Module):
         ids = (input_ids, input_mask, segment_ids)
         return self._answer_to(dict(zip(ID_NAMES, ids, strict=True)))
 
-    def _parse(self, serialized) -> dict:
-        shape = (*self._axes(), self._max_seq_length)
+    def _parse(self, serialized: tf.Tensor) -> Tensors:
+        # An axis that varies is None, which parsing takes.
+        shape: tuple[Any, ...] = (*self._axes(), self._max_seq_length)
         specs = [features.FeatureSpec(name, shape) for name in ID_NAMES]
         return features.parse_examples(serialized, specs)
 
 
-class SequenceAnswering(Answering):
-    """Answers on the sequences that some strings become.
+class SequenceServing(ServingModule):
+    """Base of modules that read each item as one example.
 
     Args:
-        model, shape: see `Answering`.
-        reader: a `TextReader`, as in training.
-        answer: function(outputs of the model) -> {name: tensor}, in the
-            graph; for example `Problem.served`.
+        model: see `ServingModule`.
+        reader: the `TextReader` of the training.
+        outputs_of: function from the model's logits to {output: tensor}, in
+            the graph; for example `Problem.serving_outputs`.
+        shape: an `InputShape`.
     """
 
-    def __init__(self, model, reader, answer, shape: Shape):
+    def __init__(
+        self,
+        model: keras.Model,
+        reader: TextReader,
+        *,
+        outputs_of: Callable[[tf.Tensor], Tensors],
+        shape: InputShape,
+    ):
         self._trained_with = reader
         self._reader = reader.with_length_multiple(shape.length_multiple)
-        self._answer = answer
+        self._outputs_of = outputs_of
         super().__init__(model, reader.max_seq_length, shape)
         self.serve, self.encode = (
             tf.function(function, input_signature=self._string_specs())
             for function in (self._serve, self._encode)
         )
 
-    def description(self):
+    def description(self) -> dict[str, Any]:
         return {
             "max_seq_length": self._max_seq_length,
             "do_lower_case": self._reader.preprocess.do_lower_case,
@@ -224,10 +260,10 @@ class SequenceAnswering(Answering):
             "pads_to_max_seq_length": self._shape.pads_to_max,
         }
 
-    def _string_specs(self) -> list:
+    def _string_specs(self) -> list[tf.TensorSpec]:
         raise NotImplementedError
 
-    def _read(self, reader, *strings) -> dict:
+    def _read(self, reader: TextReader, *strings: tf.Tensor) -> Tensors:
         """Strings -> {"input_ids", "input_mask", "segment_ids"}."""
         raise NotImplementedError
 
@@ -238,27 +274,36 @@ class SequenceAnswering(Answering):
         return self._answer_to(self._encode(*strings))
 
     def _answer_to(self, ids):
-        return self._answer(self._model(ids, training=False))
+        return self._outputs_of(self._model(ids, training=False))
 
-    def expected(self, **inputs):
-        """From sequences that are padded as in training, without a graph."""
+    def expected(self, **inputs: tf.Tensor) -> Tensors:
+        """Computes them without a graph, on sequences padded as in training."""
         strings = [inputs[spec.name] for spec in self._string_specs()]
         return self._answer_to(self._read(self._trained_with, *strings))
 
 
-class TextAnswering(SequenceAnswering):
-    """Answers on texts, or pairs of texts: a label, labels, a number.
+class TextServing(SequenceServing):
+    """Answers texts, or pairs of texts, with a label, labels or a number.
 
     Args:
-        kind: of the problem.
-        takes_pairs: whether a second text belongs to each.
-        model, reader, answer, shape: see `SequenceAnswering`.
+        model, reader: see `SequenceServing`.
+        kind: name of the problem's kind.
+        takes_pairs: whether each text has a second one.
+        **settings: `outputs_of` and `shape` of a `SequenceServing`.
     """
 
-    def __init__(self, kind: str, takes_pairs: bool, *args):
+    def __init__(
+        self,
+        model: keras.Model,
+        reader: TextReader,
+        *,
+        kind: str,
+        takes_pairs: bool = False,
+        **settings: Any,
+    ):
         self.kind = kind
         self._takes_pairs = takes_pairs
-        super().__init__(*args)
+        super().__init__(model, reader, **settings)
 
     def _string_specs(self):
         names = ("text", "text_pair") if self._takes_pairs else ("text",)
@@ -272,32 +317,42 @@ class TextAnswering(SequenceAnswering):
     def _read(self, reader, text, text_pair=None):
         return reader.read(text, text_pair)
 
-    def samples(self):
+    def samples(self) -> list[Tensors]:
         columns = {"text": SAMPLES}
         if self._takes_pairs:
             columns["text_pair"] = SAMPLES[::-1]
         return self._shape.requests(columns)
 
 
-class EmbeddingAnswering(TextAnswering):
-    """A vector for each text: the encoder itself.
+class EmbeddingServing(TextServing):
+    """Answers texts with vectors: the encoder itself.
 
     Args:
         model: a `BertEmbedder`.
-        reader, shape: see `SequenceAnswering`.
+        reader: see `SequenceServing`.
+        shape: an `InputShape`.
     """
 
-    def __init__(self, model, reader, shape: Shape):
-        super().__init__("embedding", False, model, reader, None, shape)
+    def __init__(
+        self, model: keras.Model, reader: TextReader, shape: InputShape
+    ):
+        super().__init__(
+            model,
+            reader,
+            kind=kinds.EMBEDDING.name,
+            outputs_of=dict,  # Unused: the outputs need the ids, too.
+            shape=shape,
+        )
 
     @property
-    def signatures(self):
-        return {**super().signatures, "embed": self.serve}
+    def signatures(self) -> dict[str, Function]:
+        aliases = kinds.EMBEDDING.aliases
+        return {**super().signatures, **dict.fromkeys(aliases, self.serve)}
 
-    def expected(self, **inputs):
+    def expected(self, **inputs: tf.Tensor) -> Tensors:
         outputs = super().expected(**inputs)
         if self._model.pooling == "none":
-            # Padded no further than the texts of the request need.
+            # The graph pads no further than the texts of the request need.
             length = self.encode(*inputs.values())["input_ids"].shape[1]
             outputs["embedding"] = outputs["embedding"][:, :length]
         return outputs
@@ -306,19 +361,19 @@ class EmbeddingAnswering(TextAnswering):
         vectors = self._model(ids, training=False)
         outputs = {"embedding": tf.cast(vectors, tf.float32)}
         if self._model.pooling == "none":
-            # Of the vectors of tokens so many are not of padding.
+            # The first num_tokens vectors are those of tokens, not of padding.
             mask = tf.cast(ids["input_mask"] != 0, tf.int32)
             outputs["num_tokens"] = tf.reduce_sum(mask, axis=-1)
         return outputs
 
 
-class ChoiceAnswering(SequenceAnswering):
-    """Which ending of a text fits.
+class ChoiceServing(SequenceServing):
+    """Answers texts with several endings: which ending fits.
 
-    Of texts with fewer endings than others the last ones are "", no ending.
+    A text with fewer endings than others has "" in place of the missing ones.
     """
 
-    kind = "multiple_choice"
+    kind = kinds.MULTIPLE_CHOICE.name
 
     def _string_specs(self):
         rows = self._shape.batch_size
@@ -331,14 +386,14 @@ class ChoiceAnswering(SequenceAnswering):
         return (None,)
 
     def _parse(self, serialized):
-        # Examples of one request have as many choices as the run had.
+        # Examples of one request have the number of choices of their run.
         choices = tf.io.FixedLenSequenceFeature(
             [self._max_seq_length], tf.int64, allow_missing=True
         )
-        found = tf.io.parse_example(
+        parsed = tf.io.parse_example(
             serialized, dict.fromkeys(ID_NAMES, choices)
         )
-        return {name: tf.cast(ids, tf.int32) for name, ids in found.items()}
+        return {name: tf.cast(ids, tf.int32) for name, ids in parsed.items()}
 
     def _read(self, reader, text, endings):
         is_ending = endings != ""
@@ -346,6 +401,6 @@ class ChoiceAnswering(SequenceAnswering):
         last = tf.reduce_max(tf.where(is_ending, place, 0), axis=1)
         return reader.read_choices(text, endings, last)
 
-    def samples(self):
+    def samples(self) -> list[Tensors]:
         endings = [*zip(SAMPLES, SAMPLES[::-1], SAMPLES, strict=True)]
         return self._shape.requests({"text": SAMPLES, "endings": endings})

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.common import json_lines
 
-from bert_tf.data import tabular
-from bert_tf.data.tabular import read_table
+from bert_tf.data.csv_files import read_table
+from bert_tf.data.table import RowWarnings
+from bert_tf.data.table import number as number_of
 from bert_tf.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("here")
@@ -148,9 +149,9 @@ def test_remote_files():
 
 def test_lines_travel_between_processes():
     lines = pickle.loads(pickle.dumps(read(ROWS).lines))
-    assert lines.of(2) == 4
+    assert lines[2] == 4
     lines = pickle.loads(pickle.dumps(read("{}\n{}\n", "jsonl").lines))
-    assert lines.of(1) == 2
+    assert lines[1] == 2
 
 
 def test_json_values_are_texts():
@@ -190,10 +191,10 @@ def test_json_values_are_texts():
         ),
         (
             'text,label\na,x\n"b\n\0",y\n',
-            "x:4: a NUL character, which is in no text; --encoding=utf-16 "
-            "files have some",
+            "x:4: a NUL character, which is not in any text; files in "
+            "encoding=utf-16 have some",
         ),
-        # What pandas would take for an index.
+        # pandas would take the first column for an index.
         ("text,label\n1,a,x\n2,b,y\n", "x:2: 3 cells, but the header has 2"),
         ("text,label\na,x\nb\n", "x:3: 1 cell, but the header has 2"),
         ("text,label\na,x\n\nb,y\n", "x:3: 0 cells, but the header has 2"),
@@ -203,7 +204,7 @@ def test_json_values_are_texts():
         ),
         (
             b"text,label\na,x\n\xe9,y\n",
-            "x: not utf-8: byte 0xe9 in line 3; --encoding=latin-1 is another "
+            "x: not utf-8: byte 0xe9 in line 3; encoding=latin-1 is another "
             "common one",
         ),
         (
@@ -228,12 +229,12 @@ def test_other_encodings_that_are_not_the_files():
     message = error_of("text,label\na,x\nb,y\n", encoding="utf-16")
     assert message == (
         "x: not utf-16: UTF-16 stream does not start with BOM; "
-        "--encoding=latin-1 is another common one"
+        "encoding=latin-1 is another common one"
     )
     message = error_of("text,label\nä,x\n", encoding="ascii")
     assert message.startswith("x: not ascii: byte 0xc3 in line 2; ")
     message = error_of("{}", "jsonl", encoding="x")
-    assert message.startswith("--encoding=x: no such encoding")
+    assert message.startswith("encoding=x: no such encoding")
 
 
 def test_a_byte_far_into_a_file_is_found():
@@ -278,8 +279,8 @@ def test_other_columns_may_stand_twice():
         ),
         (
             '{"text": "\\ud800", "label": "x"}\n',
-            'x:1: "text" has half a surrogate pair, such as \\ud800 alone: no '
-            "text in UTF-8",
+            'x:1: "text" has half a surrogate pair, such as \\ud800 alone: not '
+            "in UTF-8",
         ),
         (
             b'{"text": "\xe9"}\n',
@@ -299,11 +300,11 @@ def test_deep_or_huge_json_is_an_error():
 @pytest.mark.parametrize(
     "settings, message",
     [
-        ({"delimiter": ","}, "--delimiter=,: JSON objects have none"),
-        ({"header": False}, "--header=false: JSON objects name their columns"),
+        ({"delimiter": ","}, "delimiter=,: JSON objects do not have one"),
+        ({"header": False}, "header=false: JSON objects name their columns"),
         (
             {"encoding": "cp1252"},
-            "--encoding=cp1252: JSON files are always utf-8",
+            "encoding=cp1252: JSON files are always utf-8",
         ),
     ],
 )
@@ -319,10 +320,10 @@ def test_the_format_is_the_programs():
 @pytest.mark.parametrize(
     "settings, message",
     [
-        ({"encoding": "x"}, "--encoding=x: no such encoding; utf-8, latin-1"),
-        ({"encoding": "hex"}, "--encoding=hex: no such encoding"),
-        ({"delimiter": "||"}, "--delimiter=||: must be one ASCII character"),
-        ({"delimiter": '"'}, '--delimiter=": must be one ASCII character'),
+        ({"encoding": "x"}, "encoding=x: no such encoding; utf-8, latin-1"),
+        ({"encoding": "hex"}, "encoding=hex: no such encoding"),
+        ({"delimiter": "||"}, "delimiter=||: must be one ASCII character"),
+        ({"delimiter": '"'}, 'delimiter=": must be one ASCII character'),
     ],
 )
 def test_wrong_settings_are_named(settings, message):
@@ -330,24 +331,25 @@ def test_wrong_settings_are_named(settings, message):
 
 
 @pytest.mark.parametrize(
-    "content, name, given, message",
+    "content, name, value, message",
     [
-        ("a,b\n", "c", "--f=c", "--f=c: x has no such column; it has a, b"),
-        ("a,b\n", "c", "--f=a,c", "--f=a,c: x has no column c; it has a, b"),
-        ("a,a\n", "a", "--f=a", "--f=a: x has 2 columns of that name"),
+        ("a,b\n", "c", None, "f=c: x has no such column; it has a, b"),
+        ("a,b\n", "c", "c", "f=c: x has no such column; it has a, b"),
+        ("a,b\n", "c", "a,c", "f=a,c: x has no column c; it has a, b"),
+        ("a,a\n", "a", None, "f=a: x has 2 columns of that name"),
     ],
 )
-def test_the_flag_that_names_a_column(content, name, given, message):
+def test_the_setting_that_names_a_column(content, name, value, message):
     with pytest.raises(UserError) as caught:
-        read(content).texts(name, given)
+        read(content).texts(name, setting="f", value=value)
     assert str(caught.value) == message
 
 
 def test_columns_without_a_header():
     with pytest.raises(UserError) as caught:
-        read(ROWS, header=False).texts("text", "--text_column=text")
+        read(ROWS, header=False).texts("text", setting="text_column")
     assert str(caught.value) == (
-        "--text_column=text: with --header=false columns are numbers from 1 on"
+        "text_column=text: with header=false columns are numbers from 1 on"
     )
     with pytest.raises(UserError, match="x has no column 4; it has 1, 2, 3"):
         read(ROWS, header=False).texts("4")
@@ -365,14 +367,15 @@ def test_lists_in_json():
 
 def test_odd_rows(warnings):
     table = read(ROWS)
-    tabular.OddRows(table, strict=True).report([], "no text", "a", "left out")
-    tabular.OddRows(table, strict=False).report([1], "no id", "a", "left out")
+    id_in_a = {"what": "no id", "where": "a", "consequence": "left out"}
+    RowWarnings(table, strict=True).report([], **id_in_a)
+    RowWarnings(table, strict=False).report([1], **id_in_a)
     assert warnings() == [
         "x: 1 of 3 rows has no id (row of line 3 first): left out"
     ]
     with pytest.raises(UserError) as caught:
-        tabular.OddRows(table, True).report([1, 2], "no id", "a", "left out")
-    assert str(caught.value) == "x:3: no id in a, under --strict"
+        RowWarnings(table, strict=True).report([1, 2], **id_in_a)
+    assert str(caught.value) == "x:3: no id in a, under strict"
 
 
 @pytest.mark.parametrize(
@@ -380,7 +383,7 @@ def test_odd_rows(warnings):
     [("1", 1.0), (" -2.5e1", -25.0), ("1_0", None), ("nan", None), ("", None)],
 )
 def test_numbers(text, number):
-    assert tabular.number(text) == number
+    assert number_of(text) == number
 
 
 # ---------------------------------------------------------------------------
@@ -458,8 +461,7 @@ def test_tsv_comes_back(end, pairs):
     st.lists(st.text('ab",\n\r é'), min_size=1).map("".join),
     st.integers(1, 3),
 )
-def test_pandas_and_csv_agree(content, width):
-    """The one gives the cells, the other the lines."""
+def test_cells_are_those_of_pythons_csv(content, width):
     header = ",".join(["text", "b", "c"][:width])
     content = f"{header}\n{content}\n"
     rows = list(csv.reader(io.StringIO(content, newline="")))[1:]
@@ -474,7 +476,7 @@ def test_pandas_and_csv_agree(content, width):
         )
         return
     assert texts(table) == [row[0] if row else "" for row in rows]
-    assert len(table.lines._starts) >= len(rows)
+    assert len(table.lines) == len(rows)
 
 
 @given(st.lists(st.tuples(TEXTS, st.text(CHARACTERS)), min_size=1))

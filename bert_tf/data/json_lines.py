@@ -1,0 +1,119 @@
+"""Files with a JSON object on each line, read as a table.
+
+    {"text": "hello", "label": "ham"}
+    {"text": "win now!", "label": "spam"}
+
+The keys are the columns. `csv_files.read_table` reads all formats.
+"""
+
+import array
+import json
+
+from bert_tf import files
+from bert_tf.data.table import Table, listed
+from bert_tf.errors import UserError
+
+
+class ObjectTable(Table):
+    """A JSON object on each line."""
+
+    def __init__(self, path: str):
+        self.path = path
+        self.lines, self._objects, names = array.array("q"), [], {}
+        for line, value in _read_objects(path):
+            self.lines.append(line)
+            self._objects.append(value)
+            names.update(dict.fromkeys(value))
+        self.names = list(names)
+
+    def texts(
+        self,
+        name: str,
+        *,
+        setting: str = "",
+        value: str | None = None,
+        optional: bool = False,
+    ) -> list[str | None]:
+        return self._converted(name, optional, _wrong_text)
+
+    def texts_or_lists(
+        self,
+        name: str,
+        *,
+        setting: str = "",
+        value: str | None = None,
+        optional: bool = False,
+    ) -> list[str | tuple[str, ...] | None]:
+        return self._converted(name, optional, _wrong_text_or_list)
+
+    def _converted(self, name, optional, wrong):
+        texts = []
+        for row, item in enumerate(self._objects):
+            if name not in item and not optional:
+                raise UserError(
+                    f'{self.place(row)}: no "{name}"; the keys are '
+                    f"{listed(list(item))}"
+                )
+            value = item.get(name)
+            if why := wrong(value):
+                raise UserError(f'{self.place(row)}: "{name}" {why}')
+            texts.append(_as_text(value))
+        return texts
+
+
+def _read_objects(path):
+    """Yields (line, dict) of each line, without empty ones at the end."""
+    empty = None
+    for number, line in files.read_lines(path):
+        if not line.strip():
+            empty = empty or number
+            continue
+        if empty:
+            raise UserError(f"{path}:{empty}: not JSON: an empty line")
+        try:
+            value = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise UserError(
+                f"{path}:{number}: not JSON: {error.msg} at position "
+                f"{error.colno} of the line"
+            ) from None
+        except (ValueError, RecursionError) as error:
+            raise UserError(
+                f"{path}:{number}: not JSON: {files.reason(error)}"
+            ) from None
+        if not isinstance(value, dict):
+            raise UserError(
+                f"{path}:{number}: not an object such as "
+                '{"text": "…", "label": "…"}'
+            )
+        yield number, value
+
+
+def _wrong_text(value, allowed="text, a number or null"):
+    """Says why a value cannot be a text; "" where it can."""
+    if not isinstance(value, str):
+        is_known = value is None or isinstance(value, int | float)
+        return "" if is_known else f"must be {allowed}"
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return "has half a surrogate pair, such as \\ud800 alone: not in UTF-8"
+    return ""
+
+
+def _wrong_text_or_list(value):
+    if not isinstance(value, list):
+        return _wrong_text(value, "text, a list or null")
+    allowed = "a list of texts or numbers"
+    reasons = (_wrong_text(item, allowed) for item in value)
+    return next(filter(None, reasons), "")
+
+
+def _as_text(value):
+    if isinstance(value, list):
+        return tuple(_as_text(item) or "" for item in value)
+    if value is None or value != value:  # NaN differs from itself.
+        return None
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value)

@@ -1,0 +1,305 @@
+"""Reads published data sets, one example for each row of a tab-separated file.
+
+A `DataProcessor` says where a task's examples are in its files, `Examples` are
+those of one set. `glue.py` has the processors. Files have no quoting: a `"` is
+a character like others.
+"""
+
+import contextlib
+import functools
+import itertools
+import math
+import os
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+from absl import logging
+
+from bert_tf import files
+from bert_tf.data import splits
+from bert_tf.data.features import InputExample
+from bert_tf.errors import UserError
+
+# The columns' names in errors.
+COLUMN_NAMES = {
+    "id": "the id",
+    "label": "the label",
+    "text_a": "the text",
+    "text_b": "the second text",
+}
+NUM_CHECKED = 100_000  # Rows of a file that are checked before anything else.
+
+
+def read_tsv(path: str) -> Iterator[tuple[int, list[str]]]:
+    """Yields (line number, columns) for each row of a tab-separated file.
+
+    Empty lines at the end of the file are dropped.
+    """
+    pending = []
+    for number, line in files.read_lines(path):
+        if not line:
+            pending.append((number, [""]))
+            continue
+        yield from pending
+        pending = []
+        yield number, line.split("\t")
+
+
+class Row:
+    """One row of a file; a column that it lacks is an error with its place."""
+
+    def __init__(self, path: str, number: int, columns: Sequence[str]):
+        self.path, self.number, self.columns = path, number, columns
+
+    def __call__(self, column: int, what: str) -> str:
+        """The text of a column, counted from 0; -1 is the last."""
+        if column >= len(self.columns):
+            raise UserError(
+                f"{self.path}:{self.number}: {len(self.columns)} column(s), "
+                f"but {what} is column {column + 1} (columns are separated by "
+                "tabs)"
+            )
+        return self.columns[column]
+
+
+class DataProcessor:
+    """Says where the examples of a task are in its files.
+
+    Most tasks need the attributes alone; `create_example` is for the others.
+
+    Attributes:
+        labels: every label, in the order of the model's outputs; None where
+            labels are numbers.
+        files: {"train" | "dev" | "test": path in the data folder}, or several
+            paths, of which the first that exists is read.
+        headers: the sets whose file starts with a header row.
+        partial: the sets whose files also have rows that are not examples.
+        columns: {"text_a", "text_b", "label", "id": column}, from 0, those
+            that the files have; -1 is the last.
+        test_columns: the same for the test set, which has no labels.
+        label_name: the name of the label's column in a header; a test file
+            that has it has labels.
+        selection: the rows that are read of a file that holds more, for
+            errors, such as " of `xnli_language`=de".
+    """
+
+    labels: list[str] | None
+    files: Mapping[str, str | Sequence[str]] = {
+        "train": "train.tsv",
+        "dev": "dev.tsv",
+        "test": "test.tsv",
+    }
+    headers: Collection[str] = splits.SETS
+    partial: Collection[str] = ()
+    columns: dict[str, int]
+    test_columns: dict[str, int]
+    label_name: str = "label"
+    selection: str = ""
+
+    def configured(self, **settings: Any) -> "DataProcessor":
+        """The processor under the program's settings."""
+        return self
+
+    def get_labels(self) -> list[str] | None:
+        """Every label, in the order of the model's outputs, or None."""
+        return None if self.labels is None else list(self.labels)
+
+    def path(self, data_dir: str, set_type: str) -> str:
+        """The file of a set, which need not exist.
+
+        Raises:
+            UserError: the task has no such set.
+        """
+        if set_type not in self.files:
+            raise UserError(
+                f"this task has no {set_type} set, only {', '.join(self.files)}"
+            )
+        names = self.files[set_type]
+        names = [names] if isinstance(names, str) else names
+        paths = [os.path.join(data_dir, name) for name in names]
+        return next(filter(files.exists, paths), paths[0])
+
+    def columns_of(self, set_type: str, header: list[str]) -> dict[str, int]:
+        """The columns of a set whose file has this header, or [] for none.
+
+        A test file may have labels: in the columns of the dev set, or in one
+        column more than test files have.
+        """
+        if set_type != "test":
+            return self.columns
+        if self.label_name not in header:
+            return self.test_columns
+        place = header.index(self.label_name)
+        if place == self.columns["label"] % len(header):
+            return self.columns
+        return {**self.test_columns, "label": place}
+
+    def create_example(
+        self, row: Row, set_type: str, index: int, columns: dict[str, int]
+    ) -> InputExample | None:
+        """The example of a row, or None for a row to skip; as `example`."""
+        return self.example(row, set_type, index, columns)
+
+    def example(
+        self, row: Row, set_type: str, index: int, columns: dict[str, int]
+    ) -> InputExample:
+        """The example of a row.
+
+        Args:
+            row: the row.
+            set_type: "train", "dev" or "test".
+            index: its place in the file from 0, with the header.
+            columns: of `columns_of`.
+        """
+        values = {
+            name: row(column, COLUMN_NAMES[name])
+            for name, column in columns.items()
+        }
+        return InputExample(
+            f"{set_type}-{values.get('id', index)}",
+            values["text_a"],
+            values.get("text_b"),
+            values.get("label"),
+        )
+
+    def get_examples(self, data_dir: str, set_type: str) -> list[InputExample]:
+        """The examples of the set "train", "dev" or "test".
+
+        Raises:
+            UserError: the file does not exist, or a row of it is wrong.
+        """
+        return list(Examples(self, data_dir, set_type))
+
+    def read_examples(
+        self, path: str, set_type: str
+    ) -> Iterator[InputExample | None]:
+        """Yields the example of each row, None for a row to skip."""
+        columns = self.columns_of(set_type, [])
+        for index, (number, cells) in enumerate(read_tsv(path)):
+            if index == 0 and set_type in self.headers:
+                columns = self.columns_of(set_type, cells)
+                continue
+            row = Row(path, number, cells)
+            example = self.create_example(row, set_type, index, columns)
+            if example is not None and example.label is not None:
+                example.label = self._checked_label(example, row, set_type)
+            yield example
+
+    def _checked_label(self, example, row, set_type):
+        """The label; in a test set None for a label that is not known.
+
+        Test sets are published with all sorts of placeholders.
+        """
+        label = example.label
+        if self.labels is None:
+            with contextlib.suppress(ValueError):
+                if math.isfinite(number := float(label)):
+                    return number
+        elif label in self.labels:
+            return label
+        if set_type == "test":
+            return None
+        allowed = "a number"
+        if self.labels is not None:
+            allowed = f"one of {', '.join(self.labels)}"
+        hint = ""
+        if row.number == 1:
+            hint = " (is this a header row? This file is read without one)"
+        raise UserError(
+            f"{row.path}:{row.number}: label {label!r} is not {allowed}{hint}"
+        )
+
+
+class Examples:
+    """The examples of one set, read from its file whenever they are iterated.
+
+    Creating the object reads the first `NUM_CHECKED` rows, so that mistakes
+    are found at once. In a larger file the other rows are counted, which takes
+    little time, and checked when they are read. The log says how many rows are
+    skipped, and how many have no text.
+
+    Args:
+        processor: of the task.
+        data_dir: its folder.
+        set_type: "train", "dev" or "test".
+        strict: whether a row without text is an error.
+
+    Attributes:
+        num_skipped: rows that are not examples, among those that are checked.
+
+    Raises:
+        UserError: the file does not exist, a row of it is wrong, or all
+            examples to train on have the same label. Iterating also raises it
+            for a wrong row.
+    """
+
+    def __init__(
+        self,
+        processor: DataProcessor,
+        data_dir: str,
+        set_type: str,
+        strict: bool = False,
+    ):
+        self._number = self.num_skipped = 0
+        self._path = path = processor.path(data_dir, set_type)
+        self._read = functools.partial(processor.read_examples, path, set_type)
+        if not files.exists(path):
+            raise UserError(
+                f"{path} does not exist", setting="data_dir", value=data_dir
+            )
+        limit = None if set_type in processor.partial else NUM_CHECKED
+        labels = self._check(limit, strict)
+        is_whole = self._number != limit
+        if not is_whole:
+            has_header = set_type in processor.headers
+            self._number = files.count_lines(path) - has_header
+        if not self._number:
+            raise UserError(
+                f"{path}: no examples{processor.selection} in this file"
+            )
+        if set_type == "train" and is_whole and 1 < self._number:
+            splits.check_varied(
+                labels,
+                path,
+                f"all {self._number} examples have the label "
+                f"{next(iter(labels))!r}",
+            )
+
+    def _check(self, limit, strict):
+        """Counts the first examples; returns their labels."""
+        labels, empty = set(), []
+        for example in itertools.islice(self._read(), limit):
+            if example is None:
+                self.num_skipped += 1
+                continue
+            self._number += 1
+            labels.add(example.label)
+            if not example.text_a.strip():
+                empty.append(example.guid)
+        if empty and strict:
+            raise UserError(
+                f"{self._path}: {empty[0]} has no text, under `strict`"
+            )
+        total = self._number + self.num_skipped
+        if empty:
+            logging.warning(
+                "%s: %d of %d rows have no text (%s first)",
+                self._path,
+                len(empty),
+                total,
+                empty[0],
+            )
+        if self.num_skipped:
+            logging.info(
+                "%s: %d of %d rows are skipped",
+                self._path,
+                self.num_skipped,
+                total,
+            )
+        return labels
+
+    def __len__(self) -> int:
+        return self._number
+
+    def __iter__(self) -> Iterator[InputExample]:
+        return (example for example in self._read() if example is not None)

@@ -1,0 +1,149 @@
+"""A table of texts, whatever file it comes from, and warnings about its rows.
+
+    table.names              ["text", "label"]
+    table.texts("label")     ["ham", "spam"]
+    table.line(1)            3
+
+`csv_files.read_table` reads one.
+"""
+
+import math
+from collections.abc import Sequence
+
+from absl import logging
+
+from bert_tf.errors import UserError
+
+NUM_NAMES_SHOWN = 20  # Names that an error lists at most.
+
+
+class Table:
+    """A file's rows, by column, without the header.
+
+    Attributes:
+        path: of the file.
+        names: of its columns; of JSON objects all keys that occur.
+        lines: the line on which each row starts, from 1.
+    """
+
+    path: str
+    names: list[str]
+    lines: Sequence[int]
+
+    def __len__(self):
+        return len(self.lines)
+
+    def line(self, row: int) -> int:
+        """The line on which a row starts, from 1."""
+        return self.lines[row]
+
+    def place(self, row: int) -> str:
+        """ "path:line" of a row."""
+        return f"{self.path}:{self.line(row)}"
+
+    def texts(
+        self,
+        name: str,
+        *,
+        setting: str = "",
+        value: str | None = None,
+        optional: bool = False,
+    ) -> list[str | None]:
+        """The cells of a column.
+
+        Args:
+            name: of the column.
+            setting: name of the setting that names the column, for errors.
+            value: of this setting, where it is more than `name`.
+            optional: missing cells, or a missing column, are None.
+
+        Returns:
+            A text for each row. JSON's numbers are written out, and null is
+            None.
+
+        Raises:
+            UserError: the table has no column of that name, or two; a JSON
+                object lacks it, or has neither text nor number there.
+        """
+        raise NotImplementedError
+
+    def texts_or_lists(
+        self,
+        name: str,
+        *,
+        setting: str = "",
+        value: str | None = None,
+        optional: bool = False,
+    ) -> list[str | tuple[str, ...] | None]:
+        """Like `texts`; a list in JSON becomes a tuple of texts."""
+        raise NotImplementedError
+
+
+class RowWarnings:
+    """Counts odd rows of a table in the log, or makes an error of the first.
+
+    Args:
+        table: the table.
+        strict: whether an odd row is an error.
+    """
+
+    def __init__(self, table: Table, strict: bool):
+        self._table, self._strict = table, strict
+
+    def report(
+        self, rows: Sequence[int], *, what: str, where: str, consequence: str
+    ) -> None:
+        """Logs one warning for all the rows, or raises the error.
+
+        Args:
+            rows: their numbers.
+            what: what is odd about them, such as "no text".
+            where: the column, or the setting that names it.
+            consequence: what is done with them.
+
+        Raises:
+            UserError: there is such a row, under `strict`.
+        """
+        if not rows:
+            return
+        if self._strict:
+            place = self._table.place(rows[0])
+            raise UserError(f"{place}: {what} in {where}, under `strict`")
+        logging.warning(
+            "%s: %s %s (row of line %s first): %s",
+            self._table.path,
+            counted(len(rows), len(self._table)),
+            what,
+            self._table.line(rows[0]),
+            consequence,
+        )
+
+
+def counted(number: int, total: int) -> str:
+    """The subject and verb of a warning: "2 of 5 rows have"."""
+    return f"{number} of {total} rows {'has' if number == 1 else 'have'}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names for an error, only the first ones where there are many."""
+    shown = ", ".join(map(str, names[:NUM_NAMES_SHOWN]))
+    return shown + (", …" if len(names) > NUM_NAMES_SHOWN else "")
+
+
+# NumPy and pandas write these where a value is missing.
+MISSING = ("NaN", "nan")
+
+
+def is_empty(text: str | None) -> bool:
+    """Whether a cell holds nothing: white space, or a missing value's mark."""
+    return not text or text.isspace() or text in MISSING
+
+
+def number(text: str) -> float | None:
+    """The finite number that a text is, or None."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    # Python also reads 1_000, which is a name rather than a number.
+    return value if math.isfinite(value) and "_" not in text else None

@@ -1,0 +1,207 @@
+"""Parts of the heads: a linear output, and the scopes of the original.
+
+    OutputHead               the base of heads with one linear output
+
+    cls/squad                the start and the end of an answer
+    cls/predictions          masked LM
+    cls/seq_relationship     next sentence prediction
+
+Shape letters: B batch, S sequence, D hidden size, P predictions of a sequence,
+V vocabulary size, C outputs.
+"""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from bert_tf.backend import Shape, Tensor
+from bert_tf.config import BertConfig
+from bert_tf.layers import (
+    ACTIVATIONS,
+    BertLayer,
+    Configured,
+    dense,
+    dropout,
+    initializer,
+    layer_norm,
+)
+from bert_tf.modeling import BertModel
+
+HEAD_STDDEV = 0.02  # The original's, whatever bert_config.json says.
+
+
+def linear(x: Tensor, weights: Tensor, bias: Tensor) -> Tensor:
+    """x weights^T + bias, in x's precision: [..., D] -> [..., C]."""
+    weights, bias = ops.cast(weights, x.dtype), ops.cast(bias, x.dtype)
+    return ops.matmul(x, ops.transpose(weights)) + bias
+
+
+class OutputHead(Configured, keras.Model):
+    """An encoder with one linear output, whose variables are at the root.
+
+        logits = dropout(x) output_weights^T + output_bias
+
+    Args:
+        config: a `BertConfig`.
+        num_outputs: number of logits.
+        dropout_rate: dropout on x.
+        num_inputs: width of x; by default the hidden size.
+    """
+
+    def __init__(
+        self,
+        config: BertConfig,
+        num_outputs: int,
+        dropout_rate: float,
+        num_inputs: int | None = None,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        self.config = config
+        self.dropout_rate = dropout_rate
+        self.bert = BertModel(config)
+        self.dropout = dropout(dropout_rate)
+        width = num_inputs or config.hidden_size
+        self.dropout.build((None, width))
+        # Created here and not in `build`, where their paths would start with
+        # this model's name: the original keeps both at the root.
+        self.output_weights = keras.Variable(
+            keras.initializers.TruncatedNormal(stddev=HEAD_STDDEV),
+            shape=(num_outputs, width),
+            name="output_weights",
+        )
+        self.output_bias = keras.Variable(
+            "zeros", shape=(num_outputs,), name="output_bias"
+        )
+        self.built = True
+
+    def output_of(
+        self, x: Tensor, training: bool | None = None, seed: Tensor = None
+    ) -> Tensor:
+        """The logits of x: float [..., num_inputs] -> [..., num_outputs]."""
+        x = self.dropout(x, training=training, seed=seed)
+        return linear(x, self.output_weights, self.output_bias)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "dropout_rate": self.dropout_rate}
+
+
+class SquadScope(keras.layers.Layer):
+    """The scope `cls/squad` of the original's variable names."""
+
+    def __init__(self, hidden_size: int, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.squad = SpanHead(hidden_size, name="squad")
+        self.build()
+
+    def build(self, input_shape: Shape | None = None) -> None:
+        self.squad.build()
+
+    def call(self, sequence_output: Tensor) -> dict[str, Tensor]:
+        return self.squad(sequence_output)
+
+
+class SpanHead(keras.layers.Layer):
+    """Two logits for each token: float [B, S, D] -> two of float [B, S]."""
+
+    def __init__(self, hidden_size: int, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.hidden_size = hidden_size
+
+    def build(self, input_shape: Shape | None = None) -> None:
+        self.output_weights = self.add_weight(
+            name="output_weights",
+            shape=(2, self.hidden_size),
+            initializer=keras.initializers.TruncatedNormal(stddev=HEAD_STDDEV),
+        )
+        self.output_bias = self.add_weight(
+            name="output_bias", shape=(2,), initializer="zeros"
+        )
+
+    def call(self, sequence_output: Tensor) -> dict[str, Tensor]:
+        logits = linear(sequence_output, self.output_weights, self.output_bias)
+        start_logits, end_logits = ops.unstack(logits, axis=-1)
+        return {"start_logits": start_logits, "end_logits": end_logits}
+
+
+class PretrainingScope(BertLayer):
+    """The scope `cls` of the original's variable names, with both heads."""
+
+    def __init__(self, config: BertConfig, **kwargs: Any):
+        super().__init__(config, **kwargs)
+        self.predictions = MaskedLMHead(config, name="predictions")
+        self.seq_relationship = NextSentenceHead(
+            config, name="seq_relationship"
+        )
+        self.build()
+
+    def build(self, input_shape: Shape | None = None) -> None:
+        self.predictions.build()
+        self.seq_relationship.build()
+
+    def call(
+        self, masked: Tensor, pooled_output: Tensor, word_embeddings: Tensor
+    ) -> dict[str, Tensor]:
+        return {
+            "mlm_logits": self.predictions(masked, word_embeddings),
+            "nsp_logits": self.seq_relationship(pooled_output),
+        }
+
+
+class MaskedLMHead(BertLayer):
+    """The logits of masked tokens: float [B, P, D] -> float [B, P, V]."""
+
+    def __init__(self, config: BertConfig, **kwargs: Any):
+        super().__init__(config, **kwargs)
+        self.transform = MaskedLMTransform(config, name="transform")
+
+    def build(self, input_shape: Shape | None = None) -> None:
+        self.transform.build()
+        self.output_bias = self.add_weight(
+            name="output_bias",
+            shape=(self.config.vocab_size,),
+            initializer="zeros",
+        )
+
+    def call(self, masked: Tensor, word_embeddings: Tensor) -> Tensor:
+        x = self.transform(masked)
+        return linear(x, word_embeddings, self.output_bias)
+
+
+class MaskedLMTransform(BertLayer):
+    """One more nonlinear layer before the masked LM's output."""
+
+    def __init__(self, config: BertConfig, **kwargs: Any):
+        super().__init__(config, **kwargs)
+        self.dense = dense(
+            config.hidden_size,
+            config,
+            activation=ACTIVATIONS[config.activation_name],
+        )
+        self.layer_norm = layer_norm()
+
+    def build(self, input_shape: Shape | None = None) -> None:
+        shape = (None, None, self.config.hidden_size)
+        self.dense.build(shape)
+        self.layer_norm.build(shape)
+
+    def call(self, masked: Tensor) -> Tensor:
+        return self.layer_norm(self.dense(masked))
+
+
+class NextSentenceHead(BertLayer):
+    """Whether the second text follows: float [B, D] -> float [B, 2]."""
+
+    def build(self, input_shape: Shape | None = None) -> None:
+        self.output_weights = self.add_weight(
+            name="output_weights",
+            shape=(2, self.config.hidden_size),
+            initializer=initializer(self.config),
+        )
+        self.output_bias = self.add_weight(
+            name="output_bias", shape=(2,), initializer="zeros"
+        )
+
+    def call(self, pooled_output: Tensor) -> Tensor:
+        return linear(pooled_output, self.output_weights, self.output_bias)

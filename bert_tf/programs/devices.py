@@ -1,0 +1,56 @@
+"""Sets up devices and precision as the flags ask."""
+
+from collections.abc import Iterable
+
+import keras
+import tensorflow as tf
+from absl import flags, logging
+
+from bert_tf import training
+from bert_tf.errors import UserError
+from bert_tf.programs.program import value_of
+from bert_tf.training import distribution
+
+FLAGS = flags.FLAGS
+
+
+def set_up(modes: Iterable[str]) -> tf.distribute.Strategy:
+    """Sets up devices and precision; call it before anything of TensorFlow.
+
+    Args:
+        modes: such as "train" and "eval", whose batch sizes must divide.
+
+    Raises:
+        UserError: a device is not there, or a batch size does not divide.
+    """
+    name = FLAGS.distribution_strategy
+    if FLAGS.use_tpu and name not in ("auto", "tpu"):
+        raise UserError(f"--use_tpu: not with --distribution_strategy={name}")
+    strategy = distribution.make_strategy(
+        "tpu" if FLAGS.use_tpu else name,
+        cpu_replicas=FLAGS.cpu_replicas,
+        tpu_name=FLAGS.tpu_name or FLAGS.master,
+        tpu_zone=FLAGS.tpu_zone,
+        gcp_project=FLAGS.gcp_project,
+        num_tpu_cores=FLAGS.num_tpu_cores,
+    )
+    for mode in modes:
+        flag = f"{mode}_batch_size"
+        num_parts = FLAGS.gradient_accumulation_steps if mode == "train" else 1
+        distribution.check_divisible(strategy, flag, value_of(flag), num_parts)
+    keras.config.set_dtype_policy(training.POLICIES[FLAGS.precision])
+    if FLAGS.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    if strategy.num_replicas_in_sync > 1:
+        logging.info("%d replicas", strategy.num_replicas_in_sync)
+    return strategy
+
+
+def needs_full_batches(strategy: tf.distribute.Strategy) -> bool:
+    """Whether every batch must be full: for a TPU, and for several replicas."""
+    return distribution.is_tpu(strategy) or strategy.num_replicas_in_sync > 1
+
+
+def needs_full_length(strategy: tf.distribute.Strategy) -> bool:
+    """Whether every sequence is padded to --max_seq_length."""
+    return distribution.is_tpu(strategy) or FLAGS.pad_to_max_length

@@ -1,0 +1,184 @@
+"""Labelled texts as batches, and a model's outputs for them.
+
+examples     read from the task's files
+rows         what is shuffled: texts, or records that hold features
+batches      the model's features
+outputs      one for each example, in the file's order
+scores       outputs against labels
+"""
+
+import dataclasses
+import functools
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+from absl import flags, logging
+
+from bert_tf import training
+from bert_tf.data import features, pipeline
+from bert_tf.data.features import FeatureSpec
+from bert_tf.data.text_reader import TextReader
+from bert_tf.programs import batches, devices
+from bert_tf.programs.session import Session
+from bert_tf.tasks import record as task_record
+from bert_tf.tasks.problem import Evaluation, Problem
+from bert_tf.tasks.texts import SingleLabel
+
+FLAGS = flags.FLAGS
+NUM_EXAMPLES_LOGGED = 5
+NUM_EXAMPLES_MEASURED = 10_000  # To say how many are truncated.
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Job:
+    """A run on labelled texts, as its modes see it.
+
+    Attributes:
+        session: the run.
+        problem: what is asked about a text.
+        reader: how texts are read.
+        model: the model that answers.
+        runner: runs the model over batches.
+        examples: {mode: examples} of "train", "eval" and "predict".
+        evaluation_batches: {mode: dataset}. Evaluations while training and
+            after it read the same.
+    """
+
+    session: Session
+    problem: Problem
+    reader: TextReader
+    model: keras.Model
+    runner: training.BatchRunner
+    examples: dict[str, Any]
+    evaluation_batches: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def tuned(self, problem: Problem) -> "Job":
+        """The job with what was chosen on the dev set; writes task.json.
+
+        Args:
+            problem: the tuned problem, of `score`.
+        """
+        job = dataclasses.replace(self, problem=problem)
+        job.write_task()
+        return job
+
+    def write_task(self) -> None:
+        """Writes task.json: what the model must know to answer."""
+        record = task_record.TaskRecord.of(self.problem)
+        self.session.folder.write_json(task_record.NAME, record.to_json())
+
+
+def read_rows(job: Job, mode: str) -> batches.Rows:
+    """The rows of a mode's examples; logs the first examples."""
+    examples = job.examples[mode]
+    specs = job.problem.feature_specs(job.reader)
+    log_examples(job, mode)
+    batches.log_features(specs, batches.batch_size(mode))
+    if not FLAGS.write_tf_records:
+        return job.problem.rows(examples, job.reader), functools.partial(
+            job.problem.features_of_rows, reader=job.reader
+        )
+    path = job.session.folder.file(f"{mode}.tf_record")
+    if job.session.folder.writes:
+        write_tf_records(path, job, mode, specs)
+    return features.record_rows(path), functools.partial(
+        features.parse_record_rows, specs=specs
+    )
+
+
+def evaluation_batches(job: Job, mode: str) -> Any:
+    """The dataset of "eval" or "predict", which is made once."""
+    if mode not in job.evaluation_batches:
+        job.evaluation_batches[mode] = batches.evaluation_batches(
+            job.session.strategy,
+            read_rows(job, mode),
+            batches.batch_size(mode),
+        )
+    return job.evaluation_batches[mode]
+
+
+def write_tf_records(
+    path: str, job: Job, mode: str, specs: list[FeatureSpec]
+) -> None:
+    """Writes the file that the original makes before each mode."""
+    examples = job.examples[mode]
+
+    def convert():
+        for index, example in enumerate(examples):
+            if index % 10000 == 0:
+                logging.info("Writing example %d of %d", index, len(examples))
+            yield job.problem.convert(example, job.reader)[0]
+        # Padding counts in no loss, metric or output file.
+        padding = {s.name: np.zeros(s.shape, s.dtype) for s in specs}
+        yield from [padding] * num_padding(job, mode)
+
+    features.write_tf_records(path, convert(), specs)
+
+
+def num_padding(job: Job, mode: str) -> int:
+    """How many rows fill up the last batch; training drops that batch."""
+    is_full = devices.needs_full_batches(job.session.strategy)
+    if mode == "train" or not is_full:
+        return 0
+    return -len(job.examples[mode]) % batches.batch_size(mode)
+
+
+def log_examples(job: Job, mode: str) -> None:
+    """Logs the first examples, and how many examples are truncated."""
+    examples = job.examples[mode]
+    first = list(itertools.islice(examples, NUM_EXAMPLES_MEASURED))
+    for example in first[:NUM_EXAMPLES_LOGGED]:
+        log_example(job, example)
+    lengths = job.problem.num_tokens(first, job.reader)
+    num_truncated = int(np.sum(lengths > job.reader.capacity))
+    logging.info(
+        "%s: %d of the %s%d examples (%.1f %%) are longer than %d tokens and "
+        "are truncated (the longest has %d)",
+        mode,
+        num_truncated,
+        "first " if len(first) < len(examples) else "",
+        len(first),
+        100 * num_truncated / len(first),
+        job.reader.capacity,
+        np.max(lengths),
+    )
+
+
+def log_example(job: Job, example: Any) -> None:
+    """Logs an example as the original does."""
+    converted, tokens = job.problem.convert(example, job.reader)
+    logging.info("*** Example ***")
+    logging.info("guid: %s", example.guid)
+    logging.info("tokens: %s", " ".join(tokens))
+    for name in ("input_ids", "input_mask", "segment_ids"):
+        numbers = np.ravel(converted[name])
+        logging.info("%s: %s", name, " ".join(map(str, numbers)))
+    if isinstance(job.problem, SingleLabel):
+        label_id = converted["label_ids"]
+        logging.info("label: %s (id = %d)", example.label, label_id)
+    else:
+        logging.info("label: %s", example.label)
+
+
+def predictions(job: Job, mode: str) -> Iterator[tuple[Any, Any]]:
+    """Yields (example, output) for each example, in the file's order."""
+    rows = pipeline.in_file_order(job.runner(evaluation_batches(job, mode)))
+    return job.problem.predictions(rows, job.examples[mode])
+
+
+def score(job: Job, mode: str) -> tuple[Problem, Evaluation]:
+    """Evaluates the model as it is.
+
+    Returns:
+        (problem, evaluation): the problem with thresholds tuned on these
+        examples, and the scores that it then has.
+    """
+    labels, outputs = [], []
+    for example, output in predictions(job, mode):
+        labels.append(example.label)
+        outputs.append(output)
+    problem = job.problem.tune(labels, outputs)
+    return problem, problem.evaluate(labels, outputs, FLAGS.eval_batch_size)

@@ -1,0 +1,194 @@
+"""Trains on labelled texts, evaluates, and labels new texts."""
+
+import contextlib
+import time
+from typing import Any
+
+from absl import flags, logging
+
+from bert_tf.metrics import reports
+from bert_tf.programs import batches, training_run
+from bert_tf.programs.labelled_job import (
+    Job,
+    evaluation_batches,
+    num_padding,
+    predictions,
+    read_rows,
+    score,
+)
+from bert_tf.programs.session import log_results
+from bert_tf.tasks.problem import Evaluation
+
+FLAGS = flags.FLAGS
+
+
+def train(
+    job: Job, num_train_steps: int, class_weights: list[float] | None
+) -> int:
+    """Trains up to `num_train_steps`; returns the step at which it ended.
+
+    Args:
+        job: the job.
+        num_train_steps: see above.
+        class_weights: a weight for each label, or None.
+    """
+    examples = job.examples["train"]
+    evaluate_dev = None
+    if job.session.settings.eval_steps:
+        evaluation_batches(job, "eval")
+
+        def evaluate_dev():
+            return score(job, "eval")[1].scores
+
+    training_batches = batches.training_batches(
+        job.session.strategy,
+        read_rows(job, "train"),
+        len(examples),
+        job.session.settings.seed,
+    )
+    logging.info("***** Running training *****")
+    logging.info("  Num examples = %d", len(examples))
+    logging.info("  Batch size = %d", FLAGS.train_batch_size)
+    logging.info("  Num steps = %d", num_train_steps)
+    return job.session.train(
+        job.problem.loss_terms(class_weights, FLAGS.label_smoothing),
+        training_batches,
+        num_train_steps=num_train_steps,
+        num_warmup_steps=training_run.count_warmup_steps(num_train_steps),
+        evaluate=evaluate_dev,
+        num_examples=len(examples),
+    )
+
+
+def evaluate(job: Job, global_step: int) -> tuple[Job, Evaluation]:
+    """Evaluates on the dev set, and tunes thresholds there.
+
+    Writes eval_results.txt, where the original has names for the results, and
+    eval_report.json. Both are logged.
+
+    Args:
+        job: the job.
+        global_step: the step of the model's weights.
+
+    Returns:
+        (the job with its thresholds, the evaluation).
+    """
+    evaluation_batches(job, "eval")
+    log_num_examples("evaluation *****", job, "eval")
+    start = time.perf_counter()
+    problem, evaluation = score(job, "eval")
+    evaluation.results["global_step"] = global_step
+    job = job.tuned(problem)
+    job.session.folder.write_results(evaluation.results)
+    record(job, "eval", start, evaluation)
+    show_scores(job, evaluation, "eval")
+    return job, evaluation
+
+
+def tune(job: Job) -> Job:
+    """Tunes thresholds for the weights that a training chose by its dev set."""
+    problem, _ = score(job, "eval")
+    return job.tuned(problem)
+
+
+def predict(job: Job) -> None:
+    """Labels the test set; if its labels are known, scores it as well.
+
+    Writes test_results.tsv as the original does, and test_predictions.tsv.
+    """
+    evaluation_batches(job, "predict")
+    log_num_examples("prediction*****", job, "predict")
+    start = time.perf_counter()
+    folder = job.session.folder
+    labels, outputs, number = write_predictions(job)
+    evaluation = None
+    if labels:
+        evaluation = job.problem.evaluate(
+            labels, outputs, FLAGS.eval_batch_size
+        )
+    record(job, "predict", start, evaluation)
+    logging.info("***** Predict results *****")
+    for name in job.problem.prediction_files():
+        logging.info("  %s", folder.file(name))
+    if evaluation:
+        logging.info("%d of %d have a known label", len(labels), number)
+        folder.write_results(evaluation.scores, "test_eval_results.txt")
+        show_scores(job, evaluation, "test")
+    else:
+        folder.remove("test_eval_results.txt", "test_report.json")
+
+
+def write_predictions(job: Job) -> tuple[list[Any], list[Any], int]:
+    """Writes the files of predictions.
+
+    Returns:
+        (labels, outputs, number): of the examples whose label is known, and
+        how many examples there are.
+    """
+    texts = job.problem.prediction_files()
+    labels, outputs, number = [], [], 0
+    with contextlib.ExitStack() as stack:
+        writers = [
+            stack.enter_context(job.session.folder.writing(name))
+            for name in texts
+        ]
+        for writer, text in zip(writers, texts.values(), strict=True):
+            writer.write(text.header)
+        for example, output in predictions(job, "predict"):
+            for writer, text in zip(writers, texts.values(), strict=True):
+                writer.write(text.text_of(example, output))
+            number += 1
+            if example.label is not None:
+                labels.append(example.label)
+                outputs.append(output)
+    return labels, outputs, number
+
+
+def log_num_examples(what: str, job: Job, mode: str) -> None:
+    """Logs the size of a set.
+
+    Args:
+        what: "evaluation *****" or "prediction*****". People search for the
+            original's asterisks, which have a space before them in one of the
+            two only.
+        job: the job.
+        mode: "eval" or "predict".
+    """
+    padding, number = num_padding(job, mode), len(job.examples[mode])
+    logging.info("***** Running %s", what)
+    logging.info(
+        "  Num examples = %d (%d actual, %d padding)",
+        number + padding,
+        number,
+        padding,
+    )
+    logging.info("  Batch size = %d", batches.batch_size(mode))
+
+
+def record(
+    job: Job, mode: str, start: float, evaluation: Evaluation | None
+) -> None:
+    """Writes to train.json what was evaluated or predicted.
+
+    Args:
+        job: the job.
+        mode: "eval" or "predict".
+        start: when it began, by time.perf_counter().
+        evaluation: its scores, if labels are known.
+    """
+    job.session.record(
+        mode,
+        num_examples=len(job.examples[mode]),
+        seconds=time.perf_counter() - start,
+        **({"results": evaluation.scores} if evaluation else {}),
+    )
+
+
+def show_scores(job: Job, evaluation: Evaluation, name: str) -> None:
+    """Logs the report of the set "eval" or "test", and writes it."""
+    report = {**evaluation.report, "scores": evaluation.scores}
+    job.session.folder.write_json(f"{name}_report.json", report)
+    logging.info("***** %s report *****", name.capitalize())
+    for line in reports.format_report(evaluation.report):
+        logging.info("  %s", line)
+    log_results(evaluation.scores, f"{name.capitalize()} results")

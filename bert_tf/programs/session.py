@@ -1,0 +1,184 @@
+"""The steps with which every program that trains begins and ends.
+
+session = Session("squad", modes, strategy, settings)     folder, seed
+…read the examples…
+model = session.open(make_model)              model, weights, folder's files
+step = session.train_or_load(train)           the weights to be used
+session.record("eval", …)                     train.json
+"""
+
+import dataclasses
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+from absl import logging
+
+from bert_tf import checkpoints, training
+from bert_tf.losses import LossTerm
+from bert_tf.programs import program, resuming, training_run, weights
+from bert_tf.programs.run_folder import RunFolder
+from bert_tf.programs.settings import RunSettings
+from bert_tf.training import distribution
+
+
+class Session:
+    """A run of a program: its folder, devices, checkpoints and seed.
+
+    Making it writes nothing; `open` does.
+
+    Args:
+        task_name: the run's task; a folder of another task is refused.
+        modes: what the run does: "train", "eval", …
+        strategy: where it runs.
+        settings: how it is trained, evaluated and saved.
+
+    Attributes:
+        folder: the run's folder.
+        existing: prefixes of its checkpoints, the newest first.
+        model: the model, which `open` makes.
+
+    Raises:
+        UserError: the folder holds a run of another task, or --resume does
+            not allow what is to be done.
+    """
+
+    def __init__(
+        self,
+        task_name: str,
+        modes: Collection[str],
+        strategy: tf.distribute.Strategy,
+        settings: RunSettings,
+    ):
+        self.modes = modes
+        self.strategy = strategy
+        self.settings = settings
+        training.set_seed(settings.seed)
+        self.folder = RunFolder(
+            settings.output_dir,
+            task_name,
+            writes=distribution.is_chief(strategy),
+        )
+        self.existing = resuming.existing_checkpoints(
+            settings.output_dir, settings.resume
+        )
+        self.model: keras.Model
+
+    @property
+    def trains(self) -> bool:
+        """Whether the run is asked to train."""
+        return "train" in self.modes
+
+    def settle_metric(
+        self, metric_names: Collection[str], default: str | None = None
+    ) -> None:
+        """Checks the settings of evaluations.
+
+        Args:
+            metric_names: the metrics that evaluations report.
+            default: the metric that makes a checkpoint the best, if
+                --metric_for_best is not given.
+
+        Raises:
+            UserError: a setting is wrong.
+        """
+        metric = self.settings.metric_for_best or default
+        self.settings = dataclasses.replace(
+            self.settings, metric_for_best=metric
+        )
+        training_run.check_evaluations(self.settings, metric_names)
+
+    def open(
+        self,
+        make_model: Callable[[], keras.Model],
+        labels: list[str] | None = None,
+    ) -> keras.Model:
+        """Makes the model, loads its weights, and opens the folder.
+
+        Args:
+            make_model: function() -> model.
+            labels: the labels for labels.txt, if the task has any.
+
+        Raises:
+            UserError: no weights can be loaded.
+        """
+        with self.strategy.scope():
+            self.model = make_model()
+        weights.prepare(self.model)
+        self.existing = weights.load_weights(
+            self.model, self.settings.output_dir, self.existing, self.trains
+        )
+        self.folder.open(labels)
+        return self.model
+
+    def train_or_load(self, train: Callable[[], int]) -> int:
+        """Trains if the run is asked to, then loads the best weights.
+
+        Args:
+            train: function() -> the step at which training ended.
+
+        Returns:
+            The step of the weights that the model now has.
+        """
+        step = 0
+        if self.existing:
+            step = checkpoints.Checkpoint(self.existing[0]).global_step()
+        if self.trains:
+            step = train()
+        best = weights.load_best(self.model, self.folder, self.settings.metric)
+        return best or step
+
+    def train(
+        self,
+        loss_terms: Sequence[LossTerm],
+        batches: Callable[[int], tf.data.Dataset],
+        *,
+        num_train_steps: int,
+        num_warmup_steps: int,
+        evaluate: Callable[[], dict[str, float]] | None,
+        **sizes: int,
+    ) -> int:
+        """Trains the model; returns the step at which training ended.
+
+        Args:
+            loss_terms: the terms of the loss.
+            batches: function(first step) -> dataset.
+            num_train_steps: the step at which training ends.
+            num_warmup_steps: steps in which the learning rate rises.
+            evaluate: function() -> {metric: value}, for --eval_steps.
+            **sizes: how large the data set is, for train.json.
+        """
+        trainer = training_run.make_trainer(
+            self.model,
+            self.strategy,
+            loss_terms,
+            settings=self.settings,
+            num_train_steps=num_train_steps,
+            num_warmup_steps=num_warmup_steps,
+        )
+        run = training_run.TrainingRun(
+            self.folder,
+            self.settings,
+            self.flag_values(),
+            num_train_steps,
+            **sizes,
+        )
+        return run.train(trainer, self.existing, batches, evaluate)
+
+    def record(self, mode: str, **values: Any) -> None:
+        """Writes to train.json what the run did in a mode."""
+        self.folder.record_mode(mode, self.flag_values(), **values)
+
+    def flag_values(self) -> dict[str, Any]:
+        """{flag: value} of this run, which one of several seeds may have."""
+        return {**program.values(), **dataclasses.asdict(self.settings)}
+
+
+def log_results(
+    results: Mapping[str, Any], title: str = "Eval results"
+) -> None:
+    """Logs the lines that people look for at the end of a run."""
+    logging.info("***** %s *****", title)
+    for key, value in sorted(results.items()):
+        logging.info("  %s = %s", key, value)

@@ -1,0 +1,177 @@
+"""SQuAD's questions and contexts as batches, as the flags ask."""
+
+import functools
+import itertools
+
+from absl import flags, logging
+
+from bert_tf.data import features
+from bert_tf.data.squad import dataset as squad_dataset
+from bert_tf.data.squad import examples as squad_examples
+from bert_tf.data.squad.windows import ConverterSettings, InputFeatures
+from bert_tf.errors import UserError
+from bert_tf.programs import batches
+from bert_tf.programs.program import value_of
+from bert_tf.programs.run_folder import RunFolder
+from bert_tf.programs.settings import from_flags
+
+FLAGS = flags.FLAGS
+NUM_WINDOWS_LOGGED = 20
+# {question id: its answers' texts}.
+Answers = dict[str, list[str]]
+
+
+def read_examples(mode: str) -> squad_examples.SquadExamples:
+    """Reads --train_file for "train", or --predict_file for "predict"."""
+    path = value_of(f"{mode}_file")
+    examples = squad_examples.SquadExamples(
+        path, mode == "train", FLAGS.version_2_with_negative, _log_skipped
+    )
+    if examples.num_skipped:
+        logging.warning(
+            "%s: %d of %d questions are left out, as their answer is not in "
+            "their context%s",
+            path,
+            examples.num_skipped,
+            examples.num_skipped + len(examples),
+            "" if FLAGS.verbose_logging else " (--verbose_logging names them)",
+        )
+    if examples.num_with_several_answers:
+        logging.info(
+            "%s: %d questions have several answers; training takes the first",
+            path,
+            examples.num_with_several_answers,
+        )
+    if examples.num_marked_impossible and not FLAGS.version_2_with_negative:
+        logging.warning(
+            "%s: %d questions are marked as having no answer; without "
+            "--version_2_with_negative each gets one",
+            path,
+            examples.num_marked_impossible,
+        )
+    return examples
+
+
+def _log_skipped(qas_id, place, text):
+    if FLAGS.verbose_logging:
+        logging.warning(
+            "%s: question %s is left out: its answer %r is not at its "
+            "answer_start in the context",
+            place,
+            qas_id,
+            text,
+        )
+
+
+def read_answers() -> Answers:
+    """Reads the answers of --predict_file, to score with.
+
+    Raises:
+        UserError: a question has no answer, in SQuAD 1.1.
+    """
+    answers = squad_examples.read_answers(FLAGS.predict_file)
+    if not FLAGS.version_2_with_negative:
+        squad_examples.check_answered(FLAGS.predict_file, answers)
+    return answers
+
+
+def convert_examples(
+    mode: str, examples: squad_examples.SquadExamples
+) -> squad_dataset.WindowRows:
+    """Splits the contexts of a file into windows.
+
+    Raises:
+        UserError: there is nothing to train on.
+    """
+    settings = from_flags(
+        ConverterSettings,
+        FLAGS.flag_values_dict(),
+        is_training=mode == "train",
+    )
+    windows = squad_dataset.WindowRows(
+        examples, settings, FLAGS.num_processes or None
+    )
+    if windows.num_cut_questions:
+        logging.warning(
+            "%s: %d of %d questions are longer than --max_query_length=%d and "
+            "are cut",
+            value_of(f"{mode}_file"),
+            windows.num_cut_questions,
+            len(examples),
+            FLAGS.max_query_length,
+        )
+    if mode == "train" and not len(windows):
+        raise UserError(
+            "no context has a token",
+            setting="train_file",
+            value=FLAGS.train_file,
+        )
+    return windows
+
+
+def read_rows(
+    mode: str, windows: squad_dataset.WindowRows, folder: RunFolder
+) -> batches.Rows:
+    """The rows of a file's windows; logs the first windows.
+
+    Args:
+        mode: "train" or "predict".
+        windows: of `convert_examples`.
+        folder: the run's folder, for --write_tf_records.
+    """
+    is_training = mode == "train"
+    specs = squad_dataset.window_specs(FLAGS.max_seq_length, is_training)
+    log_windows(windows)
+    batches.log_features(specs, batches.batch_size(mode))
+    if not FLAGS.write_tf_records:
+        return squad_dataset.dataset_of_rows(windows), functools.partial(
+            squad_dataset.pad_rows, max_seq_length=FLAGS.max_seq_length
+        )
+    path = folder.file("train.tf_record" if is_training else "eval.tf_record")
+    if folder.writes:
+        converter = windows.settings.make()
+        features.write_tf_records(
+            path,
+            map(
+                squad_dataset.window_features,
+                converter.windows(windows.examples),
+            ),
+            specs,
+        )
+    return features.record_rows(path), functools.partial(
+        squad_dataset.parse_record_rows, specs=specs
+    )
+
+
+def log_windows(windows: squad_dataset.WindowRows) -> None:
+    """Logs the first windows as the original does."""
+    converted = windows.settings.make().windows(windows.examples)
+    for window in itertools.islice(converted, NUM_WINDOWS_LOGGED):
+        log_window(window)
+
+
+def log_window(window: InputFeatures) -> None:
+    """Logs a window as the original does."""
+
+    def pairs(values):
+        return " ".join(f"{key}:{value}" for key, value in values.items())
+
+    logging.info("*** Example ***")
+    logging.info("unique_id: %s", window.unique_id)
+    logging.info("example_index: %s", window.example_index)
+    logging.info("doc_span_index: %s", window.doc_span_index)
+    logging.info("tokens: %s", " ".join(window.tokens))
+    logging.info("token_to_orig_map: %s", pairs(window.token_to_orig_map))
+    logging.info("token_is_max_context: %s", pairs(window.token_is_max_context))
+    for name in ("input_ids", "input_mask", "segment_ids"):
+        values = getattr(window, name)
+        logging.info("%s: %s", name, " ".join(map(str, values)))
+    if window.start_position is None or window.end_position is None:
+        return
+    if window.is_impossible:
+        logging.info("impossible example")
+        return
+    logging.info("start_position: %d", window.start_position)
+    logging.info("end_position: %d", window.end_position)
+    answer = window.tokens[window.start_position : window.end_position + 1]
+    logging.info("answer: %s", " ".join(answer))

@@ -1,0 +1,151 @@
+"""Answers a request: reads its body, runs the model, writes the answer."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import tensorflow as tf
+from absl import logging
+from starlette.requests import Request
+from starlette.responses import Response
+
+from bert_tf import files
+from bert_tf.export.predictor import Predictor
+from bert_tf.serving import signatures
+from bert_tf.serving.batching import Columns, QueueFull
+from bert_tf.serving.errors import Refusal, model_reason
+from bert_tf.serving.limits import Limits, check_count, parse_object, read_body
+from bert_tf.serving.models import ServedModel, Version
+from bert_tf.serving.rest import Call
+
+# Bodies of at most this many bytes are parsed and answered at once. Larger
+# ones, which take longer, are handled in one thread, one after the other, so
+# that they do not delay the short ones.
+SMALL_BODY = 1 << 12
+_LARGE_BODIES = ThreadPoolExecutor(1, "large-bodies")
+
+T = TypeVar("T")
+# Reads a body, with the predictor that will answer it.
+MakeCall = Callable[[Predictor, dict[str, object], Limits], Call]
+
+
+async def answer(
+    request: Request,
+    make_call: MakeCall,
+    name: str,
+    *,
+    number: int | None = None,
+    body: bytes | None = None,
+) -> Response:
+    """Reads a request, waits for its results, and writes the answer.
+
+    Args:
+        request: the request, with the server's state in `app.state.serving`.
+        make_call: reads the body, such as `rest.predict_call`.
+        name: the model's name.
+        number: the model's version; None for the newest.
+        body: the body, if it was read before.
+
+    Raises:
+        Refusal: whatever is wrong with the request.
+    """
+    serving = request.app.state.serving
+    model = serving.model(name)
+    request.state.model = name
+    if body is None:
+        body = await read_body(request, serving.limits)
+    with use(model, number) as version:
+
+        def read() -> Call:
+            return make_call(
+                version.predictor, parse_object(body), serving.limits
+            )
+
+        call = await in_thread_if_large(body, read)
+        check_count(len(call.rows), serving.limits)
+        results = await _results(request, version, call.rows)
+
+    def write() -> Response:
+        return json_response(call.answer(signatures.stack(results)))
+
+    return await in_thread_if_large(body, write)
+
+
+@contextlib.contextmanager
+def use(model: ServedModel, number: int | None) -> Iterator[Version]:
+    """Gives a version as `model.use` does; refuses one that does not exist."""
+    with contextlib.ExitStack() as stack:
+        try:
+            version = stack.enter_context(model.use(number))
+        except KeyError:
+            raise no_version(model.name, number) from None
+        yield version
+
+
+def no_version(name: str, number: int | None) -> Refusal:
+    """The refusal for a version that does not exist, or cannot answer."""
+    which = "version" if number is None else f"version {number}"
+    return Refusal(404, f"model {name} has no {which} that answers")
+
+
+async def in_thread_if_large(body: bytes, work: Callable[[], T]) -> T:
+    """Returns `work()`, which runs in a thread if the body is large."""
+    if len(body) <= SMALL_BODY:
+        return work()
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(_LARGE_BODIES, work)
+
+
+async def _results(request, version, rows) -> list[Columns]:
+    """Waits for the model's results, but no longer than is allowed, and no
+    longer than the client does."""
+    seconds = request.app.state.serving.limits.request_seconds
+    try:
+        job = asyncio.wrap_future(version.batcher.submit(rows))
+    except QueueFull as error:
+        raise Refusal(429, str(error), **{"Retry-After": "1"}) from None
+    disconnect = asyncio.ensure_future(_disconnected(request))
+    try:
+        await asyncio.wait(
+            {job, disconnect},
+            timeout=seconds,
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+        if job.done():
+            return job.result()
+        if disconnect.done():
+            raise Refusal(400, "the client disconnected")
+        raise Refusal(504, f"the model did not answer in {seconds:g} s")
+    except tf.errors.InvalidArgumentError as error:
+        raise Refusal(400, model_reason(error)) from None
+    except tf.errors.ResourceExhaustedError as error:
+        logging.error("Out of memory: %s", files.reason(error))
+        raise Refusal(
+            503, "out of memory: send fewer or shorter texts"
+        ) from None
+    finally:
+        job.cancel()
+        disconnect.cancel()
+
+
+async def _disconnected(request):
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def json_response(
+    value: object, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
+    """Writes a value as JSON.
+
+    It is all ASCII: a lone surrogate, which cannot be encoded, is escaped.
+    """
+    return Response(
+        json.dumps(value, allow_nan=False),
+        status_code=status,
+        media_type="application/json",
+        headers=headers,
+    )

@@ -1,0 +1,95 @@
+"""The state of one server: its models, limits and counters, and /status."""
+
+import dataclasses
+import datetime
+import platform
+import time
+
+import tensorflow as tf
+
+from bert_tf.export.kinds import KINDS
+from bert_tf.serving.errors import Refusal, shown
+from bert_tf.serving.limits import Limits
+from bert_tf.serving.metrics import Metrics
+from bert_tf.serving.models import ServedModel
+
+
+@dataclasses.dataclass(kw_only=True)
+class Serving:
+    """The models, limits and counters of one server.
+
+    Attributes:
+        models: the served models by name.
+        limits: the limits of requests.
+        metrics: the counters for Prometheus.
+        is_ending: whether the server is shutting down.
+        num_requests: number of requests answered so far.
+        start: when the server started, in seconds since 1970.
+    """
+
+    models: dict[str, ServedModel]
+    limits: Limits = dataclasses.field(default_factory=Limits)
+    metrics: Metrics = dataclasses.field(default_factory=Metrics)
+    is_ending: bool = False
+    num_requests: int = 0
+    start: float = dataclasses.field(default_factory=time.time)
+
+    def model(self, name: str) -> ServedModel:
+        """Returns the model of a name.
+
+        Raises:
+            Refusal: no model has this name.
+        """
+        if name not in self.models:
+            names = ", ".join(self.models)
+            raise Refusal(404, f"no model {shown(name)}; there are {names}")
+        return self.models[name]
+
+    def only_model(self, kind: str) -> str:
+        """Returns the name of the one model of a kind.
+
+        Raises:
+            Refusal: no model is of this kind, or several are.
+        """
+        names = [
+            name
+            for name, model in self.models.items()
+            if _description(model)["kind"] == kind
+        ]
+        if len(names) != 1:
+            listed = ", ".join(names) or "none"
+            raise Refusal(
+                400, f"model must name one of the {kind} models: {listed}"
+            )
+        return names[0]
+
+    def status(self) -> dict[str, object]:
+        """Describes the server and its models, for /status."""
+        start = datetime.datetime.fromtimestamp(self.start, datetime.UTC)
+        return {
+            "status": 200,
+            "server_start_time": start.isoformat(timespec="seconds"),
+            "seconds_up": round(time.time() - self.start, 1),
+            "num_requests": self.num_requests,
+            "python_version": platform.python_version(),
+            "tensorflow_version": tf.__version__,
+            "limits": dataclasses.asdict(self.limits),
+            "models": {
+                name: _description(model) for name, model in self.models.items()
+            },
+        }
+
+
+def _description(model: ServedModel) -> dict[str, object]:
+    with model.use() as version:
+        predictor = version.predictor
+        return {
+            "kind": predictor.kind,
+            "page": KINDS[predictor.kind].for_page(),
+            "input_names": list(predictor.input_names),
+            "labels": list(predictor.labels or []),
+            "max_seq_length": predictor.info.get("max_seq_length"),
+            "signatures": sorted(predictor.signatures),
+            "queue_length": model.num_waiting,
+            "versions": model.status(),
+        }

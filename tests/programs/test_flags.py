@@ -1,0 +1,61 @@
+"""Flags: who owns them, and which may change when a run resumes."""
+
+import subprocess
+import sys
+
+import pytest
+from support.common import ROOT
+from support.programs import RUN_CLASSIFIER, RUN_PRETRAINING, RUN_SQUAD
+
+from bert_tf.programs import program
+from bert_tf.programs.resuming import MAY_CHANGE, warn_of_changed_flags
+
+PROGRAMS = [RUN_CLASSIFIER, RUN_SQUAD, RUN_PRETRAINING]
+
+
+def flags_of(a_program):
+    """The flags of a program, as train.json records them."""
+    with a_program.flags():
+        return program.values()
+
+
+@pytest.mark.parametrize("a_program", PROGRAMS)
+def test_a_changed_flag_may_change_or_is_named(a_program, warnings):
+    names = flags_of(a_program)
+    warn_of_changed_flags(
+        dict.fromkeys([*names, "gone"], "this"),
+        dict.fromkeys([*names, "new"], "that"),
+    )
+    assert warnings() == [
+        f"--{name} was this before, and is that now"
+        for name in sorted(names)
+        if name not in MAY_CHANGE
+    ]
+
+
+def test_every_flag_that_may_change_exists():
+    assert MAY_CHANGE <= {name for p in PROGRAMS for name in flags_of(p)}
+
+
+def test_flags_that_decide_about_weights_may_not_change():
+    """Some of each kind: examples, sequences, optimizer, devices, model."""
+    decisive = set(
+        "train_file dev_fraction class_weights seed max_seq_length doc_stride "
+        "long_documents learning_rate train_batch_size num_train_epochs "
+        "num_train_steps warmup_proportion freeze_layers precision xla "
+        "cpu_replicas use_tpu distribution_strategy "
+        "gradient_accumulation_steps "
+        "bert_config_file vocab_file classifier_hidden".split()
+    )
+    assert not MAY_CHANGE & decisive
+
+
+def test_help_shows_shared_flags_of_a_tool():
+    done = subprocess.run(
+        [sys.executable, "-m", "bert_tf.tools.evaluate_squad", "--help"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    assert "--null_odds_threshold" in done.stdout
+    assert "--predict_file" in done.stdout

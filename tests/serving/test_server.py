@@ -1,0 +1,58 @@
+"""Connections, and a shutdown that loses no request."""
+
+import socket
+import threading
+import time
+import urllib.error
+
+import pytest
+from support.server_requests import (
+    LIMITS,
+    POST,
+    predict,
+    predictor_of,
+    raw,
+    send_request,
+)
+from support.serving_fakes import make_serving, running, start
+
+
+def test_half_a_head_is_not_waited_for(port, monkeypatch):
+    monkeypatch.setattr("bert_tf.serving.server.IDLE_SECONDS", 0.2)
+    assert raw(port, POST) == b""
+
+
+def test_connections_have_a_limit(serving):
+    with running(serving, max_connections=3) as (_, port):
+        idle = [socket.create_connection(("127.0.0.1", port)) for _ in range(2)]
+        time.sleep(0.1)
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            client.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert client.recv(100).startswith(b"HTTP/1.1 503 ")
+        for connection in idle:
+            connection.close()
+        time.sleep(0.1)
+        assert send_request(port, "/healthz")[0] == 200
+
+
+def test_the_end_answers_what_was_accepted(tmp_path):
+    serving = start(make_serving(LIMITS), tmp_path)
+    predictor = predictor_of(serving, "regression")
+    predictor.may_run.clear()
+    answers = []
+    with running(serving) as (server, port):
+        thread = threading.Thread(
+            target=lambda: answers.append(
+                send_request(port, predict("regression"), {"instances": ["ab"]})
+            )
+        )
+        thread.start()
+        time.sleep(0.1)
+        server.should_exit = True
+        time.sleep(0.6)
+        with pytest.raises(urllib.error.URLError):
+            send_request(port, "/healthz")
+        predictor.may_run.set()
+        thread.join()
+    assert answers == [(200, {"predictions": [2.0]})]
+    assert server.num_unanswered == 0
