@@ -1,5 +1,6 @@
 """Settings and fixtures of all tests."""
 
+import gc
 import pathlib
 
 import hypothesis
@@ -37,6 +38,17 @@ def pytest_collection_modifyitems(items):
         if not path.exists():
             raise pytest.UsageError(f"LONGEST in conftest.py: no {path}")
     items.sort(key=lambda item: places.get(item.path, len(places)))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_garbage_of_other_files():
+    """Collects what earlier files left, and does not look at the rest again.
+
+    Python would look at millions of TensorFlow's objects, for seconds, while
+    a test waits for a server that runs in its own process.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture
