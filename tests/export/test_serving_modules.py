@@ -464,7 +464,7 @@ def test_fixed_shapes_for_accelerators(tmp_path):
     expected = free.serve(strings(TEXTS))["prediction"]
     np.testing.assert_allclose(found, expected, atol=1e-5)
     requests = fixed.prepare(TEXTS)
-    with pytest.raises(ValueError, match="takes 3 rows at a time"):
+    with pytest.raises(ValueError, match="reads 3 rows at a time"):
         fixed.run(requests)
 
 
