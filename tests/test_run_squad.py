@@ -125,6 +125,7 @@ def test_it_learns_the_answers(folder):
     assert not (folder / "out" / "predictions.json").exists()
 
 
+@pytest.mark.slow
 def test_squad_2(tmp_path):
     folder = make_folder(tmp_path, version=2)
     settings = {"version_2_with_negative": True, "max_seq_length": 64}

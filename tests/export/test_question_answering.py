@@ -218,6 +218,7 @@ assert not any(name.startswith("bert_tf") for name in sys.modules)
 """
 
 
+@pytest.mark.slow
 def test_it_needs_tensorflow_and_tensorflow_text_alone(
     folder, answerer, tmp_path
 ):

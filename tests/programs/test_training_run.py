@@ -88,6 +88,7 @@ def test_best_checkpoint_early_stop_and_event_files(folder, caplog):
     assert (out / "checkpoint").read_text() == before
 
 
+@pytest.mark.slow
 def test_a_resumed_run_knows_its_evaluations(folder):
     """Interrupted between two evaluations, it has both their scores."""
     settings = {"eval_steps": 4, "early_stopping_patience": 20}
@@ -266,6 +267,7 @@ def test_a_loss_that_is_nan_names_the_examples(folder):
     assert checkpoints.CheckpointFolder(str(folder / "out")).newest_first()
 
 
+@pytest.mark.slow
 def test_several_seeds(folder, caplog):
     caplog.set_level("INFO", logger="absl")
     # With a rate of 0 the answer is that of random weights: one label.
@@ -309,6 +311,7 @@ def test_several_seeds(folder, caplog):
         run(folder, do_train=True, num_seeds=2)
 
 
+@pytest.mark.slow
 def test_frozen_layers_stay(trained):
     folder, _ = trained
     start = values_of(folder / "out" / "model.ckpt-0")

@@ -255,6 +255,7 @@ def test_a_file_that_changes_leaves_the_old_output(
     assert os.listdir(tmp_path) == ["vectors"]
 
 
+@pytest.mark.slow
 def test_as_a_user_types_it(tmp_path):
     """With the bundled model."""
     arguments = {

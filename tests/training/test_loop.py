@@ -131,6 +131,7 @@ def test_each_step_draws_its_own_dropout_mask(trainer):
     assert len(set(losses)) == 3 and losses[1] == losses[3]
 
 
+@pytest.mark.slow
 def test_the_whole_step_compiles_for_one_device(trainer):
     """What a TPU needs: static shapes, no strings, no way back to Python.
 
