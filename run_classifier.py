@@ -41,7 +41,7 @@ from bert_tf.programs.session import Session
 from bert_tf.programs.settings import RunSettings, from_flags
 from bert_tf.tasks import record as task_record
 from bert_tf.tasks.problem import Evaluation, Problem
-from bert_tf.tasks.registry import TASKS, AnyTask, get_task
+from bert_tf.tasks.registry import TASKS, AnyTask, TaskSettings, get_task
 from bert_tf.training import distribution
 
 FLAGS = flags.FLAGS
@@ -135,12 +135,13 @@ def run_once(
     task = get_task(FLAGS.task_name)
     config, tokenizer = model_files.read_model_files()
     reader = labelled_run.make_reader(tokenizer, flag_values)
+    task_settings = labelled_run.task_settings(flag_values)
     session = Session(task.name, modes, strategy, settings)
 
     # 2. The examples: files are checked, and wrong ones refused, before
     #    anything is written.
     check_task_flags(task, modes, reader)
-    problem, examples = read_examples(task, session, reader)
+    problem, examples = read_examples(task, task_settings, session, reader)
     session.folder.check_labels(problem.labels)
     session.settle_metric(problem.metric_names, problem.main_metric)
     if "export" in modes:
@@ -175,9 +176,7 @@ def run_once(
             model,
             problem=job.problem,
             reader=reader,
-            takes_pairs=task.takes_pairs(
-                labelled_run.task_settings(flag_values)
-            ),
+            takes_pairs=task.takes_pairs(task_settings),
             flags=flag_values,
         )
     return evaluation
@@ -246,7 +245,10 @@ def check_task_flags(
 
 
 def read_examples(
-    task: AnyTask, session: Session, reader: TextReader
+    task: AnyTask,
+    settings: TaskSettings,
+    session: Session,
+    reader: TextReader,
 ) -> tuple[Problem, dict[str, Any]]:
     """Reads the task's files.
 
@@ -256,7 +258,6 @@ def read_examples(
     Raises:
         UserError: a file is wrong, or a flag does not apply to the problem.
     """
-    settings = labelled_run.task_settings(FLAGS.flag_values_dict())
     modes = sets_needed(session.modes)
     by_set, problem = task.read(
         [MODES[mode] for mode in modes],

@@ -1,4 +1,4 @@
-"""FillMask: predicts the words behind [MASK] with a pretrained model.
+"""FillMask: predicts the word at each [MASK] with a pretrained model.
 
     text       the capital of france is [MASK] .
     tokens     [CLS] the capital of france is [MASK] . [SEP]
