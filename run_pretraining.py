@@ -68,7 +68,7 @@ shared_flags.define_count(
     20,
     "The --max_predictions_per_seq with which the records were created.",
 )
-training_flags.define_training_flags()
+training_flags.define_training_flags(learning_rate=5e-5)
 training_flags.define_batch_size_flag("eval")
 shared_flags.define_count("num_train_steps", 100_000, "Training steps.")
 shared_flags.define_count(

@@ -17,7 +17,9 @@ import dataclasses
 import io
 import itertools
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import IO
 
 from bert_tf import files
 from bert_tf.data.json_lines import ObjectTable
@@ -65,6 +67,50 @@ def read_table(
         delimiter = "," if format == "csv" else "\t"
     dialect = _Dialect(path, encoding, unescaped(delimiter), format == "csv")
     return _Cells(dialect, header)
+
+
+def stream_rows(
+    path: str,
+    format: str,
+    *,
+    delimiter: str | None = None,
+    encoding: str = "utf-8",
+    header: bool = True,
+    reading: Callable[[str], AbstractContextManager[IO[bytes]]] = files.reading,
+) -> Iterator[tuple[int, list[str]]]:
+    """Yields the rows of a CSV or TSV file of any size, one after the other.
+
+    Args:
+        path, format, delimiter, encoding, header: see `read_table`.
+        reading: function(path) that gives a reader of the file's bytes.
+
+    Yields:
+        (line on which the row starts, cells). The first row holds the names
+        of the columns, on line 0 if the file has no header.
+
+    Raises:
+        UserError: see `read_table`.
+    """
+    _check_encoding(encoding)
+    _check_delimiter(delimiter)
+    if delimiter is None:
+        delimiter = "," if format == "csv" else "\t"
+    dialect = _Dialect(
+        path, encoding, unescaped(delimiter), format == "csv", reading
+    )
+    width = 0
+    with _without_limit():
+        for line, cells in dialect.rows():
+            if not width and not cells:
+                raise UserError(f"{path}:{line}: an empty line at the start")
+            if not width:
+                width = len(cells)
+                if not header:
+                    yield 0, [str(i) for i in range(1, width + 1)]
+            if not cells:
+                continue  # csv.reader, too, leaves empty lines out.
+            _check_width(path, line, cells, width, header)
+            yield line, cells
 
 
 def unescaped(delimiter: str) -> str:
@@ -149,6 +195,7 @@ class _Dialect:
     encoding: str
     delimiter: str
     has_quotes: bool
+    reading: Callable[[str], AbstractContextManager[IO[bytes]]] = files.reading
 
     def rows(self) -> Iterator[tuple[int, list[str]]]:
         """Yields (line, cells) of each row; an empty line has no cells."""
@@ -198,7 +245,7 @@ class _Dialect:
     def _opened(self):
         """Gives a reader of the text."""
         newline = "" if self.has_quotes else "\n"  # Lines keep their ends.
-        with files.reading(self.path) as reader:
+        with self.reading(self.path) as reader:
             buffer = io.BufferedReader(_Bytes(reader), 1 << 20)
             try:
                 yield io.TextIOWrapper(
@@ -225,6 +272,14 @@ class _Dialect:
                         return f"byte 0x{byte:02x} in line {number}"
                     break
         return f"byte 0x{byte:02x}"
+
+
+def _check_width(path, line, cells, width, header):
+    """Raises UserError if a row has more or fewer cells than the first."""
+    if len(cells) != width:
+        what = "header" if header else "first row"
+        number = "1 cell" if len(cells) == 1 else f"{len(cells)} cells"
+        raise UserError(f"{path}:{line}: {number}, but the {what} has {width}")
 
 
 @contextlib.contextmanager
@@ -279,26 +334,21 @@ class _Cells(Table):
                 continue
             for line_before in empty:
                 # With one column, it is a row whose cell is empty.
-                self._check_width([""] if width == 1 else [], line_before)
+                self._check(line_before, [""] if width == 1 else [])
                 self._add(line_before, [""])
             empty.clear()
             if len(cells) != width:
-                self._check_width(cells, line)
+                self._check(line, cells)
             self._add(line, cells)
+
+    def _check(self, line, cells):
+        width = len(self._columns)
+        _check_width(self.path, line, cells, width, self._header)
 
     def _add(self, line, cells):
         self.lines.append(line)
         for column, cell in zip(self._columns, cells, strict=True):
             column.append(cell)
-
-    def _check_width(self, cells, line):
-        width = len(self._columns)
-        if len(cells) != width:
-            what = "header" if self._header else "first row"
-            number = "1 cell" if len(cells) == 1 else f"{len(cells)} cells"
-            raise UserError(
-                f"{self.path}:{line}: {number}, but the {what} has {width}"
-            )
 
     def texts(self, name, *, setting="", value=None, optional=False):
         if optional and name not in self.names:

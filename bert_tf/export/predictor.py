@@ -42,7 +42,7 @@ class Predictor:
     Several threads may call all methods at the same time.
 
     Args:
-        folder: the folder of the SavedModel.
+        folder: the folder of the SavedModel, or of a run that has one.
         batch_size: the number of items that the model reads together.
 
     Attributes:
@@ -57,8 +57,8 @@ class Predictor:
     """
 
     def __init__(self, folder: str, batch_size: int = BATCH_SIZE):
-        self.folder = folder
-        self._model, self.info = saved_models.load(folder)
+        self.folder = saved_models.find(folder)
+        self._model, self.info = saved_models.load(self.folder)
         self.kind = self.info["kind"]
         self._kind = KINDS[self.kind]
         self.labels = self.info.get("labels")

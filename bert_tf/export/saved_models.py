@@ -25,6 +25,8 @@ from bert_tf.export.kinds import KINDS
 LoadedModel = Any  # TensorFlow has no public name for this class.
 
 SAVED_MODEL = "saved_model.pb"  # Every folder of a SavedModel has this file.
+# What the folder of a run has: its export, its record, its checkpoints' state.
+EXPORT, RUN_RECORD, CHECKPOINTS = "export", "train.json", "checkpoint"
 # TensorFlow raises these for files that are missing or cut off.
 _LOAD_ERRORS = (OSError, LookupError, ValueError, RuntimeError)
 # Sequences are padded to a multiple of this, or to max_seq_length: a model is
@@ -101,6 +103,29 @@ def save(folder: str, module: tf.Module, description: dict[str, Any]) -> None:
     files.write_text(path, json.dumps(description, indent=2) + "\n")
 
 
+def find(folder: str) -> str:
+    """Returns the folder of the SavedModel: this one, or the run's export.
+
+    A run that was trained again after its export is named in a warning.
+
+    Args:
+        folder: the folder of a SavedModel, or --output_dir of a run.
+    """
+    export = os.path.join(folder, EXPORT)
+    if files.exists(os.path.join(folder, SAVED_MODEL)) or not files.exists(
+        os.path.join(export, SAVED_MODEL)
+    ):
+        return folder
+    state = os.path.join(folder, CHECKPOINTS)
+    if not files.is_remote(folder) and files.exists(state):
+        written = os.path.getmtime(os.path.join(export, SAVED_MODEL))
+        if os.path.getmtime(state) > written:
+            logging.warning(
+                "%s: the run was trained further after this export", export
+            )
+    return export
+
+
 def load(folder: str) -> tuple[LoadedModel, dict[str, Any]]:
     """Loads a SavedModel.
 
@@ -111,6 +136,11 @@ def load(folder: str) -> tuple[LoadedModel, dict[str, Any]]:
         UserError: the folder has no SavedModel, or not one of this package.
     """
     if not files.exists(os.path.join(folder, SAVED_MODEL)):
+        if files.exists(os.path.join(folder, RUN_RECORD)):
+            raise UserError(
+                f"{folder}: a run without an export; the program that trained "
+                "it writes one, with `do_export` and the same `output_dir`"
+            )
         raise UserError(f"{folder}: no SavedModel here")
     description = read_description(folder)
     try:

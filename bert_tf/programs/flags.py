@@ -47,7 +47,7 @@ def define_count(
 
 def define_float(
     name: str,
-    default: float,
+    default: float | None,
     description: str,
     lower_bound: float | None = None,
     upper_bound: float | None = None,
@@ -61,7 +61,9 @@ def define_float(
         upper_bound=upper_bound,
     )
     flags.register_validator(
-        name, math.isfinite, message="must be a finite number"
+        name,
+        lambda value: value is None or math.isfinite(value),
+        message="must be a finite number",
     )
 
 
@@ -148,18 +150,20 @@ def define_text_files_flag() -> None:
     )
 
 
-def define_text_flags(max_seq_length: int) -> None:
+def define_text_flags(max_seq_length: int | None, default: str = "") -> None:
     """Defines how texts become sequences.
 
     Args:
-        max_seq_length: default of --max_seq_length.
+        max_seq_length: default of --max_seq_length; None if the program
+            chooses it.
+        default: a sentence that says how it chooses.
     """
     define_vocab_flags()
     define_count(
         "max_seq_length",
         max_seq_length,
         "Longest sequence in WordPieces, [CLS] and [SEP] included. Longer "
-        "texts are truncated.",
+        f"texts are truncated. {default}".rstrip(),
         lower_bound=MIN_SEQ_LENGTH,
     )
     # Not in the original, which always pads.
@@ -300,6 +304,32 @@ def define_column_flags() -> None:
         "Character between the labels in a cell, for "
         "--problem_type=multi_label.",
     )
+
+
+def define_table_flags() -> None:
+    """Defines the columns of a table to label, and how it is written.
+
+    By default they are those that the model was trained on.
+    """
+    trained = "By default the one that the model was trained on."
+    flags.DEFINE_string("text_column", None, f"Column of the text. {trained}")
+    flags.DEFINE_string(
+        "text_pair_column",
+        None,
+        f"Column of the second text of a pair. {trained}",
+    )
+    flags.DEFINE_string(
+        "label_column",
+        None,
+        f"Column of the true label, if the table has it. {trained}",
+    )
+    flags.DEFINE_bool(
+        "header", True, "Whether a table's first row names its columns."
+    )
+    flags.DEFINE_string(
+        "delimiter", None, r"Character between a table's columns; \t is a tab."
+    )
+    flags.DEFINE_string("encoding", "utf-8", "Encoding of a table.")
 
 
 # ---------------------------------------------------------------------------

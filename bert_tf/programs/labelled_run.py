@@ -12,10 +12,11 @@ import keras
 
 from bert_tf.config import BertConfig
 from bert_tf.data.text_reader import TextReader, TextReaderSettings
+from bert_tf.export.answer_files import COLUMN_SETTINGS
 from bert_tf.programs import export_run
 from bert_tf.programs.settings import from_flags
 from bert_tf.tasks.problem import HeadSettings, Problem
-from bert_tf.tasks.registry import TaskSettings
+from bert_tf.tasks.registry import TaskSettings, get_task
 from bert_tf.tokenization import FullTokenizer
 
 TASK_FLAGS = tuple(field.name for field in dataclasses.fields(TaskSettings))
@@ -76,5 +77,22 @@ def export(
             copy, reader, export_run.input_shape(), takes_pairs
         ),
         vocab_file=flags["vocab_file"],
+        **columns_of(flags),
         **problem.record(),
     )
+
+
+def columns_of(flags: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The columns of a run on own files, for model.json.
+
+    The tool predict reads new files by them.
+    """
+    task = get_task(flags["task_name"])
+    if "text_column" not in task.flags:
+        return {}
+    columns = {
+        name: flags[flag]
+        for name, flag in COLUMN_SETTINGS.items()
+        if flag in flags and flags[flag] is not None
+    }
+    return {"columns": columns}

@@ -23,6 +23,7 @@ import tensorflow as tf
 import bert_tf
 from bert_tf import files
 from bert_tf.errors import UserError
+from bert_tf.programs import run_record
 
 
 class RunFolder:
@@ -52,7 +53,7 @@ class RunFolder:
         self.writes = writes
         if files.exists(path) and not files.is_folder(path):
             raise UserError("this is a file", setting="output_dir", value=path)
-        self.record: dict[str, Any] = self._earlier_record()
+        self.record: dict[str, Any] = run_record.read(path)
         if task_name is not None:
             self._check_is_ours(task_name)
             self.record["task_name"] = task_name
@@ -137,7 +138,7 @@ class RunFolder:
         self._write_record()
 
     def _write_record(self):
-        self.write_json("train.json", self.record)
+        self.write_json(run_record.NAME, self.record)
 
     def _check_is_ours(self, task_name):
         earlier = self.record.get("task_name")
@@ -148,43 +149,6 @@ class RunFolder:
                 setting="output_dir",
                 value=self.path,
             )
-
-    def _earlier_record(self):
-        path = self.file("train.json")
-        if not files.exists(path):
-            return {}
-        try:
-            record = json.loads(files.read_text(path))
-        except ValueError:
-            record = None
-        if not _is_record(record):
-            raise UserError(
-                f"{path}: damaged; remove it if the run in --output_dir is "
-                "this task's"
-            )
-        return record
-
-
-def _is_record(value) -> bool:
-    """Whether what is read of a train.json has the right shape."""
-    if not isinstance(value, dict):
-        return False
-    modes = [value.get(mode, {}) for mode in ("train", "eval", "predict")]
-    return all(
-        isinstance(mode, dict)
-        and isinstance(mode.get("flags", {}), dict)
-        and isinstance(mode.get("evaluations", []), list)
-        and all(map(_is_evaluation, mode.get("evaluations", [])))
-        for mode in modes
-    )
-
-
-def _is_evaluation(value) -> bool:
-    return (
-        isinstance(value, dict)
-        and isinstance(value.get("step"), int)
-        and all(isinstance(number, int | float) for number in value.values())
-    )
 
 
 def _versions():

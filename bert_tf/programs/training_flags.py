@@ -14,21 +14,34 @@ from bert_tf.training.trainer import POLICIES
 flags.disclaim_key_flags()  # See flags.py.
 
 
-def define_training_flags() -> None:
-    """Defines how a model is trained."""
+def define_training_flags(learning_rate: float | None = None) -> None:
+    """Defines how a model is trained.
+
+    Args:
+        learning_rate: default of --learning_rate; None if the program chooses
+            it by the width of the model.
+    """
     define_count("train_batch_size", 32, "Examples in a training step.")
-    define_optimizer_flags()
+    define_optimizer_flags(learning_rate)
     define_checkpoint_flags()
     define_computation_flags()
 
 
-def define_optimizer_flags() -> None:
-    """Defines what a training step does to the weights."""
+def define_optimizer_flags(learning_rate: float | None) -> None:
+    """Defines what a training step does to the weights.
+
+    Args:
+        learning_rate: see `define_training_flags`.
+    """
+    chosen = (
+        " By default it is 5e-5 for models of BERT-Base's width, and higher "
+        "for narrower ones."
+    )
     define_float(
         "learning_rate",
-        5e-5,
+        learning_rate,
         "Highest learning rate: it is reached at the end of the warm-up, and "
-        "then falls to 0.",
+        f"then falls to 0.{'' if learning_rate else chosen}",
         lower_bound=0.0,
     )
     # Not in the original.
@@ -122,8 +135,9 @@ def define_fine_tuning_flags() -> None:
     """Defines how long a model is fine-tuned."""
     define_float(
         "num_train_epochs",
-        3.0,
-        "How often training sees each example; may be a fraction.",
+        None,
+        "How often training sees each example; may be a fraction. By default "
+        "it is 3 for large data sets, and more for small ones.",
         lower_bound=0.0,
     )
     define_float(

@@ -15,7 +15,7 @@ from absl import logging
 from bert_tf import files
 from bert_tf.errors import UserError
 from bert_tf.export.predictor import Predictor
-from bert_tf.export.saved_models import SAVED_MODEL
+from bert_tf.export.saved_models import EXPORT, RUN_RECORD, SAVED_MODEL
 from bert_tf.serving.batching import Batcher
 from bert_tf.serving.errors import one_line
 
@@ -25,11 +25,16 @@ Stamp = list[list[object]]  # [[file name, its size and times], …]
 
 
 def find_versions(folder: str) -> dict[int, str]:
-    """Returns {number: folder} for the versions in a folder, newest first."""
+    """Returns {number: folder} for the versions in a folder, newest first.
+
+    The folder of a run has one version, its export.
+    """
     names = files.entries(folder)
     if SAVED_MODEL in names:
         return {1: folder}
     names = [name.rstrip("/") for name in names]  # Remote folders end in one.
+    if RUN_RECORD in names and EXPORT in names:
+        return {1: os.path.join(folder, EXPORT)}
     numbers = [name for name in names if name.isascii() and name.isdigit()]
     return {
         int(name): os.path.join(folder, name)

@@ -187,6 +187,9 @@ class MultipleChoice(Problem):
             number < 2,
         )
 
+    def example_columns(self, example: ChoiceExample) -> dict[str, str]:
+        return {"text": example.text, "true_label": example.label or ""}
+
     def prediction_files(self) -> dict[str, PredictionFile]:
         def probabilities(example, logits):
             return softmax(logits[: len(example.endings)])
@@ -200,7 +203,7 @@ class MultipleChoice(Problem):
                 "", lambda *pair: line(*probabilities(*pair))
             ),
             "test_predictions.tsv": PredictionFile(
-                line("id", "label", "score"), best
+                line("id", "label", "score"), best, self.example_columns
             ),
         }
 

@@ -80,10 +80,32 @@ class PredictionFile:
     Attributes:
         header: its first line, or "".
         text_of: function(example, output) -> str, whole lines.
+        example_columns: function(example) -> {column: text} of columns that
+            are added to each line: what was read. None adds none.
     """
 
     header: str
     text_of: Callable[[Example, Output], str]
+    example_columns: Callable[[Example], dict[str, str]] | None = None
+
+    def first_line(self, examples: Sequence[Example]) -> str:
+        """The header of a file for these examples."""
+        if self.example_columns is None or not len(examples):
+            return self.header
+        return _appended(self.header, self.example_columns(examples[0]))
+
+    def lines(self, example: Example, output: Output) -> str:
+        """The lines of one example."""
+        text = self.text_of(example, output)
+        if self.example_columns is None:
+            return text
+        return _appended(text, self.example_columns(example).values())
+
+
+def _appended(text: str, cells: Iterable[str]) -> str:
+    """Adds cells to a line; white space in them becomes one space."""
+    cells = [" ".join(cell.split()) for cell in cells]
+    return line(text.removesuffix("\n"), *cells)
 
 
 def line(*cells: object) -> str:
@@ -238,6 +260,10 @@ class Problem:
                 `mean_losses`.
         """
         raise NotImplementedError
+
+    def example_columns(self, example: Example) -> dict[str, str]:
+        """Returns what people want to see of an example next to its answer."""
+        return {}
 
     def prediction_files(self) -> dict[str, PredictionFile]:
         """Returns the files of predictions by their names."""

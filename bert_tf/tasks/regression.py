@@ -82,6 +82,9 @@ class Regression(TextProblem):
         results = as_float32({**results, **report})
         return Evaluation(results, {}, report, is_collapsed)
 
+    def label_text(self, label: float) -> str:
+        return f"{label:.9g}"
+
     def prediction_files(self) -> dict[str, PredictionFile]:
         def number(output):
             return f"{self.predict(output):.9g}"
@@ -93,6 +96,7 @@ class Regression(TextProblem):
             "test_predictions.tsv": PredictionFile(
                 line("id", "prediction"),
                 lambda example, output: line(example.guid, number(output)),
+                self.example_columns,
             ),
         }
 

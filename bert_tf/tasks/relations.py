@@ -162,6 +162,9 @@ class Relations(SingleLabel):
             evaluation, results={**evaluation.results, **score}, report=report
         )
 
+    def example_columns(self, example: Example) -> dict[str, str]:
+        return {"text": example.marked(), "true_label": example.label or ""}
+
     def prediction_files(self) -> dict[str, PredictionFile]:
         def proposed(example, logits):
             return line(example.guid, self.labels[logits.argmax()])

@@ -68,6 +68,18 @@ class TextProblem(Problem):
         """
         raise NotImplementedError
 
+    def label_text(self, label: Any) -> str:
+        """Returns a label for people."""
+        return str(label)
+
+    def example_columns(self, example: InputExample) -> dict[str, str]:
+        columns = {"text": example.text_a}
+        if example.text_b is not None:
+            columns["text_pair"] = example.text_b
+        label = example.label
+        columns["true_label"] = "" if label is None else self.label_text(label)
+        return columns
+
     @property
     def num_outputs(self) -> int:
         return len(self.labels or ())
@@ -193,6 +205,7 @@ class SingleLabel(TextProblem):
             "eval_loss",
             "loss",
             "balanced_loss",
+            "macro_f1",
             "num_labels_predicted",
             *self.metrics,
         }
@@ -213,6 +226,7 @@ class SingleLabel(TextProblem):
             name: metric(label_ids, predictions)
             for name, metric in self.metrics.items()
         }
+        extra.setdefault("macro_f1", metrics.macro_f1(label_ids, predictions))
         # Balanced class weights minimize this: each label counts the same.
         by_label = [each[label_ids == i].mean() for i in np.unique(label_ids)]
         extra["balanced_loss"] = float(np.mean(by_label))
@@ -220,7 +234,8 @@ class SingleLabel(TextProblem):
         report = reports.classification_report(
             self.labels, label_ids, predictions
         )
-        return Evaluation(as_float32(results), extra, report, number < 2)
+        is_collapsed = number < 2 and len(np.unique(label_ids)) > 1
+        return Evaluation(as_float32(results), extra, report, is_collapsed)
 
     def prediction_files(self) -> dict[str, PredictionFile]:
         def best(example, logits):
@@ -233,7 +248,7 @@ class SingleLabel(TextProblem):
                 "", lambda _, logits: line(*softmax(logits))
             ),
             "test_predictions.tsv": PredictionFile(
-                line("id", "label", "score"), best
+                line("id", "label", "score"), best, self.example_columns
             ),
         }
 
@@ -262,6 +277,9 @@ class MultiLabel(TextProblem):
     @property
     def label_spec(self) -> FeatureSpec:
         return FeatureSpec("label_ids", (len(self.labels),))
+
+    def label_text(self, label: Sequence[str]) -> str:
+        return self.delimiter.join(label)
 
     def label_value(self, label: Sequence[str] | None) -> list[int]:
         return [int(name in (label or ())) for name in self.labels]
@@ -332,7 +350,7 @@ class MultiLabel(TextProblem):
                 "", lambda _, logits: line(*sigmoid(logits))
             ),
             "test_predictions.tsv": PredictionFile(
-                line("id", "labels"), labels_of
+                line("id", "labels"), labels_of, self.example_columns
             ),
         }
 

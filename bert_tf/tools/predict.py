@@ -1,57 +1,80 @@
 """Answers a file of texts with an exported model.
 
-    python -m bert_tf.tools.predict --model=/tmp/sms/export \\
-        --input=texts.txt --output=answers.jsonl
+    python -m bert_tf.tools.predict --model=/tmp/tickets \\
+        --input=new.csv --output=answers.csv
 
-A line of the input is a text, and `a ||| b` is a pair of texts. If the file's
-name ends in .jsonl or .jsonl.gz, a line is an object with the model's inputs:
-{"text": "…"}, {"question": "…", "context": "…"}, {"text": "…", "endings": ["…",
-"…"]}. The output has a line for each of them, in their order: a JSON object,
-the answer of `Predictor`, or, with --output_format=tsv, its values separated by
-tabs.
+--model is the folder of an exported model, or of a run that has one.
 
-Without --output answers go to standard output; `--input=-` reads lines of
-standard input. Files may have any size.
+The input is a CSV or TSV file, JSON objects line by line, or lines of text; its
+content and its name say which. A table has the columns that the model was
+trained on. A line may hold a pair, `a ||| b`. A JSON object has the model's
+inputs: {"text": "…"}, {"question": "…", "context": "…"}, {"text": "…",
+"endings": ["…", "…"]}.
+
+The output has the input's columns and the answer's, such as label and score,
+row by row, in the input's order and format; for lines of text it has a JSON
+object each, with all that `Predictor` answers.
+
+Without --output answers go to standard output; `--input=-` reads standard
+input. Files may have any size.
 """
 
+import collections
 import contextlib
-import json
+import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import IO, Any
+from collections.abc import Iterator
+from typing import IO, TYPE_CHECKING, Any
 
-import numpy as np
 from absl import flags, logging
 
 from bert_tf import files
+from bert_tf.data import text_rows
+from bert_tf.data.text_rows import Row
 from bert_tf.errors import UserError
-from bert_tf.export.kinds import KINDS
-from bert_tf.export.predictor import BATCH_SIZE, Predictor
+from bert_tf.export import answer_files
+from bert_tf.export.answer_files import COLUMN_SETTINGS, ModelColumns
 from bert_tf.programs import flags as shared_flags
-from bert_tf.programs import program
-from bert_tf.text.packing import split_pair
-from bert_tf.training.progress import with_progress
+from bert_tf.programs import program, run_record
+
+if TYPE_CHECKING:
+    from bert_tf.export.predictor import Predictor
 
 FLAGS = flags.FLAGS
 STANDARD = "-"
+BATCH_SIZE = 32
+HEAD_BYTES = 1 << 16  # The part of a file by which its format is found.
 
-flags.DEFINE_string("model", None, "Folder of the exported model.")
 flags.DEFINE_string(
-    "input", None, "File of texts, one on each line; - is standard input."
+    "model", None, "Folder of an exported model, or of a run that has one."
+)
+flags.DEFINE_string(
+    "input",
+    None,
+    "File with texts: CSV, TSV, JSON lines or lines of text. A single - is "
+    "standard input.",
+)
+flags.DEFINE_enum(
+    "input_format",
+    None,
+    text_rows.FORMATS,
+    "How --input is written. By default its content and name decide.",
 )
 flags.DEFINE_string(
     "output", STANDARD, "File for the answers; - is standard output."
 )
 flags.DEFINE_enum(
     "output_format",
-    "jsonl",
-    ["jsonl", "tsv"],
-    "A JSON object on each line, or a header and values separated by tabs.",
+    None,
+    answer_files.OUTPUT_FORMATS,
+    "How answers are written. By default as the name of --output says, or as "
+    "--input is; lines of text are answered by JSON lines.",
 )
 shared_flags.define_count(
     "batch_size", BATCH_SIZE, "Texts that the model reads together."
 )
+shared_flags.define_table_flags()
 
 
 def main() -> None:
@@ -61,51 +84,156 @@ def main() -> None:
         program.require_existing("input")
     if FLAGS.output != STANDARD:
         program.check_output("output", FLAGS.output, [FLAGS.input])
+    # Loading TensorFlow takes seconds, and mistakes are found without it.
+    from bert_tf.export.predictor import Predictor
+    from bert_tf.training.progress import with_progress
+
     predictor = Predictor(FLAGS.model, FLAGS.batch_size)
-    text_of = answer_writer(predictor)
-    start = time.monotonic()
-    number = 0
+    recorded = recorded_columns(predictor)
+    columns = answer_files.model_columns(
+        predictor.kind, predictor.input_names, recorded
+    )
+    source = input_format(columns, recorded)
+    logging.info("%s: read as %s", FLAGS.input, source.name)
+    target = answer_files.output_format(columns.kind, wanted_format(), source)
+    start, number = time.monotonic(), 0
+    rows: collections.deque[Row] = collections.deque()
     with output() as writer:
-        if FLAGS.output_format == "tsv":
-            columns = KINDS[predictor.kind].tsv_columns
-            writer.write("\t".join(columns) + "\n")
-        answers = with_progress(predictor.stream(items(predictor)), num_lines())
-        for answer in answers:
-            writer.write(text_of(answer))
+        answer_writer = answer_files.AnswerWriter(
+            writer, target, columns, header=source.header
+        )
+        answers = predictor.stream(items(predictor, columns, source, rows))
+        for answer in with_progress(answers, num_rows(source)):
+            answer_writer.write(rows.popleft(), answer)
             number += 1
+        if not number:
+            raise UserError(
+                "there is nothing to answer in it",
+                setting="input",
+                value=FLAGS.input,
+            )
     seconds = time.monotonic() - start
     logging.info("%d answers, %.1f per second", number, number / seconds)
 
 
-def answer_writer(predictor: Predictor) -> Callable[[dict[str, Any]], str]:
-    """Returns the function that turns an answer into a line."""
-    if FLAGS.output_format == "jsonl":
-        return as_json
-    names = KINDS[predictor.kind].tsv_columns
-    if not names:
-        raise UserError(
-            f"not for {predictor.kind}, whose answers are lists; use jsonl",
-            setting="output_format",
-            value="tsv",
+# ---------------------------------------------------------------------------
+# The input.
+
+
+def recorded_columns(predictor: "Predictor") -> dict[str, Any]:
+    """The columns that the model was trained on; flags that are given win.
+
+    model.json has them. For the export of an earlier version, the record of
+    the run around it does.
+    """
+    columns = dict(predictor.info.get("columns", {}))
+    if not columns:
+        run = os.path.dirname(predictor.folder.rstrip("/"))
+        values = run_record.flags_of(run_record.read(run))
+        columns = {n: values.get(flag) for n, flag in COLUMN_SETTINGS.items()}
+    for name, flag in COLUMN_SETTINGS.items():
+        if not FLAGS[flag].using_default_value:
+            columns[name] = FLAGS[flag].value
+    return {name: v for name, v in columns.items() if v is not None}
+
+
+def input_format(
+    columns: ModelColumns, recorded: dict[str, Any]
+) -> text_rows.Format:
+    """How the input is written."""
+    delimiter = recorded.get("delimiter")
+    settings = {
+        name: recorded[name]
+        for name in ("header", "encoding")
+        if name in recorded
+    }
+    if FLAGS.input_format:
+        return text_rows.Format(
+            name=FLAGS.input_format, delimiter=delimiter, **settings
         )
-    return lambda answer: as_tsv(answer, names)
+    found = text_rows.detect_format(
+        FLAGS.input,
+        head_of_input(),
+        columns.names,
+        delimiter=FLAGS.delimiter,
+    )
+    if not found.has_columns:
+        return found
+    return text_rows.Format(
+        name=found.name, delimiter=found.delimiter or delimiter, **settings
+    )
 
 
-def as_json(answer: dict[str, Any]) -> str:
-    """Returns an answer as a JSON line."""
-    text = json.dumps(answer, ensure_ascii=False, default=np.ndarray.tolist)
-    return f"{text}\n"
+def head_of_input() -> str:
+    """The first lines of the input, with a mark for bytes of no text."""
+    if FLAGS.input == STANDARD:
+        head = sys.stdin.buffer.peek(HEAD_BYTES)[:HEAD_BYTES]  # type: ignore
+    else:
+        with files.reading(FLAGS.input) as reader:
+            head = reader.read(HEAD_BYTES)
+    return head.decode("utf-8", "replace")
 
 
-def as_tsv(answer: dict[str, Any], names: Sequence[str]) -> str:
-    """Returns some values of an answer as a TSV line."""
+@contextlib.contextmanager
+def reading(path: str) -> Iterator[IO[bytes]]:
+    """Gives a reader of the input's bytes."""
+    if path == STANDARD:
+        yield sys.stdin.buffer
+        return
+    with files.reading(path) as reader:
+        yield reader
 
-    def cell(value: object) -> str:
-        if isinstance(value, list):
-            value = ",".join(value)
-        return " ".join(str(value).split())
 
-    return "\t".join(cell(answer[name]) for name in names) + "\n"
+def num_rows(source: text_rows.Format) -> int | None:
+    """Counts the rows of the input; None if they cannot be counted."""
+    is_stream = FLAGS.input == STANDARD or not files.is_regular(FLAGS.input)
+    if is_stream or source.name == "csv":  # A cell may hold line ends.
+        return None
+    number = sum(1 for _ in files.read_lines(FLAGS.input))
+    return number - (source.name == "tsv" and source.header)
+
+
+def items(
+    predictor: "Predictor",
+    columns: ModelColumns,
+    source: text_rows.Format,
+    rows: "collections.deque[Row]",
+) -> Iterator[object]:
+    """Yields the items of the input, as `Predictor` takes them.
+
+    Args:
+        predictor: the model.
+        columns: its columns.
+        source: the format of the input.
+        rows: the rows of the items are added to it.
+
+    Raises:
+        UserError: a row is not an item that the model reads.
+    """
+    is_first = True
+    for row in text_rows.read_rows(FLAGS.input, source, reading):
+        if is_first and source.has_columns:
+            columns.check_columns(row)
+        is_first = False
+        item = columns.item_of(row)
+        try:
+            predictor.check(item)
+        except ValueError as error:
+            raise UserError(f"{row.place}: {error}") from None
+        rows.append(row)
+        yield item
+
+
+# ---------------------------------------------------------------------------
+# The output.
+
+
+def wanted_format() -> str | None:
+    """The format that a flag, or the name of the output, asks for."""
+    if FLAGS.output_format:
+        return FLAGS.output_format
+    ending = os.path.splitext(FLAGS.output)[1].lower()
+    return text_rows.ENDINGS.get(ending)
 
 
 @contextlib.contextmanager
@@ -117,74 +245,6 @@ def output() -> Iterator[IO[str]]:
     files.make_folder_of(FLAGS.output)
     with files.writing_text(FLAGS.output) as writer:
         yield writer
-
-
-def lines() -> Iterator[tuple[int, str]]:
-    """Yields the lines of the input with their numbers."""
-    if FLAGS.input != STANDARD:
-        yield from files.read_lines(FLAGS.input)
-        return
-    yield from files.decode_lines(sys.stdin.buffer, "standard input")
-
-
-def num_lines() -> int | None:
-    """Counts the lines of the input, or returns None if it is a stream."""
-    if FLAGS.input == STANDARD or not files.is_regular(FLAGS.input):
-        return None
-    number = sum(1 for _ in files.read_lines(FLAGS.input))
-    if not number:
-        raise UserError("the file is empty", setting="input", value=FLAGS.input)
-    return number
-
-
-def items(predictor: Predictor) -> Iterator[object]:
-    """Yields the items of the input, as `Predictor` takes them.
-
-    Raises:
-        UserError: a line is not an item that the model reads.
-    """
-    read = from_json if files.is_json_lines(FLAGS.input) else from_text
-    for number, line in lines():
-        place = f"{FLAGS.input}:{number}"
-        item = read(predictor, line, place)
-        try:
-            predictor.check(item)
-        except ValueError as error:
-            raise UserError(f"{place}: {error}") from None
-        yield item
-
-
-def from_json(predictor: Predictor, line: str, place: str) -> dict[str, Any]:
-    """Reads an item from a JSON line."""
-    try:
-        item = json.loads(line)
-    except (ValueError, RecursionError):
-        item = None
-    if not isinstance(item, dict):
-        raise UserError(
-            f"{place}: not a JSON object with "
-            + " and ".join(predictor.input_names)
-        )
-    try:
-        item = KINDS[predictor.kind].to_inputs(item)
-    except ValueError as error:
-        raise UserError(f"{place}: {error}") from None
-    # Other values, such as an id, are not for the model.
-    return {n: item[n] for n in predictor.input_names if n in item}
-
-
-def from_text(
-    predictor: Predictor, line: str, place: str
-) -> str | tuple[str, str]:
-    """Reads a text or a pair of texts from a line."""
-    if len(predictor.input_names) == 1:
-        return line
-    lists = [e.name for e in KINDS[predictor.kind].inputs if e.is_list]
-    if lists:
-        raise UserError(f"{place}: texts with {lists[0]} must be a .jsonl file")
-    text, second = split_pair(line)
-    # A single text is a pair with an empty second text.
-    return (text, second or "")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,260 @@
+"""Rows of a file as a model's items, and its answers as rows of a file.
+
+columns = ModelColumns.of(predictor)
+item = columns.item_of(row)                what `Predictor` takes
+writer.write(row, answer)                  the row's columns, then the answer
+"""
+
+import csv
+import dataclasses
+import json
+from collections.abc import Collection, Mapping, Sequence
+from typing import IO, Any
+
+import numpy as np
+
+from bert_tf.data.text_rows import Format, Row
+from bert_tf.errors import UserError
+from bert_tf.export.kinds import KINDS, Answer, Input, Kind
+from bert_tf.suggestions import did_you_mean
+from bert_tf.text.packing import split_pair
+
+# {name in model.json: setting} of the columns of the run's files, and of how
+# they are written.
+COLUMN_SETTINGS = {
+    "text": "text_column",
+    "text_pair": "text_pair_column",
+    "label": "label_column",
+    "delimiter": "delimiter",
+    "encoding": "encoding",
+    "header": "header",
+}
+OUTPUT_FORMATS = ("csv", "tsv", "jsonl")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ModelColumns:
+    """The columns that hold a model's inputs.
+
+    Attributes:
+        kind: the kind of the model's answers.
+        inputs: the inputs that the model has.
+        columns: {input: column}; an input that is not named here is in the
+            column of its own name.
+        label_column: the column of the true label, if a file has it.
+    """
+
+    kind: Kind
+    inputs: tuple[Input, ...]
+    columns: Mapping[str, str]
+    label_column: str = "label"
+
+    @property
+    def names(self) -> list[str]:
+        """The columns that a file should have."""
+        names = [self.column(entry.name) for entry in self.inputs]
+        return [*names, "sent1"] if self.list_name else names
+
+    @property
+    def list_name(self) -> str | None:
+        """The input that is a list of strings, such as "endings"."""
+        return next((e.name for e in self.inputs if e.is_list), None)
+
+    def column(self, name: str) -> str:
+        """The column of an input."""
+        return self.columns.get(name, name)
+
+    def item_of(self, row: Row) -> Any:
+        """Returns a row as `Predictor` takes it.
+
+        Raises:
+            UserError: the row has no such item.
+        """
+        if [*row.values] == [""]:
+            return self._item_of_line(row)
+        values = dict(row.values)
+        for entry in self.inputs:
+            if self.column(entry.name) in row.values:
+                values[entry.name] = row.values[self.column(entry.name)]
+        if self.list_name and self.list_name not in values:
+            values = _with_endings(values, self.list_name)
+        try:
+            values = dict(self.kind.to_inputs(values))
+        except ValueError as error:
+            raise UserError(f"{row.place}: {error}") from None
+        # Other values, such as an id, are not for the model.
+        return {e.name: values[e.name] for e in self.inputs if e.name in values}
+
+    def check_columns(self, row: Row) -> None:
+        """Raises UserError if a table lacks a column of the model's."""
+        for entry in self.inputs:
+            column = self.column(entry.name)
+            if entry.may_be_blank or column in row.values:
+                continue
+            if entry.is_list and "ending0" in row.values:
+                continue
+            if self.list_name and "sent1" in row.values:
+                continue
+            path = row.place.rpartition(":")[0]
+            raise UserError(
+                f"{path}: no column {column}, where the model's {entry.name} "
+                f"should be; it has {', '.join(row.values)}"
+                + did_you_mean(column, row.values)
+            )
+
+    def _item_of_line(self, row: Row) -> str | tuple[str, str]:
+        line = row.values[""]
+        if len(self.inputs) == 1:
+            return line
+        if self.list_name:
+            raise UserError(
+                f"{row.place}: texts with {self.list_name} must be JSON "
+                "objects, or columns of a table"
+            )
+        text, second = split_pair(line)
+        # A single text is a pair with an empty second text.
+        return (text, second or "")
+
+
+def _with_endings(values: dict[str, Any], name: str) -> dict[str, Any]:
+    """Reads SWAG's columns: sent1, sent2 and ending0, ending1, …"""
+    endings = []
+    while f"ending{len(endings)}" in values:
+        endings.append(str(values[f"ending{len(endings)}"] or ""))
+    if start := values.get("sent2"):
+        endings = [f"{start} {ending}" if ending else "" for ending in endings]
+    text = values.get("text", values.get("sent1"))
+    return {**values, "text": text, name: endings}
+
+
+def model_columns(
+    kind_name: str,
+    input_names: Collection[str],
+    columns: Mapping[str, Any],
+) -> ModelColumns:
+    """Returns the columns of a model.
+
+    Args:
+        kind_name: the kind of its answers.
+        input_names: the inputs that it has.
+        columns: {input or "label": column}, as model.json has them; others are
+            ignored.
+    """
+    kind = KINDS[kind_name]
+    inputs = tuple(e for e in kind.inputs if e.name in input_names)
+    return ModelColumns(
+        kind=kind,
+        inputs=inputs,
+        columns={
+            e.name: columns[e.name] for e in inputs if columns.get(e.name)
+        },
+        label_column=columns.get("label") or "label",
+    )
+
+
+# ---------------------------------------------------------------------------
+# Answers.
+
+
+def output_format(kind: Kind, wanted: str | None, source: Format) -> str:
+    """Chooses the format of answers.
+
+    Args:
+        kind: the kind of the answers.
+        wanted: one of `OUTPUT_FORMATS`; None for that of the input, or JSON
+            where an answer has lists.
+        source: the format of the input.
+
+    Raises:
+        UserError: answers of this kind do not fit into cells.
+    """
+    if wanted in ("csv", "tsv") and not kind.tsv_columns:
+        raise UserError(
+            f"not for {kind.name}, whose answers are lists; use jsonl",
+            setting="output_format",
+            value=wanted,
+        )
+    if wanted:
+        return wanted
+    return source.name if source.has_columns and kind.tsv_columns else "jsonl"
+
+
+class AnswerWriter:
+    """Writes rows with their answers.
+
+    Input columns keep their names, and the answer's columns have those of
+    `Kind.tsv_columns`. Where both have the same name, the input's becomes
+    `true_label` if it is the label, and `input_NAME` otherwise.
+
+    Args:
+        writer: where lines are written.
+        format: one of `OUTPUT_FORMATS`.
+        columns: the model's columns.
+        header: whether a table begins with the names of its columns.
+    """
+
+    def __init__(
+        self,
+        writer: IO[str],
+        format: str,
+        columns: ModelColumns,
+        header: bool = True,
+    ):
+        self._writer = writer
+        self._format = format
+        self._columns = columns
+        self._header = header
+        self._names: list[str] | None = None
+        self._csv = csv.writer(writer, lineterminator="\n")
+
+    def write(self, row: Row, answer: Answer) -> None:
+        """Writes one row."""
+        values = self._source_values(row)
+        if self._format == "jsonl":
+            named = {self._renamed(n, answer): v for n, v in values.items()}
+            text = json.dumps(
+                {**named, **answer},
+                ensure_ascii=False,
+                default=np.ndarray.tolist,
+            )
+            self._writer.write(f"{text}\n")
+            return
+        answer_names = self._columns.kind.tsv_columns
+        if self._names is None:
+            self._names = list(values)
+            names = [self._renamed(name, answer_names) for name in values]
+            if self._header:
+                self._write_cells([*names, *answer_names])
+        cells = [values.get(name) for name in self._names]
+        self._write_cells([*cells, *(answer[name] for name in answer_names)])
+
+    def _source_values(self, row: Row) -> Mapping[str, Any]:
+        if [*row.values] != [""]:
+            return row.values
+        item = self._columns.item_of(row)
+        texts = [item] if isinstance(item, str) else item
+        names = [entry.name for entry in self._columns.inputs]
+        return dict(zip(names, texts, strict=True))
+
+    def _renamed(self, name: str, answer_names: Collection[str]) -> str:
+        if name not in answer_names:
+            return name
+        if name == self._columns.label_column:
+            return "true_label"
+        return f"input_{name}"
+
+    def _write_cells(self, values: Sequence[object]) -> None:
+        cells = [_cell(value) for value in values]
+        if self._format == "csv":
+            self._csv.writerow(cells)
+        else:
+            line = "\t".join(" ".join(cell.split()) for cell in cells)
+            self._writer.write(f"{line}\n")
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, list | tuple):
+        return ",".join(map(str, value))
+    return str(value)

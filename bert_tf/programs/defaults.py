@@ -1,0 +1,218 @@
+"""Fills in flags that the command line leaves out, in this order.
+
+    1. the run in --output_dir, or next to --init_checkpoint: its train.json
+    2. the bundled model, and for --task_name=sms the bundled data
+    3. what fits the model and the data, see `hyperparameters`
+
+A flag that is given wins. The values become the flags' defaults: the flags are
+checked, shown in messages and recorded in train.json. TensorFlow is not needed.
+"""
+
+import os
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from absl import flags, logging
+
+from bert_tf import files, pretrained
+from bert_tf.errors import UserError
+from bert_tf.programs import run_record
+
+FLAGS = flags.FLAGS
+
+MODEL_FLAGS = ("vocab_file", "bert_config_file", "do_lower_case")
+# The run's own copies of its model's files, which move with the folder.
+COPIES = {"vocab_file": "vocab.txt", "bert_config_file": "bert_config.json"}
+
+# What a command does, where, and on which devices is for each command to say.
+OF_A_COMMAND = frozenset(
+    {
+        "cpu_replicas",
+        "distribution_strategy",
+        "do_eval",
+        "do_export",
+        "do_predict",
+        "do_train",
+        "export_batch_size",
+        "export_pad_to_max_length",
+        "export_precision",
+        "export_tflite",
+        "gcp_project",
+        "master",
+        "num_processes",
+        "num_seeds",
+        "num_tpu_cores",
+        "output_dir",
+        "resume",
+        "strict",
+        "tpu_name",
+        "tpu_zone",
+        "use_tpu",
+        "verbose_logging",
+        "write_tf_records",
+    }
+)
+# How training computes. A run that does not train needs none of it.
+OF_TRAINING = frozenset({"deterministic", "precision", "remat", "xla"})
+# Two ways to name a set. If one is given, the run's other one is not used.
+ALTERNATIVES = {
+    "dev_file": "dev_fraction",
+    "dev_fraction": "dev_file",
+    "test_file": "test_fraction",
+    "test_fraction": "test_file",
+}
+
+
+def is_given(name: str) -> bool:
+    """Whether the command line gives a flag."""
+    return not FLAGS[name].using_default_value
+
+
+def fill(name: str, value: Any) -> None:
+    """Makes a value a flag's default: a flag that was given keeps its own."""
+    FLAGS.set_default(name, value)
+
+
+# ---------------------------------------------------------------------------
+# 1. An earlier run.
+
+
+def from_earlier_run(task_names: Collection[str], trains: bool) -> None:
+    """Fills in the flags of the run that the command continues or uses.
+
+    It is the run in --output_dir. A command that does not train may also name
+    a run's checkpoint with --init_checkpoint. A training that starts from such
+    a checkpoint takes over its vocabulary and its network, because the weights
+    need them.
+
+    Args:
+        task_names: the tasks of the running program; runs of other programs
+            are left to `RunFolder`, which refuses them.
+        trains: whether the command trains.
+
+    Raises:
+        UserError: a train.json is damaged.
+    """
+    folder = FLAGS.output_dir
+    if not folder:
+        return
+    record = _record_of(folder, task_names)
+    names = None
+    if not record and FLAGS.init_checkpoint:
+        folder = run_of_checkpoint(FLAGS.init_checkpoint)
+        record = run_record.read(folder)
+        if trains or record.get("task_name") not in task_names:
+            names = MODEL_FLAGS
+    if not record:
+        return
+    values = run_record.flags_of(record)
+    if names is None and "task_name" in FLAGS:
+        values = {**values, "task_name": record["task_name"]}
+    taken = _take_over(folder, values, names, trains)
+    if taken:
+        logging.info("From the run in %s: %s", folder, " ".join(taken))
+
+
+def run_of_checkpoint(prefix: str) -> str:
+    """The folder of the run that wrote a checkpoint."""
+    folder = os.path.dirname(prefix)
+    return os.path.dirname(folder) if _is_best(folder) else folder
+
+
+def _is_best(folder: str) -> bool:
+    return os.path.basename(folder) == "best"
+
+
+def _record_of(folder: str, task_names: Collection[str]) -> dict[str, Any]:
+    """The record of a run of this program; {} if the folder has none."""
+    record = run_record.read(folder)
+    name = record.get("task_name")
+    given = name
+    if "task_name" in FLAGS and FLAGS["task_name"].value is not None:
+        given = FLAGS["task_name"].value.lower()
+    return record if name in task_names and name == given else {}
+
+
+def _take_over(
+    folder: str,
+    values: Mapping[str, Any],
+    names: Collection[str] | None,
+    trains: bool,
+) -> list[str]:
+    """Fills in flags; returns those that changed, as they would be typed."""
+    taken = []
+    for name, value in values.items():
+        is_wanted = name in names if names else _is_wanted(name, trains)
+        if name not in FLAGS or not is_wanted or is_given(name):
+            continue
+        if (other := ALTERNATIVES.get(name)) and is_given(other):
+            continue
+        if name in COPIES:
+            value = _model_file(folder, name, value)
+        if value != FLAGS[name].value:
+            fill(name, value)
+            taken.append(f"--{name}={value}")
+    return taken
+
+
+def _is_wanted(name: str, trains: bool) -> bool:
+    if name in OF_A_COMMAND:
+        return False
+    return trains or name not in OF_TRAINING
+
+
+def _model_file(folder: str, name: str, path: str | None) -> str | None:
+    """The path of a model's file, or the run's copy if the file is gone."""
+    if path is None or files.exists(path):
+        return path
+    copy = os.path.join(folder, COPIES[name])
+    return copy if files.exists(copy) else path
+
+
+# ---------------------------------------------------------------------------
+# 2. What is bundled.
+
+
+def use_bundled_data() -> None:
+    """Makes the bundled messages the data of the demo task.
+
+    With the bundled model it also fills in what the demo is measured with.
+    """
+    is_demo = (FLAGS.task_name or "").lower() == pretrained.DEMO_TASK
+    if not is_demo or FLAGS.data_dir is not None:
+        return
+    names = {"data_dir"}
+    if FLAGS.vocab_file is None and FLAGS.bert_config_file is None:
+        names = {*pretrained.DEMO_FLAGS}.difference(pretrained.BUNDLED_MODEL)
+    for name in sorted(names):
+        if FLAGS[name].value is None:
+            fill(name, pretrained.DEMO_FLAGS[name])
+
+
+def use_bundled_model() -> None:
+    """Makes the bundled model the default of the model's three flags.
+
+    --init_checkpoint may be given alone: empty, for random weights, or as the
+    checkpoint of a run, whose record `from_earlier_run` has read.
+
+    Raises:
+        UserError: some of the flags are given, and others are not.
+    """
+    names = ("vocab_file", "bert_config_file")
+    if "vocab_file" not in FLAGS:
+        names = ("bert_config_file",)
+    missing = [f"--{name}" for name in names if FLAGS[name].value is None]
+    if not missing:
+        return
+    if len(missing) < len(names) or FLAGS.init_checkpoint:
+        raise UserError(
+            f"{' and '.join(missing)} must be given too: the bundled model is "
+            "used where no file of a model is named"
+        )
+    for name, value in pretrained.BUNDLED_MODEL.items():
+        if name in FLAGS:
+            fill(name, value)
+    logging.info(
+        "Using the bundled model, which is small: name a released one with %s",
+        ", ".join(f"--{name}" for name in pretrained.BUNDLED_MODEL),
+    )

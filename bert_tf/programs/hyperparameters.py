@@ -1,0 +1,61 @@
+"""Chooses the learning rate, the epochs and the lengths that flags leave out.
+
+The original's defaults, 5e-5 and 3 epochs, are for models of width 768 and for
+some thousands of examples or more; there they are what is chosen. A narrower
+model needs larger steps, and a small data set needs more epochs to come to a
+useful number of steps.
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+BASE_WIDTH = 768  # The width of BERT-Base.
+BASE_LEARNING_RATE = 5e-5
+MIN_EPOCHS, MAX_EPOCHS = 3.0, 20.0
+MIN_STEPS = 300
+
+DEFAULT_LENGTH, MAX_LENGTH = 128, 256
+LENGTH_MULTIPLE = 32
+# The fraction of the examples that a sequence should hold as a whole.
+WHOLE_FRACTION = 0.99
+
+
+def learning_rate(hidden_size: int) -> float:
+    """The highest learning rate for a model.
+
+    Args:
+        hidden_size: the model's width.
+    """
+    return BASE_LEARNING_RATE * max(1.0, BASE_WIDTH / hidden_size)
+
+
+def num_train_epochs(num_examples: int, batch_size: int) -> float:
+    """How often to train on each example.
+
+    Args:
+        num_examples: the size of the training set.
+        batch_size: examples in a training step.
+    """
+    epochs = math.ceil(MIN_STEPS * batch_size / max(num_examples, 1))
+    return float(min(max(epochs, MIN_EPOCHS), MAX_EPOCHS))
+
+
+def max_seq_length(
+    max_position: int, lengths: Sequence[int] | None = None
+) -> int:
+    """The length of a sequence, in WordPieces.
+
+    Args:
+        max_position: the longest sequence that the model can read.
+        lengths: the number of WordPieces of examples, special tokens
+            included; None if it is not known, as for published tasks, which
+            have the original's 128.
+    """
+    length = DEFAULT_LENGTH
+    if lengths:
+        needed = math.ceil(np.quantile(lengths, WHOLE_FRACTION))
+        length = -(-needed // LENGTH_MULTIPLE) * LENGTH_MULTIPLE
+        length = min(length, MAX_LENGTH)
+    return min(length, max_position)
