@@ -6,10 +6,8 @@ not have are under "Not in the original".
 
 from absl import flags
 
-from bert_tf.optimization import OPTIMIZERS
+from bert_tf import choices
 from bert_tf.programs.flags import define_count, define_float
-from bert_tf.training.distribution import STRATEGIES
-from bert_tf.training.trainer import POLICIES
 
 flags.disclaim_key_flags()  # See flags.py.
 
@@ -41,7 +39,7 @@ def define_optimizer_flags() -> None:
     flags.DEFINE_enum(
         "optimizer",
         "adamw",
-        list(OPTIMIZERS),
+        choices.OPTIMIZERS,
         "adamw is the original's; lamb is for large batches.",
     )
     define_float(
@@ -98,7 +96,7 @@ def define_computation_flags() -> None:
     flags.DEFINE_enum(
         "precision",
         "float32",
-        list(POLICIES),
+        choices.PRECISIONS,
         "Type of number that layers compute with. Variables stay float32.",
     )
     flags.DEFINE_bool(
@@ -183,7 +181,7 @@ def define_distribution_flags() -> None:
     flags.DEFINE_enum(
         "distribution_strategy",
         "auto",
-        list(STRATEGIES),
+        choices.STRATEGIES,
         "How the devices share the work. auto uses all GPUs, of all machines "
         "that TF_CONFIG names.",
     )
