@@ -11,30 +11,13 @@ For SQuAD 2.0, where a question may have no answer, give
 --version_2_with_negative.
 """
 
-from collections.abc import Collection
-
 from absl import flags
 
-from bert_tf import metrics, training
-from bert_tf.errors import UserError
-from bert_tf.export import saved_models
-from bert_tf.heads import BertSpanLabeler
-from bert_tf.programs import (
-    devices,
-    export_run,
-    model_files,
-    program,
-    squad_data,
-    squad_modes,
-    training_flags,
-    training_run,
-)
 from bert_tf.programs import flags as shared_flags
-from bert_tf.programs.session import Session
-from bert_tf.programs.settings import RunSettings, from_flags
+from bert_tf.programs import program, squad_flags, training_flags
+from bert_tf.programs.squad_flags import MODES
 
 FLAGS = flags.FLAGS
-MODES = ("train", "eval", "predict", "export")
 
 flags.DEFINE_string("train_file", None, "SQuAD JSON to train on.")
 flags.DEFINE_string(
@@ -111,98 +94,11 @@ training_flags.define_tpu_flags()
 
 def main() -> None:
     modes = [mode for mode in MODES if FLAGS[f"do_{mode}"].value]
-    check_flags(modes)
-    strategy = devices.set_up(files_needed(modes))
+    squad_flags.check_flags(modes)
+    # TensorFlow takes seconds to load: mistakes in flags are found before.
+    from bert_tf.programs import squad_program
 
-    # 1. What the model is, and how it reads text.
-    flag_values = FLAGS.flag_values_dict()
-    config, _ = model_files.read_model_files()
-    session = Session(
-        "squad", modes, strategy, from_flags(RunSettings, flag_values)
-    )
-    session.settle_metric(metric_names())
-    if "export" in modes:
-        saved_models.check_replaceable(session.folder.file("export"))
-
-    # 2. The examples: files are checked, and wrong ones refused, before
-    #    anything is written.
-    examples = {
-        mode: squad_data.read_examples(mode) for mode in files_needed(modes)
-    }
-    answers = squad_data.read_answers() if is_scored(modes) else {}
-    num_train_steps = training_run.count_train_steps(
-        len(examples.get("train", ()))
-    )
-    windows = {
-        mode: squad_data.convert_examples(mode, examples[mode])
-        for mode in examples
-    }
-
-    # 3. The model under the strategy, with its pretrained weights.
-    model = session.open(lambda: BertSpanLabeler(config))
-    job = squad_modes.Job(
-        session=session,
-        model=model,
-        runner=training.BatchRunner(model, strategy),
-        examples=examples,
-        windows=windows,
-        answers=answers,
-    )
-
-    # 4. Train, answer questions, export.
-    global_step = session.train_or_load(
-        lambda: squad_modes.train(job, num_train_steps)
-    )
-    if "eval" in modes or "predict" in modes:
-        squad_modes.answer_questions(job, modes, global_step)
-    if "export" in modes and session.folder.writes:
-        export_run.export_questions(
-            session.folder.file("export"), model, flag_values
-        )
-
-
-def metric_names() -> Collection[str]:
-    """The metrics that evaluations report."""
-    if FLAGS.version_2_with_negative:
-        return metrics.SQUAD_V2_NAMES
-    return metrics.SQUAD_V1_NAMES
-
-
-def check_flags(modes: Collection[str]) -> None:
-    """Raises UserError for flags that are missing or contradict each other."""
-    if not modes:
-        raise UserError(
-            "At least one of --do_train, --do_predict, --do_eval, --do_export "
-            "must be given"
-        )
-    program.require("bert_config_file", "vocab_file", "output_dir")
-    if "export" not in modes:
-        program.refuse("only with --do_export", *shared_flags.EXPORT_FLAGS)
-    program.refuse(
-        "not for questions", "export_batch_size", "export_pad_to_max_length"
-    )
-    for mode in files_needed(modes):
-        program.require(f"{mode}_file")
-        program.require_existing(f"{mode}_file")
-    if FLAGS.max_seq_length <= FLAGS.max_query_length + 3:
-        raise UserError(
-            f"--max_query_length={FLAGS.max_query_length}: with the 3 special "
-            "tokens it leaves no room for the context in --max_seq_length="
-            f"{FLAGS.max_seq_length}"
-        )
-
-
-def is_scored(modes: Collection[str]) -> bool:
-    """Whether answers are compared with the right ones."""
-    return "eval" in modes or "train" in modes and FLAGS.eval_steps > 0
-
-
-def files_needed(modes: Collection[str]) -> list[str]:
-    """The files that are read, "train" and "predict", as far as needed."""
-    needed = ["train"] if "train" in modes else []
-    if "predict" in modes or is_scored(modes):
-        needed.append("predict")
-    return needed
+    squad_program.run(modes)
 
 
 if __name__ == "__main__":

@@ -96,6 +96,12 @@ def glob(pattern: str) -> list[str]:
         return sorted(_gfile().glob(pattern))
 
 
+def pattern_matches(pattern: str) -> list[str]:
+    """The sorted paths that match; folders' names may be patterns, too."""
+    with naming(pattern):
+        return sorted(_gfile().glob(pattern))
+
+
 def entries(folder: str) -> list[str]:
     """The names in a folder, "" for the current one; [] if it is missing."""
     if not is_remote(folder):

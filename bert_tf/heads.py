@@ -10,14 +10,13 @@ import keras
 from keras import ops
 
 from bert_tf.backend import Tensor
+from bert_tf.choices import CLASSIFIER_DROPOUT
 from bert_tf.config import BertConfig
 from bert_tf.head_layers import OutputHead, PretrainingScope, SquadScope
 from bert_tf.layers import Configured, dense, dropout
 from bert_tf.losses import at_least_float32
 from bert_tf.modeling import BertModel, Inputs
 from bert_tf.pooling import NO_CHOICE, WINDOW_POOLINGS
-
-CLASSIFIER_DROPOUT = 0.1  # The original's, whatever bert_config.json says.
 
 
 @keras.saving.register_keras_serializable(package="bert_tf")

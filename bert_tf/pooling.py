@@ -28,6 +28,7 @@ import keras
 from keras import ops
 
 from bert_tf.backend import Tensor
+from bert_tf.choices import POOLINGS
 from bert_tf.config import BertConfig
 from bert_tf.layers import Configured
 from bert_tf.losses import at_least_float32
@@ -100,7 +101,6 @@ TOKEN_POOLINGS: dict[str, Pooling] = {
     "sep": last_token,
     "none": all_tokens,
 }
-POOLINGS = (*TOKEN_POOLINGS, "cls_pooled")  # All that `BertEmbedder` takes.
 
 
 @keras.saving.register_keras_serializable(package="bert_tf")

@@ -9,8 +9,6 @@ from typing import Any
 from bert_tf.data.features import InputExample
 from bert_tf.data.processor import DataProcessor, Row
 
-XNLI_LANGUAGES = tuple("ar bg de el en es fr hi ru sw th tr ur vi zh".split())
-
 
 class ColaProcessor(DataProcessor):
     """Corpus of Linguistic Acceptability: is this an English sentence?

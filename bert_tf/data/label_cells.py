@@ -13,8 +13,6 @@ from bert_tf.data.csv_files import unescaped
 from bert_tf.data.splits import Label
 from bert_tf.data.table import is_empty, number
 
-PROBLEM_TYPES = ("single_label", "multi_label", "regression")
-
 _BOOLEANS = {
     "1": True,
     "1.0": True,
@@ -31,7 +29,7 @@ def label_columns(
     """The columns of the label, or of several labels.
 
     Args:
-        problem_type: one of `PROBLEM_TYPES`.
+        problem_type: one of `choices.PROBLEM_TYPES`.
         label_column: the setting; of multi_label it may name several columns,
             separated by commas.
         names: all columns of the file.
@@ -47,7 +45,7 @@ class LabelReader:
     """Reads the label of a row.
 
     Attributes:
-        problem_type: one of `PROBLEM_TYPES`.
+        problem_type: one of `choices.PROBLEM_TYPES`.
         label_column: the setting, for errors.
         label_delimiter: the text between two labels in a cell of multi_label.
         columns: of `label_columns`.

@@ -19,8 +19,9 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from absl import logging
 
+from bert_tf.choices import PROBLEM_TYPES
 from bert_tf.data import csv_files, splits
-from bert_tf.data.label_cells import PROBLEM_TYPES, LabelReader, label_columns
+from bert_tf.data.label_cells import LabelReader, label_columns
 from bert_tf.data.labelled_set import Columns, TableSet
 from bert_tf.data.table import RowWarnings, counted, is_empty, listed, number
 from bert_tf.errors import UserError

@@ -19,9 +19,6 @@ from bert_tf.preprocessing import BertPreprocessor
 from bert_tf.text import packing
 from bert_tf.tokenization import FullTokenizer
 
-# Ways to read texts that are longer than a sequence.
-LONG_DOCUMENTS = ("truncate", "head_tail", "windows")
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TextReaderSettings:

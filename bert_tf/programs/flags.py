@@ -8,9 +8,7 @@ import math
 
 from absl import flags
 
-from bert_tf.data import glue, labelled_table
-from bert_tf.data.text_reader import LONG_DOCUMENTS
-from bert_tf.pooling import POOLINGS, WINDOW_POOLINGS
+from bert_tf import choices
 from bert_tf.programs.program import MAX_COUNT
 from bert_tf.text.packing import MIN_SEQ_LENGTH
 
@@ -119,7 +117,7 @@ def define_pooling_flags() -> None:
     flags.DEFINE_enum(
         "pooling",
         "mean",
-        POOLINGS,
+        choices.POOLINGS,
         "How the vectors of a text's tokens become one vector.",
     )
     flags.DEFINE_string(
@@ -194,14 +192,14 @@ def define_long_document_flags() -> None:
     flags.DEFINE_enum(
         "long_documents",
         "truncate",
-        LONG_DOCUMENTS,
+        choices.LONG_DOCUMENTS,
         "How to read a text longer than --max_seq_length: its start only; its "
         "first quarter and its end; or all of it, in windows.",
     )
     flags.DEFINE_enum(
         "window_pooling",
         "mean",
-        list(WINDOW_POOLINGS),
+        choices.WINDOW_POOLINGS,
         "How the logits of a text's windows are combined.",
     )
     define_count("max_windows", 4, "Largest number of windows of a text.")
@@ -225,7 +223,7 @@ def define_example_flags() -> None:
     flags.DEFINE_enum(
         "xnli_language",
         "zh",
-        glue.XNLI_LANGUAGES,
+        choices.XNLI_LANGUAGES,
         "Language of --task_name=xnli.",
     )
     # Not in the original: your own files.
@@ -295,7 +293,7 @@ def define_column_flags() -> None:
     flags.DEFINE_enum(
         "problem_type",
         "single_label",
-        labelled_table.PROBLEM_TYPES,
+        choices.PROBLEM_TYPES,
         "What a text has: one label, any number of labels, or a number.",
     )
     flags.DEFINE_string(

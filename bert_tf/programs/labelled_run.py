@@ -4,7 +4,6 @@ The flags are a mapping: those of the running program, or those that train.json
 keeps of an earlier run.
 """
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,8 +17,6 @@ from bert_tf.programs.settings import from_flags
 from bert_tf.tasks.problem import HeadSettings, Problem
 from bert_tf.tasks.registry import TaskSettings, get_task
 from bert_tf.tokenization import FullTokenizer
-
-TASK_FLAGS = tuple(field.name for field in dataclasses.fields(TaskSettings))
 
 
 def task_settings(flags: Mapping[str, Any]) -> TaskSettings:

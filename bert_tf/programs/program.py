@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
-import tensorflow as tf
 from absl import app, flags, logging
 
 from bert_tf import files
@@ -15,12 +14,6 @@ from bert_tf.errors import UserError
 
 FLAGS = flags.FLAGS
 MAX_COUNT = 2**31 - 1
-# TensorFlow raises these for a path or a file system that it cannot use.
-_PATH_ERRORS = (
-    tf.errors.NotFoundError,
-    tf.errors.PermissionDeniedError,
-    tf.errors.UnimplementedError,
-)
 
 
 # ---------------------------------------------------------------------------
@@ -83,7 +76,7 @@ def matching_files(name: str) -> list[str]:
     for pattern in filter(None, value_of(name).split(",")):
         matches = [pattern]  # The name of a file may hold brackets.
         if not files.exists(pattern):
-            matches = sorted(tf.io.gfile.glob(pattern))
+            matches = files.pattern_matches(pattern)
         matches = [path for path in matches if not files.is_folder(path)]
         if not matches:
             raise UserError(f"--{name}: no file matches {pattern}")
@@ -182,17 +175,39 @@ def run(main: Callable[..., None], takes_texts: bool = False) -> None:
             if error.filename is None:
                 raise
             _exit(f"{error.filename}: {error.strerror}")
-        except _PATH_ERRORS as error:
-            _exit(error.message.split("\n")[0])
-        except tf.errors.ResourceExhaustedError as error:
-            _exit(
-                "out of memory: lower the batch size or --max_seq_length "
-                f"({error.message.split(chr(10))[0]})"
-            )
+        except Exception as error:
+            if why := _tensorflow_mistake(error):
+                _exit(why)
+            raise
 
     # Flags may also come after a text.
     FLAGS.set_gnu_getopt(takes_texts)
     app.run(guarded, flags_parser=_parse)
+
+
+def _tensorflow_mistake(error: Exception) -> str | None:
+    """A line for an error of TensorFlow that a user can mend; None for others.
+
+    TensorFlow is loaded if it has raised the error.
+    """
+    tf = sys.modules.get("tensorflow")
+    if tf is None:
+        return None
+    if isinstance(
+        error,
+        (  # For a path or a file system that it cannot use.
+            tf.errors.NotFoundError,
+            tf.errors.PermissionDeniedError,
+            tf.errors.UnimplementedError,
+        ),
+    ):
+        return error.message.split("\n")[0]
+    if isinstance(error, tf.errors.ResourceExhaustedError):
+        return (
+            "out of memory: lower the batch size or --max_seq_length "
+            f"({error.message.split(chr(10))[0]})"
+        )
+    return None
 
 
 def _parse(argv: list[str]) -> list[str]:

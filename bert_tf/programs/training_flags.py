@@ -6,10 +6,8 @@ not have are under "Not in the original".
 
 from absl import flags
 
-from bert_tf.optimization import OPTIMIZERS
+from bert_tf import choices
 from bert_tf.programs.flags import define_count, define_float
-from bert_tf.training.distribution import STRATEGIES
-from bert_tf.training.trainer import POLICIES
 
 flags.disclaim_key_flags()  # See flags.py.
 
@@ -54,7 +52,7 @@ def define_optimizer_flags(learning_rate: float | None) -> None:
     flags.DEFINE_enum(
         "optimizer",
         "adamw",
-        list(OPTIMIZERS),
+        choices.OPTIMIZERS,
         "adamw is the original's; lamb is for large batches.",
     )
     define_float(
@@ -111,7 +109,7 @@ def define_computation_flags() -> None:
     flags.DEFINE_enum(
         "precision",
         "float32",
-        list(POLICIES),
+        choices.PRECISIONS,
         "Type of number that layers compute with. Variables stay float32.",
     )
     flags.DEFINE_bool(
@@ -197,7 +195,7 @@ def define_distribution_flags() -> None:
     flags.DEFINE_enum(
         "distribution_strategy",
         "auto",
-        list(STRATEGIES),
+        choices.STRATEGIES,
         "How the devices share the work. auto uses all GPUs, of all machines "
         "that TF_CONFIG names.",
     )

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from absl import logging
 
-from bert_tf import metrics
+from bert_tf import choices, metrics
 from bert_tf.data import (
     csv_files,
     glue,
@@ -35,16 +35,6 @@ from bert_tf.tasks.texts import MultiLabel, SingleLabel
 
 # {"train", "dev" or "test": a list of examples, or what reads their file}.
 Sets = Mapping[str, Any]
-
-FILE_FLAGS = (
-    "train_file",
-    "dev_file",
-    "test_file",
-    "dev_fraction",
-    "test_fraction",
-    "split_seed",
-    "strict",
-)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -117,8 +107,7 @@ class Task:
 
     @property
     def flags(self) -> tuple[str, ...]:
-        is_xnli = isinstance(self.processor, glue.XnliProcessor)
-        return ("data_dir", "strict", *(["xnli_language"] * is_xnli))
+        return choices.TASKS.get(self.name, choices.FOLDER_SETTINGS)
 
     @property
     def problem(self) -> Problem:
@@ -158,18 +147,7 @@ class OwnTextsTask:
 
     name: str
 
-    flags = (
-        *FILE_FLAGS,
-        "text_column",
-        "text_pair_column",
-        "label_column",
-        "id_column",
-        "header",
-        "delimiter",
-        "encoding",
-        "problem_type",
-        "label_delimiter",
-    )
+    flags = choices.TABLE_SETTINGS
     problems = (SingleLabel, MultiLabel, Regression)
 
     def kind(self, settings: TaskSettings) -> str:
@@ -229,7 +207,7 @@ class TaggingTask:
 
     name: str
 
-    flags = FILE_FLAGS
+    flags = choices.TASKS["ner"]
     problems = (Tagging,)
 
     def kind(self, settings: TaskSettings) -> str:
@@ -258,7 +236,7 @@ class ChoiceTask:
 
     name: str
 
-    flags = (*FILE_FLAGS, "id_column", "encoding", "delimiter")
+    flags = choices.TASKS["swag"]
     problems = (MultipleChoice,)
 
     def kind(self, settings: TaskSettings) -> str:
@@ -290,7 +268,7 @@ class RelationTask:
 
     name: str
 
-    flags = (*FILE_FLAGS, "id_column")
+    flags = choices.TASKS["relations"]
     problems = (Relations,)
 
     def kind(self, settings: TaskSettings) -> str:

@@ -14,9 +14,9 @@ import tensorflow as tf
 from absl import logging
 
 from bert_tf import files
+from bert_tf.choices import STRATEGIES
 from bert_tf.errors import UserError
 
-STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker_mirrored", "tpu")
 # {name: tensor [B, …]}: the features of B examples.
 Batch = dict[str, tf.Tensor]
 

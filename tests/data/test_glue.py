@@ -2,7 +2,7 @@
 
 import pytest
 
-from bert_tf.data import glue
+from bert_tf import choices
 from bert_tf.data.processor import Examples
 from bert_tf.errors import UserError
 from bert_tf.tasks.registry import get_task
@@ -166,4 +166,4 @@ def test_every_task_has_its_labels():
     }
     assert len({tuple(found) for found in labels.values()}) == 1
     assert get_task("rte").problem.labels == ["entailment", "not_entailment"]
-    assert len(glue.XNLI_LANGUAGES) == 15
+    assert len(choices.XNLI_LANGUAGES) == 15

@@ -1,0 +1,200 @@
+"""A run of run_classifier.py, after its flags are checked."""
+
+import os
+from typing import Any
+
+import tensorflow as tf
+from absl import flags, logging
+
+from bert_tf import training
+from bert_tf.data.text_reader import TextReader
+from bert_tf.errors import UserError
+from bert_tf.export import saved_models
+from bert_tf.programs import (
+    devices,
+    labelled_modes,
+    labelled_run,
+    model_files,
+    program,
+    seeds,
+    training_run,
+)
+from bert_tf.programs.class_weights import class_weights
+from bert_tf.programs.labelled_flags import MODES, sets_needed
+from bert_tf.programs.labelled_job import Job
+from bert_tf.programs.session import Session
+from bert_tf.programs.settings import RunSettings, from_flags
+from bert_tf.tasks import record as task_record
+from bert_tf.tasks.problem import Evaluation, Problem
+from bert_tf.tasks.registry import AnyTask, TaskSettings, get_task
+from bert_tf.training import distribution
+
+FLAGS = flags.FLAGS
+
+
+def run(modes: list[str]) -> None:
+    """Trains, evaluates, predicts and exports, as far as that is asked for.
+
+    Args:
+        modes: some of `MODES`, and "export".
+    """
+    strategy = devices.set_up(sets_needed(modes))
+    settings = from_flags(RunSettings, FLAGS.flag_values_dict())
+    if FLAGS.num_seeds == 1:
+        run_once(modes, strategy, settings)
+    else:
+        run_several(modes, strategy, settings)
+
+
+def run_once(
+    modes: list[str], strategy: tf.distribute.Strategy, settings: RunSettings
+) -> Evaluation | None:
+    """Runs the modes that are asked for; returns the evaluation, if any."""
+    # 1. What the model is, and how it reads text.
+    flag_values = FLAGS.flag_values_dict()
+    task = get_task(FLAGS.task_name)
+    config, tokenizer = model_files.read_model_files()
+    reader = labelled_run.make_reader(tokenizer, flag_values)
+    task_settings = labelled_run.task_settings(flag_values)
+    session = Session(task.name, modes, strategy, settings)
+
+    # 2. The examples: files are checked, and wrong ones refused, before
+    #    anything is written.
+    problem, examples = read_examples(task, task_settings, session, reader)
+    session.folder.check_labels(problem.labels)
+    session.settle_metric(problem.metric_names, problem.main_metric)
+    if "export" in modes:
+        saved_models.check_replaceable(session.folder.file("export"))
+    train_examples = examples.get("train", [])
+    num_train_steps = training_run.count_train_steps(len(train_examples))
+    weights = class_weights(FLAGS.class_weights, problem.labels, train_examples)
+
+    # 3. The model under the strategy, with its pretrained weights.
+    model = session.open(
+        lambda: labelled_run.build_model(problem, config, flag_values),
+        problem.labels,
+    )
+    job = Job(
+        session=session,
+        problem=problem,
+        reader=reader,
+        model=model,
+        runner=training.BatchRunner(model, strategy),
+        examples=examples,
+    )
+    job.write_task()
+
+    # 4. Train, evaluate, predict, export.
+    global_step = session.train_or_load(
+        lambda: labelled_modes.train(job, num_train_steps, weights)
+    )
+    job, evaluation = evaluate_and_predict(job, global_step)
+    if "export" in modes and session.folder.writes:
+        labelled_run.export(
+            session.folder.file("export"),
+            model,
+            problem=job.problem,
+            reader=reader,
+            takes_pairs=task.takes_pairs(task_settings),
+            flags=flag_values,
+        )
+    return evaluation
+
+
+def evaluate_and_predict(
+    job: Job, global_step: int
+) -> tuple[Job, Evaluation | None]:
+    """Evaluates and predicts, as far as that is asked for.
+
+    Returns:
+        (the job with tuned thresholds, the evaluation or None).
+    """
+    modes, evaluation = job.session.modes, None
+    if "eval" in modes:
+        job, evaluation = labelled_modes.evaluate(job, global_step)
+    elif job.problem.tunes and "eval" in job.examples:
+        job = labelled_modes.tune(job)
+    if "predict" in modes:
+        labelled_modes.predict(job)
+    return job, evaluation
+
+
+def run_several(
+    modes: list[str], strategy: tf.distribute.Strategy, settings: RunSettings
+) -> None:
+    """Runs with several seeds, and writes seeds.json."""
+    seeds.check_seeds(settings.seed, FLAGS.num_seeds)
+    summary = seeds.run_seeds(
+        lambda settings: run_once(modes, strategy, settings),
+        settings,
+        FLAGS.num_seeds,
+    )
+    if distribution.is_chief(strategy):
+        seeds.write_summary(settings.output_dir, summary)
+
+
+def read_examples(
+    task: AnyTask,
+    settings: TaskSettings,
+    session: Session,
+    reader: TextReader,
+) -> tuple[Problem, dict[str, Any]]:
+    """Reads the task's files.
+
+    Returns:
+        (problem, {mode: examples}).
+
+    Raises:
+        UserError: a file is wrong, or a flag does not apply to the problem.
+    """
+    modes = sets_needed(session.modes)
+    by_set, problem = task.read(
+        [MODES[mode] for mode in modes],
+        settings,
+        learned_before(task.kind(settings), session),
+    )
+    program.refuse(f"not for {problem.description}", *problem.refused_flags)
+    if problem.labels is not None:
+        logging.info("Labels: %s", ", ".join(problem.labels))
+    return problem, {
+        mode: problem.prepare(by_set[MODES[mode]], reader) for mode in modes
+    }
+
+
+def learned_before(kind: str, session: Session) -> dict[str, Any]:
+    """Reads the task.json that belongs to the weights of this run.
+
+    A training that starts from another run's weights takes over only its
+    labels.
+
+    Args:
+        kind: the kind of problem that is asked now.
+        session: the run.
+
+    Returns:
+        What it holds, see `tasks.record`; {} if there is no such file, or if
+        nothing is taken over.
+
+    Raises:
+        UserError: the weights are for another kind of problem, and are not to
+            be trained for this one.
+    """
+    starts = session.trains and not session.existing
+    folder = session.folder.path
+    if not session.existing:
+        folder = os.path.dirname(FLAGS.init_checkpoint or "")
+        if os.path.basename(folder) == "best":
+            folder = os.path.dirname(folder)
+    record = task_record.read(folder)
+    if record is None:
+        return {}
+    if record.kind != kind:
+        if starts:
+            return {}
+        raise UserError(
+            f"{folder}: holds a run of the kind {record.kind}, not {kind}"
+        )
+    if starts:
+        labels = record.values.get("labels")
+        return {"labels": labels} if labels else {}
+    return record.values

@@ -1,0 +1,59 @@
+"""Checks run_pretraining's flags, and what they ask for, without TensorFlow."""
+
+from collections.abc import Collection
+
+from absl import flags, logging
+
+from bert_tf.errors import UserError
+from bert_tf.programs import program
+
+FLAGS = flags.FLAGS
+MODES = ("train", "eval")
+
+
+def check_flags(modes: Collection[str]) -> None:
+    """Raises UserError for flags that are missing or contradict each other."""
+    if not modes:
+        raise UserError("At least one of --do_train, --do_eval must be given")
+    program.require("bert_config_file", "output_dir")
+    for mode in modes_with_batches(modes):
+        program.require(file_flag(mode))
+    if FLAGS.num_warmup_steps > FLAGS.num_train_steps and "train" in modes:
+        # So it is by default in a short training; the original allows it.
+        logging.warning(
+            "--num_warmup_steps=%d is more than --num_train_steps=%d: the "
+            "learning rate will not get to its value",
+            FLAGS.num_warmup_steps,
+            FLAGS.num_train_steps,
+        )
+    if FLAGS.eval_input_file and "eval" not in modes_with_batches(modes):
+        logging.warning(
+            "--eval_input_file=%s is not read: give --do_eval or --eval_steps",
+            FLAGS.eval_input_file,
+        )
+
+
+def modes_with_batches(modes: Collection[str]) -> list[str]:
+    """The modes whose files are read, of "train" and "eval"."""
+    is_evaluated = "eval" in modes or FLAGS.eval_steps and "train" in modes
+    return [mode for mode in modes if mode == "train"] + (
+        ["eval"] if is_evaluated else []
+    )
+
+
+def file_flag(mode: str) -> str:
+    """The flag that names the files of a mode."""
+    if mode == "eval" and FLAGS.eval_input_file is not None:
+        return "eval_input_file"
+    return "input_file"
+
+
+def max_eval_steps() -> int | None:
+    """Largest number of batches of an evaluation; None for no limit.
+
+    The original's limit, 100, is for files that it reads again and again.
+    """
+    flag = FLAGS["max_eval_steps"]
+    if FLAGS.eval_input_file is not None and flag.using_default_value:
+        return None
+    return flag.value

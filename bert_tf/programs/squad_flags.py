@@ -1,0 +1,49 @@
+"""Checks run_squad's flags, and what they ask for, without TensorFlow."""
+
+from collections.abc import Collection
+
+from absl import flags
+
+from bert_tf.errors import UserError
+from bert_tf.programs import flags as shared_flags
+from bert_tf.programs import program
+
+FLAGS = flags.FLAGS
+MODES = ("train", "eval", "predict", "export")
+
+
+def check_flags(modes: Collection[str]) -> None:
+    """Raises UserError for flags that are missing or contradict each other."""
+    if not modes:
+        raise UserError(
+            "At least one of --do_train, --do_predict, --do_eval, --do_export "
+            "must be given"
+        )
+    program.require("bert_config_file", "vocab_file", "output_dir")
+    if "export" not in modes:
+        program.refuse("only with --do_export", *shared_flags.EXPORT_FLAGS)
+    program.refuse(
+        "not for questions", "export_batch_size", "export_pad_to_max_length"
+    )
+    for mode in files_needed(modes):
+        program.require(f"{mode}_file")
+        program.require_existing(f"{mode}_file")
+    if FLAGS.max_seq_length <= FLAGS.max_query_length + 3:
+        raise UserError(
+            f"--max_query_length={FLAGS.max_query_length}: with the 3 special "
+            "tokens it leaves no room for the context in --max_seq_length="
+            f"{FLAGS.max_seq_length}"
+        )
+
+
+def is_scored(modes: Collection[str]) -> bool:
+    """Whether answers are compared with the right ones."""
+    return "eval" in modes or "train" in modes and FLAGS.eval_steps > 0
+
+
+def files_needed(modes: Collection[str]) -> list[str]:
+    """The files that are read, "train" and "predict", as far as needed."""
+    needed = ["train"] if "train" in modes else []
+    if "predict" in modes or is_scored(modes):
+        needed.append("predict")
+    return needed
