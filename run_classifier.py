@@ -12,11 +12,16 @@ runs on the bundled data and model. With Google's files:
         --output_dir=/tmp/mrpc
 """
 
-from absl import flags, logging
+from absl import flags
 
-from bert_tf import choices, pretrained
+from bert_tf import choices
+from bert_tf.programs import (
+    defaults,
+    labelled_flags,
+    program,
+    training_flags,
+)
 from bert_tf.programs import flags as shared_flags
-from bert_tf.programs import labelled_flags, program, training_flags
 from bert_tf.programs.labelled_flags import MODES
 
 FLAGS = flags.FLAGS
@@ -31,7 +36,11 @@ flags.DEFINE_bool("do_eval", False, "Evaluate on the task's dev set.")
 flags.DEFINE_bool("do_predict", False, "Label the task's test set.")
 shared_flags.define_example_flags()
 shared_flags.define_model_flags()
-shared_flags.define_text_flags(max_seq_length=128)
+shared_flags.define_text_flags(
+    max_seq_length=None,
+    default="By default it is 128, or for your own files what 99 % of the "
+    "texts need, up to 256; at most what the model can read.",
+)
 shared_flags.define_long_document_flags()
 training_flags.define_training_flags()
 training_flags.define_fine_tuning_flags()
@@ -82,31 +91,15 @@ shared_flags.define_count(
 
 
 def main() -> None:
-    use_demo_if_nothing_is_given()
     modes = [m for m in (*MODES, "export") if FLAGS[f"do_{m}"].value]
+    defaults.from_earlier_run(choices.TASKS, trains="train" in modes)
+    defaults.use_bundled_data()
+    defaults.use_bundled_model()
     labelled_flags.check_flags(modes)
     # TensorFlow takes seconds to load: mistakes in flags are found before.
     from bert_tf.programs import labelled_program
 
     labelled_program.run(modes)
-
-
-def use_demo_if_nothing_is_given() -> None:
-    """Makes the bundled files the demo task's defaults, if none is named.
-
-    It changes defaults, and not what is read from the flags, because the flags
-    are checked, shown in messages, and recorded in train.json.
-    """
-    is_demo = (FLAGS.task_name or "").lower() == pretrained.DEMO_TASK
-    file_flags = ("data_dir", "vocab_file", "bert_config_file")
-    if not is_demo or any(FLAGS[name].value is not None for name in file_flags):
-        return
-    for name, value in pretrained.DEMO_FLAGS.items():
-        FLAGS.set_default(name, value)  # Flags that were given stay.
-    shown = " ".join(
-        f"--{name}={FLAGS[name].value}" for name in pretrained.DEMO_FLAGS
-    )
-    logging.info("Using the bundled data and model: %s", shown)
 
 
 if __name__ == "__main__":

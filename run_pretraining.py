@@ -12,8 +12,13 @@ The input is what bert_tf.tools.create_pretraining_data writes. Without
 
 from absl import flags
 
+from bert_tf.programs import (
+    defaults,
+    pretraining_flags,
+    program,
+    training_flags,
+)
 from bert_tf.programs import flags as shared_flags
-from bert_tf.programs import pretraining_flags, program, training_flags
 from bert_tf.programs.pretraining_flags import MODES
 
 FLAGS = flags.FLAGS
@@ -66,6 +71,8 @@ training_flags.define_tpu_flags()
 
 def main() -> None:
     modes = [mode for mode in MODES if FLAGS[f"do_{mode}"].value]
+    defaults.from_earlier_run(("pretraining",), trains="train" in modes)
+    defaults.use_bundled_model()
     pretraining_flags.check_flags(modes)
     # TensorFlow takes seconds to load: mistakes in flags are found before.
     from bert_tf.programs import pretraining_program

@@ -13,8 +13,8 @@ For SQuAD 2.0, where a question may have no answer, give
 
 from absl import flags
 
+from bert_tf.programs import defaults, program, squad_flags, training_flags
 from bert_tf.programs import flags as shared_flags
-from bert_tf.programs import program, squad_flags, training_flags
 from bert_tf.programs.squad_flags import MODES
 
 FLAGS = flags.FLAGS
@@ -41,12 +41,17 @@ flags.DEFINE_bool(
 )
 shared_flags.define_export_flags()
 shared_flags.define_model_flags()
-shared_flags.define_text_flags(max_seq_length=384)
+shared_flags.define_text_flags(
+    max_seq_length=None,
+    default="By default it is 384, or what the model can read, if that is "
+    "less.",
+)
 shared_flags.define_count(
     "doc_stride",
-    128,
+    None,
     "WordPieces from the start of a window to the start of the next one, if a "
-    "context is too long for one window.",
+    "context is too long for one window. By default it is a third of "
+    "--max_seq_length: 128 for windows of 384.",
 )
 shared_flags.define_count(
     "max_query_length",
@@ -94,6 +99,8 @@ training_flags.define_tpu_flags()
 
 def main() -> None:
     modes = [mode for mode in MODES if FLAGS[f"do_{mode}"].value]
+    defaults.from_earlier_run(("squad",), trains="train" in modes)
+    defaults.use_bundled_model()
     squad_flags.check_flags(modes)
     # TensorFlow takes seconds to load: mistakes in flags are found before.
     from bert_tf.programs import squad_program

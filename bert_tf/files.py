@@ -268,6 +268,15 @@ def read_text(path: str) -> str:
     return "\n".join(text for _, text in read_lines(path))
 
 
+def copy(source: str, target: str) -> None:
+    """Copies a file byte by byte, whole or not at all."""
+    with replacing(target) as scratch:
+        with naming(source), open_binary(source) as reader:
+            content = reader.read()
+        with open_binary(scratch, "wb") as writer:
+            writer.write(content)
+
+
 def is_temporary(name: str) -> bool:
     """Whether `replacing` gives a file such a name."""
     return bool(re.fullmatch(r"\..+\.\d+\.tmp", name))

@@ -118,7 +118,7 @@ class ModelColumns:
 
 def _with_endings(values: dict[str, Any], name: str) -> dict[str, Any]:
     """Reads SWAG's columns: sent1, sent2 and ending0, ending1, …"""
-    endings = []
+    endings: list[str] = []
     while f"ending{len(endings)}" in values:
         endings.append(str(values[f"ending{len(endings)}"] or ""))
     if start := values.get("sent2"):

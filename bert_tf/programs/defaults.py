@@ -9,14 +9,15 @@ checked, shown in messages and recorded in train.json. TensorFlow is not needed.
 """
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from absl import flags, logging
 
 from bert_tf import files, pretrained
+from bert_tf.config import BertConfig
 from bert_tf.errors import UserError
-from bert_tf.programs import run_record
+from bert_tf.programs import hyperparameters, run_record
 
 FLAGS = flags.FLAGS
 
@@ -184,23 +185,28 @@ def use_bundled_data() -> None:
     names = {"data_dir"}
     if FLAGS.vocab_file is None and FLAGS.bert_config_file is None:
         names = {*pretrained.DEMO_FLAGS}.difference(pretrained.BUNDLED_MODEL)
-    for name in sorted(names):
-        if FLAGS[name].value is None:
-            fill(name, pretrained.DEMO_FLAGS[name])
+    filled = [name for name in sorted(names) if FLAGS[name].value is None]
+    for name in filled:
+        fill(name, pretrained.DEMO_FLAGS[name])
+    shown = " ".join(f"--{name}={FLAGS[name].value}" for name in filled)
+    logging.info("Using the bundled data: %s", shown)
 
 
-def use_bundled_model() -> None:
-    """Makes the bundled model the default of the model's three flags.
+def use_bundled_model(needs_checkpoint: bool = False) -> None:
+    """Makes the bundled model the default of the model's flags.
 
-    --init_checkpoint may be given alone: empty, for random weights, or as the
-    checkpoint of a run, whose record `from_earlier_run` has read.
+    --init_checkpoint= without a value, for random weights, may be given alone.
+
+    Args:
+        needs_checkpoint: whether --init_checkpoint must be given where a
+            model is named. A training may start from random weights.
 
     Raises:
         UserError: some of the flags are given, and others are not.
     """
-    names = ("vocab_file", "bert_config_file")
-    if "vocab_file" not in FLAGS:
-        names = ("bert_config_file",)
+    names = [name for name in COPIES if name in FLAGS]
+    if needs_checkpoint:
+        names.append("init_checkpoint")
     missing = [f"--{name}" for name in names if FLAGS[name].value is None]
     if not missing:
         return
@@ -216,3 +222,44 @@ def use_bundled_model() -> None:
         "Using the bundled model, which is small: name a released one with %s",
         ", ".join(f"--{name}" for name in pretrained.BUNDLED_MODEL),
     )
+
+
+# ---------------------------------------------------------------------------
+# 3. What fits.
+
+
+def fit(
+    config: BertConfig,
+    num_examples: int,
+    *,
+    longest: int = hyperparameters.DEFAULT_LENGTH,
+    lengths: Sequence[int] | None = None,
+) -> None:
+    """Fills in the learning rate, the epochs and the length of sequences.
+
+    Args:
+        config: the model's.
+        num_examples: the size of the training set; 0 if the run does not
+            train.
+        longest: the length that the original has by default.
+        lengths: the number of WordPieces of examples, if they decide.
+    """
+    chosen: dict[str, float] = {
+        "max_seq_length": hyperparameters.max_seq_length(
+            config.max_position_embeddings, longest, lengths
+        )
+    }
+    if num_examples:
+        chosen["learning_rate"] = hyperparameters.learning_rate(
+            config.hidden_size
+        )
+        chosen["num_train_epochs"] = hyperparameters.num_train_epochs(
+            num_examples, FLAGS.train_batch_size
+        )
+    filled = []
+    for name, value in chosen.items():
+        if name in FLAGS and FLAGS[name].value is None:
+            fill(name, value)
+            filled.append(f"--{name}={FLAGS[name].value}")
+    if filled:
+        logging.info("Chosen for this model and data: %s", " ".join(filled))

@@ -28,7 +28,8 @@ def learning_rate(hidden_size: int) -> float:
     Args:
         hidden_size: the model's width.
     """
-    return BASE_LEARNING_RATE * max(1.0, BASE_WIDTH / hidden_size)
+    rate = BASE_LEARNING_RATE * max(1.0, BASE_WIDTH / hidden_size)
+    return float(f"{rate:.2g}")
 
 
 def num_train_epochs(num_examples: int, batch_size: int) -> float:
@@ -43,17 +44,19 @@ def num_train_epochs(num_examples: int, batch_size: int) -> float:
 
 
 def max_seq_length(
-    max_position: int, lengths: Sequence[int] | None = None
+    max_position: int,
+    default: int = DEFAULT_LENGTH,
+    lengths: Sequence[int] | None = None,
 ) -> int:
     """The length of a sequence, in WordPieces.
 
     Args:
         max_position: the longest sequence that the model can read.
+        default: the length if nothing is known of the examples.
         lengths: the number of WordPieces of examples, special tokens
-            included; None if it is not known, as for published tasks, which
-            have the original's 128.
+            included.
     """
-    length = DEFAULT_LENGTH
+    length = default
     if lengths:
         needed = math.ceil(np.quantile(lengths, WHOLE_FRACTION))
         length = -(-needed // LENGTH_MULTIPLE) * LENGTH_MULTIPLE

@@ -16,6 +16,7 @@ from bert_tf.programs.labelled_job import (
     read_rows,
     score,
 )
+from bert_tf.programs.run_folder import RunFolder
 from bert_tf.programs.session import log_results
 from bert_tf.tasks.problem import Evaluation
 
@@ -64,7 +65,8 @@ def evaluate(job: Job, global_step: int) -> tuple[Job, Evaluation]:
     """Evaluates on the dev set, and tunes thresholds there.
 
     Writes eval_results.txt, where the original has names for the results, and
-    eval_report.json. Both are logged.
+    eval_report.json. Both are logged. Results of another file than the run's
+    have a folder of their own, and the run keeps its thresholds.
 
     Args:
         job: the job.
@@ -77,11 +79,13 @@ def evaluate(job: Job, global_step: int) -> tuple[Job, Evaluation]:
     log_num_examples("evaluation *****", job, "eval")
     start = time.perf_counter()
     problem, evaluation = score(job, "eval")
+    folder = job.session.results_folder("eval", problem.labels)
+    if folder is job.session.folder:
+        job = job.tuned(problem)
     evaluation.results["global_step"] = global_step
-    job = job.tuned(problem)
-    job.session.folder.write_results(evaluation.results)
-    record(job, "eval", start, evaluation)
-    show_scores(job, evaluation, "eval")
+    folder.write_results(evaluation.results)
+    record(job, "eval", folder, start, evaluation)
+    show_scores(folder, evaluation, "eval")
     return job, evaluation
 
 
@@ -99,27 +103,29 @@ def predict(job: Job) -> None:
     evaluation_batches(job, "predict")
     log_num_examples("prediction*****", job, "predict")
     start = time.perf_counter()
-    folder = job.session.folder
-    labels, outputs, number = write_predictions(job)
+    folder = job.session.results_folder("predict", job.problem.labels)
+    labels, outputs, number = write_predictions(job, folder)
     evaluation = None
     if labels:
         evaluation = job.problem.evaluate(
             labels, outputs, FLAGS.eval_batch_size
         )
-    record(job, "predict", start, evaluation)
+    record(job, "predict", folder, start, evaluation)
     logging.info("***** Predict results *****")
     for name in job.problem.prediction_files():
         logging.info("  %s", folder.file(name))
     if evaluation:
         logging.info("%d of %d have a known label", len(labels), number)
         folder.write_results(evaluation.scores, "test_eval_results.txt")
-        show_scores(job, evaluation, "test")
+        show_scores(folder, evaluation, "test")
     else:
         folder.remove("test_eval_results.txt", "test_report.json")
 
 
-def write_predictions(job: Job) -> tuple[list[Any], list[Any], int]:
-    """Writes the files of predictions.
+def write_predictions(
+    job: Job, folder: RunFolder
+) -> tuple[list[Any], list[Any], int]:
+    """Writes the files of predictions to a folder.
 
     Returns:
         (labels, outputs, number): of the examples whose label is known, and
@@ -128,15 +134,12 @@ def write_predictions(job: Job) -> tuple[list[Any], list[Any], int]:
     texts = job.problem.prediction_files()
     labels, outputs, number = [], [], 0
     with contextlib.ExitStack() as stack:
-        writers = [
-            stack.enter_context(job.session.folder.writing(name))
-            for name in texts
-        ]
+        writers = [stack.enter_context(folder.writing(name)) for name in texts]
         for writer, text in zip(writers, texts.values(), strict=True):
-            writer.write(text.header)
+            writer.write(text.first_line(job.examples["predict"]))
         for example, output in predictions(job, "predict"):
             for writer, text in zip(writers, texts.values(), strict=True):
-                writer.write(text.text_of(example, output))
+                writer.write(text.lines(example, output))
             number += 1
             if example.label is not None:
                 labels.append(example.label)
@@ -166,29 +169,41 @@ def log_num_examples(what: str, job: Job, mode: str) -> None:
 
 
 def record(
-    job: Job, mode: str, start: float, evaluation: Evaluation | None
+    job: Job,
+    mode: str,
+    folder: RunFolder,
+    start: float,
+    evaluation: Evaluation | None,
 ) -> None:
     """Writes to train.json what was evaluated or predicted.
 
     Args:
         job: the job.
         mode: "eval" or "predict".
+        folder: the folder of the results.
         start: when it began, by time.perf_counter().
         evaluation: its scores, if labels are known.
     """
     job.session.record(
         mode,
+        folder,
         num_examples=len(job.examples[mode]),
         seconds=time.perf_counter() - start,
         **({"results": evaluation.scores} if evaluation else {}),
     )
 
 
-def show_scores(job: Job, evaluation: Evaluation, name: str) -> None:
+def show_scores(folder: RunFolder, evaluation: Evaluation, name: str) -> None:
     """Logs the report of the set "eval" or "test", and writes it."""
     report = {**evaluation.report, "scores": evaluation.scores}
-    job.session.folder.write_json(f"{name}_report.json", report)
+    folder.write_json(f"{name}_report.json", report)
     logging.info("***** %s report *****", name.capitalize())
     for line in reports.format_report(evaluation.report):
         logging.info("  %s", line)
     log_results(evaluation.scores, f"{name.capitalize()} results")
+    if evaluation.is_collapsed:
+        logging.warning(
+            "The model gives all examples the same answer. It has not learned "
+            "the task: train for more epochs, try another learning rate or "
+            "seed, or weigh rare labels with --class_weights=balanced"
+        )

@@ -1,35 +1,43 @@
 """A run of run_classifier.py, after its flags are checked."""
 
-import os
+import dataclasses
+import itertools
+from collections.abc import Mapping
 from typing import Any
 
 import tensorflow as tf
 from absl import flags, logging
 
 from bert_tf import training
-from bert_tf.data.text_reader import TextReader
+from bert_tf.config import BertConfig
+from bert_tf.data.features import InputExample
+from bert_tf.data.labelled_set import TableSet
 from bert_tf.errors import UserError
 from bert_tf.export import saved_models
 from bert_tf.programs import (
+    defaults,
     devices,
     labelled_modes,
     labelled_run,
     model_files,
+    next_step,
     program,
     seeds,
     training_run,
 )
 from bert_tf.programs.class_weights import class_weights
-from bert_tf.programs.labelled_flags import MODES, sets_needed
+from bert_tf.programs.labelled_flags import MODES, sets_needed, task_flags
 from bert_tf.programs.labelled_job import Job
 from bert_tf.programs.session import Session
 from bert_tf.programs.settings import RunSettings, from_flags
 from bert_tf.tasks import record as task_record
 from bert_tf.tasks.problem import Evaluation, Problem
 from bert_tf.tasks.registry import AnyTask, TaskSettings, get_task
+from bert_tf.tokenization import FullTokenizer
 from bert_tf.training import distribution
 
 FLAGS = flags.FLAGS
+NUM_EXAMPLES_MEASURED = 1000  # To choose the length of sequences.
 
 
 def run(modes: list[str]) -> None:
@@ -40,27 +48,31 @@ def run(modes: list[str]) -> None:
     """
     strategy = devices.set_up(sets_needed(modes))
     settings = from_flags(RunSettings, FLAGS.flag_values_dict())
-    if FLAGS.num_seeds == 1:
-        run_once(modes, strategy, settings)
-    else:
+    if FLAGS.num_seeds > 1:
         run_several(modes, strategy, settings)
+        return
+    run_once(modes, strategy, settings)
+    if distribution.is_chief(strategy):
+        next_step.log_next_step(modes, "test_file" in task_flags())
 
 
 def run_once(
     modes: list[str], strategy: tf.distribute.Strategy, settings: RunSettings
 ) -> Evaluation | None:
     """Runs the modes that are asked for; returns the evaluation, if any."""
-    # 1. What the model is, and how it reads text.
-    flag_values = FLAGS.flag_values_dict()
+    # 1. What the model is, and what is asked of it.
     task = get_task(FLAGS.task_name)
     config, tokenizer = model_files.read_model_files()
-    reader = labelled_run.make_reader(tokenizer, flag_values)
-    task_settings = labelled_run.task_settings(flag_values)
+    task_settings = labelled_run.task_settings(FLAGS.flag_values_dict())
     session = Session(task.name, modes, strategy, settings)
 
     # 2. The examples: files are checked, and wrong ones refused, before
     #    anything is written.
-    problem, examples = read_examples(task, task_settings, session, reader)
+    sets, problem = read_sets(task, task_settings, session)
+    fit_flags(session, config, tokenizer, sets)
+    flag_values = FLAGS.flag_values_dict()
+    reader = labelled_run.make_reader(tokenizer, flag_values)
+    examples = {m: problem.prepare(sets[m], reader) for m in sets}
     session.folder.check_labels(problem.labels)
     session.settle_metric(problem.metric_names, problem.main_metric)
     if "export" in modes:
@@ -133,16 +145,13 @@ def run_several(
         seeds.write_summary(settings.output_dir, summary)
 
 
-def read_examples(
-    task: AnyTask,
-    settings: TaskSettings,
-    session: Session,
-    reader: TextReader,
-) -> tuple[Problem, dict[str, Any]]:
+def read_sets(
+    task: AnyTask, settings: TaskSettings, session: Session
+) -> tuple[dict[str, Any], Problem]:
     """Reads the task's files.
 
     Returns:
-        (problem, {mode: examples}).
+        ({mode: examples}, problem).
 
     Raises:
         UserError: a file is wrong, or a flag does not apply to the problem.
@@ -156,9 +165,42 @@ def read_examples(
     program.refuse(f"not for {problem.description}", *problem.refused_flags)
     if problem.labels is not None:
         logging.info("Labels: %s", ", ".join(problem.labels))
-    return problem, {
-        mode: problem.prepare(by_set[MODES[mode]], reader) for mode in modes
-    }
+    return {mode: by_set[MODES[mode]] for mode in modes}, problem
+
+
+def fit_flags(
+    session: Session,
+    config: BertConfig,
+    tokenizer: FullTokenizer,
+    sets: Mapping[str, Any],
+) -> None:
+    """Fills in the rates and lengths that flags leave out.
+
+    Args:
+        session: the run.
+        config: the model's.
+        tokenizer: counts the WordPieces of people's own texts.
+        sets: {mode: examples}.
+    """
+    train = sets.get("train", [])
+    lengths = None
+    if isinstance(train, TableSet) and FLAGS.max_seq_length is None:
+        lengths = [
+            num_tokens(tokenizer, example)
+            for example in itertools.islice(train, NUM_EXAMPLES_MEASURED)
+        ]
+    defaults.fit(config, len(train), lengths=lengths)
+    session.settings = dataclasses.replace(
+        session.settings, learning_rate=FLAGS.learning_rate
+    )
+
+
+def num_tokens(tokenizer: FullTokenizer, example: InputExample) -> int:
+    """The WordPieces of an example, [CLS] and [SEP] included."""
+    number = len(tokenizer.tokenize(example.text_a)) + 2
+    if example.text_b:
+        number += len(tokenizer.tokenize(example.text_b)) + 1
+    return number
 
 
 def learned_before(kind: str, session: Session) -> dict[str, Any]:
@@ -182,9 +224,7 @@ def learned_before(kind: str, session: Session) -> dict[str, Any]:
     starts = session.trains and not session.existing
     folder = session.folder.path
     if not session.existing:
-        folder = os.path.dirname(FLAGS.init_checkpoint or "")
-        if os.path.basename(folder) == "best":
-            folder = os.path.dirname(folder)
+        folder = defaults.run_of_checkpoint(FLAGS.init_checkpoint or "")
     record = task_record.read(folder)
     if record is None:
         return {}

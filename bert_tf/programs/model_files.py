@@ -4,7 +4,6 @@ from typing import Any
 
 from absl import flags
 
-from bert_tf import pretrained
 from bert_tf.config import BertConfig
 from bert_tf.errors import UserError
 from bert_tf.programs.program import refuse, require_existing, value_of
@@ -62,26 +61,6 @@ def chosen_layers(name: str, config: BertConfig) -> tuple[int, ...]:
     return layers
 
 
-def use_bundled_model_if_none_is_given() -> None:
-    """Makes the bundled model the default of the model's three flags.
-
-    It changes defaults, and not what is read from the flags, because the flags
-    are shown in messages and recorded with the output. Call it first.
-
-    Raises:
-        UserError: some of the flags are given, and others are not.
-    """
-    names = list(pretrained.BUNDLED_MODEL)
-    missing = [f"--{name}" for name in names if FLAGS[name].value is None]
-    if missing and len(missing) < len(names):
-        raise UserError(
-            f"{', '.join(missing)} must be given too: the bundled model is "
-            "used where no file is named"
-        )
-    for name, value in pretrained.BUNDLED_MODEL.items():
-        FLAGS.set_default(name, value)  # Flags that were given stay.
-
-
 def read_config_and_tokenizer() -> tuple[BertConfig, FullTokenizer]:
     """Reads the files of the flags, and checks them against each other.
 
@@ -115,6 +94,8 @@ def read_model_files() -> tuple[BertConfig, FullTokenizer]:
 
 def check_length(config: BertConfig) -> None:
     """Raises UserError if sequences are longer than the model's."""
+    if FLAGS.max_seq_length is None:  # It is chosen later.
+        return
     if FLAGS.max_seq_length > config.max_position_embeddings:
         raise UserError(
             f"`max_seq_length`={FLAGS.max_seq_length} exceeds the "

@@ -6,10 +6,15 @@ task.json           labels, thresholds, and what else a model needs to answer
 train.json          the task's name; for each of "train", "eval" and "predict"
                     flags, versions, sizes, seconds, results; for "train" also
                     evaluations, resumed_at_step and num_train_steps
+vocab.txt, bert_config.json
+                    copies of the model's files, so that the folder can move
+predictions/NAME/, evaluations/NAME/
+                    results of other files, in a folder each
 """
 
 import contextlib
 import io
+import itertools
 import json
 import os
 import platform
@@ -24,6 +29,9 @@ import bert_tf
 from bert_tf import files
 from bert_tf.errors import UserError
 from bert_tf.programs import run_record
+
+# The folders for results of other files than the run's.
+OTHER_FILES = {"eval": "evaluations", "predict": "predictions"}
 
 
 class RunFolder:
@@ -58,11 +66,23 @@ class RunFolder:
             self._check_is_ours(task_name)
             self.record["task_name"] = task_name
 
-    def open(self, labels: list[str] | None = None) -> None:
-        """Makes the folder, train.json, and labels.txt if there are labels."""
+    def open(
+        self,
+        labels: list[str] | None = None,
+        model_files: Mapping[str, str] | None = None,
+    ) -> None:
+        """Makes the folder and its first files.
+
+        Args:
+            labels: the labels for labels.txt, if the task has any.
+            model_files: {name: path} of files to copy into it.
+        """
         if not self.writes:
             return
         files.make_folder(self.path)
+        for name, path in (model_files or {}).items():
+            if not files.is_same(path, self.file(name)):
+                files.copy(path, self.file(name))
         if labels is not None:
             lines = "".join(f"{label}\n" for label in labels)
             self.write("labels.txt", lines)
@@ -137,6 +157,43 @@ class RunFolder:
         }
         self._write_record()
 
+    def is_of_same_file(
+        self, mode: str, flag_values: Mapping[str, Any]
+    ) -> bool:
+        """Whether the results of a mode are of the file that the flags name.
+
+        They are, too, if there are no results yet.
+
+        Args:
+            mode: "eval" or "predict".
+            flag_values: {flag: value} of a command.
+        """
+        before = self.earlier(mode).get("flags")
+        if before is None:
+            return True
+        return _source(mode, before) == _source(mode, flag_values)
+
+    def folder_of_other_file(
+        self, mode: str, flag_values: Mapping[str, Any]
+    ) -> "RunFolder":
+        """The folder in this one for the results of another file.
+
+        Args:
+            mode: "eval" or "predict".
+            flag_values: {flag: value} of the command that reads the file.
+        """
+        name = _name_of(_source(mode, flag_values)[0])
+        for number in itertools.count(1):
+            path = os.path.join(
+                self.path,
+                OTHER_FILES[mode],
+                name if number == 1 else f"{name}-{number}",
+            )
+            folder = RunFolder(path, self.record.get("task_name"), self.writes)
+            if folder.is_of_same_file(mode, flag_values):
+                return folder
+        raise AssertionError("count() does not end")
+
     def _write_record(self):
         self.write_json(run_record.NAME, self.record)
 
@@ -149,6 +206,29 @@ class RunFolder:
                 setting="output_dir",
                 value=self.path,
             )
+
+
+def _source(mode: str, flag_values: Mapping[str, Any]) -> tuple[str, ...]:
+    """The file that a mode reads, and which rows of it.
+
+    Files are compared by their whole paths.
+    """
+    prefix = {"eval": "dev", "predict": "test"}[mode]
+    for name in (f"{prefix}_file", "predict_file", "eval_input_file"):
+        if path := flag_values.get(name):
+            return (os.path.abspath(path),)
+    if fraction := flag_values.get(f"{prefix}_fraction"):
+        rows = (fraction, flag_values.get("split_seed"))
+        path = os.path.abspath(flag_values.get("train_file") or "")
+        return (path, *map(str, rows))
+    path = flag_values.get("data_dir") or flag_values.get("input_file") or ""
+    return (os.path.abspath(path),)
+
+
+def _name_of(path: str) -> str:
+    """A name for the results of a file."""
+    name = os.path.basename(path).removesuffix(".gz")
+    return os.path.splitext(name)[0] or "other"
 
 
 def _versions():

@@ -17,7 +17,13 @@ from absl import logging
 
 from bert_tf import checkpoints, training
 from bert_tf.losses import LossTerm
-from bert_tf.programs import program, resuming, training_run, weights
+from bert_tf.programs import (
+    defaults,
+    program,
+    resuming,
+    training_run,
+    weights,
+)
 from bert_tf.programs.run_folder import RunFolder
 from bert_tf.programs.settings import RunSettings
 from bert_tf.training import distribution
@@ -111,8 +117,17 @@ class Session:
         self.existing = weights.load_weights(
             self.model, self.settings.output_dir, self.existing, self.trains
         )
-        self.folder.open(labels)
+        self.folder.open(labels, self._model_files())
         return self.model
+
+    def _model_files(self) -> dict[str, str]:
+        """{name in the folder: path} of the model's files."""
+        values = self.flag_values()
+        return {
+            name: values[flag]
+            for flag, name in defaults.COPIES.items()
+            if values.get(flag)
+        }
 
     def train_or_load(self, train: Callable[[], int]) -> int:
         """Trains if the run is asked to, then loads the best weights.
@@ -168,9 +183,38 @@ class Session:
         )
         return run.train(trainer, self.existing, batches, evaluate)
 
-    def record(self, mode: str, **values: Any) -> None:
-        """Writes to train.json what the run did in a mode."""
-        self.folder.record_mode(mode, self.flag_values(), **values)
+    def results_folder(
+        self, mode: str, labels: list[str] | None = None
+    ) -> RunFolder:
+        """The folder for the results of a mode: the run's, as a rule.
+
+        A command that does not train, and reads another file than the run's
+        results are of, leaves these as they are. Its own results go to a
+        folder in the run's folder, which is named after the file.
+
+        Args:
+            mode: "eval" or "predict".
+            labels: the labels for labels.txt, if the task has any.
+        """
+        flag_values = self.flag_values()
+        if self.trains or self.folder.is_of_same_file(mode, flag_values):
+            return self.folder
+        folder = self.folder.folder_of_other_file(mode, flag_values)
+        folder.open(labels)
+        return folder
+
+    def record(
+        self, mode: str, folder: RunFolder | None = None, **values: Any
+    ) -> None:
+        """Writes to train.json what the run did in a mode.
+
+        Args:
+            mode: "train", "eval" or "predict".
+            folder: of `results_folder`; None for the run's.
+            **values: see `RunFolder.record_mode`.
+        """
+        folder = folder or self.folder
+        folder.record_mode(mode, self.flag_values(), **values)
 
     def flag_values(self) -> dict[str, Any]:
         """{flag: value} of this run, which one of several seeds may have."""

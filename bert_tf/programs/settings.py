@@ -42,7 +42,7 @@ class RunSettings:
     seed: int
 
     train_batch_size: int
-    learning_rate: float
+    learning_rate: float | None  # None until it is chosen.
     optimizer: str
     layerwise_lr_decay: float
     gradient_accumulation_steps: int

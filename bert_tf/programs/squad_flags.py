@@ -28,6 +28,13 @@ def check_flags(modes: Collection[str]) -> None:
     for mode in files_needed(modes):
         program.require(f"{mode}_file")
         program.require_existing(f"{mode}_file")
+    check_lengths()
+
+
+def check_lengths() -> None:
+    """Raises UserError if a window has no room for the context."""
+    if FLAGS.max_seq_length is None:  # It is chosen later.
+        return
     if FLAGS.max_seq_length <= FLAGS.max_query_length + 3:
         raise UserError(
             f"--max_query_length={FLAGS.max_query_length}: with the 3 special "

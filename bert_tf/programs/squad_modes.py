@@ -18,6 +18,7 @@ from bert_tf.data.squad import windows as squad_windows
 from bert_tf.data.squad.dataset import WindowRows
 from bert_tf.data.squad.examples import SquadExample, SquadExamples
 from bert_tf.programs import batches, training_run
+from bert_tf.programs.run_folder import RunFolder
 from bert_tf.programs.session import Session, log_results
 from bert_tf.programs.settings import from_flags
 from bert_tf.programs.squad_data import Answers, read_rows
@@ -122,17 +123,20 @@ def answer_questions(
     logging.info("***** Running predictions *****")
     log_numbers(job, "predict")
     start = time.perf_counter()
+    mode = "predict" if "predict" in modes else "eval"
+    folder = job.session.results_folder(mode)
     with contextlib.ExitStack() as stack:
-        writers = open_files(job, stack) if "predict" in modes else {}
+        writers = open_files(folder, stack) if "predict" in modes else {}
         answers = find_all_answers(job, dataset, writers)
     results: dict[str, float] = {}
     if "eval" in modes:
         results = {**score(job, answers), "global_step": global_step}
-        job.session.folder.write_results(results)
+        folder.write_results(results)
     for mode in ("eval", "predict"):
         if mode in modes:
             job.session.record(
                 mode,
+                folder,
                 num_examples=len(job.examples["predict"]),
                 num_windows=len(job.windows["predict"]),
                 seconds=time.perf_counter() - start,
@@ -143,12 +147,12 @@ def answer_questions(
     if "predict" in modes:
         logging.info("***** Predict results *****")
         for name in writers:
-            logging.info("  %s", job.session.folder.file(name))
+            logging.info("  %s", folder.file(name))
 
 
-def open_files(job: Job, stack: contextlib.ExitStack) -> Writers:
+def open_files(folder: RunFolder, stack: contextlib.ExitStack) -> Writers:
     """Opens the files with predictions, which appear when `stack` ends."""
-    if not job.session.folder.writes:
+    if not folder.writes:
         return {}
     names = list(FILES)
     if not FLAGS.version_2_with_negative:
@@ -156,7 +160,7 @@ def open_files(job: Job, stack: contextlib.ExitStack) -> Writers:
     return {
         name: stack.enter_context(
             squad_answers.writing_json_object(
-                stack.enter_context(job.session.folder.writing(name))
+                stack.enter_context(folder.writing(name))
             )
         )
         for name in names

@@ -1,17 +1,22 @@
 """A run of run_squad.py, after its flags are checked."""
 
+import dataclasses
 from collections.abc import Collection
 
 from absl import flags
 
 from bert_tf import metrics, training
+from bert_tf.config import BertConfig
 from bert_tf.export import saved_models
 from bert_tf.heads import BertSpanLabeler
 from bert_tf.programs import (
+    defaults,
     devices,
     export_run,
     model_files,
+    next_step,
     squad_data,
+    squad_flags,
     squad_modes,
     training_run,
 )
@@ -20,6 +25,8 @@ from bert_tf.programs.settings import RunSettings, from_flags
 from bert_tf.programs.squad_flags import files_needed, is_scored
 
 FLAGS = flags.FLAGS
+# The original's windows: 384 WordPieces, every 128.
+DEFAULT_LENGTH, WINDOWS_PER_LENGTH = 384, 3
 
 
 def run(modes: Collection[str]) -> None:
@@ -31,10 +38,13 @@ def run(modes: Collection[str]) -> None:
     strategy = devices.set_up(files_needed(modes))
 
     # 1. What the model is, and how it reads text.
-    flag_values = FLAGS.flag_values_dict()
     config, _ = model_files.read_model_files()
+    fit_lengths(config)
     session = Session(
-        "squad", modes, strategy, from_flags(RunSettings, flag_values)
+        "squad",
+        modes,
+        strategy,
+        from_flags(RunSettings, FLAGS.flag_values_dict()),
     )
     session.settle_metric(metric_names())
     if "export" in modes:
@@ -46,9 +56,12 @@ def run(modes: Collection[str]) -> None:
         mode: squad_data.read_examples(mode) for mode in files_needed(modes)
     }
     answers = squad_data.read_answers() if is_scored(modes) else {}
-    num_train_steps = training_run.count_train_steps(
-        len(examples.get("train", ()))
+    num_train_examples = len(examples.get("train", ()))
+    defaults.fit(config, num_train_examples)
+    session.settings = dataclasses.replace(
+        session.settings, learning_rate=FLAGS.learning_rate
     )
+    num_train_steps = training_run.count_train_steps(num_train_examples)
     windows = {
         mode: squad_data.convert_examples(mode, examples[mode])
         for mode in examples
@@ -73,8 +86,23 @@ def run(modes: Collection[str]) -> None:
         squad_modes.answer_questions(job, modes, global_step)
     if "export" in modes and session.folder.writes:
         export_run.export_questions(
-            session.folder.file("export"), model, flag_values
+            session.folder.file("export"), model, FLAGS.flag_values_dict()
         )
+    if session.folder.writes:
+        next_step.log_next_step(modes, labels_files=True)
+
+
+def fit_lengths(config: BertConfig) -> None:
+    """Fills in the length of windows, and how far apart they start.
+
+    Raises:
+        UserError: a window has no room for the context.
+    """
+    defaults.fit(config, 0, longest=DEFAULT_LENGTH)
+    if FLAGS.doc_stride is None:
+        stride = max(1, FLAGS.max_seq_length // WINDOWS_PER_LENGTH)
+        defaults.fill("doc_stride", stride)
+    squad_flags.check_lengths()
 
 
 def metric_names() -> Collection[str]:

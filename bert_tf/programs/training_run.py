@@ -86,6 +86,7 @@ def make_trainer(
     num_warmup_steps: int,
 ) -> training.Trainer:
     """Makes the trainer, inside the strategy's scope."""
+    assert settings.learning_rate is not None, "it is chosen before training"
     schedule = WarmupLinearDecay(
         settings.learning_rate, num_train_steps, num_warmup_steps
     )

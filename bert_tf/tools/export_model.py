@@ -29,6 +29,7 @@ from bert_tf.export.serving_modules import EmbeddingServing
 from bert_tf.heads import BertSpanLabeler
 from bert_tf.pooling import BertEmbedder
 from bert_tf.programs import (
+    defaults,
     export_run,
     labelled_run,
     model_files,
@@ -68,7 +69,7 @@ def main() -> None:
     program.require("export_dir")
     saved_models.check_replaceable(FLAGS.export_dir)
     if FLAGS.output_dir is None:
-        model_files.use_bundled_model_if_none_is_given()
+        defaults.use_bundled_model(needs_checkpoint=True)
         export_encoder(FLAGS.init_checkpoint)
         return
     program.require_existing("output_dir", folder=True)

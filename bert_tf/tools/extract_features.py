@@ -38,8 +38,8 @@ from bert_tf.config import BertConfig
 from bert_tf.data import example_proto
 from bert_tf.embeddings import EmbeddedText, TextEmbedder
 from bert_tf.errors import UserError
+from bert_tf.programs import defaults, model_files, program
 from bert_tf.programs import flags as shared_flags
-from bert_tf.programs import model_files, program
 from bert_tf.text.packing import MIN_SEQ_LENGTH, split_pair
 from bert_tf.training.progress import with_progress
 
@@ -88,7 +88,7 @@ def main() -> None:
             f"--input_file={FLAGS.input_file}: a pipe cannot be read twice; "
             "give a regular file"
         )
-    model_files.use_bundled_model_if_none_is_given()
+    defaults.use_bundled_model(needs_checkpoint=True)
     config, _ = model_files.read_model_files()
     inputs = [FLAGS.input_file, FLAGS.vocab_file, FLAGS.bert_config_file]
     program.check_output("output_file", FLAGS.output_file, inputs)

@@ -19,8 +19,8 @@ from absl import flags
 
 from bert_tf.errors import UserError
 from bert_tf.fill_mask import MASK, FilledText, FillMask
+from bert_tf.programs import defaults, model_files, program
 from bert_tf.programs import flags as shared_flags
-from bert_tf.programs import model_files, program
 from bert_tf.text.packing import split_pair
 
 FLAGS = flags.FLAGS
@@ -42,7 +42,7 @@ def main(*texts: str) -> None:
     nonempty = [text for text in lines if text.strip()]
     if not nonempty:
         raise UserError(f"no text is given, such as {EXAMPLE}")
-    model_files.use_bundled_model_if_none_is_given()
+    defaults.use_bundled_model(needs_checkpoint=True)
     model_files.read_config_and_tokenizer()  # It checks the flags.
     fill_mask = FillMask(
         vocab_file=FLAGS.vocab_file,

@@ -1,0 +1,74 @@
+"""Logs the command that a user may want to type after a run."""
+
+import os
+import shlex
+import sys
+from collections.abc import Collection
+
+from absl import flags, logging
+
+from bert_tf import files
+
+FLAGS = flags.FLAGS
+
+
+def log_next_step(modes: Collection[str], labels_files: bool) -> None:
+    """Logs a command, `Next: …`.
+
+    The commands need no flags that describe the model or the data: the run's
+    record has them.
+
+    Args:
+        modes: what the run did.
+        labels_files: whether --test_file or --predict_file names a file to
+            answer.
+    """
+    folder = FLAGS.output_dir
+    if "export" in modes:
+        _log(
+            "answer a file of texts",
+            *("python", "-m", "bert_tf.tools.predict", f"--model={folder}"),
+            "--input=FILE",
+        )
+        name = os.path.basename(os.path.abspath(folder))
+        _log(
+            "serve it, with a page to try it on",
+            *(
+                "python",
+                "-m",
+                "bert_tf.tools.serve",
+                f"--model={name}={folder}",
+            ),
+        )
+        return
+    if "eval" not in modes and "predict" not in modes:
+        _log("evaluate it", *this_program(), "--do_eval", _output_dir(folder))
+        return
+    if labels_files and "predict" not in modes:
+        flag = "predict_file" if "predict_file" in FLAGS else "test_file"
+        _log(
+            "answer a new file",
+            *(*this_program(), "--do_predict", f"--{flag}=FILE"),
+            _output_dir(folder),
+        )
+    if not files.exists(os.path.join(folder, "export")):
+        _log(
+            "export it, to use it without this program",
+            *(*this_program(), "--do_export", _output_dir(folder)),
+        )
+
+
+def this_program() -> list[str]:
+    """The running program, as one types it."""
+    path = sys.argv[0]
+    return (
+        ["python", path] if path.endswith(".py") else [os.path.basename(path)]
+    )
+
+
+def _output_dir(folder: str) -> str:
+    return f"--output_dir={folder}"
+
+
+def _log(purpose: str, *command: str) -> None:
+    logging.info("Next: %s  # %s", shlex.join(command), purpose)
