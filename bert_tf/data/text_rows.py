@@ -129,12 +129,13 @@ def _delimiter_of(header: str, columns: Collection[str]) -> str | None:
 def _names_of_a_table(lines: list[str]) -> list[str]:
     """The columns that lines seem to have; [] if they look like texts."""
     lines = lines[:NUM_LINES_COMPARED]
+    if len(lines) < 2:
+        return []
     for delimiter in DELIMITERS:
         counts = {line.count(delimiter) for line in lines}
         names = [name.strip().strip('"') for name in lines[0].split(delimiter)]
         if (
-            len(lines) > 1
-            and len(names) > 1
+            len(names) > 1
             and len(counts) == 1
             and all(map(NAME.fullmatch, names))
         ):

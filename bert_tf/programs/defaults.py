@@ -215,12 +215,12 @@ def use_bundled_model(needs_checkpoint: bool = False) -> None:
             f"{' and '.join(missing)} must be given too: the bundled model is "
             "used where no file of a model is named"
         )
-    for name, value in pretrained.BUNDLED_MODEL.items():
-        if name in FLAGS:
-            fill(name, value)
+    names = [name for name in pretrained.BUNDLED_MODEL if name in FLAGS]
+    for name in names:
+        fill(name, pretrained.BUNDLED_MODEL[name])
     logging.info(
         "Using the bundled model, which is small: name a released one with %s",
-        ", ".join(f"--{name}" for name in pretrained.BUNDLED_MODEL),
+        ", ".join(f"--{name}" for name in names),
     )
 
 

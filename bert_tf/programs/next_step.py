@@ -58,6 +58,27 @@ def log_next_step(modes: Collection[str], labels_files: bool) -> None:
         )
 
 
+def log_next_step_of_pretraining(modes: Collection[str], step: int) -> None:
+    """Logs the command that fine-tunes the model, or evaluates it first.
+
+    Args:
+        modes: what the run did.
+        step: the step of its newest checkpoint.
+    """
+    folder = FLAGS.output_dir
+    if "eval" not in modes:
+        _log("evaluate it", *this_program(), "--do_eval", _output_dir(folder))
+        return
+    _log(
+        "fine-tune it",
+        *("python", "run_classifier.py", "--task_name=TASK", "--do_train"),
+        *("--do_eval", "--vocab_file=VOCAB"),
+        f"--bert_config_file={FLAGS.bert_config_file}",
+        f"--init_checkpoint={os.path.join(folder, f'model.ckpt-{step}')}",
+        "--output_dir=FOLDER",
+    )
+
+
 def this_program() -> list[str]:
     """The running program, as one types it."""
     path = sys.argv[0]

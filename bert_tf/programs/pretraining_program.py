@@ -16,6 +16,7 @@ from bert_tf.programs import (
     batches,
     devices,
     model_files,
+    next_step,
     program,
 )
 from bert_tf.programs.pretraining_flags import (
@@ -72,6 +73,8 @@ def run(modes: Collection[str]) -> None:
     global_step = session.train_or_load(lambda: train(job))
     if "eval" in modes:
         write_evaluation(job, global_step)
+    if session.folder.writes:
+        next_step.log_next_step_of_pretraining(modes, global_step)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

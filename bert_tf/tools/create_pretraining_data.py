@@ -23,8 +23,8 @@ from bert_tf.data.pretraining import instances as pretraining_instances
 from bert_tf.data.pretraining import shards as pretraining_shards
 from bert_tf.data.pretraining.shards import RecordMaker
 from bert_tf.errors import UserError
+from bert_tf.programs import defaults, program
 from bert_tf.programs import flags as shared_flags
-from bert_tf.programs import program
 from bert_tf.programs.settings import from_flags
 from bert_tf.text.packing import NUM_SPECIAL_OF_PAIR
 from bert_tf.tokenization import FullTokenizer, check_casing
@@ -131,6 +131,7 @@ def read_flags() -> pretraining_shards.RecordMaker:
     Raises:
         UserError: a flag is missing, or contradicts another or the vocabulary.
     """
+    defaults.use_bundled_model()
     program.require("input_file", "output_file", "vocab_file")
     program.require_existing("vocab_file")
     if FLAGS.max_predictions_per_seq > FLAGS.max_seq_length:

@@ -1,0 +1,99 @@
+"""Files of texts to label: how they are written is found by the content."""
+
+import contextlib
+import io
+
+import pytest
+
+from bert_tf.data import text_rows
+from bert_tf.data.text_rows import Format, detect_format, read_rows
+from bert_tf.errors import UserError
+
+COLUMNS = ("message", "text_pair")
+
+
+@pytest.mark.parametrize(
+    "name, head, format, delimiter",
+    [
+        ("a.csv", "id,message\n1,hello\n", "csv", ","),
+        ("a.csv", "id;message\n1;hello\n", "csv", ";"),
+        ("a.CSV", "words\nhello\n", "csv", None),
+        ("a.csv.gz", "id,message\n", "csv", ","),
+        ("a.tsv", "id\tmessage\n", "tsv", "\t"),
+        ("a.jsonl", "broken", "jsonl", None),
+        ("a.txt", '{"message": "hello"}\n', "jsonl", None),
+        ("a.txt", "id,message\n1,hello\n", "csv", ","),
+        ("a", '"id","message"\n', "csv", ","),
+        ("a", "id\tmessage\n", "tsv", "\t"),
+        ("a", "message\nhello\n", "csv", None),
+        ("a.txt", "hello\nsee you, then\n", "lines", None),
+        ("a.txt", "message for you\n", "lines", None),
+        ("a.txt", "\n\n", "lines", None),
+    ],
+)
+def test_the_format_is_found(name, head, format, delimiter):
+    found = detect_format(name, head, COLUMNS)
+    assert (found.name, found.delimiter) == (format, delimiter)
+
+
+def test_a_table_is_not_read_as_lines_in_silence(caplog):
+    head = "id,words\n1,hello\n2,bye\n"
+    with caplog.at_level("WARNING", logger="absl"):
+        assert detect_format("a.txt", head, COLUMNS).name == "lines"
+    assert "a.txt: read as lines of text, but it looks like a table with " in (
+        caplog.text
+    )
+    assert "id, words" in caplog.text
+    caplog.clear()
+    with caplog.at_level("WARNING", logger="absl"):
+        detect_format("a.txt", "Hi, Ann!\nWell, yes.\n", COLUMNS)
+    assert not caplog.text
+
+
+def read(text, **settings):
+    @contextlib.contextmanager
+    def reading(path):
+        yield io.BytesIO(text.encode())
+
+    rows = read_rows("f", Format(**settings), reading)
+    return [(row.place, row.values) for row in rows]
+
+
+def test_rows_have_their_places():
+    text = 'id,message\n1,"two\nlines"\n\n2,hello\n'
+    assert read(text, name="csv") == [
+        ("f:2", {"id": "1", "message": "two\nlines"}),
+        ("f:5", {"id": "2", "message": "hello"}),
+    ]
+    assert read("a\tb\n1\t\n", name="tsv") == [("f:2", {"a": "1", "b": ""})]
+    assert read("1;x\n", name="csv", delimiter=";", header=False) == [
+        ("f:1", {"1": "1", "2": "x"})
+    ]
+    assert read('{"a": 1}\n\n{"a": null}\n', name="jsonl") == [
+        ("f:1", {"a": 1}),
+        ("f:3", {"a": None}),
+    ]
+    assert read("x\n\n", name="lines") == [
+        ("f:1", {"": "x"}),
+        ("f:2", {"": ""}),
+    ]
+
+
+@pytest.mark.parametrize(
+    "text, settings, message",
+    [
+        ("a,b\n1\n", {"name": "csv"}, "f:2: 1 cell, but the header has 2"),
+        ("a,a\n1,2\n", {"name": "csv"}, "f: it has several columns a"),
+        ("\na\n", {"name": "csv"}, "f:1: an empty line at the start"),
+        ("[1]\n", {"name": "jsonl"}, "f:1: not a JSON object"),
+        ("{\n", {"name": "jsonl"}, "f:1: not a JSON object"),
+    ],
+)
+def test_mistakes_are_named(text, settings, message):
+    with pytest.raises(UserError) as error:
+        read(text, **settings)
+    assert message in str(error.value)
+
+
+def test_every_format_has_a_name():
+    assert {*text_rows.ENDINGS.values()} < {*text_rows.FORMATS}
