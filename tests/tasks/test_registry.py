@@ -23,6 +23,8 @@ def test_evaluation_weighs_examples_and_batches_apart():
     np.testing.assert_allclose(found.results["eval_loss"], one / 4, rtol=1e-6)
     np.testing.assert_allclose(found.results["loss"], one / 2, rtol=1e-6)
     assert found.metrics.pop("balanced_loss") == pytest.approx(one / 4)
+    # One of the two labels occurs; its F1 is 6 / 7, and that of the other 0.
+    assert found.metrics.pop("macro_f1") == pytest.approx(3 / 7)
     assert found.metrics == {"f1": 0.0, "num_labels_predicted": 2}
 
 

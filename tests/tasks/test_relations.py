@@ -141,7 +141,9 @@ def test_files_of_predictions(folder):
         f"test-{row}\t{label}" for row, label in enumerate(best)
     ]
     head, *rows = lines_of(out / "test_predictions.tsv")
-    assert head == "id\tlabel\tscore"
+    assert head == "id\tlabel\tscore\ttext\ttrue_label"
+    text, label = rows[0].split("\t")[3:]
+    assert "[E1]" in text and label == TEST[0]["label"]
     assert [row.split("\t")[1] for row in rows] == best
     # The test file has relations: its predictions are scored.
     report = relation_report([row["label"] for row in TEST], best)
@@ -244,9 +246,12 @@ def test_the_tool_predict(folder, predictor, tmp_path, name):
     flags = {"model": str(folder / "out" / "export"), "input": str(path)}
     PREDICT.run(**flags, output=str(out), output_format="tsv")
     head, *rows = lines_of(out)
-    assert head == "label\tscore"
+    columns = ["text", "label", "score"]
+    if name.endswith(".jsonl"):
+        columns = ["text", "e1", "e2", "true_label", "label", "score"]
+    assert head.split("\t") == columns
     expected = predictor.predict(map(marked, TEST))
-    found = [row.split("\t")[0] for row in rows]
+    found = [row.split("\t")[-2] for row in rows]
     assert found == [answer["label"] for answer in expected]
     path.write_text(content + "no entity\n", encoding="utf-8")
     with pytest.raises(UserError) as caught:
