@@ -22,17 +22,29 @@ It needs NumPy and no part of the model's code.
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from bert_tf.data import relations
+from bert_tf.export.inputs import (
+    CHOICE_TEXT,
+    CONTEXT,
+    ENDINGS,
+    MARKED_TEXT,
+    QUESTION,
+    TAGGED_TEXT,
+    TEXT,
+    TEXT_OR_PAIR,
+    Input,
+    Value,
+    example_item,
+    marked_entities,
+)
 from bert_tf.metrics import entities
 
 Columns = Mapping[str, np.ndarray]  # {output of a SavedModel: array [B, …]}
 Answer = dict[str, Any]
-Value = bytes | tuple[bytes, ...]  # One input of an item.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -50,99 +62,6 @@ class Request:
     inputs: tuple[Value, ...]
     ids: dict[str, np.ndarray]
     length: int
-
-
-# ---------------------------------------------------------------------------
-# Inputs.
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Input:
-    """A string that a model reads, or a list of strings.
-
-    Attributes:
-        name: its name in an item, and in the signature `serving_default`.
-        title: its name on the server's page.
-        is_list: whether it is a list of strings, such as several endings.
-        may_be_blank: whether the page sends it without text, as the second
-            text of a pair.
-        num_lines: the height of its field on the page.
-        sample: a value to warm a model up with.
-    """
-
-    name: str
-    title: str
-    is_list: bool = False
-    may_be_blank: bool = False
-    num_lines: int = 3
-    sample: str | tuple[str, ...] = "a"
-
-    def encode(self, value: object) -> Value:
-        """Checks a value, and returns it as the SavedModel reads it.
-
-        Raises:
-            ValueError: it is not a string, or not a list of strings.
-        """
-        if not self.is_list:
-            return _encoded(value, self.name)
-        if not isinstance(value, tuple | list) or not value:
-            raise ValueError(
-                f"{self.name} must be a list of str, and not empty"
-            )
-        encoded = [_encoded(text, f"each of {self.name}") for text in value]
-        # Items with fewer strings than others are filled up with "".
-        while encoded and not encoded[-1]:
-            encoded.pop()
-        if not encoded:
-            raise ValueError(f"one of the {self.name} must not be empty")
-        return tuple(encoded)
-
-
-def _encoded(value: object, name: str) -> bytes:
-    if not isinstance(value, str):
-        raise ValueError(f"{name} must be str, not {type(value).__name__}")
-    return value.encode("utf-8", "replace")
-
-
-TEXT = Input(name="text", title="Text")
-# A kind has the second text where the model was trained on pairs.
-TEXT_OR_PAIR = (
-    TEXT,
-    Input(name="text_pair", title="Second text", may_be_blank=True),
-)
-ENDINGS = Input(
-    name="endings",
-    title="Endings, one a line",
-    is_list=True,
-    num_lines=5,
-    sample=("a", "b"),
-)
-QUESTION = Input(name="question", title="Question")
-CONTEXT = Input(name="context", title="Text that holds the answer", num_lines=5)
-MARKED_TEXT = Input(
-    name="text",
-    title="Text such as [E1]Ann[/E1] lives in [E2]Rome[/E2]",
-    sample="[E1]a[/E1] [E2]b[/E2]",
-)
-
-
-def marked_entities(item: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Checks the marks in an item's text, or writes them from two places.
-
-    {"text": "Ann likes tea", "e1": [0, 3], "e2": [10, 13]} becomes
-    {"text": "[E1]Ann[/E1] likes [E2]tea[/E2]"}.
-    """
-    item = dict(item)
-    text = item.get("text")
-    if not isinstance(text, str):
-        return item  # `Input.encode` says what is wrong.
-    if "e1" in item or "e2" in item:
-        e1 = relations.to_span(item.pop("e1", None), "e1")
-        e2 = relations.to_span(item.pop("e2", None), "e2")
-        relations.check_spans(text, e1, e2)
-        item["text"] = relations.RelationExample("", text, e1, e2).marked()
-    relations.parse_marked(item["text"])
-    return item
 
 
 # ---------------------------------------------------------------------------
@@ -293,8 +212,10 @@ class Kind:
             for each row: the answers of `Predictor`.
         tsv_columns: the parts of an answer that the tool predict writes as
             TSV; none where they are lists.
-        shown_as: name of the function in serving/page.html that shows an
+        shown_as: name of the function in serving/page.js that shows an
             answer; "plain" shows its JSON.
+        does: what a model of the kind does, for people who see the page; may
+            contain {texts}, which stands for "a text" or "two texts".
         reads_ids: whether texts may be tokenized before they are batched: each
             is a sequence of its own, and the model does not cut it.
         sequences_of: function(request, max_seq_length) -> sizes of the ids
@@ -310,6 +231,7 @@ class Kind:
     to_inputs: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict
     tsv_columns: tuple[str, ...] = ()
     shown_as: str = "plain"
+    does: str = "Answers {texts}."
     reads_ids: bool = True
     sequences_of: Callable[[Request, int], tuple[int, ...]] = one_sequence
     aliases: tuple[str, ...] = ()
@@ -318,10 +240,27 @@ class Kind:
         """Whether all of these are among its outputs."""
         return {*outputs} <= {*self.outputs}
 
-    def for_page(self) -> dict[str, Any]:
-        """Returns what the server's page must know, for JSON."""
+    def for_page(
+        self, input_names: Collection[str] = (), labels: Iterable[str] = ()
+    ) -> dict[str, Any]:
+        """Returns what the server's page must know, for JSON.
+
+        Args:
+            input_names: the inputs that the model has; by default all.
+            labels: the model's labels.
+        """
+        inputs = [
+            entry
+            for entry in self.inputs
+            if not input_names or entry.name in input_names
+        ]
+        is_pair = any(entry.name == "text_pair" for entry in inputs)
         return {
             "shown_as": self.shown_as,
+            "does": self.does.format(
+                texts="two texts" if is_pair else "a text"
+            ),
+            "example": example_item(inputs, labels),
             "inputs": {
                 entry.name: dataclasses.asdict(entry) for entry in self.inputs
             },
@@ -335,6 +274,7 @@ SINGLE_LABEL = Kind(
     format=labels_with_scores,
     tsv_columns=("label", "score"),
     shown_as="label",
+    does="Gives {texts} one label.",
 )
 MULTI_LABEL = Kind(
     name="multi_label",
@@ -343,6 +283,7 @@ MULTI_LABEL = Kind(
     format=label_sets,
     tsv_columns=("labels",),
     shown_as="labels",
+    does="Gives {texts} all labels that fit.",
 )
 REGRESSION = Kind(
     name="regression",
@@ -351,23 +292,26 @@ REGRESSION = Kind(
     format=plain_rows,
     tsv_columns=("prediction",),
     shown_as="number",
+    does="Gives {texts} a number.",
 )
 TAGS = Kind(
     name="tags",
-    inputs=(TEXT,),
+    inputs=(TAGGED_TEXT,),
     outputs=("words", "tags", "scores", "starts", "ends"),
     format=tagged_words,
     shown_as="entities",
+    does="Finds names and other parts of a text.",
     reads_ids=False,
     sequences_of=windows,
 )
 MULTIPLE_CHOICE = Kind(
     name="multiple_choice",
-    inputs=(TEXT, ENDINGS),
+    inputs=(CHOICE_TEXT, ENDINGS),
     outputs=("label", "score", "probabilities"),
     format=choices,
     tsv_columns=("label", "score"),
     shown_as="choice",
+    does="Chooses the ending that fits a text best.",
     sequences_of=one_for_each_ending,
 )
 QUESTION_ANSWERING = Kind(
@@ -377,6 +321,7 @@ QUESTION_ANSWERING = Kind(
     format=plain_rows,
     tsv_columns=("answer", "score", "start", "end"),
     shown_as="span",
+    does="Answers a question with words of a text.",
     reads_ids=False,
     sequences_of=windows,
 )
@@ -387,7 +332,8 @@ RELATION = Kind(
     outputs=("label", "score", "probabilities", "labels"),
     format=labels_with_scores,
     tsv_columns=("label", "score"),
-    shown_as="label",
+    shown_as="relation",
+    does="Says how two marked names in a text are related.",
 )
 EMBEDDING = Kind(
     name="embedding",
@@ -395,6 +341,7 @@ EMBEDDING = Kind(
     outputs=("embedding",),
     format=vectors,
     shown_as="vector",
+    does="Turns a text into a vector: a list of numbers for its meaning.",
     aliases=("embed",),
 )
 

@@ -4,26 +4,31 @@ import time
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from bert_tf.serving import pages, schemas
 from bert_tf.serving.errors import Refusal
 from bert_tf.serving.handler import json_response
 from bert_tf.serving.routes import add_routes
 from bert_tf.serving.state import Serving
 
 DESCRIPTION = (
-    "TensorFlow Serving's REST API and bert-as-service's /encode. This page "
-    "loads its script from cdn.jsdelivr.net; /openapi.json needs no network."
+    "TensorFlow Serving's REST API, bert-as-service's /encode, and the "
+    "server's own state."
 )
 
 
 def make_app(serving: Serving) -> FastAPI:
     """Makes the application that `server.Server` runs."""
-    app = FastAPI(
+    app = FastAPIOffline(
         title="BERT models",
         description=DESCRIPTION,
+        # It serves Swagger UI's files; /docs, which uses them, is ours.
+        static_url=pages.ASSETS,
+        docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
         exception_handlers={
@@ -36,7 +41,21 @@ def make_app(serving: Serving) -> FastAPI:
     app.state.serving = serving
     app.add_middleware(_Observer, serving=serving)
     add_routes(app, serving)
+    _describe_with_examples(app, serving)
     return app
+
+
+def _describe_with_examples(app, serving):
+    """Lets /openapi.json have a request for each model as an example."""
+    describe = app.openapi
+
+    def openapi():
+        if not app.openapi_schema:  # Nor does FastAPI describe it twice.
+            models = serving.status()["models"]
+            schemas.add_examples(describe(), models)
+        return app.openapi_schema
+
+    app.openapi = openapi
 
 
 # ---------------------------------------------------------------------------

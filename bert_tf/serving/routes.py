@@ -1,18 +1,14 @@
 """The server's addresses: TensorFlow Serving's, bert-as-service's, its own."""
 
-import base64
 import functools
-import hashlib
-import pathlib
-import re
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import FastAPI, Path, Query, Request
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 
 from bert_tf.export.kinds import EMBEDDING
-from bert_tf.serving import encode, rest, schemas
+from bert_tf.serving import encode, pages, rest, schemas
 from bert_tf.serving.errors import Refusal
 from bert_tf.serving.handler import (
     MakeCall,
@@ -26,7 +22,6 @@ from bert_tf.serving.limits import parse_object, read_body
 from bert_tf.serving.metrics import CONTENT_TYPE
 from bert_tf.serving.state import Serving
 
-PAGE = pathlib.Path(__file__).with_name("page.html")
 VERBS: dict[str, MakeCall] = {
     "predict": rest.predict_call,
     "classify": rest.classify_call,
@@ -81,7 +76,7 @@ def _add_verb(app, serving, verb, make_call):
     @app.post(
         f"/v1/models/{{model:name}}/versions/{{version:name}}:{verb}",
         name=f"{verb}_version",
-        **settings,
+        **settings | {"summary": f"{settings['summary']}: one version"},
     )
     async def numbered(request: Request, model: Name, version: schemas.Version):
         return await answer(request, make_call, model, number=version)
@@ -91,7 +86,10 @@ def _add_models(app, serving):
     """GET: the versions of a model, and their signatures."""
     prefix = "/v1/models/{model:name}"
     numbered = prefix + "/versions/{version:name}"
-    refusals = schemas.refusals(400, 404)
+    settings: dict[str, Any] = {
+        "responses": schemas.refusals(400, 404),
+        "tags": [schemas.MODELS],
+    }
     Name = _model_name(serving)
 
     def status(model: str, version: int | None = None) -> Response:
@@ -105,19 +103,23 @@ def _add_models(app, serving):
         with use(serving.model(model), version) as used:
             return json_response(rest.metadata(model, used))
 
-    @app.get(prefix, responses=refusals)
+    @app.get(prefix, summary="Versions and their states", **settings)
     async def model_status(model: Name):
         return status(model)
 
-    @app.get(numbered, responses=refusals)
+    @app.get(numbered, summary="State of one version", **settings)
     async def version_status(model: Name, version: schemas.Version):
         return status(model, version)
 
-    @app.get(prefix + "/metadata", responses=refusals)
+    @app.get(prefix + "/metadata", summary="Inputs and outputs", **settings)
     async def model_metadata(model: Name):
         return metadata(model)
 
-    @app.get(numbered + "/metadata", responses=refusals)
+    @app.get(
+        numbered + "/metadata",
+        summary="Inputs and outputs of one version",
+        **settings,
+    )
     async def version_metadata(model: Name, version: schemas.Version):
         return metadata(model, version)
 
@@ -143,15 +145,24 @@ def _add_encode(app, serving):
 
 def _add_server(app, serving):
     """GET: the page, and the server's health, metrics and status."""
-    page = PAGE.read_text(encoding="utf-8")
-    page_headers = {"Content-Security-Policy": _policy(page)}
+    page, docs = pages.try_page(), pages.docs_page()
 
-    @app.get("/", response_class=HTMLResponse)
+    get = functools.partial(app.get, tags=[schemas.SERVER])
+
+    @get("/", response_class=HTMLResponse, summary="Page to try the models on")
     async def page_of_models():
-        return HTMLResponse(page, headers=page_headers)
+        return page.answer()
+
+    @get("/docs", include_in_schema=False)
+    async def page_of_addresses():
+        return docs.answer()
 
     @app.head("/healthz", include_in_schema=False)
-    @app.get("/healthz", responses=schemas.refusals(503))
+    @get(
+        "/healthz",
+        responses=schemas.refusals(503),
+        summary="Whether all models answer",
+    )
     async def health():
         missing = [n for n, m in serving.models.items() if not m.is_ready]
         if missing:
@@ -160,36 +171,19 @@ def _add_server(app, serving):
             raise Refusal(503, "the server is shutting down")
         return json_response({"status": "ok"})
 
-    @app.get("/metrics", response_class=PlainTextResponse)
+    @get(
+        "/metrics",
+        response_class=PlainTextResponse,
+        summary="Numbers for Prometheus",
+    )
     async def prometheus_metrics():
         text = serving.metrics.text(serving.models)
         return Response(text, media_type=CONTENT_TYPE)
 
-    @app.get("/status")
+    @get("/status", summary="State of the server and its models")
     async def status():
         return json_response(serving.status())
 
-    @app.get("/status/server")
+    @get("/status/server", summary="The same")
     async def server_status():
         return json_response(serving.status())
-
-
-def _policy(page):
-    """A Content-Security-Policy that allows the page's own script and style
-    only."""
-    sources = {
-        tag: " ".join(
-            f"'sha256-{_digest(content)}'"
-            for content in re.findall(f"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
-        )
-        for tag in ("script", "style")
-    }
-    return (
-        f"default-src 'none'; script-src {sources['script']}; style-src "
-        f"{sources['style']}; connect-src 'self'; img-src data:; base-uri "
-        "'none'; form-action 'none'; frame-ancestors 'none'"
-    )
-
-
-def _digest(content):
-    return base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()

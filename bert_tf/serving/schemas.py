@@ -6,10 +6,13 @@ server answers, and what an item may hold depends on the model.
 """
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 from pydantic_core import PydanticCustomError
+
+from bert_tf.export.kinds import KINDS
 
 LONGEST_ID = 256
 
@@ -145,6 +148,15 @@ BODIES = {
 }
 
 
+SUMMARIES = {
+    "predict": "All answers of a model",
+    "classify": "Each label with its probability",
+    "regress": "A number for each text",
+    "encode": "Vectors of texts",
+}
+MODELS, SERVER = "Models", "Server"  # Groups of addresses.
+
+
 def _json_of(schema):
     return {"application/json": {"schema": schema}}
 
@@ -164,6 +176,8 @@ def operation(name: str) -> dict[str, Any]:
     """Returns the settings of a route whose body is one of BODIES."""
     body, answer = BODIES[name]
     return {
+        "summary": SUMMARIES[name],
+        "tags": [MODELS],
         "openapi_extra": {
             "requestBody": {"required": True, "content": _json_of(body)}
         },
@@ -172,3 +186,40 @@ def operation(name: str) -> dict[str, Any]:
             **refusals(),
         },
     }
+
+
+def add_examples(
+    description: dict[str, Any], models: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """Adds a body for each model to the operations that answer it.
+
+    Args:
+        description: that of openapi.json.
+        models: the models as /status describes them.
+    """
+    for path, operations in description["paths"].items():
+        name = path.rpartition(":")[2].strip("/")
+        if name not in BODIES:
+            continue
+        content = operations["post"]["requestBody"]["content"]
+        content["application/json"]["examples"] = {
+            model: {"summary": model, "value": body}
+            for model, status in models.items()
+            if (body := _example(name, model, status))
+        }
+
+
+def _example(name, model, status):
+    """The body of a request to a model; None if it does not answer it."""
+    kind, item = KINDS[status["kind"]], status["page"]["example"]
+    if name == "encode":
+        if not kind.answers("embedding"):
+            return None
+        return {"id": 1, "texts": list(item.values()), "model": model}
+    if name == "predict":
+        return {"instances": [item]}
+    needed = {
+        "classify": ("labels", "probabilities"),
+        "regress": ("prediction",),
+    }
+    return {"examples": [item]} if kind.answers(*needed[name]) else None

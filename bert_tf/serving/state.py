@@ -7,11 +7,11 @@ import time
 
 import tensorflow as tf
 
-from bert_tf.export.kinds import KINDS
 from bert_tf.serving.errors import Refusal, shown
 from bert_tf.serving.limits import Limits
 from bert_tf.serving.metrics import Metrics
 from bert_tf.serving.models import ServedModel
+from bert_tf.serving.pages import page_of
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -85,7 +85,7 @@ def _description(model: ServedModel) -> dict[str, object]:
         predictor = version.predictor
         return {
             "kind": predictor.kind,
-            "page": KINDS[predictor.kind].for_page(),
+            "page": page_of(predictor),
             "input_names": list(predictor.input_names),
             "labels": list(predictor.labels or []),
             "max_seq_length": predictor.info.get("max_seq_length"),

@@ -24,7 +24,7 @@ from bert_tf.tasks.texts import labelled
 
 VOCAB = str(DEMO / "demo" / "vocab.txt")
 LABELS = ["ham", "spam"]
-PAGE = (ROOT / "bert_tf" / "serving" / "page.html").read_text("utf-8")
+PAGE = (ROOT / "bert_tf" / "serving" / "page.js").read_text("utf-8")
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.name)
@@ -35,6 +35,7 @@ def test_a_record_is_complete(kind):
     assert kind.shown_as in shown
     page = json.loads(json.dumps(kind.for_page()))
     assert [*page["inputs"]] == [entry.name for entry in kind.inputs]
+    assert page["does"].endswith(".") and "{" not in page["does"]
     values = [entry.encode(entry.sample) for entry in kind.inputs]
     sizes = kind.sequences_of(
         Request(inputs=tuple(values), ids={}, length=40), 16
@@ -42,6 +43,10 @@ def test_a_record_is_complete(kind):
     assert all(size > 0 for size in sizes)
     item = {entry.name: entry.sample for entry in kind.inputs} | {"id": 7}
     assert kind.to_inputs(kind.to_inputs(item)) == kind.to_inputs(item) == item
+    # Its example, as JSON has it, is valid, too.
+    example = page["example"]
+    assert kind.to_inputs(example) == example
+    assert all(entry.encode(example[entry.name]) for entry in kind.inputs)
 
 
 def test_a_problem_has_the_kind_of_its_name():

@@ -1,10 +1,13 @@
 """The application: its page, description, status and wrong addresses."""
 
+import re
 import urllib.request
 
 import pytest
-from support.server_requests import predict
-from support.serving_fakes import LABELS
+from support.server_requests import predict, predictor_of
+from support.serving_fakes import INPUTS, LABELS
+
+from bert_tf.export.kinds import KINDS
 
 
 def test_the_server_describes_itself(send, port):
@@ -28,13 +31,80 @@ def test_the_server_describes_itself(send, port):
         )
 
 
+def get(port, path):
+    """Gets an address; returns (headers, text)."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}") as reply:
+        return reply.headers, reply.read().decode()
+
+
 def test_the_page_loads_nothing_else(port):
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/") as reply:
-        policy = reply.headers["Content-Security-Policy"]
-        page = reply.read().decode()
-    assert "default-src 'none'" in policy and "unsafe" not in policy
+    for _ in range(2):
+        headers, page = get(port, "/")
+        policy = headers["Content-Security-Policy"]
+        assert "default-src 'none'" in policy and "unsafe" not in policy
+        assert headers.get_all("X-Content-Type-Options") == ["nosniff"]
     assert "http://" not in page and "https://" not in page
     assert "innerHTML" not in page
+    assert "/*" not in page.replace("/* The", "")  # Nothing to be filled in.
+
+
+def test_the_page_of_addresses_needs_no_other_host(port):
+    headers, page = get(port, "/docs")
+    policy = headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy and "//" not in policy
+    assert "//" not in re.sub("  // .*", "", page)  # Nor is there an address.
+    assert "unsafe" not in policy.replace(
+        "style-src 'self' 'unsafe-inline'", ""
+    )
+    types = {"css": "text/css", "js": "text/javascript"}
+    files = re.findall('(?:src|href)="([^":]+[.]([a-z]+))"', page)
+    assert sorted(ending for _, ending in files) == [*types]
+    for name, ending in files:
+        headers, content = get(port, f"/{name}")
+        assert headers.get_content_type() == types[ending]
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert len(content) > 100_000
+    assert 'url: "openapi.json"' in page
+
+
+def test_each_kind_has_an_example_that_is_answered(send):
+    models = send("/status")[1]["models"]
+    assert {*models} == {*INPUTS} == {*KINDS}
+    for name, model in models.items():
+        page = model["page"]
+        assert [*page["example"]] == model["input_names"]
+        assert all(page["example"].values()) and page["does"]
+        assert "words" in page["length"] or "any length" in page["length"]
+        body = {"instances": [page["example"]]}
+        status, answer = send(predict(name), body)
+        assert status == 200 and len(answer["predictions"]) == 1
+
+
+def test_a_model_may_have_an_example_of_its_own(serving, send):
+    info = predictor_of(serving, "regression").info
+    info["example"] = {"text": "a film that I will see again"}
+    example = send("/status")[1]["models"]["regression"]["page"]["example"]
+    assert example == info["example"]
+    info["example"] = {"body": "not an input of this model"}
+    example = send("/status")[1]["models"]["regression"]["page"]["example"]
+    assert [*example] == ["text"] and example["text"]
+
+
+def test_the_description_has_requests_that_are_answered(send):
+    paths = send("/openapi.json")[1]["paths"]
+    number = 0
+    for path, operations in paths.items():
+        body = operations.get("post", {}).get("requestBody")
+        if not body:
+            continue
+        examples = body["content"]["application/json"]["examples"]
+        for model, example in examples.items():
+            address = path.format(model=model, version=1)
+            status, answer = send(address, example["value"])
+            assert status == 200, (address, answer)
+            number += 1
+    # :predict of all; :classify, :regress; /encode; all but that twice.
+    assert number == 2 * (len(KINDS) + 3 + 1) + 1
 
 
 def test_the_description_names_all_addresses(send):

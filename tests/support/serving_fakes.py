@@ -36,9 +36,17 @@ INPUTS = {
     "tags": ("text",),
     "multiple_choice": ("text", "endings"),
     "question_answering": ("question", "context"),
+    "relation": ("text",),
     "embedding": ("text",),
 }
 LABELS = ["ham", "<b>spam</b>"]
+TYPES = ("PER", "LOC", "ORG", "MISC", "DATE", "WORK_OF_ART", "a-b")
+LABELS_OF = {
+    "single_label": LABELS,
+    "multi_label": LABELS,
+    "relation": LABELS,
+    "tags": ["O", *(f"{p}-{type}" for type in TYPES for p in "BI")],
+}
 
 
 @dataclasses.dataclass
@@ -93,7 +101,7 @@ class FakePredictor:
     def __init__(self, kind="single_label", seconds=0.0, name=""):
         self.folder = "/nowhere"
         self.kind = kind
-        self.labels = LABELS if kind.endswith("label") else None
+        self.labels = LABELS_OF.get(kind)
         self.info = {"kind": kind, "max_seq_length": 32}
         self.input_names = INPUTS[kind]
         self.seconds = seconds
@@ -153,6 +161,8 @@ class FakePredictor:
             "probabilities": np.stack([scores / 1000, 1 - scores / 1000], 1),
             "labels": strings([LABELS] * len(texts)),
         }
+
+    _relation = _single_label
 
     def _multi_label(self, requests, texts):
         return {
