@@ -4,6 +4,8 @@ import importlib
 import os
 from typing import TYPE_CHECKING, Any
 
+from bert_tf.registration import register_with_keras
+
 # Set before TensorFlow and Keras are first imported. The level hides most of
 # TensorFlow's notes on its own build. A value set by the user stays.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -26,10 +28,29 @@ _HOMES = {
     "BertPreprocessor": "preprocessing",
     "FullTokenizer": "tokenization",
 }
+# The modules with the other names that people import.
+_MODULES = (
+    "checkpoints",
+    "data",
+    "embeddings",
+    "export",
+    "fill_mask",
+    "heads",
+    "losses",
+    "metrics",
+    "optimization",
+    "pooling",
+    "pretrained",
+    "tasks",
+)
 __all__ = ["BertConfig", "BertModel", "BertPreprocessor", "FullTokenizer"]
+
+register_with_keras()
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"bert_tf.{name}")
     if name in _HOMES:
         module = importlib.import_module(f"bert_tf.{_HOMES[name]}")
         return getattr(module, name)
@@ -37,4 +58,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return [*globals(), *__all__]
+    return [*__all__, *_MODULES, "__version__"]
