@@ -14,6 +14,21 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:  # Editors and type checkers see what `__getattr__` loads.
+    from bert_tf import (
+        checkpoints,
+        data,
+        embeddings,
+        export,
+        fill_mask,
+        heads,
+        losses,
+        metrics,
+        optimization,
+        pooling,
+        pretrained,
+        tasks,
+        training,
+    )
     from bert_tf.config import BertConfig
     from bert_tf.modeling import BertModel
     from bert_tf.preprocessing import BertPreprocessor
@@ -28,8 +43,12 @@ _HOMES = {
     "BertPreprocessor": "preprocessing",
     "FullTokenizer": "tokenization",
 }
-# The modules with the other names that people import.
-_MODULES = (
+# Everything else is a module with names that people import.
+__all__ = [
+    "BertConfig",
+    "BertModel",
+    "BertPreprocessor",
+    "FullTokenizer",
     "checkpoints",
     "data",
     "embeddings",
@@ -42,20 +61,20 @@ _MODULES = (
     "pooling",
     "pretrained",
     "tasks",
-)
-__all__ = ["BertConfig", "BertModel", "BertPreprocessor", "FullTokenizer"]
+    "training",
+]
 
 register_with_keras()
 
 
 def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return importlib.import_module(f"bert_tf.{name}")
     if name in _HOMES:
         module = importlib.import_module(f"bert_tf.{_HOMES[name]}")
         return getattr(module, name)
+    if name in __all__:
+        return importlib.import_module(f"bert_tf.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return [*__all__, *_MODULES, "__version__"]
+    return [*__all__, "__version__"]

@@ -42,7 +42,7 @@ NAMES = {
 
 
 def register_with_keras() -> None:
-    """Registers the stand-ins now if Keras is loaded, else when it is."""
+    """Registers the classes now if Keras is loaded, else as soon as it is."""
     keras = sys.modules.get("keras")
     if hasattr(keras, "saving"):
         _register(keras)
@@ -73,7 +73,7 @@ class _KerasFinder:
                     sys.meta_path.remove(self)
                 _register(module)
 
-            spec.loader.exec_module = exec_module
+            spec.loader.exec_module = exec_module  # type: ignore[method-assign]
         return spec
 
 

@@ -31,6 +31,7 @@ from bert_tf import BertConfig, BertPreprocessor, FullTokenizer
 from bert_tf.data.text_reader import TextReader, TextReaderSettings
 from bert_tf.errors import UserError
 from bert_tf.export import writing
+from bert_tf.export.answers import labelled
 from bert_tf.export.predictor import Predictor
 from bert_tf.export.question_answering import QuestionServing, SquadSettings
 from bert_tf.export.serving_modules import (
@@ -43,7 +44,6 @@ from bert_tf.export.serving_modules import (
 from bert_tf.heads import BertClassifier, BertMultipleChoice, BertSpanLabeler
 from bert_tf.pooling import BertEmbedder
 from bert_tf.serving.client import EncodeClient
-from bert_tf.tasks.texts import labelled
 
 pytestmark = pytest.mark.slow
 
@@ -106,7 +106,7 @@ def folders(tmp_path_factory):
     }
     for name, module in modules.items():
         description = {"labels": LABELS} if name in ("sms", "fixed") else {}
-        writing.export_model(
+        writing.export_module(
             str(root / name / "1"), module, description=description
         )
     return {name: root / name for name in modules}
