@@ -17,11 +17,12 @@ import keras
 
 from bert_tf.data.text_reader import TextReader
 from bert_tf.errors import UserError
-from bert_tf.export import answers, saved_models, writing
-from bert_tf.export.answer_settings import (
+from bert_tf.export import saved_models, writing
+from bert_tf.export import serving_outputs as outputs
+from bert_tf.export.fitted_settings import (
     MULTI_LABEL,
     REGRESSION,
-    AnswerSettings,
+    FittedSettings,
     labels_of,
     problem_type_of,
     thresholds_of,
@@ -32,6 +33,7 @@ from bert_tf.export.serving_modules import (
     ChoiceServing,
     EmbeddingServing,
     ServingModule,
+    Tensors,
     TextServing,
 )
 from bert_tf.export.tagging import TagServing
@@ -71,7 +73,7 @@ def export_model(
         preprocessor: the preprocessor of the model's training.
         precision: "float32" or "bfloat16", of the weights in the folder.
         description: more for model.json.
-        **settings: those of `answer_settings.AnswerSettings` that the model
+        **settings: those of `fitted_settings.FittedSettings` that the model
             needs, such as `labels`.
 
     Raises:
@@ -89,7 +91,7 @@ def export_model(
     _check_settings(model, form, settings)
     reads = _checked(preprocessor, model)
     _check_precision(precision)
-    module_of, record = form.export_of(model, reads, AnswerSettings(**settings))
+    module_of, record = form.export_of(model, reads, FittedSettings(**settings))
     saved_models.check_replaceable(folder)
     modules = {
         name: module_of(writing.plain_copy(model, lambda: _new(model), name))
@@ -126,7 +128,7 @@ def _check_settings(
     model: keras.Model, form: "_Form", settings: Mapping[str, Any]
 ) -> None:
     name_of_class = type(model).__name__
-    known = {field.name for field in dataclasses.fields(AnswerSettings)}
+    known = {field.name for field in dataclasses.fields(FittedSettings)}
     for name, value in settings.items():
         if name not in known:
             raise TypeError(
@@ -199,24 +201,24 @@ _Export = tuple[Callable[[keras.Model], ServingModule], dict[str, Any]]
 def _classifier(
     model: BertClassifier,
     preprocess: BertPreprocessor,
-    settings: AnswerSettings,
+    settings: FittedSettings,
 ) -> _Export:
     kind = problem_type_of(model, settings)
     record: dict[str, Any]
     answer: Callable[..., Tensors]
     if kind == REGRESSION:
         record = {"mean": settings.mean, "deviation": settings.deviation}
-        answer = answers.number
+        answer = outputs.number
     elif kind == MULTI_LABEL:
         labels = labels_of(model, settings)
         record = {
             "labels": labels,
             "thresholds": thresholds_of(labels, settings),
         }
-        answer = answers.label_set
+        answer = outputs.label_set
     else:
         record = {"labels": labels_of(model, settings)}
-        answer = answers.label
+        answer = outputs.label
     reader = TextReader.from_preprocessor(
         preprocess, settings.max_windows, settings.doc_stride
     )
@@ -237,7 +239,7 @@ def _classifier(
 def _tags(
     model: BertTokenClassifier,
     preprocess: BertPreprocessor,
-    settings: AnswerSettings,
+    settings: FittedSettings,
 ) -> _Export:
     labels = labels_of(model, settings)
     padded = preprocess.with_length_multiple(saved_models.LENGTH_MULTIPLE)
@@ -247,13 +249,16 @@ def _tags(
 def _choice(
     model: BertMultipleChoice,
     preprocess: BertPreprocessor,
-    settings: AnswerSettings,
+    settings: FittedSettings,
 ) -> _Export:
     reader = TextReader.from_preprocessor(preprocess)
 
     def module_of(copy):
         return ChoiceServing(
-            copy, reader, outputs_of=answers.choice, shape=settings.shape
+            copy,
+            reader,
+            outputs_of=outputs.choice,
+            shape=settings.shape,
         )
 
     return module_of, {}
@@ -262,7 +267,7 @@ def _choice(
 def _relation(
     model: BertRelationClassifier,
     preprocess: BertPreprocessor,
-    settings: AnswerSettings,
+    settings: FittedSettings,
 ) -> _Export:
     record = {"labels": labels_of(model, settings)}
     reader = TextReader.from_preprocessor(preprocess)
@@ -271,7 +276,7 @@ def _relation(
         return RelationServing(
             copy,
             reader,
-            outputs_of=functools.partial(answers.label, **record),
+            outputs_of=functools.partial(outputs.label, **record),
             shape=settings.shape,
         )
 
@@ -281,13 +286,13 @@ def _relation(
 def _question(
     model: BertSpanLabeler,
     preprocess: BertPreprocessor,
-    settings: AnswerSettings,
+    settings: FittedSettings,
 ) -> _Export:
     return lambda copy: QuestionServing(copy, preprocess, settings.squad), {}
 
 
 def _embedding(
-    model: BertEmbedder, preprocess: BertPreprocessor, settings: AnswerSettings
+    model: BertEmbedder, preprocess: BertPreprocessor, settings: FittedSettings
 ) -> _Export:
     reader = TextReader.from_preprocessor(preprocess)
     record = {

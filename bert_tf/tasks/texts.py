@@ -19,7 +19,7 @@ from bert_tf.config import BertConfig
 from bert_tf.data.features import FeatureSpec, InputExample
 from bert_tf.data.text_reader import TextReader
 from bert_tf.errors import UserError
-from bert_tf.export import answers, kinds
+from bert_tf.export import kinds, serving_outputs
 from bert_tf.export.serving_modules import InputShape, Tensors, TextServing
 from bert_tf.metrics import reports
 from bert_tf.tasks.problem import (
@@ -183,7 +183,7 @@ class SingleLabel(TextProblem):
         return losses.classifier_loss(class_weights, label_smoothing)
 
     def serving_outputs(self, logits: tf.Tensor) -> Tensors:
-        return answers.label(logits, self.labels)
+        return serving_outputs.label(logits, self.labels)
 
     @property
     def metric_names(self) -> set[str]:
@@ -271,12 +271,12 @@ class MultiLabel(TextProblem):
         return losses.multi_label_loss()
 
     def serving_outputs(self, logits: tf.Tensor) -> Tensors:
-        return answers.label_set(logits, self.labels, self.thresholds)
+        return serving_outputs.label_set(logits, self.labels, self.thresholds)
 
     @property
     def _thresholds(self):
         """float64 [C]."""
-        return answers.thresholds_of(self.labels, self.thresholds)
+        return serving_outputs.thresholds_of(self.labels, self.thresholds)
 
     @property
     def metric_names(self) -> set[str]:

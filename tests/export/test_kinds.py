@@ -14,9 +14,9 @@ from support.programs import DEMO, SMALL_CONFIG, program_of
 from bert_tf import BertConfig, FullTokenizer
 from bert_tf.data.text_reader import TextReader, TextReaderSettings
 from bert_tf.export import Predictor, export_model, kinds
-from bert_tf.export.answers import labelled
 from bert_tf.export.kinds import KINDS, Kind, Request
 from bert_tf.export.serving_modules import InputShape, TextServing
+from bert_tf.export.serving_outputs import labelled
 from bert_tf.heads import BertClassifier
 from bert_tf.serving import rest, signatures
 from bert_tf.serving.limits import Limits, Refusal

@@ -31,7 +31,6 @@ from bert_tf import BertConfig, BertPreprocessor, FullTokenizer
 from bert_tf.data.text_reader import TextReader, TextReaderSettings
 from bert_tf.errors import UserError
 from bert_tf.export import writing
-from bert_tf.export.answers import labelled
 from bert_tf.export.predictor import Predictor
 from bert_tf.export.question_answering import QuestionServing, SquadSettings
 from bert_tf.export.serving_modules import (
@@ -41,6 +40,7 @@ from bert_tf.export.serving_modules import (
     InputShape,
     TextServing,
 )
+from bert_tf.export.serving_outputs import labelled
 from bert_tf.heads import BertClassifier, BertMultipleChoice, BertSpanLabeler
 from bert_tf.pooling import BertEmbedder
 from bert_tf.serving.client import EncodeClient

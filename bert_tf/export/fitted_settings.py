@@ -1,4 +1,4 @@
-"""AnswerSettings: what an export must know besides a model and its texts.
+"""FittedSettings: what an export must know besides a model and its texts.
 
 The checks raise UserError where the settings do not fit the model.
 """
@@ -28,7 +28,7 @@ _OWN = {
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class AnswerSettings:
+class FittedSettings:
     """The settings of `export_model` that the model does not contain.
 
     Attributes:
@@ -59,7 +59,7 @@ class AnswerSettings:
     shape: InputShape = InputShape()
 
 
-def labels_of(model: keras.Model, settings: AnswerSettings) -> list[str]:
+def labels_of(model: keras.Model, settings: FittedSettings) -> list[str]:
     """Returns the labels, one for each output of the model.
 
     Raises:
@@ -83,7 +83,7 @@ def labels_of(model: keras.Model, settings: AnswerSettings) -> list[str]:
     return labels
 
 
-def problem_type_of(model: BertClassifier, settings: AnswerSettings) -> str:
+def problem_type_of(model: BertClassifier, settings: FittedSettings) -> str:
     """Returns what a classifier answers, one of `PROBLEM_TYPES`.
 
     Raises:
@@ -96,7 +96,7 @@ def problem_type_of(model: BertClassifier, settings: AnswerSettings) -> str:
     _check_problem_type(kind, model)
     for name, owner in _OWN.items():
         value = getattr(settings, name)
-        if kind != owner and value != getattr(AnswerSettings(), name):
+        if kind != owner and value != getattr(FittedSettings(), name):
             raise UserError(
                 f"only for `problem_type`={owner}, and this is {kind}",
                 setting=name,
@@ -140,7 +140,7 @@ def _check_problem_type(kind: str, model: BertClassifier) -> None:
 
 
 def thresholds_of(
-    labels: Sequence[str], settings: AnswerSettings
+    labels: Sequence[str], settings: FittedSettings
 ) -> dict[str, float]:
     """Returns {label: threshold}.
 
