@@ -59,7 +59,7 @@ def export_model(
 ) -> None:
     """Writes a SavedModel that takes raw text, whole or not at all.
 
-        model.compile(AdamWeightDecay(3e-4), loss, ["accuracy"])
+        model.compile(AdamWeightDecay(3e-4), loss, metrics=["accuracy"])
         model.fit(dataset)
         export_model("export", model, preprocess, labels=["ham", "spam"])
         Predictor("export").predict(["Call now to claim your prize!"])
