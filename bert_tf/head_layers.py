@@ -20,13 +20,12 @@ from bert_tf.config import BertConfig
 from bert_tf.layers import (
     ACTIVATIONS,
     BertLayer,
-    Configured,
     dense,
     dropout,
     initializer,
     layer_norm,
 )
-from bert_tf.modeling import BertModel
+from bert_tf.modeling import BertModel, ConfiguredModel
 
 HEAD_STDDEV = 0.02  # The original's, whatever bert_config.json says.
 
@@ -37,7 +36,7 @@ def linear(x: Tensor, weights: Tensor, bias: Tensor) -> Tensor:
     return ops.matmul(x, ops.transpose(weights)) + bias
 
 
-class OutputHead(Configured, keras.Model):
+class OutputHead(ConfiguredModel):
     """An encoder with one linear output, whose variables are at the root.
 
         logits = dropout(x) output_weights^T + output_bias

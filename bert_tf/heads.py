@@ -9,13 +9,13 @@ from typing import Any
 import keras
 from keras import ops
 
-from bert_tf.backend import Tensor
+from bert_tf.backend import Shape, Tensor
 from bert_tf.choices import CLASSIFIER_DROPOUT
 from bert_tf.config import BertConfig
 from bert_tf.head_layers import OutputHead, PretrainingScope, SquadScope
-from bert_tf.layers import Configured, dense, dropout
+from bert_tf.layers import dense, dropout
 from bert_tf.losses import at_least_float32
-from bert_tf.modeling import BertModel, Inputs
+from bert_tf.modeling import BertModel, ConfiguredModel, Inputs
 from bert_tf.pooling import NO_CHOICE, WINDOW_POOLINGS
 
 
@@ -229,6 +229,9 @@ class BertRelationClassifier(OutputHead):
         x = ops.reshape(entities, (-1, 2 * self.config.hidden_size))
         return self.output_of(x, training, seed)
 
+    def input_shapes(self) -> dict[str, Shape]:
+        return {**super().input_shapes(), "entity_positions": (None, 2)}
+
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "num_labels": self.num_labels}
 
@@ -270,9 +273,12 @@ class BertMultipleChoice(OutputHead):
         logits = at_least_float32(self.output_of(x, training, seed))[..., 0]
         return ops.where(is_there, logits, NO_CHOICE)
 
+    def input_shapes(self) -> dict[str, Shape]:
+        return dict.fromkeys(super().input_shapes(), (None, None, None))
+
 
 @keras.saving.register_keras_serializable(package="bert_tf")
-class BertSpanLabeler(Configured, keras.Model):
+class BertSpanLabeler(ConfiguredModel):
     """Marks the start and the end of an answer: question answering.
 
         start_logits, end_logits =
@@ -310,7 +316,7 @@ class BertSpanLabeler(Configured, keras.Model):
 
 
 @keras.saving.register_keras_serializable(package="bert_tf")
-class BertPretrainer(Configured, keras.Model):
+class BertPretrainer(ConfiguredModel):
     """Learns from text alone: masked LM and next sentence prediction.
 
     Both heads are those of Devlin et al. 2018, section 3.1. Only the masked
@@ -355,6 +361,9 @@ class BertPretrainer(Configured, keras.Model):
             outputs["pooled_output"],
             self.bert.embeddings.word_embeddings,
         )
+
+    def input_shapes(self) -> dict[str, Shape]:
+        return {**super().input_shapes(), "masked_lm_positions": (None, None)}
 
 
 def pooled_outputs(

@@ -12,8 +12,42 @@ from bert_tf.layers import Configured, Embeddings, Encoder, Pooler
 Inputs: TypeAlias = dict[str, Tensor] | Tensor  # See `BertModel`.
 
 
+class ConfiguredModel(Configured, keras.Model):
+    """Base of the encoder and of all heads."""
+
+    def input_shapes(self) -> dict[str, Shape]:
+        """The inputs of an export, int32; None for any size."""
+        names = ("input_ids", "input_mask", "segment_ids")
+        return dict.fromkeys(names, (None, None))
+
+    def export(
+        self,
+        filepath: str,
+        format: str = "tf_saved_model",
+        verbose: bool | None = None,
+        input_signature: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        """Exports the model as Keras does, with a signature for its inputs.
+
+        `bert_tf.export.export_model` writes one that reads raw text.
+
+        Args:
+            filepath, format, verbose, **kwargs: see `keras.Model.export`.
+            input_signature: by default `input_shapes`.
+        """
+        if input_signature is None:
+            input_signature = [
+                {
+                    name: keras.InputSpec("int32", shape, name=name)
+                    for name, shape in self.input_shapes().items()
+                }
+            ]
+        super().export(filepath, format, verbose, input_signature, **kwargs)
+
+
 @keras.saving.register_keras_serializable(package="bert_tf")
-class BertModel(Configured, keras.Model):
+class BertModel(ConfiguredModel):
     """The BERT encoder (Devlin et al. 2018, https://arxiv.org/abs/1810.04805).
 
     Every variable exists as soon as the model does, and its `path` is its name

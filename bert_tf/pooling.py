@@ -30,9 +30,8 @@ from keras import ops
 from bert_tf.backend import Tensor
 from bert_tf.choices import POOLINGS
 from bert_tf.config import BertConfig
-from bert_tf.layers import Configured
 from bert_tf.losses import at_least_float32
-from bert_tf.modeling import BertModel, Inputs
+from bert_tf.modeling import BertModel, ConfiguredModel, Inputs
 
 # The second to last, as in bert-as-service: the last one is closest to the
 # answers of pretraining. For a model trained to give vectors the last is right.
@@ -104,7 +103,7 @@ TOKEN_POOLINGS: dict[str, Pooling] = {
 
 
 @keras.saving.register_keras_serializable(package="bert_tf")
-class BertEmbedder(Configured, keras.Model):
+class BertEmbedder(ConfiguredModel):
     """A vector for each text: for search, clusters, a classifier of your own.
 
     Args:

@@ -9,6 +9,7 @@ that training and serving cannot differ.
       truncate, pack    [CLS] hello [ mask ] ! [SEP]   `text/graph_packing.py`
 """
 
+import copy
 from typing import Any
 
 import tensorflow as tf
@@ -46,6 +47,10 @@ class BertPreprocessor:
             ("head") or a quarter from its start and the rest from its end
             ("head_tail"); see `packing.pack_sequences`.
 
+    Attributes:
+        tokenizer: the `FullTokenizer` of the same vocabulary and casing.
+        unk_id: the id of [UNK].
+
     Raises:
         UserError: the vocabulary cannot be used.
         ValueError: not even the special tokens fit into `max_seq_length`,
@@ -67,12 +72,32 @@ class BertPreprocessor:
             tokenizer.vocab, max_seq_length, length_multiple, truncation
         )
         self._tokenizer = GraphTokenizer(tokenizer, vocab_file)
+        self.tokenizer = tokenizer
+        self.vocab_file = vocab_file
         self._tokens = tokens_by_id(tokenizer.vocab)
         self.do_lower_case = do_lower_case
         self.max_seq_length = max_seq_length
         self.length_multiple = length_multiple
         self.truncation = truncation
         self.unk_id = tokenizer.vocab[UNKNOWN]
+
+    def with_length_multiple(
+        self, length_multiple: int | None
+    ) -> "BertPreprocessor":
+        """The same preprocessor with another `length_multiple`.
+
+        Raises:
+            ValueError: `length_multiple` is not positive.
+        """
+        other = copy.copy(self)
+        other._packer = GraphPacker(
+            self.tokenizer.vocab,
+            self.max_seq_length,
+            length_multiple,
+            self.truncation,
+        )
+        other.length_multiple = length_multiple
+        return other
 
     def __call__(
         self, text: Any, text_pair: Any = None

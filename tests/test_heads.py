@@ -14,6 +14,7 @@ from bert_tf.heads import (
     BertClassifier,
     BertMultipleChoice,
     BertPretrainer,
+    BertRelationClassifier,
     BertSpanLabeler,
     BertTokenClassifier,
 )
@@ -234,6 +235,46 @@ def test_a_saved_model_gives_the_same_outputs(head, model, tmp_path):
     assert type(loaded) is type(model)
     assert loaded.get_config() == model.get_config()
     assert_equal(loaded(batch), expected)
+
+
+def test_keras_exports_it(head, model, tmp_path):
+    """Without a call or a signature before; [B, S] with any B and S."""
+    batch = head.batch()
+    signature = None
+    if batch["input_ids"].shape != (3, 6) and head.kind is BertClassifier:
+        signature = [
+            {
+                name: keras.InputSpec("int32", (None, None, None), name=name)
+                for name in batch
+            }
+        ]
+    expected = model(batch)
+    copy = type(model).from_config(model.get_config())
+    copy.set_weights(model.get_weights())
+    folder = str(tmp_path / "export")
+    copy.export(folder, verbose=False, input_signature=signature)
+    serve = tf.saved_model.load(folder).signatures["serving_default"]
+    outputs = serve(**{name: tf.constant(x) for name, x in batch.items()})
+    found = {name: x.numpy() for name, x in outputs.items()}
+    if not isinstance(expected, dict):
+        (found,) = found.values()
+    tree.map_structure(
+        lambda ours, theirs: np.testing.assert_allclose(
+            ours, theirs, atol=1e-5
+        ),
+        found,
+        expected,
+    )
+
+
+def test_relations_have_two_places_among_their_inputs():
+    model = BertRelationClassifier(TINY_CONFIG, 4)
+    inputs = {
+        name: keras.Input(shape[1:], dtype="int32")
+        for name, shape in model.input_shapes().items()
+    }
+    assert inputs["entity_positions"].shape == (None, 2)
+    assert model(inputs).shape == (None, 4)
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])

@@ -7,7 +7,7 @@ one in Python the log and TFRecord files.
 import copy
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import tensorflow as tf
@@ -18,6 +18,9 @@ from bert_tf.errors import UserError
 from bert_tf.preprocessing import BertPreprocessor
 from bert_tf.text import packing
 from bert_tf.tokenization import FullTokenizer
+
+# The way to read long texts that each truncation of a `BertPreprocessor` is.
+_LONG_DOCUMENTS_OF = {"head": "truncate", "head_tail": "head_tail"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -67,9 +70,16 @@ class TextReader:
     Args:
         tokenizer: the one in Python, of the same vocabulary and casing.
         settings: how texts are read.
+        preprocess: the `BertPreprocessor` of these settings, if there is one
+            already.
     """
 
-    def __init__(self, tokenizer: FullTokenizer, settings: TextReaderSettings):
+    def __init__(
+        self,
+        tokenizer: FullTokenizer,
+        settings: TextReaderSettings,
+        preprocess: BertPreprocessor | None = None,
+    ):
         self.tokenizer = tokenizer
         self.settings = settings
         self.max_seq_length = settings.max_seq_length
@@ -79,16 +89,42 @@ class TextReader:
         self.has_windows = settings.long_documents == "windows"
         self.max_windows = settings.max_windows
         self.doc_stride = settings.doc_stride or settings.window_room
-        self.preprocess = self._preprocessor(None)
-
-    def _preprocessor(self, length_multiple):
-        return BertPreprocessor(
-            self.settings.vocab_file,
-            self.settings.do_lower_case,
+        self.preprocess = preprocess or BertPreprocessor(
+            settings.vocab_file,
+            settings.do_lower_case,
             self.max_seq_length,
-            length_multiple=length_multiple,
             truncation=self.truncation,
         )
+
+    @classmethod
+    def from_preprocessor(
+        cls,
+        preprocess: BertPreprocessor,
+        max_windows: int | None = None,
+        doc_stride: int | None = None,
+    ) -> Self:
+        """Returns the reader that reads texts as a preprocessor does.
+
+        Args:
+            preprocess: reads all texts; its `length_multiple` stays.
+            max_windows: N, to read each text as `preprocess.windows` does;
+                None to read it as one sequence.
+            doc_stride: see `TextReaderSettings`.
+        """
+        settings = TextReaderSettings(
+            vocab_file=preprocess.vocab_file,
+            do_lower_case=preprocess.do_lower_case,
+            max_seq_length=preprocess.max_seq_length,
+            long_documents=_LONG_DOCUMENTS_OF[preprocess.truncation],
+        )
+        if max_windows is not None:
+            settings = dataclasses.replace(
+                settings,
+                long_documents="windows",
+                max_windows=max_windows,
+                doc_stride=doc_stride,
+            )
+        return cls(preprocess.tokenizer, settings, preprocess)
 
     def with_length_multiple(self, length_multiple: int | None) -> "TextReader":
         """The same reader, which pads batches no further than they need.
@@ -98,7 +134,7 @@ class TextReader:
                 windows.
         """
         other = copy.copy(self)
-        other.preprocess = self._preprocessor(length_multiple)
+        other.preprocess = self.preprocess.with_length_multiple(length_multiple)
         return other
 
     @property

@@ -8,7 +8,7 @@ from typing import Any
 _HOMES = {
     "Predictor": "predictor",
     "QuestionAnswerer": "predictor",
-    "export_model": "writing",
+    "export_model": "fitted",
 }
 __all__ = list(_HOMES)
 
@@ -21,4 +21,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return [*globals(), *__all__]
+    return __all__

@@ -6,8 +6,10 @@ does. A program that only asks a model needs `Predictor` alone.
 """
 
 import os
+from collections.abc import Callable
 from typing import Any
 
+import keras
 import numpy as np
 
 from bert_tf import files
@@ -20,7 +22,7 @@ from bert_tf.export.serving_modules import ServingModule
 TOLERANCES = {"float32": 1e-5, "bfloat16": 5e-2}
 
 
-def export_model(
+def export_module(
     folder: str,
     module: ServingModule,
     trained: ServingModule | None = None,
@@ -150,3 +152,26 @@ def _check_close(
             f"the exported model answers differently: {name} is {actual}, not "
             f"{expected}"
         )
+
+
+def plain_copy(
+    model: keras.Model,
+    make_model: Callable[[], keras.Model],
+    precision: str = "float32",
+) -> keras.Model:
+    """Copies the model's weights to one device, for a SavedModel.
+
+    Args:
+        model: the model, of any precision, under any strategy.
+        make_model: function() -> a new model of the same shape.
+        precision: type of the copy's variables, and of what it computes.
+    """
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision)  # The variables get it, too.
+    try:
+        copy = make_model()
+    finally:
+        keras.config.set_dtype_policy(policy)
+    for target, source in zip(copy.weights, model.weights, strict=True):
+        target.assign(source.numpy())
+    return copy

@@ -57,3 +57,7 @@ __all__ = [
     "squad_v2_scores",
     "token_f1",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -41,16 +41,16 @@ def export_trained(
         make_model: function() -> a new model of the same shape.
         make_module: function(model) -> what the SavedModel computes.
         vocab_file: the model's vocabulary.
-        **description: see `export.export_model`.
+        **description: see `writing.export_module`.
     """
     logging.info("***** Running export *****")
-    trained = make_module(plain_copy(model, make_model))
+    trained = make_module(writing.plain_copy(model, make_model))
     exported = trained
     if FLAGS.export_precision != "float32":
         exported = make_module(
-            plain_copy(model, make_model, FLAGS.export_precision)
+            writing.plain_copy(model, make_model, FLAGS.export_precision)
         )
-    writing.export_model(
+    writing.export_module(
         folder,
         exported,
         trained,
@@ -88,26 +88,3 @@ def export_questions(
         make_module=lambda copy: QuestionServing(copy, preprocess, settings),
         vocab_file=flags["vocab_file"],
     )
-
-
-def plain_copy(
-    model: keras.Model,
-    make_model: Callable[[], keras.Model],
-    precision: str = "float32",
-) -> keras.Model:
-    """Copies the model's weights to one device, for a SavedModel.
-
-    Args:
-        model: the model, of any precision, under any strategy.
-        make_model: function() -> a new model of the same shape.
-        precision: type of the copy's variables, and of what it computes.
-    """
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(precision)  # The variables get it, too.
-    try:
-        copy = make_model()
-    finally:
-        keras.config.set_dtype_policy(policy)
-    for target, source in zip(copy.variables, model.variables, strict=True):
-        target.assign(source.numpy())
-    return copy

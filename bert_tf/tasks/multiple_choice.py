@@ -19,7 +19,7 @@ from bert_tf.config import BertConfig
 from bert_tf.data.features import FeatureSpec
 from bert_tf.data.multiple_choice import ChoiceExample
 from bert_tf.data.text_reader import TextReader
-from bert_tf.export import kinds
+from bert_tf.export import kinds, serving_outputs
 from bert_tf.export.serving_modules import ChoiceServing, InputShape, Tensors
 from bert_tf.metrics import reports
 from bert_tf.tasks.problem import (
@@ -149,12 +149,7 @@ class MultipleChoice(Problem):
 
     def serving_outputs(self, logits: tf.Tensor) -> Tensors:
         """Computes an exported model's outputs of logits, float [B, N]."""
-        probabilities = tf.nn.softmax(logits)
-        return {
-            "label": tf.argmax(probabilities, axis=-1, output_type=tf.int32),
-            "score": tf.reduce_max(probabilities, axis=-1),
-            "probabilities": probabilities,
-        }
+        return serving_outputs.choice(logits)
 
     @property
     def metric_names(self) -> set[str]:

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from bert_tf import losses, metrics
 from bert_tf.data.features import FeatureSpec
-from bert_tf.export import kinds
+from bert_tf.export import kinds, serving_outputs
 from bert_tf.export.serving_modules import Tensors
 from bert_tf.tasks.problem import (
     Evaluation,
@@ -59,8 +59,7 @@ class Regression(TextProblem):
         return losses.regression_loss()
 
     def serving_outputs(self, logits: tf.Tensor) -> Tensors:
-        number = tf.cast(logits, tf.float32)[:, 0]
-        return {"prediction": number * self.deviation + self.mean}
+        return serving_outputs.number(logits, self.mean, self.deviation)
 
     @property
     def metric_names(self) -> set[str]:

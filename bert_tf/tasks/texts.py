@@ -19,7 +19,7 @@ from bert_tf.config import BertConfig
 from bert_tf.data.features import FeatureSpec, InputExample
 from bert_tf.data.text_reader import TextReader
 from bert_tf.errors import UserError
-from bert_tf.export import kinds
+from bert_tf.export import kinds, serving_outputs
 from bert_tf.export.serving_modules import InputShape, Tensors, TextServing
 from bert_tf.metrics import reports
 from bert_tf.tasks.problem import (
@@ -195,8 +195,7 @@ class SingleLabel(TextProblem):
         return losses.classifier_loss(class_weights, label_smoothing)
 
     def serving_outputs(self, logits: tf.Tensor) -> Tensors:
-        probabilities = tf.nn.softmax(tf.cast(logits, tf.float32))
-        return labelled(probabilities, self.labels)
+        return serving_outputs.label(logits, self.labels)
 
     @property
     def metric_names(self) -> set[str]:
@@ -290,18 +289,12 @@ class MultiLabel(TextProblem):
         return losses.multi_label_loss()
 
     def serving_outputs(self, logits: tf.Tensor) -> Tensors:
-        probabilities = tf.sigmoid(tf.cast(logits, tf.float32))
-        return {
-            **labelled(probabilities, self.labels),
-            "is_given": tf.cast(probabilities, tf.float64) >= self._thresholds,
-        }
+        return serving_outputs.label_set(logits, self.labels, self.thresholds)
 
     @property
     def _thresholds(self):
         """float64 [C]."""
-        return np.array(
-            [self.thresholds.get(label, 0.5) for label in self.labels]
-        )
+        return serving_outputs.thresholds_of(self.labels, self.thresholds)
 
     @property
     def metric_names(self) -> set[str]:
@@ -365,20 +358,3 @@ class MultiLabel(TextProblem):
             isinstance(value, numbers.Real) for value in thresholds.values()
         ):
             raise ValueError("thresholds must be {label: number}")
-
-
-def labelled(probabilities: tf.Tensor, labels: list[str]) -> Tensors:
-    """Returns the likeliest label, its probability, and all probabilities.
-
-    Args:
-        probabilities: float32 [B, C].
-        labels: the names of the C columns. They are an output, too, repeated
-            for each row, because TensorFlow Serving splits outputs into rows.
-    """
-    names = tf.constant(labels)
-    return {
-        "label": tf.gather(names, tf.argmax(probabilities, axis=-1)),
-        "score": tf.reduce_max(probabilities, axis=-1),
-        "probabilities": probabilities,
-        "labels": tf.repeat(names[tf.newaxis], tf.shape(probabilities)[0], 0),
-    }

@@ -21,3 +21,7 @@ __all__ = [
     "train",
     "user_errors",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

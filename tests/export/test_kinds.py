@@ -16,11 +16,11 @@ from bert_tf.data.text_reader import TextReader, TextReaderSettings
 from bert_tf.export import Predictor, export_model, kinds
 from bert_tf.export.kinds import KINDS, Kind, Request
 from bert_tf.export.serving_modules import InputShape, TextServing
+from bert_tf.export.serving_outputs import labelled
 from bert_tf.heads import BertClassifier
 from bert_tf.serving import rest, signatures
 from bert_tf.serving.limits import Limits, Refusal
 from bert_tf.tasks.registry import PROBLEMS
-from bert_tf.tasks.texts import labelled
 
 VOCAB = str(DEMO / "demo" / "vocab.txt")
 LABELS = ["ham", "spam"]

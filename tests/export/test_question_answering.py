@@ -69,7 +69,7 @@ def exported(model):
 @pytest.fixture(scope="module")
 def folder(exported, tmp_path_factory):
     path = tmp_path_factory.mktemp("export") / "model"
-    writing.export_model(str(path), exported)
+    writing.export_module(str(path), exported)
     return path
 
 

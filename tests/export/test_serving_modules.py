@@ -149,7 +149,7 @@ def test_endings_of_different_number(tmp_path):
     module = problem.serving_module(
         model_of(problem), reader(), InputShape(), True
     )
-    writing.export_model(str(tmp_path / "export"), module)
+    writing.export_module(str(tmp_path / "export"), module)
     predictor = Predictor(str(tmp_path / "export"))
     three, two = ("a", ["b", "", "c"]), ("call", ["home", "now"])
     together = predictor.predict([three, two, ("call", ["home", "now", ""])])
@@ -263,7 +263,7 @@ def pairs(tmp_path_factory):
     module = problem.serving_module(
         model_of(problem), reader(), InputShape(), True
     )
-    writing.export_model(folder, module, description={"labels": LABELS})
+    writing.export_module(folder, module, description={"labels": LABELS})
     return folder, module
 
 
@@ -370,7 +370,7 @@ def test_a_mismatch_fails_the_export(pairs, tmp_path):
     model.output_bias.assign([0.0, 1e-3, 0.0])
     changed = other.serving_module(model, reader(), InputShape(), True)
     with pytest.raises(RuntimeError, match="answers differently: "):
-        writing.export_model(str(tmp_path / "new"), module, changed)
+        writing.export_module(str(tmp_path / "new"), module, changed)
     assert not (tmp_path / "new").exists()
     assert not [*tmp_path.iterdir()]
     writing.check_same(folder, module, 1e-5)
@@ -392,7 +392,7 @@ def test_real_texts_behind_a_move_and_without_the_vocabulary(tmp_path):
         InputShape(),
         False,
     )
-    writing.export_model(
+    writing.export_module(
         str(tmp_path / "old"), module, description={"labels": LABELS}
     )
     os.remove(vocab)
@@ -455,7 +455,7 @@ def test_fixed_shapes_for_accelerators(tmp_path):
     shape = InputShape(batch_size=3, pads_to_max=True)
     module = problem.serving_module(model, reader(), shape, False)
     folder = str(tmp_path / "export")
-    writing.export_model(folder, module)
+    writing.export_module(folder, module)
     fixed = Predictor(folder)
     _, specs = fixed.signatures["ids"].structured_input_signature
     assert {(*spec.shape,) for spec in specs.values()} == {(3, LENGTH)}
@@ -559,7 +559,7 @@ def test_vectors(tmp_path, pooling, batch_size):
         embedder, reader(), InputShape(batch_size=batch_size)
     )
     folder = str(tmp_path / "export")
-    writing.export_model(folder, module)
+    writing.export_module(folder, module)
     found = [a["embedding"] for a in Predictor(folder).predict(TEXTS)]
     for text, vector in zip(TEXTS, found, strict=True):
         ids = reader().preprocess([text])

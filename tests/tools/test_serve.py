@@ -40,10 +40,10 @@ from bert_tf.export.serving_modules import (
     InputShape,
     TextServing,
 )
+from bert_tf.export.serving_outputs import labelled
 from bert_tf.heads import BertClassifier, BertMultipleChoice, BertSpanLabeler
 from bert_tf.pooling import BertEmbedder
 from bert_tf.serving.client import EncodeClient
-from bert_tf.tasks.texts import labelled
 
 pytestmark = pytest.mark.slow
 
@@ -106,7 +106,7 @@ def folders(tmp_path_factory):
     }
     for name, module in modules.items():
         description = {"labels": LABELS} if name in ("sms", "fixed") else {}
-        writing.export_model(
+        writing.export_module(
             str(root / name / "1"), module, description=description
         )
     return {name: root / name for name in modules}

@@ -9,3 +9,7 @@ __all__ = [
     "convert_examples_to_features",
     "read_squad_examples",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

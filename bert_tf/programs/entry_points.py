@@ -1,0 +1,26 @@
+"""The commands of the installed package: pyproject.toml names them.
+
+    bert-classifier, bert-squad, bert-pretraining    run_classifier.py, …
+    bert-export, bert-predict, bert-serve            python -m bert_tf.tools.NAME
+
+Each runs its program's file as `python FILE` does, so that flags, messages and
+records are the same.
+"""
+
+import runpy
+from collections.abc import Callable
+
+
+def _command(module: str) -> Callable[[], None]:
+    def run() -> None:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+    return run
+
+
+classifier = _command("run_classifier")
+squad = _command("run_squad")
+pretraining = _command("run_pretraining")
+export = _command("bert_tf.tools.export_model")
+predict = _command("bert_tf.tools.predict")
+serve = _command("bert_tf.tools.serve")
