@@ -19,7 +19,11 @@ function makeAll(tag, className, ...children) {
   return element;
 }
 
-function show(...elements) { byId("result").replaceChildren(...elements); }
+function show(...elements) {
+  byId("result").replaceChildren(...elements);
+  // On a telephone the answer would be below what is seen.
+  if (elements.length) byId("result").scrollIntoView({block: "nearest"});
+}
 
 function showError(message) { show(make("p", message, "error")); }
 

@@ -139,6 +139,8 @@ def test_the_description_names_all_addresses(send):
         ("/v1/models/..%2f..%2fetc%2fpasswd", 404),
         ("/v1/models/%ff%00", 404),
         ("/encode", 405),
+        ("/docs-files/nothing.js", 404),
+        ("/docs-files/..%2fcore.py", 404),
         ("/nothing", 404),
     ],
 )
