@@ -104,7 +104,7 @@ ENDINGS = Input(
     example=(
         "switched it on to make tea.",
         "read it to the children.",
-        "parked it behind the house.",
+        "parked it in the garage.",
         "flew away over the roofs.",
     ),
 )

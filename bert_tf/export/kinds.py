@@ -215,7 +215,7 @@ class Kind:
         shown_as: name of the function in serving/page.js that shows an
             answer; "plain" shows its JSON.
         does: what a model of the kind does, for people who see the page; may
-            contain {texts}, which stands for "a text" or "two texts".
+            contain {texts}, which becomes "a text" or "two texts".
         reads_ids: whether texts may be tokenized before they are batched: each
             is a sequence of its own, and the model does not cut it.
         sequences_of: function(request, max_seq_length) -> sizes of the ids

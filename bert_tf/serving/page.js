@@ -19,7 +19,11 @@ function makeAll(tag, className, ...children) {
   return element;
 }
 
-function show(...elements) { byId("result").replaceChildren(...elements); }
+function show(...elements) {
+  byId("result").replaceChildren(...elements);
+  // On a telephone the answer would be below what is seen.
+  if (elements.length) byId("result").scrollIntoView({block: "nearest"});
+}
 
 function showError(message) { show(make("p", message, "error")); }
 
@@ -61,7 +65,8 @@ async function ask(path, body) {
 // "item 0: the mark [E1] is missing" -> "The mark [E1] is missing."
 function inWords(error) {
   const words = error.replace(/^item 0: /, "");
-  return words[0].toUpperCase() + words.slice(1) + (/\W$/.test(words) ? "" : ".");
+  const end = /[.!?…]$/.test(words) ? "" : ".";
+  return words[0].toUpperCase() + words.slice(1) + end;
 }
 
 // ---------------------------------------------------------------------------
@@ -100,7 +105,8 @@ function coloured(element, type) {
 
 function legend(types) {
   return [...new Set(types)].filter(Boolean).sort().map((type) => {
-    const entry = makeAll("li", "", coloured(make("span", type, "swatch"), type));
+    const swatch = coloured(make("span", type, "swatch"), type);
+    const entry = makeAll("li", "", swatch);
     const number = types.filter((other) => other === type).length;
     if (type in NAMES) entry.append(` ${NAMES[type]}`);
     if (number > 1) entry.append(` × ${number}`);

@@ -117,7 +117,7 @@ def test_status_and_metadata(send):
 
 def test_each_kind_answers(send):
     values = {
-        "text": "Ann saw it",
+        "text": "[E1]Ann[/E1] saw [E2]it[/E2]",
         "endings": ["a", "b"],
         "question": "who?",
         "context": "abcdefghijkl",
