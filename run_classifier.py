@@ -24,11 +24,14 @@ FLAGS = flags.FLAGS
 flags.DEFINE_string(
     "task_name",
     None,
-    f"The task: {', '.join(choices.TASKS)}; upper or lower case.",
+    f"What is asked, of which files: {', '.join(choices.TASKS)}; upper or "
+    "lower case. csv, tsv and jsonl read files of your own.",
 )
-flags.DEFINE_bool("do_train", False, "Train on the task's train set.")
+flags.DEFINE_bool("do_train", False, "Train on the task's training set.")
 flags.DEFINE_bool("do_eval", False, "Evaluate on the task's dev set.")
-flags.DEFINE_bool("do_predict", False, "Label the task's test set.")
+flags.DEFINE_bool(
+    "do_predict", False, "Label the texts of the task's test set."
+)
 shared_flags.define_example_flags()
 shared_flags.define_model_flags()
 shared_flags.define_text_flags(max_seq_length=128)
@@ -110,4 +113,4 @@ def use_demo_if_nothing_is_given() -> None:
 
 
 if __name__ == "__main__":
-    program.run(main)
+    program.run(main, required=labelled_flags.REQUIRED)

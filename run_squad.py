@@ -19,12 +19,14 @@ from bert_tf.programs.squad_flags import MODES
 
 FLAGS = flags.FLAGS
 
-flags.DEFINE_string("train_file", None, "SQuAD JSON to train on.")
+flags.DEFINE_string(
+    "train_file", None, "JSON file in SQuAD's form to train on."
+)
 flags.DEFINE_string(
     "predict_file",
     None,
-    "SQuAD JSON with the questions to answer. --do_eval and --eval_steps also "
-    "need their answers in it.",
+    "JSON file in SQuAD's form, with the questions to answer. --do_eval and "
+    "--eval_steps also need their answers in it.",
 )
 flags.DEFINE_bool("do_train", False, "Train on --train_file.")
 flags.DEFINE_bool(
@@ -51,7 +53,7 @@ shared_flags.define_count(
 shared_flags.define_count(
     "max_query_length",
     64,
-    "Largest number of WordPieces of a question; the others are cut off.",
+    "Largest number of WordPieces of a question; what is longer is cut off.",
     lower_bound=0,
 )
 training_flags.define_training_flags()
@@ -68,12 +70,13 @@ shared_flags.define_count(
 flags.DEFINE_bool(
     "version_2_with_negative",
     False,
-    "Questions may have no answer, as in SQuAD 2.0.",
+    "Let questions have no answer, as in SQuAD 2.0.",
 )
 shared_flags.define_float(
     "null_score_diff_threshold",
     0.0,
-    "A question has no answer if its null odds exceed this number.",
+    "With --version_2_with_negative, a question has no answer if its null "
+    "odds exceed this number.",
 )
 flags.DEFINE_bool(
     "verbose_logging",
@@ -85,7 +88,8 @@ training_flags.define_evaluation_flags(metric_for_best="f1")
 shared_flags.define_count(
     "num_processes",
     0,
-    "Processes that convert questions. 0 means one per core for large files.",
+    "Number of processes that convert questions. 0 means one per core for "
+    "large files.",
     lower_bound=0,
 )
 training_flags.define_distribution_flags()
@@ -102,4 +106,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    program.run(main)
+    program.run(main, required=squad_flags.REQUIRED)

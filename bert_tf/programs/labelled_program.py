@@ -123,7 +123,6 @@ def run_several(
     modes: list[str], strategy: tf.distribute.Strategy, settings: RunSettings
 ) -> None:
     """Runs with several seeds, and writes seeds.json."""
-    seeds.check_seeds(settings.seed, FLAGS.num_seeds)
     summary = seeds.run_seeds(
         lambda settings: run_once(modes, strategy, settings),
         settings,

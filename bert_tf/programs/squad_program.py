@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 from absl import flags
 
-from bert_tf import metrics, training
+from bert_tf import training
 from bert_tf.export import saved_models
 from bert_tf.heads import BertSpanLabeler
 from bert_tf.programs import (
@@ -17,7 +17,7 @@ from bert_tf.programs import (
 )
 from bert_tf.programs.session import Session
 from bert_tf.programs.settings import RunSettings, from_flags
-from bert_tf.programs.squad_flags import files_needed, is_scored
+from bert_tf.programs.squad_flags import files_needed, is_scored, metric_names
 
 FLAGS = flags.FLAGS
 
@@ -75,10 +75,3 @@ def run(modes: Collection[str]) -> None:
         export_run.export_questions(
             session.folder.file("export"), model, flag_values
         )
-
-
-def metric_names() -> Collection[str]:
-    """The metrics that evaluations report."""
-    if FLAGS.version_2_with_negative:
-        return metrics.SQUAD_V2_NAMES
-    return metrics.SQUAD_V1_NAMES

@@ -19,21 +19,22 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from absl import flags, logging
 
-from bert_tf import files
+from bert_tf import choices, files
 from bert_tf.errors import UserError
-from bert_tf.export.kinds import KINDS
-from bert_tf.export.predictor import BATCH_SIZE, Predictor
 from bert_tf.programs import flags as shared_flags
 from bert_tf.programs import program
 from bert_tf.text.packing import split_pair
-from bert_tf.training.progress import with_progress
+
+if TYPE_CHECKING:
+    from bert_tf.export.predictor import Predictor
 
 FLAGS = flags.FLAGS
+REQUIRED = ("model", "input")
 STANDARD = "-"
 
 flags.DEFINE_string("model", None, "Folder of the exported model.")
@@ -47,20 +48,27 @@ flags.DEFINE_enum(
     "output_format",
     "jsonl",
     ["jsonl", "tsv"],
-    "A JSON object on each line, or a header and values separated by tabs.",
+    "Form of the answers: a JSON object on each line, or a header and values "
+    "separated by tabs.",
 )
 shared_flags.define_count(
-    "batch_size", BATCH_SIZE, "Texts that the model reads together."
+    "batch_size",
+    choices.BATCH_SIZE,
+    "Number of texts that the model reads together.",
 )
 
 
 def main() -> None:
-    program.require("model", "input")
+    program.require(*REQUIRED)
     program.require_existing("model", folder=True)
     if FLAGS.input != STANDARD:
         program.require_existing("input")
     if FLAGS.output != STANDARD:
         program.check_output("output", FLAGS.output, [FLAGS.input])
+    from bert_tf.export.kinds import KINDS
+    from bert_tf.export.predictor import Predictor
+    from bert_tf.training.progress import with_progress
+
     predictor = Predictor(FLAGS.model, FLAGS.batch_size)
     text_of = answer_writer(predictor)
     start = time.monotonic()
@@ -77,10 +85,12 @@ def main() -> None:
     logging.info("%d answers, %.1f per second", number, number / seconds)
 
 
-def answer_writer(predictor: Predictor) -> Callable[[dict[str, Any]], str]:
+def answer_writer(predictor: "Predictor") -> Callable[[dict[str, Any]], str]:
     """Returns the function that turns an answer into a line."""
     if FLAGS.output_format == "jsonl":
         return as_json
+    from bert_tf.export.kinds import KINDS
+
     names = KINDS[predictor.kind].tsv_columns
     if not names:
         raise UserError(
@@ -137,7 +147,7 @@ def num_lines() -> int | None:
     return number
 
 
-def items(predictor: Predictor) -> Iterator[object]:
+def items(predictor: "Predictor") -> Iterator[object]:
     """Yields the items of the input, as `Predictor` takes them.
 
     Raises:
@@ -154,8 +164,10 @@ def items(predictor: Predictor) -> Iterator[object]:
         yield item
 
 
-def from_json(predictor: Predictor, line: str, place: str) -> dict[str, Any]:
+def from_json(predictor: "Predictor", line: str, place: str) -> dict[str, Any]:
     """Reads an item from a JSON line."""
+    from bert_tf.export.kinds import KINDS
+
     try:
         item = json.loads(line)
     except (ValueError, RecursionError):
@@ -174,9 +186,11 @@ def from_json(predictor: Predictor, line: str, place: str) -> dict[str, Any]:
 
 
 def from_text(
-    predictor: Predictor, line: str, place: str
+    predictor: "Predictor", line: str, place: str
 ) -> str | tuple[str, str]:
     """Reads a text or a pair of texts from a line."""
+    from bert_tf.export.kinds import KINDS
+
     if len(predictor.input_names) == 1:
         return line
     lists = [e.name for e in KINDS[predictor.kind].inputs if e.is_list]
@@ -188,4 +202,4 @@ def from_text(
 
 
 if __name__ == "__main__":
-    program.run(main)
+    program.run(main, required=REQUIRED)
