@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import signal
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any, NoReturn
@@ -12,6 +11,7 @@ from absl import app, flags, logging
 from bert_tf import files
 from bert_tf.errors import UserError
 from bert_tf.programs import command_line
+from bert_tf.programs.signals import Stopped, StopSignals
 
 FLAGS = flags.FLAGS
 
@@ -158,14 +158,6 @@ def message_of(error: UserError) -> str:
     )
 
 
-class _Terminated(KeyboardInterrupt):
-    """SIGTERM came."""
-
-
-def _terminate(number, frame):
-    raise _Terminated
-
-
 def run(
     main: Callable[..., None],
     *,
@@ -184,26 +176,28 @@ def run(
         takes_texts: whether arguments that are not flags are passed to
             `main` as texts.
     """
-    # SIGTERM then cleans up unfinished files and other processes. Several
+    # A signal then cleans up unfinished files and other processes. Several
     # machines may wait for each other inside TensorFlow, where Python's
     # handlers are never called: there it must end the process at once.
+    stop_signals = StopSignals()
     if "TF_CONFIG" not in os.environ:
-        signal.signal(signal.SIGTERM, _terminate)
+        stop_signals.install()
     description = main.__globals__["__doc__"]
 
     def parse(argv: list[str]) -> list[str]:
-        with _mistakes_end_in_one_line(description):
+        with _mistakes_end_in_one_line(description, stop_signals):
             command_line.define_help_flags(description, required)
             return FLAGS(argv)
 
     def guarded(argv: list[str]) -> None:
-        with _mistakes_end_in_one_line(description):
+        with _mistakes_end_in_one_line(description, stop_signals):
             texts = argv[1:] if takes_texts else []
             if len(argv) > 1 and not takes_texts:
                 _exit(command_line.message_of_words(argv[1:], sys.argv[1:]))
             if FLAGS["verbosity"].using_default_value:
                 logging.set_verbosity(logging.INFO)
             main(*texts)
+            stop_signals.raise_if_received()
 
     # Flags may also come after a text.
     FLAGS.set_gnu_getopt(takes_texts)
@@ -211,11 +205,14 @@ def run(
 
 
 @contextlib.contextmanager
-def _mistakes_end_in_one_line(description: str) -> Iterator[None]:
-    """Ends the process if the block raises what a user can mend.
+def _mistakes_end_in_one_line(
+    description: str, stop_signals: StopSignals
+) -> Iterator[None]:
+    """Ends the process if the block raises what a user can fix.
 
     Args:
         description: what the program does, with an example.
+        stop_signals: what handles signals, if anything does.
     """
     try:
         yield
@@ -226,10 +223,10 @@ def _mistakes_end_in_one_line(description: str) -> Iterator[None]:
         if len(sys.argv) == 1:  # Somebody wants to know what to give.
             message += _advice(description)
         _exit(message, error.exit_status)
-    except _Terminated:
-        _exit("stopped by SIGTERM", 128 + signal.SIGTERM)
-    except KeyboardInterrupt:
-        _exit("interrupted", 128 + signal.SIGINT)
+    except KeyboardInterrupt as error:
+        stop_signals.end()
+        stopped = error if isinstance(error, Stopped) else Stopped()
+        _exit(stopped.message, stopped.exit_status)
     except BrokenPipeError:
         # The reader of the output has enough. Python would complain again
         # when it closes the output.
@@ -246,7 +243,7 @@ def _mistakes_end_in_one_line(description: str) -> Iterator[None]:
 
 
 def _tensorflow_mistake(error: Exception) -> str | None:
-    """A line for an error of TensorFlow that a user can mend; None for others.
+    """A line for an error of TensorFlow that a user can fix; None for others.
 
     TensorFlow is loaded if it has raised the error.
     """
@@ -278,8 +275,5 @@ def _advice(description):
 
 
 def _exit(message: str, status: int = 1) -> NoReturn:
-    # A second Ctrl-C, while the process ends, shows no traceback.
-    if status > 128:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
     print(f"{os.path.basename(sys.argv[0])}: {message}", file=sys.stderr)
     sys.exit(status)
