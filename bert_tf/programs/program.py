@@ -197,7 +197,6 @@ def run(
             if FLAGS["verbosity"].using_default_value:
                 logging.set_verbosity(logging.INFO)
             main(*texts)
-            stop_signals.raise_if_received()
 
     # Flags may also come after a text.
     FLAGS.set_gnu_getopt(takes_texts)
@@ -215,13 +214,16 @@ def _mistakes_end_in_one_line(
         stop_signals: what handles signals, if anything does.
     """
     try:
-        yield
+        with stop_signals.kept():
+            yield
     except flags.Error as error:
         _exit(command_line.message_of(error))
     except UserError as error:
         message = message_of(error)
         if len(sys.argv) == 1:  # Somebody wants to know what to give.
             message += _advice(description)
+        if error.exit_status > 128:  # A training was asked to stop.
+            stop_signals.end()
         _exit(message, error.exit_status)
     except KeyboardInterrupt as error:
         stop_signals.end()

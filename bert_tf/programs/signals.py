@@ -1,7 +1,9 @@
 """Ends a program that somebody stops, by Ctrl-C or SIGTERM."""
 
+import contextlib
 import signal
 import types
+from collections.abc import Iterator
 
 # A block that is left for the signal has this time to clean up, in seconds.
 SECONDS_TO_END = 5.0
@@ -52,8 +54,17 @@ class StopSignals:
                 signal.signal(number, self._stop)
         signal.signal(signal.SIGALRM, self._stop_again)
 
-    def raise_if_received(self) -> None:
-        """Raises `Stopped` if a signal came and its exception was lost."""
+    @contextlib.contextmanager
+    def kept(self) -> Iterator[None]:
+        """Raises `Stopped` at the end of a block in which a signal came.
+
+        Its exception may have been lost, or made another one.
+        """
+        try:
+            yield
+        except BaseException:
+            if self._received is None:
+                raise
         if self._received is not None:
             raise Stopped(self._received)
 

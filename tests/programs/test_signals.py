@@ -38,10 +38,18 @@ LOST = """
         except BaseException:
             pass
 """
+# Or it makes another exception of them.
+CHANGED = """
+    try:
+        stop()
+    except BaseException as error:
+        raise RuntimeError("UNKNOWN: KeyboardInterrupt") from error
+"""
 BODIES = {
     "at once": "stop()",
     "lost, then busy": LOST + "    time.sleep(60)",
     "lost, then done": LOST,
+    "changed": CHANGED,
 }
 SIGNALS = {
     signal.SIGINT: (130, "interrupted"),
