@@ -1,8 +1,7 @@
-"""What some settings may be, in a module that loads little else.
+"""Names and numbers that settings may be, without the code that they choose.
 
-Flags, their help and their checks need these names before TensorFlow, which
-takes seconds, is loaded. The module that a comment names holds what is behind
-them.
+Flags, their help and their checks need them before TensorFlow, which takes
+seconds, is loaded. The module that a comment names holds that code.
 """
 
 from collections.abc import Collection
@@ -109,7 +108,7 @@ TASKS: dict[str, tuple[str, ...]] = {
     "swag": (*FILE_SETTINGS, "id_column", "encoding", "delimiter"),
     "relations": (*FILE_SETTINGS, "id_column"),
 }
-# What else tasks are called.
+# Other names of tasks.
 TASK_SYNONYMS = {
     "sst": ("sst-2",),
     "sst2": ("sst-2",),
@@ -138,7 +137,7 @@ TASK_SYNONYMS = {
     "regression": ("csv",),
     "custom": ("csv",),
 }
-# What other programs are for.
+# Programs for what is not a task, with their purpose.
 OTHER_PROGRAMS = {
     "squad": "run_squad.py answers questions",
     "qa": "run_squad.py answers questions",

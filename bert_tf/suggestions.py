@@ -4,7 +4,7 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping
 
-# Of two names as alike as this, one is taken for a misspelling of the other.
+# Two names that are as alike as this are taken for one, misspelt.
 LEAST_SIMILARITY = 0.6
 
 # {what people write: the names that it may mean}.

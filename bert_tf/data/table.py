@@ -14,7 +14,7 @@ from absl import logging
 
 from bert_tf.errors import UserError
 
-# What columns are called in other files. An error suggests one that is there.
+# Other names of columns. An error suggests one that the file has.
 COLUMN_SYNONYMS = {
     "text": tuple(
         "message sentence review body content tweet comment description "

@@ -1,4 +1,4 @@
-"""What a program says about its command line: --help, and mistakes in flags."""
+"""Shows a program's --help, and explains mistakes in its flags."""
 
 import re
 import sys
@@ -12,14 +12,14 @@ from bert_tf.choices import MAX_COUNT
 from bert_tf.programs.flag_names import SYNONYMS
 
 FLAGS = flags.FLAGS
-# What a flag that is on or off takes, as typed: its value.
+# Words that people give to a flag that is on or off, and its value.
 SWITCHES = {
     **dict.fromkeys(("", "true", "t", "1", "yes", "y", "on"), "true"),
     **dict.fromkeys(("false", "f", "0", "no", "n", "off"), "false"),
 }
 WIDTH = 78  # Characters in a line of help.
 
-# What stands for a value in help, by the end of a flag's name.
+# The word for a value in help, by the end of a flag's name.
 _VALUES = {
     "_file": "FILE",
     "_dir": "FOLDER",
@@ -63,7 +63,7 @@ def _unknown_flag(name, value):
     for its_flags in (own_flags(), map(FLAGS.__getitem__, FLAGS)):
         names = []
         for flag in its_flags:
-            # --train=train.csv is no switch.
+            # --train=train.csv does not mean a flag that is on or off.
             if not flag.boolean:
                 names.append(flag.name)
             elif value.lower() in SWITCHES:
@@ -75,7 +75,7 @@ def _unknown_flag(name, value):
 
 
 def message_of_words(words: Iterable[str], arguments: list[str]) -> str:
-    """Says what is wrong with a word on the command line that is no flag.
+    """Says what is wrong with a word on the command line besides the flags.
 
     Args:
         words: the words that are not flags, nor their values.
@@ -151,7 +151,7 @@ def define_help_flags(description: str, required: Collection[str]) -> None:
 
 
 def help_text(description: str, required: Collection[str]) -> str:
-    """What --help shows: the required flags first, then the others.
+    """The text of --help: the required flags first, then the others.
 
     Args:
         description, required: see `define_help_flags`.
@@ -193,7 +193,7 @@ def _described(flag, is_required):
     if notes:
         head += f" ({'; '.join(notes)})"
     text = re.sub(r"\s+", " ", flag.help)
-    # Abseil's additions; what they say stands in the first line.
+    # Abseil adds this; the first line of the flag says it already.
     text = text.removesuffix("; repeat this option to specify a list of values")
     if isinstance(flag, flags.EnumFlag):
         text = text.removeprefix(f"<{'|'.join(flag.parser.enum_values)}>: ")
@@ -221,7 +221,7 @@ def _described(flag, is_required):
 
 
 def _value_of(flag):
-    """What stands for a flag's value in help."""
+    """The word for a flag's value in help."""
     if isinstance(flag, flags.EnumFlag):
         return "|".join(flag.parser.enum_values)
     kind = flag.flag_type()

@@ -1,9 +1,12 @@
-"""What people who know other programs call our flags.
+"""Names that other programs have for our flags.
 
-{a name that is no flag here: the flags that it may mean}. A program suggests
-the first that it has. Misspelt names are found without this table.
+    SYNONYMS["epochs"]       ("num_train_epochs", "num_train_steps")
+
+A program suggests the first flag that it has. Misspelt names are found without
+this table.
 """
 
+# {flags: what they are called elsewhere}.
 _MEANINGS = {
     # Files and folders.
     "bert_config_file": (
@@ -29,7 +32,7 @@ _MEANINGS = {
         "train_data train_path training_file training_data train_csv"
     ),
     "vocab_file": "vocab vocabulary tokenizer tokenizer_name vocab_path",
-    # What a run does.
+    # The modes of a run.
     "do_train train_file": "train training fit",
     "do_eval": "eval evaluate evaluation validate dev",
     "do_predict test_file": "predict prediction test infer inference",

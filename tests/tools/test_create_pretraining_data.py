@@ -259,7 +259,7 @@ def test_inputs_are_not_replaced(corpus, tmp_path):
     with pytest.raises(UserError, match="x: names a file twice"):
         create(corpus, f"{tmp_path}/x,{tmp_path}/x")
     # Either all files are written or none.
-    with pytest.raises(OSError):
+    with pytest.raises(UserError, match="/proc/none: cannot be written"):
         create(corpus, f"{tmp_path}/x,/proc/none")
     assert visible(tmp_path) == before
 
