@@ -36,8 +36,8 @@ class Stopped(KeyboardInterrupt):
 class StopSignals:
     """Raises `Stopped` in the main thread when a signal comes.
 
-    TensorFlow loses exceptions that pass through some of its functions. So it
-    is raised again if the program has not ended `SECONDS_TO_END` later.
+    An exception may be lost where a library calls Python back. So it is raised
+    again if the program has not ended `SECONDS_TO_END` later.
     """
 
     def __init__(self) -> None:

@@ -30,7 +30,7 @@ def main():
 
 program.run(main)
 '''
-# TensorFlow loses some exceptions like this, at its end or in the middle.
+# A library may lose the exception, in the middle of the program or at its end.
 LOST = """
     for do in (stop, lambda: time.sleep(60)):
         try:
@@ -57,6 +57,11 @@ SIGNALS = {
 }
 
 
+def listen():
+    """A job in the background ignores SIGINT: not the process started next."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("body", BODIES)
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_ends_in_one_line(tmp_path, number, body):
@@ -66,6 +71,7 @@ def test_a_signal_ends_in_one_line(tmp_path, number, body):
         [sys.executable, str(path)],
         capture_output=True,
         text=True,
+        preexec_fn=listen,
         env={**os.environ, "SIGNAL": str(int(number)), "PYTHONPATH": str(ROOT)},
     )
     status, message = SIGNALS[number]
@@ -86,6 +92,7 @@ def test_a_signal_while_tensorflow_is_loaded(tmp_path, number):
         ],
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=listen,
     )
     assert "Using the bundled data" in process.stderr.readline()
     time.sleep(0.5)  # TensorFlow takes seconds.
