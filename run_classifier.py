@@ -29,11 +29,14 @@ FLAGS = flags.FLAGS
 flags.DEFINE_string(
     "task_name",
     None,
-    f"The task: {', '.join(choices.TASKS)}; upper or lower case.",
+    f"What is asked, of which files: {', '.join(choices.TASKS)}; upper or "
+    "lower case. csv, tsv and jsonl read files of your own.",
 )
-flags.DEFINE_bool("do_train", False, "Train on the task's train set.")
+flags.DEFINE_bool("do_train", False, "Train on the task's training set.")
 flags.DEFINE_bool("do_eval", False, "Evaluate on the task's dev set.")
-flags.DEFINE_bool("do_predict", False, "Label the task's test set.")
+flags.DEFINE_bool(
+    "do_predict", False, "Label the texts of the task's test set."
+)
 shared_flags.define_example_flags()
 shared_flags.define_model_flags()
 shared_flags.define_text_flags(
@@ -92,6 +95,7 @@ shared_flags.define_count(
 
 def main() -> None:
     modes = [m for m in (*MODES, "export") if FLAGS[f"do_{m}"].value]
+    labelled_flags.check_command(modes)
     defaults.from_earlier_run(choices.TASKS, trains="train" in modes)
     defaults.use_bundled_data()
     defaults.use_bundled_model()
@@ -103,4 +107,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    program.run(main)
+    program.run(main, required=labelled_flags.REQUIRED)

@@ -27,7 +27,8 @@ flags.DEFINE_string(
     "input_file",
     None,
     "TFRecord files of create_pretraining_data, or patterns such as "
-    "a/*.tfrecord, separated by commas.",
+    "a/*.tfrecord, separated by commas. Only an evaluation of "
+    "--eval_input_file does without.",
 )
 flags.DEFINE_bool("do_train", False, "Train on --input_file.")
 flags.DEFINE_bool(
@@ -37,32 +38,41 @@ flags.DEFINE_bool(
 flags.DEFINE_string(
     "eval_input_file",
     None,
-    "TFRecord files to evaluate on, as for --input_file. Each record is "
-    "evaluated once, unless --max_eval_steps is given. By default --input_file "
-    "is read, again and again, as in the original.",
+    "TFRecord files to evaluate on, or patterns, separated by commas. Each "
+    "record is evaluated once, unless --max_eval_steps is given. By default "
+    "--input_file is read, again and again, as in the original.",
 )
 shared_flags.define_model_flags()
 shared_flags.define_count(
     "max_seq_length",
     128,
-    "The --max_seq_length with which the records were created.",
+    "Length of the sequences: the --max_seq_length with which "
+    "create_pretraining_data made the records.",
 )
 shared_flags.define_count(
     "max_predictions_per_seq",
     20,
-    "The --max_predictions_per_seq with which the records were created.",
+    "Largest number of masked tokens in a sequence: the "
+    "--max_predictions_per_seq with which create_pretraining_data made the "
+    "records.",
 )
 training_flags.define_training_flags(learning_rate=5e-5)
 training_flags.define_batch_size_flag("eval")
-shared_flags.define_count("num_train_steps", 100_000, "Training steps.")
+shared_flags.define_count(
+    "num_train_steps", 100_000, "Number of the step at which training ends."
+)
 shared_flags.define_count(
     "num_warmup_steps",
     10_000,
-    "Steps in which the learning rate rises to --learning_rate.",
+    "Number of training steps in which the learning rate rises to "
+    "--learning_rate.",
     lower_bound=0,
 )
 shared_flags.define_count(
-    "max_eval_steps", 100, "Largest number of batches of an evaluation."
+    "max_eval_steps",
+    100,
+    "Largest number of batches of an evaluation. Without this flag, all of "
+    "--eval_input_file is read.",
 )
 training_flags.define_evaluation_flags(metric_for_best="loss")
 training_flags.define_distribution_flags()
@@ -71,6 +81,7 @@ training_flags.define_tpu_flags()
 
 def main() -> None:
     modes = [mode for mode in MODES if FLAGS[f"do_{mode}"].value]
+    pretraining_flags.check_command(modes)
     defaults.from_earlier_run(("pretraining",), trains="train" in modes)
     defaults.use_bundled_model()
     pretraining_flags.check_flags(modes)
@@ -81,4 +92,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    program.run(main)
+    program.run(main, required=pretraining_flags.REQUIRED)

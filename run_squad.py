@@ -19,12 +19,14 @@ from bert_tf.programs.squad_flags import MODES
 
 FLAGS = flags.FLAGS
 
-flags.DEFINE_string("train_file", None, "SQuAD JSON to train on.")
+flags.DEFINE_string(
+    "train_file", None, "JSON file in SQuAD's form to train on."
+)
 flags.DEFINE_string(
     "predict_file",
     None,
-    "SQuAD JSON with the questions to answer. --do_eval and --eval_steps also "
-    "need their answers in it.",
+    "JSON file in SQuAD's form, with the questions to answer. --do_eval and "
+    "--eval_steps also need their answers in it.",
 )
 flags.DEFINE_bool("do_train", False, "Train on --train_file.")
 flags.DEFINE_bool(
@@ -56,7 +58,7 @@ shared_flags.define_count(
 shared_flags.define_count(
     "max_query_length",
     64,
-    "Largest number of WordPieces of a question; the others are cut off.",
+    "Largest number of WordPieces of a question; what is longer is cut off.",
     lower_bound=0,
 )
 training_flags.define_training_flags()
@@ -73,12 +75,13 @@ shared_flags.define_count(
 flags.DEFINE_bool(
     "version_2_with_negative",
     False,
-    "Questions may have no answer, as in SQuAD 2.0.",
+    "Let questions have no answer, as in SQuAD 2.0.",
 )
 shared_flags.define_float(
     "null_score_diff_threshold",
     0.0,
-    "A question has no answer if its null odds exceed this number.",
+    "With --version_2_with_negative, a question has no answer if its null "
+    "odds exceed this number.",
 )
 flags.DEFINE_bool(
     "verbose_logging",
@@ -90,7 +93,8 @@ training_flags.define_evaluation_flags(metric_for_best="f1")
 shared_flags.define_count(
     "num_processes",
     0,
-    "Processes that convert questions. 0 means one per core for large files.",
+    "Number of processes that convert questions. 0 means one per core for "
+    "large files.",
     lower_bound=0,
 )
 training_flags.define_distribution_flags()
@@ -99,6 +103,7 @@ training_flags.define_tpu_flags()
 
 def main() -> None:
     modes = [mode for mode in MODES if FLAGS[f"do_{mode}"].value]
+    squad_flags.check_command(modes)
     defaults.from_earlier_run(("squad",), trains="train" in modes)
     defaults.use_bundled_model()
     squad_flags.check_flags(modes)
@@ -109,4 +114,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    program.run(main)
+    program.run(main, required=squad_flags.REQUIRED)

@@ -1,9 +1,16 @@
-"""What some settings may be, in a module that loads nothing else.
+"""Names and numbers that settings may be, without the code that they choose.
 
-Flags, their help and their checks need these names before TensorFlow, which
-takes seconds, is loaded. The module that a comment names holds what is behind
-them.
+Flags, their help and their checks need them before TensorFlow, which takes
+seconds, is loaded. The module that a comment names holds that code.
 """
+
+from collections.abc import Collection
+
+from bert_tf import suggestions
+from bert_tf.errors import UserError
+
+# The largest size: TensorFlow counts with an int32.
+MAX_COUNT = 2**31 - 1
 
 # bert_tf.optimization
 OPTIMIZERS = ("adamw", "lamb")
@@ -29,6 +36,31 @@ XNLI_LANGUAGES = tuple("ar bg de el en es fr hi ru sw th tr ur vi zh".split())
 
 # bert_tf.heads: the original's, whatever bert_config.json says.
 CLASSIFIER_DROPOUT = 0.1
+
+# bert_tf.metrics: the scores of run_squad of which more is better, and those of
+# run_pretraining.
+SQUAD_V1_NAMES = ("exact_match", "f1")
+SQUAD_V2_NAMES = (
+    "exact",
+    "HasAns_exact",
+    "NoAns_exact",
+    "best_exact",
+    "f1",
+    "HasAns_f1",
+    "NoAns_f1",
+    "best_f1",
+)
+PRETRAINING_NAMES = (
+    "loss",
+    "masked_lm_loss",
+    "masked_lm_accuracy",
+    "masked_lm_perplexity",
+    "next_sentence_loss",
+    "next_sentence_accuracy",
+)
+
+# bert_tf.export.predictor: texts that a model reads together.
+BATCH_SIZE = 32
 
 # bert_tf.tasks.registry: {task: the settings that say where its examples are}.
 FILE_SETTINGS = (
@@ -76,3 +108,64 @@ TASKS: dict[str, tuple[str, ...]] = {
     "swag": (*FILE_SETTINGS, "id_column", "encoding", "delimiter"),
     "relations": (*FILE_SETTINGS, "id_column"),
 }
+# Other names of tasks.
+TASK_SYNONYMS = {
+    "sst": ("sst-2",),
+    "sst2": ("sst-2",),
+    "stsb": ("sts-b",),
+    "sts": ("sts-b",),
+    "mnli_m": ("mnli",),
+    "mnli_matched": ("mnli",),
+    "mnli_mismatched": ("mnli-mm",),
+    "conll": ("ner",),
+    "conll2003": ("ner",),
+    "conll03": ("ner",),
+    "tagging": ("ner",),
+    "token_classification": ("ner",),
+    "pos": ("ner",),
+    "spam": ("sms",),
+    "demo": ("sms",),
+    "json": ("jsonl",),
+    "ndjson": ("jsonl",),
+    "multiple_choice": ("swag",),
+    "choice": ("swag",),
+    "semeval": ("relations",),
+    "relation_extraction": ("relations",),
+    "text": ("csv",),
+    "classification": ("csv",),
+    "text_classification": ("csv",),
+    "regression": ("csv",),
+    "custom": ("csv",),
+}
+# Programs for what is not a task, with their purpose.
+OTHER_PROGRAMS = {
+    "squad": "run_squad.py answers questions",
+    "qa": "run_squad.py answers questions",
+    "question_answering": "run_squad.py answers questions",
+    "pretraining": "run_pretraining.py pretrains",
+    "mlm": "run_pretraining.py pretrains",
+}
+
+
+def known_task(name: str, tasks: Collection[str] = tuple(TASKS)) -> str:
+    """The name of a task as `TASKS` has it, from upper or lower case.
+
+    Args:
+        name: what was given.
+        tasks: the tasks there are.
+
+    Raises:
+        UserError: there is no such task; the message lists them all, and says
+            which one may be meant.
+    """
+    if name.lower() in tasks:
+        return name.lower()
+    word = suggestions.words_of(name)
+    program = OTHER_PROGRAMS.get(word.rstrip("0123456789_v"))
+    end = suggestions.hint(name, tasks, TASK_SYNONYMS, form="{}")
+    raise UserError(
+        f"no such task; known are {', '.join(tasks)}"
+        + (f"; {program}" if program else end),
+        setting="task_name",
+        value=name,
+    )

@@ -10,7 +10,7 @@ class UserError(ValueError):
     """A file, a flag or a setting cannot be used as it was given.
 
     The message is one line: the setting or `file:line`, the value, and what is
-    allowed. Programs print that line and end with status 1. Every other
+    allowed. Programs print that line and end with `exit_status`. Every other
     exception is a bug of this package and keeps its traceback.
 
         UserError("must be below 1", setting="dev_fraction", value=1.5)
@@ -28,7 +28,12 @@ class UserError(ValueError):
         setting: name of the setting that must change.
         value: its value; left out where it has none, as in
             UserError("must be given", setting="vocab_file").
+
+    Attributes:
+        exit_status: the status with which a program ends.
     """
+
+    exit_status = 1
 
     def __init__(
         self, why: str, *, setting: str = "", value: object = _NO_VALUE

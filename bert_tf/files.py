@@ -11,6 +11,7 @@ import fnmatch
 import gzip
 import os
 import re
+import tempfile
 import zlib
 from collections.abc import Iterable, Iterator
 from typing import IO, Any, cast
@@ -293,6 +294,30 @@ def check_writable(path: str) -> None:
     with naming(path, "could not be written", scratch=probe):
         open_binary(probe, "wb").close()
         remove(probe)
+
+
+def check_creatable(path: str) -> None:
+    """Raises OSError if no file or folder can be made there; leaves nothing.
+
+    Unlike `check_writable` it is for paths whose folder may not exist yet. A
+    folder that exists is one in which files are to be made. Remote paths are
+    not tried.
+    """
+    if is_remote(path):
+        return
+    folder = os.path.abspath(path)
+    if not os.path.isdir(folder):
+        folder = os.path.dirname(folder)
+    while not os.path.lexists(folder):
+        folder = os.path.dirname(folder)
+    try:
+        descriptor, probe = tempfile.mkstemp(
+            prefix=".probe.", suffix=f".{os.getpid()}.tmp", dir=folder
+        )
+        os.close(descriptor)
+        os.remove(probe)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, folder) from None
 
 
 @contextlib.contextmanager

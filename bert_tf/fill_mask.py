@@ -18,9 +18,8 @@ from bert_tf.config import BertConfig
 from bert_tf.errors import UserError
 from bert_tf.heads import BertPretrainer
 from bert_tf.text.packing import pack_sequences
-from bert_tf.tokenization import FullTokenizer
+from bert_tf.tokenization import MASK, FullTokenizer
 
-MASK = "[MASK]"
 CHARS_NAMED = 40  # An error shows the start of a text, at most this long.
 
 

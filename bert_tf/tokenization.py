@@ -24,6 +24,7 @@ from bert_tf import files
 from bert_tf.errors import UserError
 
 UNKNOWN = "[UNK]"
+MASK = "[MASK]"
 MAX_CHARS_PER_WORD = 200  # A longer word is [UNK], as in the original.
 
 # Blocks of the characters that are written without spaces between words in

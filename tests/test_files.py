@@ -1,6 +1,8 @@
 """Files are read as the original reads them, and written whole or not."""
 
+import errno
 import os
+import tempfile
 
 import pytest
 
@@ -39,3 +41,28 @@ def test_a_failed_write_changes_nothing(tmp_path):
         raise RuntimeError
     assert files.read_text(path) == "old"
     assert os.listdir(tmp_path) == ["results.txt"]
+
+
+def test_a_place_is_tried_and_left_as_it_was(tmp_path, monkeypatch):
+    files.check_creatable(str(tmp_path))
+    files.check_creatable(str(tmp_path / "new" / "folder" / "file"))
+    monkeypatch.chdir(tmp_path)
+    files.check_creatable("new")
+    files.check_creatable("gs://bucket/folder")  # Without a request.
+    assert not [*tmp_path.iterdir()]
+    file = tmp_path / "file"
+    file.write_text("x")
+    with pytest.raises(NotADirectoryError) as error:
+        files.check_creatable(str(file / "a" / "b"))
+    assert error.value.filename == str(file)
+
+
+def test_a_folder_that_may_not_be_written(tmp_path, monkeypatch):
+    def refuse(**place):
+        raise PermissionError(errno.EACCES, "Permission denied", place["dir"])
+
+    monkeypatch.setattr(tempfile, "mkstemp", refuse)
+    with pytest.raises(PermissionError) as error:
+        files.check_creatable(str(tmp_path / "a" / "b"))
+    assert error.value.filename == str(tmp_path)
+    assert error.value.strerror == "Permission denied"

@@ -21,9 +21,9 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import IO
 
-from bert_tf import files
+from bert_tf import files, suggestions
 from bert_tf.data.json_lines import ObjectTable
-from bert_tf.data.table import Table, listed
+from bert_tf.data.table import COLUMN_SYNONYMS, Table, listed
 from bert_tf.errors import UserError
 
 FORMATS = ("csv", "tsv", "jsonl")
@@ -58,11 +58,9 @@ def read_table(
             f"format must be one of {', '.join(FORMATS)}. "
             f"Received: format={format}"
         )
-    _check_encoding(encoding)
+    check_settings(format, delimiter, encoding, header)
     if format == "jsonl":
-        _check_json_settings(delimiter, encoding, header)
         return ObjectTable(path)
-    _check_delimiter(delimiter)
     if delimiter is None:
         delimiter = "," if format == "csv" else "\t"
     dialect = _Dialect(path, encoding, unescaped(delimiter), format == "csv")
@@ -120,6 +118,17 @@ def unescaped(delimiter: str) -> str:
 
 # ---------------------------------------------------------------------------
 # Settings.
+
+
+def check_settings(
+    format: str, delimiter: str | None, encoding: str, header: bool
+) -> None:
+    """Raises UserError if a setting of `read_table` cannot be used."""
+    _check_encoding(encoding)
+    if format == "jsonl":
+        _check_json_settings(delimiter, encoding, header)
+    else:
+        _check_delimiter(delimiter)
 
 
 def _check_encoding(encoding):
@@ -373,6 +382,7 @@ class _Cells(Table):
             called = "such column" if is_shown else f"column {name}"
             raise error(
                 f"{self.path} has no {called}; it has {listed(self.names)}"
+                + suggestions.hint(name, self.names, COLUMN_SYNONYMS)
             )
         if (times := self.names.count(name)) > 1:
             called = "of that name" if is_shown else name

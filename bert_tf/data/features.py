@@ -1,4 +1,4 @@
-"""Examples, their features, and TFRecord files of them."""
+"""The features of examples, and TFRecord files of them."""
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,24 +10,6 @@ import tensorflow as tf
 from bert_tf import files
 from bert_tf.data import example_proto
 from bert_tf.text.packing import ID_NAMES
-
-
-@dataclasses.dataclass
-class InputExample:
-    """One labelled text or pair of texts.
-
-    Attributes:
-        guid: unique id, such as "dev-7".
-        text_a: the text, not tokenized.
-        text_b: the second text of a pair, or None.
-        label: its label; a tuple of labels where it may have several, a number
-            where it has a value; None where it is not known.
-    """
-
-    guid: str
-    text_a: str
-    text_b: str | None = None
-    label: str | tuple[str, ...] | float | None = None
 
 
 @dataclasses.dataclass(frozen=True)

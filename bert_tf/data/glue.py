@@ -6,7 +6,7 @@ Each `DataProcessor` names the files of one task and the columns of its rows.
 import os
 from typing import Any
 
-from bert_tf.data.features import InputExample
+from bert_tf.data.input_example import InputExample
 from bert_tf.data.processor import DataProcessor, Row
 
 

@@ -9,8 +9,8 @@ The keys are the columns. `csv_files.read_table` reads all formats.
 import array
 import json
 
-from bert_tf import files
-from bert_tf.data.table import Table, listed
+from bert_tf import files, suggestions
+from bert_tf.data.table import COLUMN_SYNONYMS, Table, listed
 from bert_tf.errors import UserError
 
 
@@ -53,6 +53,7 @@ class ObjectTable(Table):
                 raise UserError(
                     f'{self.place(row)}: no "{name}"; the keys are '
                     f"{listed(list(item))}"
+                    + suggestions.hint(name, item, COLUMN_SYNONYMS)
                 )
             value = item.get(name)
             if why := wrong(value):

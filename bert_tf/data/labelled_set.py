@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, overload
 
-from bert_tf.data.features import InputExample
+from bert_tf.data.input_example import InputExample
 from bert_tf.data.splits import Label
 
 

@@ -19,6 +19,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from absl import logging
 
+from bert_tf import suggestions
 from bert_tf.choices import PROBLEM_TYPES
 from bert_tf.data import csv_files, splits
 from bert_tf.data.label_cells import LabelReader, label_columns
@@ -70,7 +71,7 @@ def read_sets(
     Raises:
         UserError: a setting or a file cannot be used.
     """
-    _check_settings(settings)
+    check_settings(settings, format)
     return splits.read_sets(
         settings,
         sets,
@@ -172,7 +173,7 @@ def check_labels(
     if strict or set_type != "test":
         raise UserError(
             f"{table.place(index)}: label {label!r} was not in training, "
-            f"which had {listed(labels)}"
+            f"which had {listed(labels)}{suggestions.hint(label, labels)}"
         )
     logging.warning(
         "%s: %s a label that was not in training (%r in line %s first): it "
@@ -194,7 +195,16 @@ def _unknown(label, known):
     return next((one for one in several if one not in known), None)
 
 
-def _check_settings(settings):
+def check_settings(settings: TableSettings, format: str) -> None:
+    """Raises UserError if a setting cannot be used, whatever the files hold.
+
+    Args:
+        settings: the files and their columns.
+        format: "csv", "tsv" or "jsonl".
+    """
+    csv_files.check_settings(
+        format, settings.delimiter, settings.encoding, settings.header
+    )
     if settings.problem_type not in PROBLEM_TYPES:
         raise UserError(
             f"must be one of {', '.join(PROBLEM_TYPES)}",

@@ -17,7 +17,7 @@ from absl import logging
 
 from bert_tf import files
 from bert_tf.data import splits
-from bert_tf.data.features import InputExample
+from bert_tf.data.input_example import InputExample
 from bert_tf.errors import UserError
 
 # The columns' names in errors.

@@ -97,9 +97,7 @@ def read_sets(
         UserError: a setting or a file cannot be used.
     """
     sets = list(sets)
-    _check_fractions(settings)
-    for name in sets:
-        _check_source(settings, name)
+    check_sources(settings, sets)
     examples = {}
     if any(_source(settings, name) == "train" for name in sets):
         examples = _read_train(settings, sets, read, pick, label_of)
@@ -148,6 +146,18 @@ def check_varied(
 def _source(settings, name):
     """The set whose file a set is read from."""
     return "train" if getattr(settings, f"{name}_fraction", 0) else name
+
+
+def check_sources(settings: FileSettings, sets: Iterable[str]) -> None:
+    """Raises UserError unless each set has a file, or a part of one.
+
+    Args:
+        settings: the files.
+        sets: some of "train", "dev" and "test".
+    """
+    _check_fractions(settings)
+    for name in sets:
+        _check_source(settings, name)
 
 
 def _check_fractions(settings):

@@ -14,6 +14,17 @@ from absl import logging
 
 from bert_tf.errors import UserError
 
+# Other names of columns. An error suggests one that the file has.
+COLUMN_SYNONYMS = {
+    "text": tuple(
+        "message sentence review body content tweet comment description "
+        "sentence1 question text_a premise".split()
+    ),
+    "label": tuple(
+        "category class target sentiment labels tag rating stars score "
+        "intent".split()
+    ),
+}
 NUM_NAMES_SHOWN = 20  # Names that an error lists at most.
 
 

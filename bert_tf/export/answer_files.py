@@ -13,10 +13,10 @@ from typing import IO, Any
 
 import numpy as np
 
+from bert_tf import suggestions
 from bert_tf.data.text_rows import Format, Row
 from bert_tf.errors import UserError
 from bert_tf.export.kinds import KINDS, Answer, Input, Kind
-from bert_tf.suggestions import did_you_mean
 from bert_tf.text.packing import split_pair
 
 # {name in model.json: setting} of the columns of the run's files, and of how
@@ -99,7 +99,7 @@ class ModelColumns:
             raise UserError(
                 f"{path}: no column {column}, where the model's {entry.name} "
                 f"should be; it has {', '.join(row.values)}"
-                + did_you_mean(column, row.values)
+                + suggestions.hint(column, row.values)
             )
 
     def _item_of_line(self, row: Row) -> str | tuple[str, str]:

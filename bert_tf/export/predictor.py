@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from bert_tf.choices import BATCH_SIZE
 from bert_tf.errors import UserError
 from bert_tf.export import saved_models
 from bert_tf.export.kinds import KINDS, Answer, Request, Value
 from bert_tf.export.saved_models import LENGTH_MULTIPLE
 
-BATCH_SIZE = 32
 ITEMS_AT_ONCE = 64 * BATCH_SIZE  # Items that are sorted by length together.
 BYTES_PER_TOKEN = 4  # An estimate, for strings that are not tokenized.
 

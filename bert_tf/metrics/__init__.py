@@ -1,5 +1,6 @@
 """The scores of all tasks, and the reports that programs print of them."""
 
+from bert_tf.choices import PRETRAINING_NAMES, SQUAD_V1_NAMES, SQUAD_V2_NAMES
 from bert_tf.metrics.classification import (
     MULTI_LABEL_NAMES,
     REGRESSION_NAMES,
@@ -12,7 +13,7 @@ from bert_tf.metrics.classification import (
     regression_scores,
 )
 from bert_tf.metrics.entities import entity_scores, entity_spans
-from bert_tf.metrics.pretraining import PRETRAINING_NAMES, pretraining_scores
+from bert_tf.metrics.pretraining import pretraining_scores
 from bert_tf.metrics.reports import (
     classification_report,
     entity_report,
@@ -20,8 +21,6 @@ from bert_tf.metrics.reports import (
     multi_label_report,
 )
 from bert_tf.metrics.squad import (
-    SQUAD_V1_NAMES,
-    SQUAD_V2_NAMES,
     exact_match,
     normalize_answer,
     squad_best_thresholds,

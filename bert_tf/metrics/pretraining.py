@@ -7,15 +7,6 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import numpy.typing as npt
 
-PRETRAINING_NAMES = (
-    "loss",
-    "masked_lm_loss",
-    "masked_lm_accuracy",
-    "masked_lm_perplexity",
-    "next_sentence_loss",
-    "next_sentence_accuracy",
-)
-
 
 def pretraining_scores(
     batches: Iterable[Mapping[str, npt.NDArray[np.floating]]],
@@ -33,7 +24,7 @@ def pretraining_scores(
         masked_lm_epsilon: the number that a batch's loss adds to Σ w.
 
     Returns:
-        {name: score} for `PRETRAINING_NAMES`.
+        {name: score} for `choices.PRETRAINING_NAMES`.
     """
     totals: collections.Counter[str] = collections.Counter()
     losses, num_examples = [], 0

@@ -15,18 +15,6 @@ Answers: TypeAlias = Mapping[str, Sequence[str]]
 # {question id: the predicted answer}; "" for no answer.
 Predictions: TypeAlias = Mapping[str, str]
 
-# The scores of which more is better.
-SQUAD_V1_NAMES = ("exact_match", "f1")
-SQUAD_V2_NAMES = (
-    "exact",
-    "HasAns_exact",
-    "NoAns_exact",
-    "best_exact",
-    "f1",
-    "HasAns_f1",
-    "NoAns_f1",
-    "best_f1",
-)
 
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 

@@ -7,7 +7,6 @@ import tensorflow as tf
 from absl import flags, logging
 
 from bert_tf import training
-from bert_tf.errors import UserError
 from bert_tf.programs.program import value_of
 from bert_tf.training import distribution
 
@@ -24,8 +23,6 @@ def set_up(modes: Iterable[str]) -> tf.distribute.Strategy:
         UserError: a device is not there, or a batch size does not divide.
     """
     name = FLAGS.distribution_strategy
-    if FLAGS.use_tpu and name not in ("auto", "tpu"):
-        raise UserError(f"--use_tpu: not with --distribution_strategy={name}")
     strategy = distribution.make_strategy(
         "tpu" if FLAGS.use_tpu else name,
         cpu_replicas=FLAGS.cpu_replicas,

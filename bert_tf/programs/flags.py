@@ -9,7 +9,6 @@ import math
 from absl import flags
 
 from bert_tf import choices
-from bert_tf.programs.program import MAX_COUNT
 from bert_tf.text.packing import MIN_SEQ_LENGTH
 
 # A flag that a function here defines belongs to the program that calls the
@@ -31,7 +30,7 @@ def define_count(
     default: int | None,
     description: str,
     lower_bound: int = 1,
-    upper_bound: int = MAX_COUNT,
+    upper_bound: int = choices.MAX_COUNT,
 ) -> None:
     """Defines a flag for an int32, the type that TensorFlow uses for sizes."""
     flags.DEFINE_integer(
@@ -88,7 +87,9 @@ def define_model_flags() -> None:
     """Defines the files of a model that is trained in a folder."""
     define_network_flags()
     flags.DEFINE_string(
-        "output_dir", None, "Folder for checkpoints and results."
+        "output_dir",
+        None,
+        "Folder for checkpoints and results; it is made if it is not there.",
     )
 
 
@@ -107,7 +108,9 @@ def define_casing_flag() -> None:
 def define_vocab_flags() -> None:
     """Defines a model's vocabulary."""
     flags.DEFINE_string(
-        "vocab_file", None, "vocab.txt that the model was trained with."
+        "vocab_file",
+        None,
+        "vocab.txt, the vocabulary that the model was trained with.",
     )
     define_casing_flag()
 
@@ -118,14 +121,17 @@ def define_pooling_flags() -> None:
         "pooling",
         "mean",
         choices.POOLINGS,
-        "How the vectors of a text's tokens become one vector.",
+        "How the vectors of a text's tokens become the vector of the text: "
+        "their mean, their maximum, both side by side (mean_max), the vector "
+        "of [CLS] or [SEP], or the model's pooled output (cls_pooled). With "
+        "none each token keeps its vector.",
     )
     flags.DEFINE_string(
         "pooling_layer",
         "-2",
-        "Layer whose vectors --pooling combines: -1 is the last layer, 0 the "
-        "first. Of several layers, such as -4,-3,-2,-1, the vectors are put "
-        "side by side.",
+        "Layer of the model whose vectors --pooling combines: -1 is the last "
+        "layer, 0 the first. Of several layers, such as -4,-3,-2,-1, the "
+        "vectors are put side by side.",
     )
     flags.DEFINE_bool(
         "normalize",
@@ -200,14 +206,20 @@ def define_long_document_flags() -> None:
         "window_pooling",
         "mean",
         choices.WINDOW_POOLINGS,
-        "How the logits of a text's windows are combined.",
+        "How the logits of a text's windows are combined, with "
+        "--long_documents=windows.",
     )
-    define_count("max_windows", 4, "Largest number of windows of a text.")
+    define_count(
+        "max_windows",
+        4,
+        "Largest number of windows in which a text is read, with "
+        "--long_documents=windows.",
+    )
     define_count(
         "doc_stride",
         None,
-        "WordPieces from the start of a window to the start of the next one. "
-        "By default windows do not overlap.",
+        "WordPieces from the start of a window to the start of the next one, "
+        "with --long_documents=windows. By default windows do not overlap.",
     )
 
 
@@ -218,18 +230,28 @@ def define_long_document_flags() -> None:
 def define_example_flags() -> None:
     """Defines where the examples of a task are."""
     flags.DEFINE_string(
-        "data_dir", None, "Folder with the task's files, such as train.tsv."
+        "data_dir",
+        None,
+        "Folder with the files of a published task, such as train.tsv.",
     )
     flags.DEFINE_enum(
         "xnli_language",
         "zh",
         choices.XNLI_LANGUAGES,
-        "Language of --task_name=xnli.",
+        "Language of the texts of --task_name=xnli.",
     )
     # Not in the original: your own files.
-    flags.DEFINE_string("train_file", None, "File to train on.")
-    flags.DEFINE_string("dev_file", None, "File to evaluate on.")
-    flags.DEFINE_string("test_file", None, "File to label.")
+    for mode, use in (
+        ("train", "train on"),
+        ("dev", "evaluate on"),
+        ("test", "label"),
+    ):
+        flags.DEFINE_string(
+            f"{mode}_file",
+            None,
+            f"File of examples to {use}, for --task_name=csv, tsv, jsonl, ner, "
+            "swag and relations.",
+        )
     define_split_flags()
     define_column_flags()
 
@@ -262,34 +284,44 @@ def define_split_flags() -> None:
 
 def define_column_flags() -> None:
     """Defines the columns of a file, and how it is written."""
-    flags.DEFINE_string("text_column", "text", "Column of the text.")
     flags.DEFINE_string(
-        "text_pair_column", None, "Column of the second text of a pair."
+        "text_column",
+        "text",
+        "Name of the column that holds the text, in a csv, tsv or jsonl file.",
+    )
+    flags.DEFINE_string(
+        "text_pair_column",
+        None,
+        "Name of the column that holds the second text, if texts are pairs.",
     )
     flags.DEFINE_string(
         "label_column",
         "label",
-        "Column of the label. With --problem_type=multi_label there may be "
-        "several columns, separated by commas, whose cells are 0 or 1.",
+        "Name of the column that holds the label. With "
+        "--problem_type=multi_label there may be several columns, separated "
+        "by commas, whose cells are 0 or 1.",
     )
     flags.DEFINE_string(
         "id_column",
         None,
-        "Column with a name for each row, for test_predictions.tsv.",
+        "Name of the column that holds an id for each row, which "
+        "test_predictions.tsv repeats.",
     )
     flags.DEFINE_bool(
         "header",
         True,
-        "Whether the first row names the columns. If not, columns are numbers "
-        "from 1 on, as in --text_column=2.",
+        "Whether the first row of a csv or tsv file names the columns. If "
+        "not, columns are numbers from 1 on, as in --text_column=2.",
     )
     flags.DEFINE_string(
         "delimiter",
         None,
-        r"Character between columns; \t is a tab. The default is a comma in "
-        "csv and a tab in tsv files.",
+        r"Character between the columns of a csv or tsv file; \t is a tab. "
+        "The default is a comma in csv and a tab in tsv files.",
     )
-    flags.DEFINE_string("encoding", "utf-8", "Encoding of csv and tsv files.")
+    flags.DEFINE_string(
+        "encoding", "utf-8", "Encoding of the text in csv and tsv files."
+    )
     flags.DEFINE_enum(
         "problem_type",
         "single_label",
@@ -299,7 +331,7 @@ def define_column_flags() -> None:
     flags.DEFINE_string(
         "label_delimiter",
         ",",
-        "Character between the labels in a cell, for "
+        "Character between the labels in a cell of a csv or tsv file, for "
         "--problem_type=multi_label.",
     )
 

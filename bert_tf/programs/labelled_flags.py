@@ -4,12 +4,16 @@ from collections.abc import Collection
 
 from absl import flags
 
-from bert_tf import choices
+from bert_tf import choices, suggestions
+from bert_tf.data import labelled_table, splits
+from bert_tf.data.labelled_table import TableSettings
 from bert_tf.errors import UserError
 from bert_tf.programs import flags as shared_flags
-from bert_tf.programs import program
+from bert_tf.programs import program, run_record, training_checks
+from bert_tf.programs.settings import from_flags
 
 FLAGS = flags.FLAGS
+REQUIRED = ("task_name", "output_dir")
 
 # The modes, as in --do_train, and the set of the task's files that each reads.
 MODES = {"train": "train", "eval": "dev", "predict": "test"}
@@ -20,32 +24,51 @@ TASK_FLAGS = tuple(
 )
 
 
-def check_flags(modes: Collection[str]) -> None:
-    """Raises UserError for flags that are missing or contradict each other.
+def check_command(modes: Collection[str]) -> None:
+    """Raises UserError unless the command says what to do, and where.
 
     Args:
         modes: what is asked for: some of `MODES`, and "export".
     """
+    if FLAGS.task_name is not None:  # Whatever else is missing or wrong.
+        choices.known_task(FLAGS.task_name)
+    has_run = FLAGS.output_dir and run_record.read(FLAGS.output_dir)
+    program.require(*(["output_dir"] if has_run else REQUIRED))
     if not modes:
         raise UserError(
             "At least one of --do_train, --do_eval, --do_predict, --do_export "
             "must be given"
         )
+
+
+def check_flags(modes: Collection[str]) -> None:
+    """Raises UserError for flags that are missing or contradict each other.
+
+    Args:
+        modes: see `check_command`.
+    """
+    program.require(*REQUIRED)
     if "export" not in modes:
         program.refuse("only with --do_export", *shared_flags.EXPORT_FLAGS)
-    program.require("task_name", "vocab_file", "bert_config_file", "output_dir")
+    program.require("vocab_file", "bert_config_file")
     check_task_flags(modes)
-    if FLAGS.num_seeds > 1 and "eval" not in modes:
-        raise UserError(f"--num_seeds={FLAGS.num_seeds} needs --do_eval")
+    training_checks.check_flags("train" in modes)
+    check_class_weights(FLAGS.class_weights)
+    if FLAGS.num_seeds > 1:
+        check_seeds(FLAGS.seed, FLAGS.num_seeds)
+        if "eval" not in modes:
+            raise UserError(f"--num_seeds={FLAGS.num_seeds} needs --do_eval")
+    program.check_folder("output_dir")
 
 
 def check_task_flags(modes: Collection[str]) -> None:
     """Raises UserError for flags that do not apply to the task.
 
     Args:
-        modes: see `check_flags`.
+        modes: see `check_command`.
     """
-    used = task_flags()
+    task = choices.known_task(FLAGS.task_name)
+    used = choices.TASKS[task]
     program.refuse(
         f"--task_name={FLAGS.task_name} does not use it",
         *(name for name in TASK_FLAGS if name not in used),
@@ -59,25 +82,39 @@ def check_task_flags(modes: Collection[str]) -> None:
             "window_pooling",
             "doc_stride",
         )
-    if "data_dir" in used and sets_needed(modes):
+    sets = [MODES[mode] for mode in sets_needed(modes)]
+    if "data_dir" in used and sets:
         program.require("data_dir")
         program.require_existing("data_dir", folder=True)
+    values = FLAGS.flag_values_dict()
+    if "train_file" in used:
+        splits.check_sources(from_flags(splits.FileSettings, values), sets)
+    if "text_column" in used:
+        labelled_table.check_settings(from_flags(TableSettings, values), task)
 
 
-def task_flags() -> tuple[str, ...]:
-    """The flags of --task_name that say where its examples are.
-
-    Raises:
-        UserError: there is no such task.
-    """
+def check_class_weights(text: str | None) -> None:
+    """Raises UserError unless it is "balanced", or numbers."""
+    if text in (None, "", "balanced"):
+        return
     try:
-        return choices.TASKS[FLAGS.task_name.lower()]
-    except KeyError:
+        tuple(map(float, text.split(",")))
+    except ValueError:
         raise UserError(
-            f"unknown task; known are {', '.join(choices.TASKS)}",
-            setting="task_name",
-            value=FLAGS.task_name,
+            "give 'balanced', or a number for each label, separated by commas"
+            + suggestions.hint(text, ["balanced"]),
+            setting="class_weights",
+            value=text,
         ) from None
+
+
+def check_seeds(first_seed: int, num_seeds: int) -> None:
+    """Raises UserError if the last seed is too large."""
+    if first_seed + num_seeds - 1 > choices.MAX_COUNT:
+        raise UserError(
+            f"--num_seeds={num_seeds} from --seed={first_seed} on: "
+            f"{choices.MAX_COUNT} is the last"
+        )
 
 
 def sets_needed(modes: Collection[str]) -> list[str]:

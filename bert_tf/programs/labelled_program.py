@@ -10,7 +10,7 @@ from absl import flags, logging
 
 from bert_tf import training
 from bert_tf.config import BertConfig
-from bert_tf.data.features import InputExample
+from bert_tf.data.input_example import InputExample
 from bert_tf.data.labelled_set import TableSet
 from bert_tf.errors import UserError
 from bert_tf.export import saved_models
@@ -26,7 +26,7 @@ from bert_tf.programs import (
     training_run,
 )
 from bert_tf.programs.class_weights import class_weights
-from bert_tf.programs.labelled_flags import MODES, sets_needed, task_flags
+from bert_tf.programs.labelled_flags import MODES, sets_needed
 from bert_tf.programs.labelled_job import Job
 from bert_tf.programs.session import Session
 from bert_tf.programs.settings import RunSettings, from_flags
@@ -53,7 +53,9 @@ def run(modes: list[str]) -> None:
         return
     run_once(modes, strategy, settings)
     if distribution.is_chief(strategy):
-        next_step.log_next_step(modes, "test_file" in task_flags())
+        next_step.log_next_step(
+            modes, "test_file" in get_task(FLAGS.task_name).flags
+        )
 
 
 def run_once(
@@ -135,7 +137,6 @@ def run_several(
     modes: list[str], strategy: tf.distribute.Strategy, settings: RunSettings
 ) -> None:
     """Runs with several seeds, and writes seeds.json."""
-    seeds.check_seeds(settings.seed, FLAGS.num_seeds)
     summary = seeds.run_seeds(
         lambda settings: run_once(modes, strategy, settings),
         settings,

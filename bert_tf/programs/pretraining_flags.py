@@ -4,20 +4,29 @@ from collections.abc import Collection
 
 from absl import flags, logging
 
+from bert_tf import choices
 from bert_tf.errors import UserError
-from bert_tf.programs import program
+from bert_tf.programs import program, training_checks
 
 FLAGS = flags.FLAGS
 MODES = ("train", "eval")
+REQUIRED = ("output_dir",)
+
+
+def check_command(modes: Collection[str]) -> None:
+    """Raises UserError unless the command says what to do, and where."""
+    program.require(*REQUIRED)
+    if not modes:
+        raise UserError("At least one of --do_train, --do_eval must be given")
 
 
 def check_flags(modes: Collection[str]) -> None:
     """Raises UserError for flags that are missing or contradict each other."""
-    if not modes:
-        raise UserError("At least one of --do_train, --do_eval must be given")
-    program.require("bert_config_file", "output_dir")
     for mode in modes_with_batches(modes):
         program.require(file_flag(mode))
+    training_checks.check_flags("train" in modes, choices.PRETRAINING_NAMES)
+    program.require_existing("bert_config_file")
+    program.check_folder("output_dir")
     if FLAGS.num_warmup_steps > FLAGS.num_train_steps and "train" in modes:
         # So it is by default in a short training; the original allows it.
         logging.warning(

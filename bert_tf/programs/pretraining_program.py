@@ -41,7 +41,6 @@ def run(modes: Collection[str]) -> None:
     strategy = devices.set_up(modes_with_batches(modes))
 
     # 1. What the model is.
-    program.require_existing("bert_config_file")
     config = BertConfig.from_json_file(FLAGS.bert_config_file)
     model_files.check_length(config)
     settings = from_flags(RunSettings, FLAGS.flag_values_dict())

@@ -1,19 +1,19 @@
 """Starts a program, checks its flags, and reports mistakes in one line."""
 
+import contextlib
 import os
-import re
-import signal
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any, NoReturn
 
 from absl import app, flags, logging
 
 from bert_tf import files
 from bert_tf.errors import UserError
+from bert_tf.programs import command_line
+from bert_tf.programs.signals import Stopped, StopSignals
 
 FLAGS = flags.FLAGS
-MAX_COUNT = 2**31 - 1
 
 
 # ---------------------------------------------------------------------------
@@ -90,6 +90,33 @@ def matching_files(name: str) -> list[str]:
     return paths
 
 
+def check_folder(name: str) -> None:
+    """Raises UserError unless the folder of a flag can be written, or made.
+
+    Nothing is left there. Call it before anything is read.
+    """
+    path = value_of(name)
+    if not path:
+        raise UserError("a folder is needed", setting=name, value=path)
+    if os.path.exists(path) and not os.path.isdir(path):
+        raise UserError("this is a file", setting=name, value=path)
+    # Of several processes only one writes.
+    if "TF_CONFIG" not in os.environ:
+        _check_creatable(name, path)
+
+
+def _check_creatable(name, path):
+    try:
+        files.check_creatable(path)
+    except OSError as error:
+        where = "" if error.filename == path else f"{error.filename}: "
+        raise UserError(
+            f"cannot be written: {where}{error.strerror}",
+            setting=name,
+            value=path,
+        ) from None
+
+
 def check_output(name: str, path: str, inputs: Iterable[str]) -> None:
     """Raises UserError if a file cannot be written, or is an input.
 
@@ -111,21 +138,12 @@ def check_output(name: str, path: str, inputs: Iterable[str]) -> None:
         why = "would replace an input"
     if why:
         raise UserError(why, setting=name, value=path)
+    _check_creatable(name, path)
 
 
 def values() -> dict[str, Any]:
     """{name: value} of all flags of this program, but not of libraries."""
-    # The program that runs is called by its path, one that is imported
-    # by its module's name.
-    ours = (sys.argv[0], "run_classifier", "run_pretraining", "run_squad")
-    by_module = FLAGS.flags_by_module_dict()
-    by_name = {
-        flag.name: flag.value
-        for module in by_module
-        if module in ours or module.startswith("bert_tf")
-        for flag in by_module[module]
-    }
-    by_name.pop("do_lower", None)  # Another name of do_lower_case.
+    by_name = {flag.name: flag.value for flag in command_line.own_flags()}
     return dict(sorted(by_name.items()))
 
 
@@ -140,53 +158,94 @@ def message_of(error: UserError) -> str:
     )
 
 
-def run(main: Callable[..., None], takes_texts: bool = False) -> None:
+def run(
+    main: Callable[..., None],
+    *,
+    required: Collection[str] = (),
+    takes_texts: bool = False,
+) -> None:
     """Runs `main()` with parsed flags; a user's mistake ends in one line.
 
+    The status is 0 after --help, 1 after a mistake, 130 after Ctrl-C and 143
+    after SIGTERM.
+
     Args:
-        main: the program's function(), or function(*texts).
+        main: the program's function(), or function(*texts). The text at the
+            top of its file says what the program does.
+        required: the flags that --help marks as required; `main` checks them.
         takes_texts: whether arguments that are not flags are passed to
             `main` as texts.
     """
+    # A signal then cleans up unfinished files and other processes. Several
+    # machines may wait for each other inside TensorFlow, where Python's
+    # handlers are never called: there it must end the process at once.
+    stop_signals = StopSignals()
+    if "TF_CONFIG" not in os.environ:
+        stop_signals.install()
+    description = main.__globals__["__doc__"]
+
+    def parse(argv: list[str]) -> list[str]:
+        with _mistakes_end_in_one_line(description, stop_signals):
+            command_line.define_help_flags(description, required)
+            return FLAGS(argv)
 
     def guarded(argv: list[str]) -> None:
-        texts = argv[1:] if takes_texts else []
-        if len(argv) > 1 and not takes_texts:
-            _exit(f"{argv[1]}: not a flag (flags start with --)")
-        if FLAGS["verbosity"].using_default_value:
-            logging.set_verbosity(logging.INFO)
-        # SIGTERM then cleans up unfinished files and other processes. Several
-        # machines may wait for each other inside TensorFlow, where Python's
-        # handlers are never called: there it must end the process at once.
-        if "TF_CONFIG" not in os.environ:
-            signal.signal(signal.SIGTERM, signal.default_int_handler)
-        try:
+        with _mistakes_end_in_one_line(description, stop_signals):
+            texts = argv[1:] if takes_texts else []
+            if len(argv) > 1 and not takes_texts:
+                _exit(command_line.message_of_words(argv[1:], sys.argv[1:]))
+            if FLAGS["verbosity"].using_default_value:
+                logging.set_verbosity(logging.INFO)
             main(*texts)
-        except UserError as error:
-            _exit(message_of(error))
-        except KeyboardInterrupt:
-            _exit("interrupted")
-        except BrokenPipeError:
-            # The reader of the output has enough. Python would complain again
-            # when it closes the output.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(1)
-        except OSError as error:
-            if error.filename is None:
-                raise
-            _exit(f"{error.filename}: {error.strerror}")
-        except Exception as error:
-            if why := _tensorflow_mistake(error):
-                _exit(why)
-            raise
 
     # Flags may also come after a text.
     FLAGS.set_gnu_getopt(takes_texts)
-    app.run(guarded, flags_parser=_parse)
+    app.run(guarded, flags_parser=parse)
+
+
+@contextlib.contextmanager
+def _mistakes_end_in_one_line(
+    description: str, stop_signals: StopSignals
+) -> Iterator[None]:
+    """Ends the process if the block raises what a user can fix.
+
+    Args:
+        description: what the program does, with an example.
+        stop_signals: what handles signals, if anything does.
+    """
+    try:
+        with stop_signals.kept():
+            yield
+    except flags.Error as error:
+        _exit(command_line.message_of(error))
+    except UserError as error:
+        message = message_of(error)
+        if len(sys.argv) == 1:  # Somebody wants to know what to give.
+            message += _advice(description)
+        if error.exit_status > 128:  # A training was asked to stop.
+            stop_signals.end()
+        _exit(message, error.exit_status)
+    except KeyboardInterrupt as error:
+        stop_signals.end()
+        stopped = error if isinstance(error, Stopped) else Stopped()
+        _exit(stopped.message, stopped.exit_status)
+    except BrokenPipeError:
+        # The reader of the output has enough. Python would complain again
+        # when it closes the output.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        _exit(f"{error.filename}: {error.strerror}")
+    except Exception as error:
+        if why := _tensorflow_mistake(error):
+            _exit(why)
+        raise
 
 
 def _tensorflow_mistake(error: Exception) -> str | None:
-    """A line for an error of TensorFlow that a user can mend; None for others.
+    """A line for an error of TensorFlow that a user can fix; None for others.
 
     TensorFlow is loaded if it has raised the error.
     """
@@ -210,13 +269,13 @@ def _tensorflow_mistake(error: Exception) -> str | None:
     return None
 
 
-def _parse(argv: list[str]) -> list[str]:
-    try:
-        return FLAGS(argv)
-    except flags.Error as error:
-        _exit(re.sub(r"\s+", " ", str(error)))
+def _advice(description):
+    """An example of a command, for somebody who gave no flags."""
+    example = command_line.example_of(description)
+    start = f"; for example: {example} " if example else "; "
+    return f"{start}(--help lists all flags)"
 
 
-def _exit(message: str) -> NoReturn:
+def _exit(message: str, status: int = 1) -> NoReturn:
     print(f"{os.path.basename(sys.argv[0])}: {message}", file=sys.stderr)
-    sys.exit(1)
+    sys.exit(status)

@@ -152,5 +152,6 @@ def resumable_command(resume: str) -> Iterator[None]:
         if resume == "never":
             command.append("--resume=auto")
         raise training.Interrupted(
-            f"{message_of(error)}; resume with: {shlex.join(command)}"
+            f"{message_of(error)}; resume with: {shlex.join(command)}",
+            error.signal_name,
         ) from None

@@ -11,19 +11,8 @@ import numpy as np
 from absl import logging
 
 from bert_tf import files
-from bert_tf.errors import UserError
-from bert_tf.programs.program import MAX_COUNT
 from bert_tf.programs.settings import RunSettings
 from bert_tf.tasks.problem import Evaluation
-
-
-def check_seeds(first_seed: int, num_seeds: int) -> None:
-    """Raises UserError if the last seed is too large."""
-    if first_seed + num_seeds - 1 > MAX_COUNT:
-        raise UserError(
-            f"--num_seeds={num_seeds} from --seed={first_seed} on: "
-            f"{MAX_COUNT} is the last"
-        )
 
 
 def run_seeds(

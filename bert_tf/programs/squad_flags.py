@@ -4,22 +4,28 @@ from collections.abc import Collection
 
 from absl import flags
 
+from bert_tf import choices
 from bert_tf.errors import UserError
 from bert_tf.programs import flags as shared_flags
-from bert_tf.programs import program
+from bert_tf.programs import program, training_checks
 
 FLAGS = flags.FLAGS
 MODES = ("train", "eval", "predict", "export")
+REQUIRED = ("output_dir",)
 
 
-def check_flags(modes: Collection[str]) -> None:
-    """Raises UserError for flags that are missing or contradict each other."""
+def check_command(modes: Collection[str]) -> None:
+    """Raises UserError unless the command says what to do, and where."""
+    program.require(*REQUIRED)
     if not modes:
         raise UserError(
             "At least one of --do_train, --do_predict, --do_eval, --do_export "
             "must be given"
         )
-    program.require("bert_config_file", "vocab_file", "output_dir")
+
+
+def check_flags(modes: Collection[str]) -> None:
+    """Raises UserError for flags that are missing or contradict each other."""
     if "export" not in modes:
         program.refuse("only with --do_export", *shared_flags.EXPORT_FLAGS)
     program.refuse(
@@ -29,6 +35,8 @@ def check_flags(modes: Collection[str]) -> None:
         program.require(f"{mode}_file")
         program.require_existing(f"{mode}_file")
     check_lengths()
+    training_checks.check_flags("train" in modes, metric_names())
+    program.check_folder("output_dir")
 
 
 def check_lengths() -> None:
@@ -41,6 +49,13 @@ def check_lengths() -> None:
             "tokens it leaves no room for the context in --max_seq_length="
             f"{FLAGS.max_seq_length}"
         )
+
+
+def metric_names() -> Collection[str]:
+    """The metrics that evaluations report."""
+    if FLAGS.version_2_with_negative:
+        return choices.SQUAD_V2_NAMES
+    return choices.SQUAD_V1_NAMES
 
 
 def is_scored(modes: Collection[str]) -> bool:

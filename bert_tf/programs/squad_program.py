@@ -5,7 +5,7 @@ from collections.abc import Collection
 
 from absl import flags
 
-from bert_tf import metrics, training
+from bert_tf import training
 from bert_tf.config import BertConfig
 from bert_tf.export import saved_models
 from bert_tf.heads import BertSpanLabeler
@@ -22,7 +22,7 @@ from bert_tf.programs import (
 )
 from bert_tf.programs.session import Session
 from bert_tf.programs.settings import RunSettings, from_flags
-from bert_tf.programs.squad_flags import files_needed, is_scored
+from bert_tf.programs.squad_flags import files_needed, is_scored, metric_names
 
 FLAGS = flags.FLAGS
 # The original's windows: 384 WordPieces, every 128.
@@ -103,10 +103,3 @@ def fit_lengths(config: BertConfig) -> None:
         stride = max(1, FLAGS.max_seq_length // WINDOWS_PER_LENGTH)
         defaults.fill("doc_stride", stride)
     squad_flags.check_lengths()
-
-
-def metric_names() -> Collection[str]:
-    """The metrics that evaluations report."""
-    if FLAGS.version_2_with_negative:
-        return metrics.SQUAD_V2_NAMES
-    return metrics.SQUAD_V1_NAMES

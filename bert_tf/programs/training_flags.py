@@ -19,7 +19,9 @@ def define_training_flags(learning_rate: float | None = None) -> None:
         learning_rate: default of --learning_rate; None if the program chooses
             it by the width of the model.
     """
-    define_count("train_batch_size", 32, "Examples in a training step.")
+    define_count(
+        "train_batch_size", 32, "Number of examples in a training step."
+    )
     define_optimizer_flags(learning_rate)
     define_checkpoint_flags()
     define_computation_flags()
@@ -53,12 +55,14 @@ def define_optimizer_flags(learning_rate: float | None) -> None:
         "optimizer",
         "adamw",
         choices.OPTIMIZERS,
-        "adamw is the original's; lamb is for large batches.",
+        "Method by which training changes the weights: adamw is the "
+        "original's; lamb is for large batches.",
     )
     define_float(
         "layerwise_lr_decay",
         1.0,
-        "Learning rate of a layer, divided by that of the layer above it.",
+        "Learning rate of a layer, divided by that of the layer above it; with "
+        "1 all layers learn as fast.",
         lower_bound=0.0,
         upper_bound=1.0,
     )
@@ -73,13 +77,15 @@ def define_optimizer_flags(learning_rate: float | None) -> None:
 def define_checkpoint_flags() -> None:
     """Defines when checkpoints are saved, and how a run resumes."""
     define_count(
-        "save_checkpoints_steps", 1000, "Steps between two checkpoints."
+        "save_checkpoints_steps",
+        1000,
+        "Number of training steps from one checkpoint to the next.",
     )
     # Not in the original.
     define_count(
         "keep_checkpoints",
         5,
-        "How many checkpoints to keep; the newest ones stay.",
+        "How many checkpoints to keep in --output_dir; the newest ones stay.",
     )
     flags.DEFINE_enum(
         "resume",
@@ -96,24 +102,27 @@ def define_computation_flags() -> None:
     define_count(
         "iterations_per_loop",
         1000,
-        "Largest number of steps that run on the device without a return to "
-        "Python.",
+        "Largest number of training steps that run on the device without a "
+        "return to Python.",
     )
     # Not in the original.
     define_count(
         "gradient_accumulation_steps",
         1,
-        "Split each batch into N parts and compute them one after the other: "
-        "the same result with the memory of one part.",
+        "Split each training batch into N parts and compute them one after "
+        "the other: the same result with the memory of one part.",
     )
     flags.DEFINE_enum(
         "precision",
         "float32",
         choices.PRECISIONS,
-        "Type of number that layers compute with. Variables stay float32.",
+        "Type of number that the model's layers compute with. Variables stay "
+        "float32.",
     )
     flags.DEFINE_bool(
-        "xla", False, "Compile the forward and backward pass with XLA."
+        "xla",
+        False,
+        "Compile the forward and backward pass of training with XLA.",
     )
     flags.DEFINE_bool(
         "remat",
@@ -141,7 +150,7 @@ def define_fine_tuning_flags() -> None:
     define_float(
         "warmup_proportion",
         0.1,
-        "Fraction of the steps in which the learning rate rises to "
+        "Fraction of the training steps in which the learning rate rises to "
         "--learning_rate.",
         lower_bound=0.0,
         upper_bound=1.0,
@@ -166,7 +175,8 @@ def define_evaluation_flags(metric_for_best: str | None) -> None:
         "metric_for_best",
         metric_for_best,
         "Metric by which a checkpoint is the best. Lower is better if its "
-        "name ends in `loss` or `error`, higher if not.",
+        "name ends in `loss` or `error`, higher if not."
+        + ("" if metric_for_best else " By default the task's main metric."),
     )
     define_count(
         "early_stopping_patience",
@@ -179,10 +189,12 @@ def define_evaluation_flags(metric_for_best: str | None) -> None:
 
 def define_batch_size_flag(mode: str) -> None:
     """Defines the batch size of "eval" or "predict"."""
+    what = {"eval": "an evaluation", "predict": "predictions"}[mode]
     define_count(
         f"{mode}_batch_size",
         8,
-        "Examples in a batch. It affects speed and memory.",
+        f"Number of examples in a batch of {what}. It affects speed and "
+        "memory.",
     )
 
 
@@ -212,7 +224,9 @@ def define_distribution_flags() -> None:
 def define_tpu_flags() -> None:
     """Defines which TPU is used, if any."""
     flags.DEFINE_bool("use_tpu", False, "Run on a TPU instead of CPU or GPU.")
-    flags.DEFINE_string("tpu_name", None, "Name or grpc:// address of the TPU.")
+    flags.DEFINE_string(
+        "tpu_name", None, "Name or grpc:// address of the TPU to run on."
+    )
     flags.DEFINE_string("tpu_zone", None, "Zone of the TPU in Google Cloud.")
     flags.DEFINE_string(
         "gcp_project", None, "Project of the TPU in Google Cloud."

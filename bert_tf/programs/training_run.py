@@ -8,13 +8,14 @@ import keras
 import tensorflow as tf
 from absl import flags, logging
 
-from bert_tf import checkpoints, training
+from bert_tf import checkpoints, choices, training
 from bert_tf.errors import UserError
 from bert_tf.losses import LossTerm
 from bert_tf.optimization import OPTIMIZERS, WarmupLinearDecay, layer_rates
-from bert_tf.programs import program, resuming
+from bert_tf.programs import resuming
 from bert_tf.programs.run_folder import RunFolder
 from bert_tf.programs.settings import RunSettings
+from bert_tf.programs.training_checks import check_metric
 from bert_tf.training.best import DevScores
 from bert_tf.training.progress import ProgressBar, TensorBoard
 
@@ -38,10 +39,10 @@ def count_train_steps(num_examples: int) -> int:
             f"--num_train_epochs={epochs} of {num_examples} examples in "
             f"batches of --train_batch_size={batch_size} is less than one step"
         )
-    if steps > program.MAX_COUNT:
+    if steps > choices.MAX_COUNT:
         raise UserError(
             f"--num_train_epochs={epochs} makes {steps:.3g} steps; "
-            f"{program.MAX_COUNT} are the most"
+            f"{choices.MAX_COUNT} are the most"
         )
     return int(steps)
 
@@ -63,12 +64,7 @@ def check_evaluations(
     Raises:
         UserError: a setting is wrong.
     """
-    if settings.metric_for_best not in metric_names:
-        raise UserError(
-            f"the evaluation reports {', '.join(sorted(metric_names))}",
-            setting="metric_for_best",
-            value=settings.metric_for_best,
-        )
+    check_metric(settings.metric, metric_names)
     if settings.early_stopping_patience and not settings.eval_steps:
         raise UserError(
             f"--early_stopping_patience={settings.early_stopping_patience} "

@@ -7,6 +7,7 @@ from bert_tf import checkpoints
 from bert_tf.errors import UserError
 from bert_tf.programs.program import message_of
 from bert_tf.programs.run_folder import RunFolder
+from bert_tf.programs.training_checks import check_frozen
 from bert_tf.training.best import best_of
 
 FLAGS = flags.FLAGS
@@ -121,22 +122,15 @@ def prepare(model: keras.Model) -> None:
     frozen = FLAGS.freeze_layers
     if frozen is None:
         return
-    num_layers = len(encoder.transformer_layers)
+    check_frozen(frozen, len(encoder.transformer_layers))
     if frozen == "encoder":
         model.bert.trainable = False
     elif frozen == "embeddings":
         model.bert.embeddings.trainable = False
-    elif frozen.isascii() and frozen.isdigit() and int(frozen) <= num_layers:
+    else:
         model.bert.embeddings.trainable = False
         for layer in encoder.transformer_layers[: int(frozen)]:
             layer.trainable = False
-    else:
-        raise UserError(
-            "give 'encoder', 'embeddings', or how many of the "
-            f"{num_layers} layers",
-            setting="freeze_layers",
-            value=frozen,
-        )
     logging.info(
         "%d of %d variables are trained",
         len(model.trainable_variables),

@@ -382,13 +382,6 @@ def get_task(name: str) -> AnyTask:
     """Returns the task with a name, in upper or lower case.
 
     Raises:
-        UserError: there is no such task; the message lists them all.
+        UserError: there is no such task; see `choices.known_task`.
     """
-    try:
-        return TASKS[name.lower()]
-    except KeyError:
-        raise UserError(
-            f"unknown task; known are {', '.join(TASKS)}",
-            setting="task_name",
-            value=name,
-        ) from None
+    return TASKS[choices.known_task(name, TASKS)]

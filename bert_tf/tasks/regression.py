@@ -1,7 +1,7 @@
 """Regression: a number for each text.
 
 The model is a `BertClassifier` with one output; examples are
-`features.InputExample`s.
+`InputExample`s.
 """
 
 import dataclasses

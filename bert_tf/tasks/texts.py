@@ -1,6 +1,6 @@
 """SingleLabel and MultiLabel: a label, or several labels, for each text.
 
-The model is a `BertClassifier`; examples are `features.InputExample`s.
+The model is a `BertClassifier`; examples are `InputExample`s.
 
 Shape letters: B examples of a batch, C labels.
 """
@@ -16,7 +16,8 @@ import tensorflow as tf
 
 from bert_tf import heads, losses, metrics
 from bert_tf.config import BertConfig
-from bert_tf.data.features import FeatureSpec, InputExample
+from bert_tf.data.features import FeatureSpec
+from bert_tf.data.input_example import InputExample
 from bert_tf.data.text_reader import TextReader
 from bert_tf.errors import UserError
 from bert_tf.export import kinds, serving_outputs

@@ -23,59 +23,87 @@ The server needs an exported model that reads single texts:
     python -m bert_tf.tools.benchmark --what=serving --model=out/export
 """
 
+from collections.abc import Callable
+
 from absl import flags
 
-from bert_tf import pretrained
+from bert_tf import choices, pretrained, suggestions
 from bert_tf.errors import UserError
 from bert_tf.programs import flags as shared_flags
 from bert_tf.programs import program, training_flags
-from bert_tf.tools.benchmarks import data as data_benchmarks
-from bert_tf.tools.benchmarks import pretraining as pretraining_benchmarks
-from bert_tf.tools.benchmarks import serving as serving_benchmarks
-from bert_tf.tools.benchmarks import training as training_benchmarks
 
 FLAGS = flags.FLAGS
+BENCHMARKS = (
+    "tokenizer",
+    "input",
+    "squad",
+    "pretraining",
+    "step",
+    "memory",
+    "serving",
+)
 
 flags.DEFINE_list(
     "what",
     ["tokenizer", "input"],
-    "What to measure: tokenizer, input, squad, pretraining, step, memory, "
-    "serving.",
+    f"What to measure, with commas between: {', '.join(BENCHMARKS)}.",
 )
 flags.DEFINE_string(
     "bert_config_file",
     None,
-    "step, memory: the size of the model. By default six layers of width 384.",
+    "For --what=step,memory: bert_config.json, the size of the model. By "
+    "default it has six layers of width 384.",
 )
 flags.DEFINE_list(
     "shapes",
     ["8x128", "32x128", "8x512"],
-    "memory: batch sizes and sequence lengths.",
+    "For --what=memory: batch sizes and sequence lengths.",
 )
 flags.DEFINE_list(
     "input_file",
     None,
-    "tokenizer, serving: files with one text per line, or SQuAD files, whose "
-    "contexts and questions are taken. By default the texts of the task.",
+    "For --what=tokenizer,serving: files with one text per line, or SQuAD "
+    "files, whose contexts and questions are taken. By default the texts of "
+    "--task_name.",
 )
 flags.DEFINE_string(
     "task_name",
     pretrained.DEMO_TASK,
-    "tokenizer, input, serving: the task whose examples are read.",
-)
-flags.DEFINE_string("data_dir", None, "The folder with the task's train.tsv.")
-flags.DEFINE_string(
-    "predict_file", None, "squad: the SQuAD file whose questions are converted."
+    "For --what=tokenizer,input,serving: the task whose examples are read.",
 )
 flags.DEFINE_string(
-    "corpus", None, "pretraining: text files with one sentence per line."
+    "data_dir", None, "Folder with the train.tsv of --task_name."
 )
 flags.DEFINE_string(
-    "model", None, "serving: the exported model; it must read single texts."
+    "predict_file",
+    None,
+    "For --what=squad: the SQuAD file whose questions are converted.",
 )
-shared_flags.define_count("doc_stride", 128, "squad: see run_squad.py.")
-shared_flags.define_count("max_query_length", 64, "squad: see run_squad.py.")
-shared_flags.define_count("batch_size", 32, "input, step: examples in a batch.")
+flags.DEFINE_string(
+    "corpus",
+    None,
+    "For --what=pretraining: text files with one sentence per line.",
+)
+flags.DEFINE_string(
+    "model",
+    None,
+    "For --what=serving: folder of the exported model, which must read single "
+    "texts.",
+)
+shared_flags.define_count(
+    "doc_stride",
+    128,
+    "For --what=squad: WordPieces from the start of a window to the start of "
+    "the next one.",
+)
+shared_flags.define_count(
+    "max_query_length",
+    64,
+    "For --what=squad: largest number of WordPieces of a question.",
+)
+shared_flags.define_count(
+    "batch_size", 32, "For --what=input,step: number of examples in a batch."
+)
 shared_flags.define_count(
     "rounds", 5, "How many times each contestant is measured."
 )
@@ -84,27 +112,39 @@ training_flags.define_training_flags()
 
 
 def main() -> None:
-    known = {
-        "tokenizer": data_benchmarks.benchmark_tokenizers,
-        "input": data_benchmarks.benchmark_input,
-        "squad": data_benchmarks.benchmark_squad,
-        "pretraining": pretraining_benchmarks.benchmark_pretraining,
-        "step": training_benchmarks.benchmark_step,
-        "memory": training_benchmarks.benchmark_memory,
-        "serving": serving_benchmarks.benchmark_serving,
-        # `memory` runs this in processes of its own.
-        "one_step": training_benchmarks.print_memory_of_a_step,
-    }
     for what in FLAGS.what:
-        if what not in known:
-            names = ", ".join(list(known)[:-1])
-            raise UserError(f"--what={what}: known are {names}")
+        # `memory` runs one_step in processes of its own.
+        if what not in (*BENCHMARKS, "one_step"):
+            raise UserError(
+                f"known are {', '.join(BENCHMARKS)}"
+                + suggestions.hint(what, BENCHMARKS, form="{}"),
+                setting="what",
+                value=what,
+            )
+    choices.known_task(FLAGS.task_name)
     FLAGS.set_default("vocab_file", pretrained.DEMO_FLAGS["vocab_file"])
     FLAGS.set_default("data_dir", pretrained.DEMO_FLAGS["data_dir"])
     program.require_existing("vocab_file")
     program.require_existing("data_dir", folder=True)
+    functions = benchmarks()
     for what in FLAGS.what:
-        known[what]()
+        functions[what]()
+
+
+def benchmarks() -> dict[str, Callable[[], None]]:
+    """Loads TensorFlow, and returns the benchmarks by their names."""
+    from bert_tf.tools.benchmarks import data, pretraining, serving, training
+
+    return {
+        "tokenizer": data.benchmark_tokenizers,
+        "input": data.benchmark_input,
+        "squad": data.benchmark_squad,
+        "pretraining": pretraining.benchmark_pretraining,
+        "step": training.benchmark_step,
+        "memory": training.benchmark_memory,
+        "serving": serving.benchmark_serving,
+        "one_step": training.print_memory_of_a_step,
+    }
 
 
 if __name__ == "__main__":

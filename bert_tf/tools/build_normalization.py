@@ -10,10 +10,11 @@ when it starts. Run it once for each Unicode version (Python 3.11, 3.12 and
 from absl import logging
 
 from bert_tf.programs import program
-from bert_tf.text import normalization
 
 
 def main() -> None:
+    from bert_tf.text import normalization
+
     for do_lower_case in (True, False):
         path = normalization.asset_path(do_lower_case)
         normalization.save(normalization.build(do_lower_case), path)

@@ -20,11 +20,8 @@ entry for each of the words; see vocabulary.py.
 import collections
 
 from absl import flags, logging
-from tensorflow_text.tools.wordpiece_vocab import (
-    wordpiece_tokenizer_learner_lib as learner,
-)
 
-from bert_tf import files, vocabulary
+from bert_tf import files
 from bert_tf.errors import UserError
 from bert_tf.programs import flags as shared_flags
 from bert_tf.programs import program
@@ -35,18 +32,21 @@ MIN_COUNT = 2  # A piece that occurs only once helps no other word.
 LINES_BETWEEN_LOGS = 1_000_000
 
 shared_flags.define_text_files_flag()
-flags.DEFINE_string("output_file", None, "The vocabulary file to write.")
+flags.DEFINE_string(
+    "output_file", None, "The vocabulary file to write, if one is learned."
+)
 shared_flags.define_count(
     "vocab_size",
     30522,
-    "Largest number of entries, including the special ones.",
+    "Largest number of entries of the vocabulary, with the special ones.",
     lower_bound=10,
 )
 shared_flags.define_casing_flag()
 shared_flags.define_count(
     "num_unused",
     99,
-    "Number of [unusedN] entries, which stay free for words of your own.",
+    "Number of [unusedN] entries of the vocabulary, which stay free for words "
+    "of your own.",
     lower_bound=0,
 )
 shared_flags.define_count(
@@ -72,7 +72,10 @@ flags.DEFINE_bool(
 flags.DEFINE_string(
     "vocab_file", None, "vocab.txt of the model that --add_words extends."
 )
-shared_flags.define_model_flags()
+shared_flags.define_network_flags()
+flags.DEFINE_string(
+    "output_dir", None, "Folder of the new model, with --add_words."
+)
 
 
 def special_tokens(num_unused: int) -> list[str]:
@@ -152,6 +155,9 @@ def extend_model() -> None:
             )
     program.require("vocab_file", "bert_config_file", "output_dir")
     program.require_existing("add_words", "vocab_file", "bert_config_file")
+    program.check_folder("output_dir")
+    from bert_tf import vocabulary
+
     vocabulary.add_words(
         word_file=FLAGS.add_words,
         vocab_file=FLAGS.vocab_file,
@@ -185,6 +191,10 @@ def learn_vocabulary() -> None:
     logging.info(
         "%d words, %d of them different", sum(counts.values()), len(counts)
     )
+    from tensorflow_text.tools.wordpiece_vocab import (
+        wordpiece_tokenizer_learner_lib as learner,
+    )
+
     # Sorted, so that the vocabulary does not depend on the files' order.
     vocab = learner.learn(
         sorted(counts.items()),

@@ -9,16 +9,20 @@ of the optimizer. Without the moments and in float16, a sixth of the size is
 left. All programs here read such a file; the original reads only float32.
 """
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import tensorflow as tf
 from absl import flags, logging
 
-from bert_tf import checkpoints, files
+from bert_tf import files
 from bert_tf.errors import UserError
 from bert_tf.programs import program
 
+if TYPE_CHECKING:
+    import tensorflow as tf
+
 FLAGS = flags.FLAGS
-DTYPES = {"float32": tf.float32, "float16": tf.float16}
+REQUIRED = ("init_checkpoint", "output_checkpoint")
 
 flags.DEFINE_string(
     "init_checkpoint", None, "Prefix of the checkpoint to copy."
@@ -29,16 +33,21 @@ flags.DEFINE_string(
     "Prefix of the checkpoint to write. It must not exist.",
 )
 flags.DEFINE_enum(
-    "precision", "float32", list(DTYPES), "The type to store the weights in."
+    "precision",
+    "float32",
+    ["float32", "float16"],
+    "Type of number in which the weights are stored.",
 )
 
 
 def main() -> None:
-    program.require("init_checkpoint", "output_checkpoint")
+    program.require(*REQUIRED)
     target = FLAGS.output_checkpoint
     program.check_output("output_checkpoint", target, [])
     if files.exists(target + ".index"):
         raise UserError(f"--output_checkpoint={target}: already exists")
+    from bert_tf import checkpoints
+
     checkpoint = checkpoints.Checkpoint(FLAGS.init_checkpoint)
     tensors = {
         name: convert(name, checkpoint.read(name))
@@ -53,7 +62,7 @@ def main() -> None:
     )
 
 
-def convert(name: str, value: np.ndarray) -> tf.Tensor:
+def convert(name: str, value: np.ndarray) -> "tf.Tensor":
     """Converts a variable of floats to --precision; others stay as they are.
 
     Args:
@@ -63,9 +72,11 @@ def convert(name: str, value: np.ndarray) -> tf.Tensor:
     Raises:
         UserError: a number does not fit, or is not finite.
     """
+    import tensorflow as tf
+
     if not np.issubdtype(value.dtype, np.floating):
         return tf.constant(value)
-    converted = tf.cast(value, DTYPES[FLAGS.precision])
+    converted = tf.cast(value, FLAGS.precision)
     if not np.isfinite(converted).all():
         raise UserError(
             f"--precision={FLAGS.precision}: {name} of {FLAGS.init_checkpoint} "
@@ -75,4 +86,4 @@ def convert(name: str, value: np.ndarray) -> tf.Tensor:
 
 
 if __name__ == "__main__":
-    program.run(main)
+    program.run(main, required=REQUIRED)

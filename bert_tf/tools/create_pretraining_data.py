@@ -13,9 +13,8 @@ files, and makes --num_workers of them at a time.
 import dataclasses
 import random
 import zlib
+from typing import TYPE_CHECKING
 
-import joblib
-import tensorflow as tf
 from absl import flags, logging
 
 from bert_tf import files
@@ -30,9 +29,12 @@ from bert_tf.text.packing import NUM_SPECIAL_OF_PAIR
 from bert_tf.tokenization import FullTokenizer, check_casing
 from bert_tf.tools import beam_runner
 from bert_tf.tools.shard_run import ShardRun
-from bert_tf.training.progress import DocumentReporter
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 FLAGS = flags.FLAGS
+REQUIRED = ("input_file", "output_file")
 NUM_INSTANCES_LOGGED = 20
 # A sequence has [CLS], two [SEP], and a token of A and of B.
 MIN_SEQ_LENGTH = NUM_SPECIAL_OF_PAIR + pretraining_instances.MIN_TOKENS
@@ -60,7 +62,9 @@ shared_flags.define_count(
     "Largest number of masked tokens per sequence.",
 )
 flags.DEFINE_integer(
-    "random_seed", 12345, "Random seed for all random choices."
+    "random_seed",
+    12345,
+    "Random seed of all random choices: masks, and pairs of segments.",
 )
 shared_flags.define_count(
     "dupe_factor",
@@ -70,7 +74,7 @@ shared_flags.define_count(
 shared_flags.define_float(
     "masked_lm_prob",
     0.15,
-    "Fraction of the tokens to mask.",
+    "Fraction of the tokens that are masked.",
     lower_bound=0.0,
     upper_bound=1.0,
 )
@@ -131,8 +135,8 @@ def read_flags() -> pretraining_shards.RecordMaker:
     Raises:
         UserError: a flag is missing, or contradicts another or the vocabulary.
     """
+    program.require(*REQUIRED)
     defaults.use_bundled_model()
-    program.require("input_file", "output_file", "vocab_file")
     program.require_existing("vocab_file")
     if FLAGS.max_predictions_per_seq > FLAGS.max_seq_length:
         raise UserError(
@@ -213,6 +217,10 @@ def check_outputs(inputs: list[str]) -> None:
 
 def write_as_the_original(maker: RecordMaker, paths: list[str]) -> None:
     """Writes the original's records. The files appear when all are complete."""
+    import tensorflow as tf
+
+    from bert_tf.training.progress import DocumentReporter
+
     for path in output_files():
         files.make_folder_of(path)
         files.check_writable(path)  # Before the long work.
@@ -249,7 +257,7 @@ def check_any(number: int) -> None:
         raise UserError(f"--input_file={FLAGS.input_file}: contains no text")
 
 
-def log_instance(example: tf.train.Example) -> None:
+def log_instance(example: "tf.train.Example") -> None:
     """Logs an instance as the original does."""
     logging.info("*** Example ***")
     for name, feature in sorted(example.features.feature.items()):
@@ -341,6 +349,10 @@ def write_shards_here(
         run, maker, paths, state: as for `write_missing_shards`.
         missing: {shard: path} of the shards to write.
     """
+    import joblib
+
+    from bert_tf.training.progress import DocumentReporter
+
     with run.dealing_folder() as folder:
         dealing = DocumentReporter("Distributed")
         dealt = pretraining_shards.distribute(
@@ -404,4 +416,4 @@ def check_dealt(dealt: list[pretraining_shards.ShardText]) -> None:
 
 
 if __name__ == "__main__":
-    program.run(main)
+    program.run(main, required=REQUIRED)

@@ -14,13 +14,14 @@ from typing import Any
 
 from absl import flags, logging
 
-from bert_tf import files, metrics
+from bert_tf import files
 from bert_tf.data.squad import examples as squad_examples
 from bert_tf.errors import UserError
 from bert_tf.programs import flags as shared_flags
 from bert_tf.programs import program
 
 FLAGS = flags.FLAGS
+REQUIRED = ("predict_file", "predictions_file")
 
 flags.DEFINE_string(
     "predict_file", None, "SQuAD file with questions and their right answers."
@@ -48,11 +49,12 @@ shared_flags.define_float(
     "A question whose null odds are larger counts as not answered: the "
     "official script's --na-prob-thresh.",
 )
-flags.adopt_module_key_flags(shared_flags)
 
 
 def main() -> None:
-    program.require("predict_file", "predictions_file")
+    program.require(*REQUIRED)
+    from bert_tf import metrics
+
     answers = squad_examples.read_answers(FLAGS.predict_file)
     predictions = read_object("predictions_file", str, "a text")
     compare_ids(answers, predictions)
@@ -161,4 +163,4 @@ def compare_ids(
 
 
 if __name__ == "__main__":
-    program.run(main)
+    program.run(main, required=REQUIRED)

@@ -28,7 +28,7 @@ The model is the bundled one unless three flags name another: --vocab_file,
 
 import json
 from collections.abc import Iterator
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from absl import flags, logging
@@ -36,26 +36,28 @@ from absl import flags, logging
 from bert_tf import files
 from bert_tf.config import BertConfig
 from bert_tf.data import example_proto
-from bert_tf.embeddings import EmbeddedText, TextEmbedder
 from bert_tf.errors import UserError
 from bert_tf.programs import defaults, model_files, program
 from bert_tf.programs import flags as shared_flags
 from bert_tf.text.packing import MIN_SEQ_LENGTH, split_pair
-from bert_tf.training.progress import with_progress
+
+if TYPE_CHECKING:
+    from bert_tf.embeddings import EmbeddedText, TextEmbedder
 
 FLAGS = flags.FLAGS
+REQUIRED = ("input_file", "output_file")
 NUM_EXAMPLES_SHOWN = 5
 DECIMALS = 6  # The original's.
 
 flags.DEFINE_string(
-    "input_file", None, "The texts, one per line; a ||| b is a pair."
+    "input_file", None, "File of texts, one on each line; a ||| b is a pair."
 )
 flags.DEFINE_string("output_file", None, "The file of vectors to write.")
 flags.DEFINE_string(
     "layers",
     "-1,-2,-3,-4",
-    "Layers of --output_format=features: -1 is the last, 0 the first. By "
-    "default, those of the last four that the model has.",
+    "Layers whose vectors --output_format=features has: -1 is the last, 0 "
+    "the first. By default, those of the last four that the model has.",
 )
 shared_flags.define_network_flags()
 shared_flags.define_vocab_flags()
@@ -67,21 +69,23 @@ shared_flags.define_count(
     lower_bound=MIN_SEQ_LENGTH,
 )
 shared_flags.define_count(
-    "batch_size", 32, "Texts in a batch; it affects only speed and memory."
+    "batch_size",
+    32,
+    "Number of texts in a batch; it affects only speed and memory.",
 )
 # Not in the original.
 flags.DEFINE_enum(
     "output_format",
     "features",
     ["features", "npy", "jsonl", "tfrecord"],
-    "features is the original's format, with each token's vectors. The others "
-    "have one vector per text.",
+    "Format of --output_file: features is the original's, with each token's "
+    "vectors. The others have one vector per text.",
 )
 shared_flags.define_pooling_flags()
 
 
 def main() -> None:
-    program.require("input_file", "output_file")
+    program.require(*REQUIRED)
     program.require_existing("input_file")
     if not files.is_regular(FLAGS.input_file):
         raise UserError(
@@ -96,6 +100,8 @@ def main() -> None:
     num_texts = sum(1 for _ in files.read_lines(FLAGS.input_file))
     if not num_texts:
         raise UserError(f"--input_file={FLAGS.input_file}: contains no text")
+    from bert_tf.embeddings import TextEmbedder
+
     embedder = TextEmbedder(
         vocab_file=FLAGS.vocab_file,
         bert_config_file=FLAGS.bert_config_file,
@@ -135,7 +141,7 @@ def embedder_settings(config: BertConfig) -> dict[str, Any]:
     return model_files.pooling_settings(config)
 
 
-def write_output(embedder: TextEmbedder, num_texts: int) -> None:
+def write_output(embedder: "TextEmbedder", num_texts: int) -> None:
     """Writes --output_file, which appears when it is complete.
 
     Args:
@@ -179,9 +185,11 @@ def texts() -> Iterator[str | tuple[str, str]]:
 
 
 def with_log(
-    embedder: TextEmbedder, stream: Iterator[EmbeddedText], num_texts: int
-) -> Iterator[EmbeddedText]:
+    embedder: "TextEmbedder", stream: "Iterator[EmbeddedText]", num_texts: int
+) -> "Iterator[EmbeddedText]":
     """Yields the items of `stream`; logs the first ones, and the speed."""
+    from bert_tf.training.progress import with_progress
+
     for number, embedded in enumerate(with_progress(stream, num_texts)):
         if number < NUM_EXAMPLES_SHOWN:
             logging.info("*** Example ***")
@@ -195,7 +203,7 @@ def with_log(
 
 
 def as_features(
-    embedder: TextEmbedder, index: int, embedded: EmbeddedText
+    embedder: "TextEmbedder", index: int, embedded: "EmbeddedText"
 ) -> bytes:
     """Formats the vectors of each token as the original does."""
     layers = embedder.model.layer_indexes
@@ -220,7 +228,7 @@ def as_features(
 
 
 def as_json(
-    embedder: TextEmbedder, index: int, embedded: EmbeddedText
+    embedder: "TextEmbedder", index: int, embedded: "EmbeddedText"
 ) -> bytes:
     """Formats a text and its vector as a line of JSON."""
     text, second = embedded.text, None
@@ -241,7 +249,7 @@ def _json_line(row) -> bytes:
 
 
 def as_record(
-    embedder: TextEmbedder, index: int, embedded: EmbeddedText
+    embedder: "TextEmbedder", index: int, embedded: "EmbeddedText"
 ) -> bytes:
     """Formats a vector as a tf.train.Example in a TFRecord."""
     vector = embedded.vector.ravel().tolist()
@@ -255,7 +263,9 @@ def as_record(
     return example_proto.record(example_proto.example(*features))
 
 
-def as_npy(embedder: TextEmbedder, index: int, embedded: EmbeddedText) -> bytes:
+def as_npy(
+    embedder: "TextEmbedder", index: int, embedded: "EmbeddedText"
+) -> bytes:
     """Formats a vector as a row of a .npy file."""
     return embedded.vector.astype("<f4").tobytes()
 
@@ -275,4 +285,4 @@ ENCODERS = {
 
 
 if __name__ == "__main__":
-    program.run(main)
+    program.run(main, required=REQUIRED)

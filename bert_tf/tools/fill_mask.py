@@ -14,26 +14,33 @@ another: --vocab_file, --bert_config_file and --init_checkpoint.
 import dataclasses
 import json
 import sys
+from typing import TYPE_CHECKING
 
 from absl import flags
 
 from bert_tf.errors import UserError
-from bert_tf.fill_mask import MASK, FilledText, FillMask
 from bert_tf.programs import defaults, model_files, program
 from bert_tf.programs import flags as shared_flags
 from bert_tf.text.packing import split_pair
+from bert_tf.tokenization import MASK
+
+if TYPE_CHECKING:
+    from bert_tf.fill_mask import FilledText
 
 FLAGS = flags.FLAGS
 EXAMPLE = f'"the capital of france is {MASK} ."'
 
 shared_flags.define_network_flags()
 shared_flags.define_vocab_flags()
-shared_flags.define_count("top_k", 5, "Number of words to show per [MASK].")
+shared_flags.define_count(
+    "top_k", 5, "Number of words to show for each [MASK]."
+)
 flags.DEFINE_enum(
     "output_format",
     "text",
     ["text", "json"],
-    "text is for people. json is for programs: one object per line and text.",
+    "Form of the answers: text is for people; json is for programs: one "
+    "object per line and text.",
 )
 
 
@@ -44,6 +51,8 @@ def main(*texts: str) -> None:
         raise UserError(f"no text is given, such as {EXAMPLE}")
     defaults.use_bundled_model(needs_checkpoint=True)
     model_files.read_config_and_tokenizer()  # It checks the flags.
+    from bert_tf.fill_mask import FillMask
+
     fill_mask = FillMask(
         vocab_file=FLAGS.vocab_file,
         bert_config_file=FLAGS.bert_config_file,
@@ -57,7 +66,7 @@ def main(*texts: str) -> None:
         print(show(fill_mask.fill(masked_text, FLAGS.top_k)), flush=True)
 
 
-def readable(filled: FilledText) -> str:
+def readable(filled: "FilledText") -> str:
     """Formats an answer for people.
 
     [CLS] he went to the [MASK] . [SEP] he bought milk . [SEP]
@@ -75,7 +84,7 @@ def readable(filled: FilledText) -> str:
     return "\n".join(lines) + "\n"  # An empty line between two texts.
 
 
-def as_json(filled: FilledText) -> str:
+def as_json(filled: "FilledText") -> str:
     """Formats an answer for programs."""
     return json.dumps(dataclasses.asdict(filled))
 

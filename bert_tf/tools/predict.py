@@ -29,7 +29,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from absl import flags, logging
 
-from bert_tf import files
+from bert_tf import choices, files
 from bert_tf.data import text_rows
 from bert_tf.data.text_rows import Row
 from bert_tf.errors import UserError
@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     from bert_tf.export.predictor import Predictor
 
 FLAGS = flags.FLAGS
+REQUIRED = ("model", "input")
 STANDARD = "-"
-BATCH_SIZE = 32
 HEAD_BYTES = 1 << 16  # The part of a file by which its format is found.
 
 flags.DEFINE_string(
@@ -72,13 +72,15 @@ flags.DEFINE_enum(
     "--input is; lines of text are answered by JSON lines.",
 )
 shared_flags.define_count(
-    "batch_size", BATCH_SIZE, "Texts that the model reads together."
+    "batch_size",
+    choices.BATCH_SIZE,
+    "Number of texts that the model reads together.",
 )
 shared_flags.define_table_flags()
 
 
 def main() -> None:
-    program.require("model", "input")
+    program.require(*REQUIRED)
     program.require_existing("model", folder=True)
     if FLAGS.input != STANDARD:
         program.require_existing("input")
@@ -248,4 +250,4 @@ def output() -> Iterator[IO[str]]:
 
 
 if __name__ == "__main__":
-    program.run(main)
+    program.run(main, required=REQUIRED)

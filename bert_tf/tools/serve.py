@@ -14,22 +14,23 @@ also answers bert-as-service's /encode.
 
 import functools
 import re
+from typing import TYPE_CHECKING
 
 from absl import flags, logging
 
 from bert_tf import files
 from bert_tf.errors import UserError
-from bert_tf.export.predictor import Predictor
 from bert_tf.programs import flags as shared_flags
 from bert_tf.programs import program
-from bert_tf.serving import signatures
-from bert_tf.serving.batching import Batcher
 from bert_tf.serving.limits import Limits
-from bert_tf.serving.models import ServedModel, Watch
-from bert_tf.serving.server import Server, address_of, bind, end_process
-from bert_tf.serving.state import Serving
+
+if TYPE_CHECKING:
+    from bert_tf.export.predictor import Predictor
+    from bert_tf.serving.batching import Batcher
+    from bert_tf.serving.state import Serving
 
 FLAGS = flags.FLAGS
+REQUIRED = ("model",)
 NAME = r"[A-Za-z0-9_.-]+"
 
 flags.DEFINE_multi_string(
@@ -129,6 +130,11 @@ def main() -> None:
     # 1. Check the flags and the port before a model is loaded.
     folders = model_folders()
     limits = read_limits()
+    from bert_tf.export.predictor import Predictor
+    from bert_tf.serving.models import ServedModel, Watch
+    from bert_tf.serving.server import Server, address_of, bind, end_process
+    from bert_tf.serving.state import Serving
+
     listener = bind(FLAGS.host, FLAGS.port)
     # 2. Load the models.
     serving = Serving(models={}, limits=limits)
@@ -165,7 +171,7 @@ def model_folders() -> dict[str, str]:
         UserError: a value is not NAME=FOLDER, a name is given twice, or a
             folder does not exist.
     """
-    program.require("model")
+    program.require(*REQUIRED)
     folders = {}
     for value in FLAGS.model:
         name, equals, folder = value.partition("=")
@@ -204,8 +210,13 @@ def read_limits() -> Limits:
     )
 
 
-def make_batcher(serving: Serving, name: str, predictor: Predictor) -> Batcher:
+def make_batcher(
+    serving: "Serving", name: str, predictor: "Predictor"
+) -> "Batcher":
     """Makes the batcher of a model, with the settings of the flags."""
+    from bert_tf.serving import signatures
+    from bert_tf.serving.batching import Batcher
+
     # A model for accelerators has a fixed batch size.
     largest = predictor.info.get("batch_size") or FLAGS.max_batch_size
     return Batcher(
@@ -219,4 +230,4 @@ def make_batcher(serving: Serving, name: str, predictor: Predictor) -> Batcher:
 
 
 if __name__ == "__main__":
-    program.run(main)
+    program.run(main, required=REQUIRED)

@@ -23,6 +23,7 @@ from bert_tf.programs import flags as shared_flags
 from bert_tf.programs import program
 
 FLAGS = flags.FLAGS
+REQUIRED = ("input_file", "output_file")
 
 shared_flags.define_text_files_flag()
 flags.DEFINE_string(
@@ -113,7 +114,7 @@ def without_frame(path: str) -> Iterator[str]:
 
 
 def main() -> None:
-    program.require("input_file", "output_file")
+    program.require(*REQUIRED)
     paths = program.matching_files("input_file")
     program.check_output("output_file", FLAGS.output_file, paths)
     files.make_folder_of(FLAGS.output_file)
@@ -142,4 +143,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    program.run(main)
+    program.run(main, required=REQUIRED)

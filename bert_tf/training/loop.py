@@ -49,7 +49,18 @@ class TrainingDiverged(UserError):
 
 
 class Interrupted(UserError):
-    """Somebody asked training to stop; it saved what it had."""
+    """Somebody asked training to stop; it saved what it had.
+
+    Args:
+        why: see `UserError`.
+        signal_name: the signal that asked; None if another process got it.
+    """
+
+    def __init__(self, why: str, signal_name: str | None = None):
+        super().__init__(why)
+        self.signal_name = signal_name
+        number = signal.Signals[signal_name or "SIGTERM"]
+        self.exit_status = 128 + number  # As shells have it.
 
 
 class StopRequest:
@@ -78,6 +89,9 @@ class StopRequest:
 
     def _handle(self, number: int, frame: types.FrameType | None) -> None:
         if self.received:
+            previous = self._previous[number]
+            if callable(previous):
+                previous(number, frame)
             raise KeyboardInterrupt
         self.received = signal.Signals(number).name
 
@@ -273,7 +287,7 @@ class _Loop:
         if is_interrupted:
             why = stop.received or "a signal to another process"
             saved = f", saved at step {self.saved_step}" if self._save else ""
-            raise Interrupted(f"stopped by {why}{saved}")
+            raise Interrupted(f"stopped by {why}{saved}", stop.received)
 
 
 def _diverged(step, logs, batches):

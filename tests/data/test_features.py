@@ -303,7 +303,7 @@ def test_missing_file_names_the_setting(tmp_path):
 
 def test_unknown_task_lists_the_known():
     with pytest.raises(UserError, match="known are cola, .*, relations$"):
-        get_task("squad")
+        get_task("nope")
 
 
 @pytest.mark.parametrize(

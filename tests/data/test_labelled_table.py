@@ -6,7 +6,7 @@ import pytest
 from support.common import json_lines
 
 from bert_tf.data import labelled_table
-from bert_tf.data.features import InputExample
+from bert_tf.data.input_example import InputExample
 from bert_tf.data.labelled_table import TableSettings, read_sets
 from bert_tf.errors import UserError
 

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from support.common import needs
 
 from bert_tf import BertConfig
 from bert_tf.errors import UserError
@@ -247,7 +248,7 @@ def test_files_that_hold_no_model(tmp_path):
 
 
 def test_it_runs_without_tensorflow(folder):
-    interpreter = pytest.importorskip("ai_edge_litert.interpreter")
+    interpreter = needs("ai_edge_litert.interpreter", "ai-edge-litert")
     for name in ("float", "int8"):
         path = str(folder / f"{name}.tflite")
         run = interpreter.Interpreter(path).get_signature_runner()

@@ -17,7 +17,7 @@ from support.programs import DEMO, SMALL_CONFIG, program_of
 
 from bert_tf import BertConfig, FullTokenizer
 from bert_tf.data import tagging
-from bert_tf.data.features import InputExample
+from bert_tf.data.input_example import InputExample
 from bert_tf.data.multiple_choice import ChoiceExample
 from bert_tf.data.text_reader import TextReader, TextReaderSettings
 from bert_tf.errors import UserError

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from support.common import needs
 
 from bert_tf import files
 from bert_tf.export import warmup
@@ -111,7 +112,9 @@ def test_requests_are_read_back(folder):
 
 
 def test_requests_are_read_by_the_servers_own_package(folder):
-    logs = pytest.importorskip("tensorflow_serving.apis.prediction_log_pb2")
+    logs = needs(
+        "tensorflow_serving.apis.prediction_log_pb2", "tensorflow-serving-api"
+    )
     warmup.write_warmup(folder, REQUESTS)
     found = []
     for content in records_of(folder):

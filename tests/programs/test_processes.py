@@ -125,7 +125,7 @@ def test_a_signal_ends_with_the_command_that_resumes(tmp_path, number):
     process = Process(folder / "log", flags)
     process.wait_for("  loss ")
     process.process.send_signal(number)
-    assert process.wait() == 1
+    assert process.wait() == 128 + number
     last = process.log.read_text().strip().split("\n")[-1]
     message, command = last.split("; resume with: ")
     assert f"run_classifier.py: stopped by {number.name}, saved" in message
@@ -290,7 +290,7 @@ def test_a_signal_to_one_worker_stops_both(cluster_run):
     )
     workers[1].wait_for("  loss ")
     workers[1].process.terminate()
-    assert [worker.wait() for worker in workers] == [1, 1]
+    assert [worker.wait() for worker in workers] == [143, 143]
     texts = [worker.log.read_text() for worker in workers]
     assert "stopped by a signal to another process, saved at step" in texts[0]
     assert "stopped by SIGTERM; resume with: " in texts[1]

@@ -7,7 +7,7 @@ import pytest
 from support.programs import RUN_CLASSIFIER
 
 from bert_tf.errors import UserError
-from bert_tf.programs import seeds
+from bert_tf.programs import labelled_flags, seeds
 from bert_tf.programs.settings import RunSettings, from_flags
 from bert_tf.tasks.problem import Evaluation
 
@@ -63,6 +63,6 @@ def test_runs_resume(resume, expected):
 
 
 def test_the_last_seed_is_an_int32():
-    seeds.check_seeds(2**31 - 2, 2)
+    labelled_flags.check_seeds(2**31 - 2, 2)
     with pytest.raises(UserError, match="2147483647 is the last"):
-        seeds.check_seeds(2**31 - 1, 2)
+        labelled_flags.check_seeds(2**31 - 1, 2)

@@ -4,6 +4,7 @@ import shutil
 
 import numpy as np
 import pytest
+from support.common import needs
 from support.server_requests import predictor_of
 from support.serving_fakes import (
     TYPES,
@@ -17,7 +18,7 @@ from support.serving_fakes import (
 from bert_tf.export.kinds import KINDS
 from bert_tf.metrics.entities import entity_spans
 
-webdriver = pytest.importorskip("selenium.webdriver")
+webdriver = needs("selenium.webdriver", "selenium>=4.20,<5")
 from selenium.common.exceptions import TimeoutException  # noqa: E402
 from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
@@ -28,7 +29,9 @@ DRIVER = shutil.which("chromedriver")
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(
-        not (CHROMIUM and DRIVER), reason="chromium-driver is absent"
+        not (CHROMIUM and DRIVER),
+        reason="Chromium or its driver is not installed: apt-get install "
+        "chromium-driver",
     ),
 ]
 

@@ -33,8 +33,17 @@ def shared(path: str) -> pathlib.Path:
     found = SHARED / path
     if not found.exists():
         # One reason for all, so that pytest shows them in one line.
-        pytest.skip("a large golden file or data set in ../shared is absent")
+        pytest.skip(
+            "a file of ../shared is absent: docs/contributing.md says what it "
+            "holds, and where that comes from"
+        )
     return found
+
+
+def needs(module: str, package: str):
+    """A module; skips the test where its package is not installed."""
+    why = f"{package} is not installed: pip install '{package}'"
+    return pytest.importorskip(module, reason=why)
 
 
 def run_module(name: str, *arguments):

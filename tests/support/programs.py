@@ -202,7 +202,8 @@ def run_here(path, *arguments):
     """`python path`, within this process; returns it as if it were finished."""
     vars(flags.FLAGS).update(copies(Program.before))
     out, err, status = io.StringIO(), io.StringIO(), 0
-    old_handler = signal.getsignal(signal.SIGTERM)
+    handled = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
+    old_handlers = {number: signal.getsignal(number) for number in handled}
     old_verbosity = absl_logging.get_verbosity()
     try:
         with (
@@ -215,7 +216,8 @@ def run_here(path, *arguments):
     except SystemExit as end:
         status = end.code or 0
     finally:
-        signal.signal(signal.SIGTERM, old_handler)
+        for number, handler in old_handlers.items():
+            signal.signal(number, handler)
         absl_logging.set_verbosity(old_verbosity)
     return subprocess.CompletedProcess(
         arguments, status, out.getvalue(), err.getvalue()

@@ -7,7 +7,7 @@ import pytest
 from support.programs import DEMO
 
 from bert_tf import FullTokenizer
-from bert_tf.data.features import InputExample
+from bert_tf.data.input_example import InputExample
 from bert_tf.data.multiple_choice import ChoiceExample
 from bert_tf.data.tagging import Sentence
 from bert_tf.data.text_reader import TextReader, TextReaderSettings

@@ -11,6 +11,7 @@ from support.common import run_module, shared
 from support.golden_model import with_plain_words
 from support.programs import as_flags, last_line, program_of, write
 
+from bert_tf import embeddings
 from bert_tf.embeddings import TextEmbedder
 from bert_tf.errors import UserError
 
@@ -36,7 +37,7 @@ def shared_embedders():
         return made[key]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(PROGRAM.module, "TextEmbedder", make)
+        patch.setattr(embeddings, "TextEmbedder", make)
         yield
 
 
@@ -63,7 +64,7 @@ def run(files, **changes):
 def expected(files, **settings):
     """The library's vectors of the same texts, and the embedder."""
     model = ("vocab_file", "bert_config_file", "init_checkpoint")
-    embedder = PROGRAM.module.TextEmbedder(
+    embedder = embeddings.TextEmbedder(
         **{name: files[name] for name in model},
         do_lower_case=True,
         max_seq_length=16,

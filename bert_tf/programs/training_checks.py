@@ -1,0 +1,81 @@
+"""Checks the flags of training against each other, without TensorFlow."""
+
+from collections.abc import Collection
+
+from absl import flags
+
+from bert_tf import suggestions
+from bert_tf.errors import UserError
+
+FLAGS = flags.FLAGS
+
+
+def check_flags(trains: bool, metric_names: Collection[str] = ()) -> None:
+    """Raises UserError for flags that contradict each other.
+
+    Args:
+        trains: whether the program is to train.
+        metric_names: the metrics that evaluations report; empty if that
+            depends on the data.
+    """
+    if metric_names:
+        check_metric(FLAGS.metric_for_best, metric_names)
+    if FLAGS.early_stopping_patience and not FLAGS.eval_steps:
+        raise UserError(
+            f"--early_stopping_patience={FLAGS.early_stopping_patience} "
+            "needs --eval_steps: how often to evaluate"
+        )
+    strategy = FLAGS.distribution_strategy
+    if FLAGS.use_tpu and strategy not in ("auto", "tpu"):
+        raise UserError(
+            f"--use_tpu: not with --distribution_strategy={strategy}"
+        )
+    if FLAGS.cpu_replicas and strategy not in ("auto", "mirrored"):
+        raise UserError(
+            "these are for one process and --distribution_strategy=mirrored, "
+            f"not {strategy}",
+            setting="cpu_replicas",
+            value=FLAGS.cpu_replicas,
+        )
+    parts = FLAGS.gradient_accumulation_steps
+    if trains and FLAGS.train_batch_size % parts:
+        lower = FLAGS.train_batch_size // parts * parts
+        near = " or ".join(str(n) for n in (lower, lower + parts) if n)
+        raise UserError(
+            f"--train_batch_size={FLAGS.train_batch_size} does not divide by "
+            f"--gradient_accumulation_steps={parts}: use {near}"
+        )
+    check_frozen(FLAGS.freeze_layers)
+
+
+def check_metric(name: str, metric_names: Collection[str]) -> None:
+    """Raises UserError unless evaluations report the metric."""
+    if name not in metric_names:
+        names = sorted(metric_names)
+        raise UserError(
+            f"the evaluation reports {', '.join(names)}"
+            + suggestions.hint(name, names, form="{}"),
+            setting="metric_for_best",
+            value=name,
+        )
+
+
+def check_frozen(frozen: str | None, num_layers: int | None = None) -> None:
+    """Raises UserError unless the flag says which weights are not trained.
+
+    Args:
+        frozen: value of --freeze_layers.
+        num_layers: of the model; None if that is not known yet.
+    """
+    if frozen in (None, "encoder", "embeddings"):
+        return
+    is_number = frozen.isascii() and frozen.isdigit()
+    if is_number and (num_layers is None or int(frozen) <= num_layers):
+        return
+    of_the = "" if num_layers is None else f"of the {num_layers} "
+    raise UserError(
+        f"give 'encoder', 'embeddings', or how many {of_the}layers"
+        + suggestions.hint(frozen, ["encoder", "embeddings"]),
+        setting="freeze_layers",
+        value=frozen,
+    )

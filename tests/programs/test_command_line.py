@@ -1,0 +1,390 @@
+"""Help, and mistakes in flags, before TensorFlow is loaded.
+
+One process without TensorFlow runs all the command lines of this file.
+"""
+
+import json
+import re
+import subprocess
+import sys
+import time
+
+import pytest
+from support.common import ROOT
+
+PROGRAMS = ("run_classifier", "run_squad", "run_pretraining")
+TOOLS = (
+    "benchmark",
+    "build_normalization",
+    "build_vocab",
+    "convert_checkpoint",
+    "create_pretraining_data",
+    "evaluate_squad",
+    "export_model",
+    "extract_features",
+    "fill_mask",
+    "predict",
+    "serve",
+    "split_sentences",
+)
+# Parts of other tools, which nobody runs.
+PARTS = {"__init__", "beam_runner", "shard_run"}
+
+# Reads [[name, argument, …], …]; writes [[status, stdout, stderr], …].
+RUNNER = """
+import contextlib, copy, io, json, runpy, sys
+
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in BLOCKED:
+            raise ImportError(f"{name} is blocked")
+
+BLOCKED = {"tensorflow", "tensorflow_text", "keras", "sklearn", "scipy"}
+sys.meta_path.insert(0, Blocked())
+from absl import app, flags, logging
+
+def copies(values):
+    return {name: copy.copy(value) for name, value in values.items()}
+
+before = copies(vars(flags.FLAGS))
+results = []
+for name, *arguments in json.load(sys.stdin):
+    vars(flags.FLAGS).update(copies(before))
+    app._define_help_flags_called = False
+    is_tool = not name.startswith("run_")
+    sys.argv = [f"{name}.py", *arguments]
+    out, err, status = io.StringIO(), io.StringIO(), 0
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            if is_tool:
+                module = f"bert_tf.tools.{name}"
+                runpy.run_module(module, run_name="__main__", alter_sys=True)
+            else:
+                runpy.run_path(f"{name}.py", run_name="__main__")
+    except SystemExit as end:
+        status = end.code or 0
+    except ImportError as error:
+        status = str(error)
+    results.append([status, out.getvalue(), err.getvalue()])
+assert not BLOCKED & set(sys.modules)
+json.dump(results, sys.stdout)
+"""
+
+NEW = ("--do_train", "--output_dir=/tmp/new")
+SMS = ("--task_name=sms", *NEW)
+CSV = ("--task_name=csv", "--vocab_file=v", "--bert_config_file=c", *NEW)
+SQUAD = ("--vocab_file=v", "--bert_config_file=c", "--output_dir=/tmp/new")
+EMBED = ("--input_file=README.md", "--output_file=/tmp/new.npy")
+
+# (program, arguments, what was probably meant).
+TYPOS = [
+    ("run_classifier", ["--num_epochs=3"], "--num_train_epochs"),
+    ("run_classifier", ["--epochs=3"], "--num_train_epochs"),
+    ("run_classifier", ["--lr=1e-4"], "--learning_rate"),
+    ("run_classifier", ["--batch_size=8"], "--train_batch_size"),
+    ("run_classifier", ["--model=bert"], "--init_checkpoint"),
+    ("run_classifier", ["--checkpoint=x.ckpt"], "--init_checkpoint"),
+    ("run_classifier", ["--data=glue"], "--data_dir"),
+    ("run_classifier", ["--output=/tmp/x"], "--output_dir"),
+    ("run_classifier", ["--max_length=64"], "--max_seq_length"),
+    ("run_classifier", ["--max_len=64"], "--max_seq_length"),
+    ("run_classifier", ["--seq_length=64"], "--max_seq_length"),
+    ("run_classifier", ["--max-seq-length=64"], "--max_seq_length"),
+    ("run_classifier", ["--vocab=v.txt"], "--vocab_file"),
+    ("run_classifier", ["--train"], "--do_train"),
+    ("run_classifier", ["--train=train.csv"], "--train_file"),
+    ("run_classifier", ["--nodo_trian"], "--nodo_train"),
+    ("run_classifier", ["--learing_rate=1e-4"], "--learning_rate"),
+    ("run_classifier", ["--warmup_ratio=0.1"], "--warmup_proportion"),
+    ("run_classifier", ["--do_train", "True"], "--do_train=true"),
+    ("run_squad", ["--eval"], "--do_eval"),
+    ("run_squad", ["--version_2"], "--version_2_with_negative"),
+    ("run_pretraining", ["--epochs=3"], "--num_train_steps"),
+    ("run_pretraining", ["--warmup_ratio=0.1"], "--num_warmup_steps"),
+    ("predict", ["--checkpoint=x"], "--model"),
+    ("predict", ["--in_file=x"], "--input"),
+    ("serve", ["--models=a=b"], "--model"),
+    ("build_vocab", ["--vocabsize=100"], "--vocab_size"),
+    ("extract_features", ["--output=x"], "--output_file"),
+    # Values.
+    ("run_classifier", ["--optimizer=adam"], "adamw"),
+    ("run_classifier", ["--long_documents=window"], "windows"),
+    ("run_classifier", [*SMS, "--class_weights=balance"], "'balanced'"),
+    ("run_classifier", [*SMS, "--freeze_layers=encodr"], "'encoder'"),
+    (
+        "run_squad",
+        [*SQUAD, "--do_export", "--metric_for_best=exactmatch"],
+        "exact_match",
+    ),
+    ("benchmark", ["--what=tokeniser"], "tokenizer"),
+    # Tasks, whatever else is missing.
+    *(
+        ("run_classifier", [f"--task_name={written}"], meant)
+        for written, meant in {
+            "smss": "sms",
+            "SST2": "sst-2",
+            "stsb": "sts-b",
+            "mnli_mm": "mnli-mm",
+            "conll": "ner",
+            "conll2003": "ner",
+            "json": "jsonl",
+            "cvs": "csv",
+            "relation": "relations",
+        }.items()
+    ),
+    ("benchmark", ["--task_name=sst2"], "sst-2"),
+]
+
+# (program, arguments, a part of the message): mistakes that need no files.
+MISTAKES = [
+    ("run_classifier", ["--task_name=squad"], "run_squad.py answers questions"),
+    ("run_classifier", ["--task_name=SQuAD2.0"], "run_squad.py answers"),
+    ("run_classifier", ["--task_name=xyzzy"], "no such task; known are cola,"),
+    ("run_classifier", ["--xyzzy=1"], "--xyzzy: no such flag; --help lists"),
+    ("run_classifier", ["train.csv"], "train.csv: not a flag (flags start"),
+    ("run_classifier", ["--seed=x"], "flag --seed=x: "),
+    ("run_classifier", ["--task_name=sms"], "--output_dir must be given"),
+    (
+        "run_classifier",
+        ["--task_name=sms", "--output_dir=/tmp/new"],
+        "At least one of --do_train, --do_eval",
+    ),
+    (
+        "run_classifier",
+        ["--task_name=csv", *NEW],
+        "--vocab_file, --bert_config_file must be given",
+    ),
+    ("run_classifier", [*CSV], "--train_file must be given"),
+    ("run_classifier", [*CSV, "--data_dir=x"], "csv does not use it"),
+    (
+        "run_classifier",
+        [*CSV, "--train_file=README.md", "--label_column=text"],
+        "--label_column=text: this is the --text_column",
+    ),
+    (
+        "run_classifier",
+        [*CSV, "--train_file=README.md", "--delimiter=ab"],
+        "--delimiter=ab: must be one ASCII character",
+    ),
+    (
+        "run_classifier",
+        [*CSV, "--train_file=README.md", "--dev_fraction=1"],
+        "--dev_fraction=1.0: must be at least 0 and below 1",
+    ),
+    ("run_classifier", [*SMS, "--export_tflite"], "only with --do_export"),
+    (
+        "run_classifier",
+        [*SMS, "--num_seeds=2"],
+        "--num_seeds=2 needs --do_eval",
+    ),
+    (
+        "run_classifier",
+        [*SMS, "--early_stopping_patience=2"],
+        "needs --eval_steps",
+    ),
+    (
+        "run_classifier",
+        [*SMS, "--gradient_accumulation_steps=3"],
+        "--train_batch_size=32 does not divide by "
+        "--gradient_accumulation_steps=3: use 30 or 33",
+    ),
+    (
+        "run_classifier",
+        [*SMS, "--use_tpu", "--distribution_strategy=mirrored"],
+        "--use_tpu: not with --distribution_strategy=mirrored",
+    ),
+    (
+        "run_classifier",
+        [*SMS, "--cpu_replicas=2", "--distribution_strategy=tpu"],
+        "--cpu_replicas=2: these are for one process",
+    ),
+    ("run_squad", [*SQUAD, "--do_train"], "--train_file must be given"),
+    (
+        "run_squad",
+        [*SQUAD, "--do_export", "--max_query_length=382"],
+        "--max_query_length=382: with the 3 special",
+    ),
+    ("run_pretraining", [*SQUAD[1:], "--do_train"], "--input_file must be"),
+    ("predict", ["--model=x"], "--input must be given"),
+    ("serve", ["--model=x"], "--model=x: must be NAME=FOLDER"),
+    ("serve", ["--model=x=.", "--max_queue=9"], "exceeds --max_queue=9"),
+    (
+        "extract_features",
+        [*EMBED, "--pooling=none", "--output_format=npy"],
+        "--pooling=none: texts have different numbers of tokens",
+    ),
+    ("fill_mask", [" "], "no text is given, such as "),
+    ("export_model", ["--output_dir=x"], "--export_dir must be given"),
+    # Places that cannot be written.
+    (
+        "run_classifier",
+        ["--task_name=sms", "--do_train", "--output_dir=README.md/a/b"],
+        "--output_dir=README.md/a/b: cannot be written: ",
+    ),
+    (
+        "run_classifier",
+        ["--task_name=sms", "--do_train", "--output_dir=/proc/no/where"],
+        "--output_dir=/proc/no/where: cannot be written: /proc: ",
+    ),
+    (
+        "run_classifier",
+        ["--task_name=sms", "--do_train", "--output_dir=README.md"],
+        "--output_dir=README.md: this is a file",
+    ),
+    (
+        "run_classifier",
+        ["--task_name=sms", "--do_train", "--output_dir="],
+        "--output_dir=: a folder is needed",
+    ),
+    (
+        "run_pretraining",
+        [
+            "--do_train",
+            "--input_file=x",
+            "--bert_config_file=README.md",
+            "--output_dir=README.md/a",
+        ],
+        "--output_dir=README.md/a: cannot be written: ",
+    ),
+    (
+        "run_squad",
+        [*SQUAD[:2], "--do_export", "--output_dir=README.md/a"],
+        "--output_dir=README.md/a: cannot be written: ",
+    ),
+    (
+        "predict",
+        ["--model=docs", "--input=README.md", "--output=README.md/a"],
+        "--output=README.md/a: cannot be written: ",
+    ),
+    ("export_model", ["--export_dir=README.md/a"], "=README.md/a: cannot be"),
+    ("export_model", ["--export_dir="], "--export_dir=: a folder is needed"),
+    (
+        "extract_features",
+        ["--input_file=README.md", "--output_file=README.md/a"],
+        "--output_file=README.md/a: cannot be written: ",
+    ),
+    (
+        "split_sentences",
+        ["--input_file=README.md", "--output_file=README.md/a"],
+        "--output_file=README.md/a: cannot be written: ",
+    ),
+    (
+        "build_vocab",
+        ["--input_file=README.md", "--output_file=README.md/a"],
+        "--output_file=README.md/a: cannot be written: ",
+    ),
+    (
+        "convert_checkpoint",
+        ["--init_checkpoint=x", "--output_checkpoint=README.md/a"],
+        "--output_checkpoint=README.md/a: cannot be written: ",
+    ),
+]
+NO_FLAGS = [name for name in (*PROGRAMS, *TOOLS) if "b" != name[0]]
+
+
+@pytest.fixture(scope="module")
+def results():
+    """{command line: (status, stdout, stderr)} of all of this file."""
+    commands = [[name, "--help"] for name in (*PROGRAMS, *TOOLS)]
+    commands += [["run_classifier", "--helpfull"], ["serve", "--helpshort"]]
+    commands += [[name] for name in (*NO_FLAGS, "build_vocab")]
+    commands += [[name, *rest] for name, rest, _ in (*TYPOS, *MISTAKES)]
+    done = subprocess.run(
+        [sys.executable, "-c", RUNNER],
+        input=json.dumps(commands),
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    assert done.returncode == 0, done.stderr
+    return dict(zip(map(tuple, commands), json.loads(done.stdout), strict=True))
+
+
+def test_these_are_all_the_tools():
+    files = {path.stem for path in (ROOT / "bert_tf/tools").glob("*.py")}
+    assert files - PARTS == {*TOOLS}
+
+
+@pytest.mark.parametrize("name", [*PROGRAMS, *TOOLS])
+def test_help(results, name):
+    status, text, errors = results[name, "--help"]
+    assert (status, errors) == (0, "")
+    path = ROOT / f"{name}.py"
+    if name in TOOLS:
+        path = ROOT / "bert_tf" / "tools" / f"{name}.py"
+    source = path.read_text(encoding="utf-8")
+    first = source.removeprefix('"""').split("\n")[0].removesuffix('"""')
+    assert text.startswith(first)
+    # Flags of libraries do not hide ours.
+    assert "pdb" not in text and "verbosity" not in text
+
+
+def test_help_describes_flags(results):
+    text = results["run_classifier", "--help"][1]
+    required = ["--task_name=TEXT (required)", "--output_dir=FOLDER (required)"]
+    found = [line.strip() for line in text.split("\n") if line[:4] == "  --"]
+    assert found[:2] == required
+    assert len(found) == len(set(found)) > 70
+    for line in (
+        "--[no]do_train (default: false)",
+        "--max_seq_length=NUMBER (default: 128; at least 3)",
+        "--warmup_proportion=NUMBER (default: 0.1; 0 to 1)",
+        "--optimizer=adamw|lamb (default: adamw)",
+    ):
+        assert line in found
+    text = results["serve", "--help"][1]
+    assert "--model=TEXT (several times) (required)" in text
+    assert "repeat this option" not in text
+
+
+def test_helpfull_describes_flags_of_libraries_after_ours(results):
+    status, text, _ = results["run_classifier", "--helpfull"]
+    ours = results["run_classifier", "--help"][1]
+    assert status == 0 and text.startswith(ours)
+    assert "--verbosity=NUMBER" in text[len(ours) :]
+    short = results["serve", "--helpshort"]
+    assert short == results["serve", "--help"]
+
+
+def test_help_takes_no_time():
+    start = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "run_classifier.py", "--help"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    assert done.returncode == 0 and "--learning_rate" in done.stdout
+    assert time.monotonic() - start < 3
+
+
+@pytest.mark.parametrize("name", [*NO_FLAGS, "build_vocab"])
+def test_without_flags_an_example_is_shown(results, name):
+    status, text, errors = results[(name,)]
+    assert (status, text) == (1, "")
+    (line,) = errors.strip().split("\n")
+    example = re.search(r"for example: python (\S+)(?: (\S+))? ", line)
+    assert example[1] == f"{name}.py" or example[2] == f"bert_tf.tools.{name}"
+    assert line.endswith("(--help lists all flags)")
+
+
+@pytest.mark.parametrize("name, arguments, meant", TYPOS)
+def test_a_typo_is_answered_with_what_was_meant(
+    results, name, arguments, meant
+):
+    status, text, errors = results[name, *arguments]
+    assert (status, text) == (1, "")
+    (line,) = errors.strip().split("\n")[-1:]
+    assert line.startswith(f"{name}.py: ")
+    assert line.endswith(f"; did you mean {meant}?")
+
+
+@pytest.mark.parametrize("name, arguments, message", MISTAKES)
+def test_a_mistake_is_found_without_tensorflow(
+    results, name, arguments, message
+):
+    status, text, errors = results[name, *arguments]
+    assert (status, text) == (1, "")
+    (line,) = errors.strip().split("\n")[-1:]
+    assert line.startswith(f"{name}.py: ")
+    assert message in line
