@@ -1,7 +1,7 @@
 """The commands of the installed package: pyproject.toml names them.
 
-    bert-classifier, bert-squad, bert-pretraining    run_classifier.py, …
-    bert-export, bert-predict, bert-serve            python -m bert_tf.tools.NAME
+    bert-classifier, bert-squad, bert-pretraining   run_classifier.py, …
+    bert-export, bert-predict, bert-serve           python -m bert_tf.tools.…
 
 Each runs its program's file as `python FILE` does, so that flags, messages and
 records are the same.
