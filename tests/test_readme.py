@@ -125,7 +125,7 @@ def test_the_python_example_runs():
 
 
 def test_the_preprocessing_example_runs():
-    (example,) = [b for b in blocks("python") if "BertPreprocessor(" in b]
+    (example,) = [b for b in blocks("python") if "tokenize_with_offsets(" in b]
     folder = shared("checkpoints/uncased_L-6_H-384_A-12_minilm")
     example = example.replace("uncased_L-12_H-768_A-12", str(folder))
     lines = example.strip().split("\n")
