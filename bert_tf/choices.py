@@ -62,6 +62,21 @@ PRETRAINING_NAMES = (
 # bert_tf.export.predictor: texts that a model reads together.
 BATCH_SIZE = 32
 
+# bert_tf.data.text_rows, bert_tf.export.answer_files
+INPUT_FORMATS = ("csv", "tsv", "jsonl", "lines")
+OUTPUT_FORMATS = ("csv", "tsv", "jsonl")
+
+# bert_tf.export.answer_files: {name in model.json: setting} of the columns of
+# a run's files, and of how they are written.
+COLUMN_SETTINGS = {
+    "text": "text_column",
+    "text_pair": "text_pair_column",
+    "label": "label_column",
+    "delimiter": "delimiter",
+    "encoding": "encoding",
+    "header": "header",
+}
+
 # bert_tf.tasks.registry: {task: the settings that say where its examples are}.
 FILE_SETTINGS = (
     "train_file",

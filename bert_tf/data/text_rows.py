@@ -22,7 +22,6 @@ from bert_tf import files
 from bert_tf.data import csv_files
 from bert_tf.errors import UserError
 
-FORMATS = ("csv", "tsv", "jsonl", "lines")
 ENDINGS = {
     ".csv": "csv",
     ".tsv": "tsv",
@@ -42,7 +41,7 @@ class Format:
     """How a file is written.
 
     Attributes:
-        name: one of `FORMATS`.
+        name: one of `choices.INPUT_FORMATS`.
         delimiter, header, encoding: see `csv_files.read_table`.
     """
 

@@ -19,18 +19,6 @@ from bert_tf.errors import UserError
 from bert_tf.export.kinds import KINDS, Answer, Input, Kind
 from bert_tf.text.packing import split_pair
 
-# {name in model.json: setting} of the columns of the run's files, and of how
-# they are written.
-COLUMN_SETTINGS = {
-    "text": "text_column",
-    "text_pair": "text_pair_column",
-    "label": "label_column",
-    "delimiter": "delimiter",
-    "encoding": "encoding",
-    "header": "header",
-}
-OUTPUT_FORMATS = ("csv", "tsv", "jsonl")
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ModelColumns:
@@ -161,8 +149,8 @@ def output_format(kind: Kind, wanted: str | None, source: Format) -> str:
 
     Args:
         kind: the kind of the answers.
-        wanted: one of `OUTPUT_FORMATS`; None for that of the input, or JSON
-            where an answer has lists.
+        wanted: one of `choices.OUTPUT_FORMATS`; None for that of the input,
+            or JSON where an answer has lists.
         source: the format of the input.
 
     Raises:
@@ -188,7 +176,7 @@ class AnswerWriter:
 
     Args:
         writer: where lines are written.
-        format: one of `OUTPUT_FORMATS`.
+        format: one of `choices.OUTPUT_FORMATS`.
         columns: the model's columns.
         header: whether a table begins with the names of its columns.
     """

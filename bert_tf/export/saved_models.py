@@ -109,7 +109,7 @@ def find(folder: str) -> str:
     A run that was trained again after its export is named in a warning.
 
     Args:
-        folder: the folder of a SavedModel, or --output_dir of a run.
+        folder: the folder of a SavedModel, or of a run.
     """
     export = os.path.join(folder, EXPORT)
     if files.exists(os.path.join(folder, SAVED_MODEL)) or not files.exists(

@@ -1,12 +1,7 @@
 """The commands of the installed package: pyproject.toml names them.
 
-<<<<<<< HEAD
-    bert-classifier, bert-squad, bert-pretraining    run_classifier.py, …
-    bert-export, bert-predict, bert-serve            bert_tf.tools
-=======
     bert-classifier, bert-squad, bert-pretraining   run_classifier.py, …
     bert-export, bert-predict, bert-serve           python -m bert_tf.tools.…
->>>>>>> df79b26e9d5f484f682ed20acc1959a97d4eed89
 
 Each runs its program's file as `python FILE` does, so that flags, messages and
 records are the same.

@@ -9,9 +9,9 @@ from typing import Any
 
 import keras
 
+from bert_tf.choices import COLUMN_SETTINGS
 from bert_tf.config import BertConfig
 from bert_tf.data.text_reader import TextReader, TextReaderSettings
-from bert_tf.export.answer_files import COLUMN_SETTINGS
 from bert_tf.programs import export_run
 from bert_tf.programs.settings import from_flags
 from bert_tf.tasks.problem import HeadSettings, Problem

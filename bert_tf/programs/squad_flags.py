@@ -12,6 +12,7 @@ from bert_tf.programs import program, training_checks
 FLAGS = flags.FLAGS
 MODES = ("train", "eval", "predict", "export")
 REQUIRED = ("output_dir",)
+DEFAULT_LENGTH = 384  # The original's; a model may read less.
 
 
 def check_command(modes: Collection[str]) -> None:
@@ -41,13 +42,12 @@ def check_flags(modes: Collection[str]) -> None:
 
 def check_lengths() -> None:
     """Raises UserError if a window has no room for the context."""
-    if FLAGS.max_seq_length is None:  # It is chosen later.
-        return
-    if FLAGS.max_seq_length <= FLAGS.max_query_length + 3:
+    length = FLAGS.max_seq_length or DEFAULT_LENGTH
+    if length <= FLAGS.max_query_length + 3:
         raise UserError(
             f"--max_query_length={FLAGS.max_query_length}: with the 3 special "
             "tokens it leaves no room for the context in --max_seq_length="
-            f"{FLAGS.max_seq_length}"
+            f"{length}"
         )
 
 

@@ -25,8 +25,7 @@ from bert_tf.programs.settings import RunSettings, from_flags
 from bert_tf.programs.squad_flags import files_needed, is_scored, metric_names
 
 FLAGS = flags.FLAGS
-# The original's windows: 384 WordPieces, every 128.
-DEFAULT_LENGTH, WINDOWS_PER_LENGTH = 384, 3
+WINDOWS_PER_LENGTH = 3  # The original's windows: 384 WordPieces, every 128.
 
 
 def run(modes: Collection[str]) -> None:
@@ -98,7 +97,7 @@ def fit_lengths(config: BertConfig) -> None:
     Raises:
         UserError: a window has no room for the context.
     """
-    defaults.fit(config, 0, longest=DEFAULT_LENGTH)
+    defaults.fit(config, 0, longest=squad_flags.DEFAULT_LENGTH)
     if FLAGS.doc_stride is None:
         stride = max(1, FLAGS.max_seq_length // WINDOWS_PER_LENGTH)
         defaults.fill("doc_stride", stride)

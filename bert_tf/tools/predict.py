@@ -33,12 +33,11 @@ from bert_tf import choices, files
 from bert_tf.data import text_rows
 from bert_tf.data.text_rows import Row
 from bert_tf.errors import UserError
-from bert_tf.export import answer_files
-from bert_tf.export.answer_files import COLUMN_SETTINGS, ModelColumns
 from bert_tf.programs import flags as shared_flags
 from bert_tf.programs import program, run_record
 
 if TYPE_CHECKING:
+    from bert_tf.export.answer_files import ModelColumns
     from bert_tf.export.predictor import Predictor
 
 FLAGS = flags.FLAGS
@@ -58,7 +57,7 @@ flags.DEFINE_string(
 flags.DEFINE_enum(
     "input_format",
     None,
-    text_rows.FORMATS,
+    choices.INPUT_FORMATS,
     "How --input is written. By default its content and name decide.",
 )
 flags.DEFINE_string(
@@ -67,7 +66,7 @@ flags.DEFINE_string(
 flags.DEFINE_enum(
     "output_format",
     None,
-    answer_files.OUTPUT_FORMATS,
+    choices.OUTPUT_FORMATS,
     "How answers are written. By default as the name of --output says, or as "
     "--input is; lines of text are answered by JSON lines.",
 )
@@ -87,6 +86,7 @@ def main() -> None:
     if FLAGS.output != STANDARD:
         program.check_output("output", FLAGS.output, [FLAGS.input])
     # Loading TensorFlow takes seconds, and mistakes are found without it.
+    from bert_tf.export import answer_files
     from bert_tf.export.predictor import Predictor
     from bert_tf.training.progress import with_progress
 
@@ -128,19 +128,20 @@ def recorded_columns(predictor: "Predictor") -> dict[str, Any]:
     model.json has them. For the export of an earlier version, the record of
     the run around it does.
     """
+    settings = choices.COLUMN_SETTINGS
     columns = dict(predictor.info.get("columns", {}))
     if not columns:
         run = os.path.dirname(predictor.folder.rstrip("/"))
         values = run_record.flags_of(run_record.read(run))
-        columns = {n: values.get(flag) for n, flag in COLUMN_SETTINGS.items()}
-    for name, flag in COLUMN_SETTINGS.items():
+        columns = {n: values.get(flag) for n, flag in settings.items()}
+    for name, flag in settings.items():
         if not FLAGS[flag].using_default_value:
             columns[name] = FLAGS[flag].value
     return {name: v for name, v in columns.items() if v is not None}
 
 
 def input_format(
-    columns: ModelColumns, recorded: dict[str, Any]
+    columns: "ModelColumns", recorded: dict[str, Any]
 ) -> text_rows.Format:
     """How the input is written."""
     delimiter = recorded.get("delimiter")
@@ -197,7 +198,7 @@ def num_rows(source: text_rows.Format) -> int | None:
 
 def items(
     predictor: "Predictor",
-    columns: ModelColumns,
+    columns: "ModelColumns",
     source: text_rows.Format,
     rows: "collections.deque[Row]",
 ) -> Iterator[object]:

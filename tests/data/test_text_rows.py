@@ -5,6 +5,7 @@ import io
 
 import pytest
 
+from bert_tf import choices
 from bert_tf.data import text_rows
 from bert_tf.data.text_rows import Format, detect_format, read_rows
 from bert_tf.errors import UserError
@@ -96,4 +97,4 @@ def test_mistakes_are_named(text, settings, message):
 
 
 def test_every_format_has_a_name():
-    assert {*text_rows.ENDINGS.values()} < {*text_rows.FORMATS}
+    assert {*text_rows.ENDINGS.values()} < {*choices.INPUT_FORMATS}

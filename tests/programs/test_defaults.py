@@ -256,7 +256,7 @@ def test_every_format_gives_the_same_answers(run_folder, files, tmp_path):
 @pytest.mark.parametrize(
     "content, arguments, message",
     [
-        ("no,mesage\n1,x\n", (), "did you mean mesage?"),
+        ("no,mesage\n1,x\n", (), "did you mean 'mesage'?"),
         ("no,message\n", (), "there is nothing to answer in it"),
         ("no,message\n1,x\n", ("--text_column=no2",), "no column no2"),
         ("no,message\n1\n", (), "a.csv:2: 1 cell, but the header has 2"),
