@@ -58,8 +58,8 @@ def model():
         metrics=["accuracy"],
     )
     before = model.get_weights()
-    history = model.fit(dataset, epochs=2, verbose=0).history
-    assert np.isfinite(history["loss"]).all()
+    fit = model.fit(dataset, epochs=2, shuffle=False, verbose=0)
+    assert np.isfinite(fit.history["loss"]).all()
     assert not np.array_equal(before[-1], model.get_weights()[-1])
     assert len(model.predict(dataset, verbose=0)) == len(TEXTS)
     assert model.evaluate(dataset, verbose=0, return_dict=True)["loss"] > 0
@@ -416,6 +416,17 @@ def test_other_mistakes(tmp_path):
 def test_every_setting_belongs_to_a_class():
     taken = {name for form in fitted._FORMS for name in form.takes}
     assert taken == {*vars(FittedSettings())}
+
+
+def test_a_module_is_written_as_it_is(written):
+    """The form of the call before there were others."""
+    model = randomized(BertClassifier(CONFIG, 3))
+    export_model("x", model, PREPROCESS, labels=LABELS)
+    module = written.module
+    export_model("x", module, module, description={"labels": LABELS})
+    assert written.module is module
+    export_model("x", module, trained=module, precision="float32")
+    assert written.module is module and written.description is None
 
 
 def test_fixed_sizes(written):
