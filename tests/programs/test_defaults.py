@@ -27,7 +27,7 @@ def test_rates_are_the_originals_for_its_models_and_data_sets():
 
 def test_rates_fit_small_models_and_data_sets():
     assert hyperparameters.learning_rate(128) == 3e-4
-    assert hyperparameters.learning_rate(384) == 1e-4
+    assert hyperparameters.learning_rate(384) == 7.3e-5
     assert hyperparameters.num_train_epochs(360, 32) == 20.0
     assert 3 < hyperparameters.num_train_epochs(1500, 32) < 20
     assert hyperparameters.max_seq_length(64) == 64
