@@ -109,7 +109,8 @@ def _check_creatable(name, path):
     try:
         files.check_creatable(path)
     except OSError as error:
-        where = "" if error.filename == path else f"{error.filename}: "
+        is_it = files.is_same(error.filename, path)
+        where = "" if is_it else f"{error.filename}: "
         raise UserError(
             f"cannot be written: {where}{error.strerror}",
             setting=name,

@@ -22,7 +22,7 @@ class Stopped(KeyboardInterrupt):
 
     @property
     def message(self) -> str:
-        """What the program says at its end."""
+        """The line that the program prints at its end."""
         if self.number == signal.SIGINT:
             return "interrupted"
         return f"stopped by {signal.Signals(self.number).name}"
