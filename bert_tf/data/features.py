@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from bert_tf import files
 from bert_tf.data import example_proto
+from bert_tf.data.input_example import InputExample  # noqa: F401  It was here.
 from bert_tf.text.packing import ID_NAMES
 
 

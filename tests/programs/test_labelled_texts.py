@@ -352,7 +352,16 @@ def test_a_checkpoint_knows_what_it_was_trained_for(folder, tmp_path):
     for kind, other in kinds.items():
         source = checkpoint_of(sources.get(other, other), folder)
         with pytest.raises(UserError, match=f"run of the kind {other}, not "):
-            predict(kind, folder, tmp_path / "new", init_checkpoint=source)
+            predict(
+                kind,
+                folder,
+                tmp_path / "new",
+                init_checkpoint=source,
+                # Otherwise it is that of the checkpoint's run.
+                problem_type=flags_of(kind, folder).get(
+                    "problem_type", "single_label"
+                ),
+            )
     assert not (tmp_path / "new").exists()
 
 
@@ -369,6 +378,7 @@ def folder_of_other(folder):
 def test_without_task_json_labels_come_from_training(folder, tmp_path):
     shutil.copytree(folder / "single_label", tmp_path / "single_label")
     (tmp_path / "single_label" / "task.json").unlink()
+    (tmp_path / "single_label" / "train.json").unlink()
     source = checkpoint_of("single_label", tmp_path)
     with pytest.raises(UserError, match="there is no task.json next"):
         predict(
@@ -387,12 +397,13 @@ def test_without_task_json_labels_come_from_training(folder, tmp_path):
 
 def test_scores_do_not_outlive_their_predictions(folder, tmp_path):
     out = tmp_path / "out"
-    predict("regression", folder, out)
+    source = (folder / "regression-test.tsv").read_text()
+    path = write(tmp_path, "new.tsv", source)
+    predict("regression", folder, out, test_file=str(path))
     assert (out / "test_eval_results.txt").exists()
-    source = (folder / "regression-test.tsv").read_text().splitlines()
-    rows = ["\t".join(line.split("\t")[::2]) for line in source]
-    unlabelled = write(tmp_path, "unlabelled.tsv", "\n".join(rows))
-    predict("regression", folder, out, test_file=str(unlabelled))
+    rows = ["\t".join(row.split("\t")[::2]) for row in source.splitlines()]
+    write(tmp_path, "new.tsv", "\n".join(rows))
+    predict("regression", folder, out, test_file=str(path))
     assert not (out / "test_eval_results.txt").exists()
     assert not (out / "test_report.json").exists()
     assert_same_predictions(out, folder / "regression")

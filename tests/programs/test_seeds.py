@@ -39,7 +39,7 @@ def test_each_run_has_a_seed_and_a_folder():
     assert [run.seed for run in runs] == summary["seeds"] == [5, 6, 7]
     folders = [run.output_dir for run in runs]
     assert folders == ["out/seed-5", "out/seed-6", "out/seed-7"]
-    assert {run.learning_rate for run in runs} == {5e-5}
+    assert {run.train_batch_size for run in runs} == {32}
     assert summary["collapsed"] == [6]
     assert summary["eval_accuracy"] == {
         "mean": 6.0,

@@ -110,7 +110,7 @@ def test_the_status_of_an_interrupted_training(monkeypatch, tmp_path, number):
     def stopped(modes):
         raise training.Interrupted("stopped; resume with: …", number.name)
 
-    monkeypatch.setattr(labelled_flags, "check_flags", stopped)
+    monkeypatch.setattr(labelled_flags, "check_command", stopped)
     done = run_here("run_classifier.py")
     assert done.returncode == SIGNALS[number][0]
     assert done.stderr.startswith("run_classifier.py: stopped; resume with: …")
