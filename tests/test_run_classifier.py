@@ -464,8 +464,8 @@ def test_demo_needs_no_files(tmp_path):
         cwd=tmp_path,
     )
     assert done.returncode == 0, done.stderr
-    assert "Using the bundled data and model: --data_dir=" in done.stderr
-    assert "--num_train_epochs=0.2" in done.stderr
+    assert "Using the bundled data: --data_dir=" in done.stderr
+    assert "Using the bundled model, which is small" in done.stderr
     assert results_of(tmp_path / "eval_results.txt")
 
 

@@ -92,7 +92,9 @@ class PredictionFile:
         """The header of a file for these examples."""
         if self.example_columns is None or not len(examples):
             return self.header
-        return _appended(self.header, self.example_columns(examples[0]))
+        return _appended(
+            self.header, self.example_columns(next(iter(examples)))
+        )
 
     def lines(self, example: Example, output: Output) -> str:
         """The lines of one example."""
