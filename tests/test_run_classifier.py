@@ -58,6 +58,7 @@ def test_train_evaluate_predict(finished):
     events = [path.name for path in out.glob("events.out.tfevents.*")]
     assert {path.name for path in out.iterdir()} == {
         *events,
+        "bert_config.json",
         "checkpoint",
         "eval_report.json",
         "eval_results.txt",
@@ -72,6 +73,7 @@ def test_train_evaluate_predict(finished):
         "test_report.json",
         "test_results.tsv",
         "train.json",
+        "vocab.txt",
     }
     results = results_of(out / "eval_results.txt")
     assert list(results) == [
@@ -88,9 +90,11 @@ def test_train_evaluate_predict(finished):
     assert probabilities.shape == (41, 2)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)
     header, *rows = (out / "test_predictions.tsv").read_text().splitlines()
-    assert header == "id\tlabel\tscore" and len(rows) == 41
+    assert header == "id\tlabel\tscore\ttext\ttrue_label"
+    assert len(rows) == 41
     for i, row in enumerate(rows):
-        guid, label, score = row.split("\t")
+        guid, label, score, text, true_label = row.split("\t")
+        assert text and true_label in ("ham", "spam")
         assert guid == f"test-{i + 1}"
         assert float(score) == probabilities[i].max()
         assert label == ["ham", "spam"][probabilities[i].argmax()]
