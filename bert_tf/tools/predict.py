@@ -21,6 +21,7 @@ input. Files may have any size.
 
 import collections
 import contextlib
+import gzip
 import os
 import sys
 import time
@@ -95,7 +96,9 @@ def main() -> None:
     columns = answer_files.model_columns(
         predictor.kind, predictor.input_names, recorded
     )
-    source = input_format(columns, recorded)
+    input_file = InputFile(FLAGS.input)
+    head = input_file.head()
+    source = input_format(head, columns, recorded)
     logging.info("%s: read as %s", FLAGS.input, source.name)
     target = answer_files.output_format(columns.kind, wanted_format(), source)
     start, number = time.monotonic(), 0
@@ -104,13 +107,16 @@ def main() -> None:
         answer_writer = answer_files.AnswerWriter(
             writer, target, columns, header=source.header
         )
-        answers = predictor.stream(items(predictor, columns, source, rows))
-        for answer in with_progress(answers, num_rows(source)):
+        answers = predictor.stream(
+            items(input_file, predictor, columns, source, rows)
+        )
+        for answer in with_progress(answers, num_rows(input_file, source)):
             answer_writer.write(rows.popleft(), answer)
             number += 1
         if not number:
+            why = "there is nothing to answer in it"
             raise UserError(
-                "there is nothing to answer in it",
+                why if head.strip() else "the file is empty",
                 setting="input",
                 value=FLAGS.input,
             )
@@ -141,9 +147,15 @@ def recorded_columns(predictor: "Predictor") -> dict[str, Any]:
 
 
 def input_format(
-    columns: "ModelColumns", recorded: dict[str, Any]
+    head: str, columns: "ModelColumns", recorded: dict[str, Any]
 ) -> text_rows.Format:
-    """How the input is written."""
+    """How the input is written.
+
+    Args:
+        head: its first lines.
+        columns: the model's columns.
+        recorded: of `recorded_columns`.
+    """
     delimiter = recorded.get("delimiter")
     settings = {
         name: recorded[name]
@@ -156,7 +168,7 @@ def input_format(
         )
     found = text_rows.detect_format(
         FLAGS.input,
-        head_of_input(),
+        head,
         columns.names,
         delimiter=FLAGS.delimiter,
     )
@@ -167,36 +179,59 @@ def input_format(
     )
 
 
-def head_of_input() -> str:
-    """The first lines of the input, with a mark for bytes of no text."""
-    if FLAGS.input == STANDARD:
-        head = sys.stdin.buffer.peek(HEAD_BYTES)[:HEAD_BYTES]  # type: ignore
-    else:
-        with files.reading(FLAGS.input) as reader:
-            head = reader.read(HEAD_BYTES)
-    return head.decode("utf-8", "replace")
+class InputFile:
+    """The input, whose start is looked at before all of it is read.
+
+    Standard input and pipes are opened once, because they can be read once.
+
+    Attributes:
+        path: the value of --input.
+        is_stream: whether it can be read only once.
+    """
+
+    def __init__(self, path: str):
+        self.path = path
+        self.is_stream = path == STANDARD or not files.is_regular(path)
+        self._stream = self._opened() if self.is_stream else None
+
+    def _opened(self) -> Any:
+        if self.path == STANDARD:
+            return sys.stdin.buffer
+        if self.path.endswith(".gz"):
+            return gzip.open(self.path)
+        return open(self.path, "rb")
+
+    def head(self) -> str:
+        """The first lines, with a mark for bytes of no text."""
+        if self._stream is not None:
+            head = self._stream.peek(HEAD_BYTES)[:HEAD_BYTES]
+        else:
+            with files.reading(self.path) as reader:
+                head = reader.read(HEAD_BYTES)
+        return head.decode("utf-8", "replace")
+
+    @contextlib.contextmanager
+    def reading(self, path: str) -> Iterator[IO[bytes]]:
+        """Gives a reader of the bytes, from the start."""
+        if self._stream is not None:
+            yield self._stream
+            return
+        with files.reading(path) as reader:
+            yield reader
 
 
-@contextlib.contextmanager
-def reading(path: str) -> Iterator[IO[bytes]]:
-    """Gives a reader of the input's bytes."""
-    if path == STANDARD:
-        yield sys.stdin.buffer
-        return
-    with files.reading(path) as reader:
-        yield reader
-
-
-def num_rows(source: text_rows.Format) -> int | None:
+def num_rows(input_file: InputFile, source: text_rows.Format) -> int | None:
     """Counts the rows of the input; None if they cannot be counted."""
-    is_stream = FLAGS.input == STANDARD or not files.is_regular(FLAGS.input)
-    if is_stream or source.name == "csv":  # A cell may hold line ends.
+    if (
+        input_file.is_stream or source.name == "csv"
+    ):  # A cell may hold line ends.
         return None
     number = sum(1 for _ in files.read_lines(FLAGS.input))
     return number - (source.name == "tsv" and source.header)
 
 
 def items(
+    input_file: InputFile,
     predictor: "Predictor",
     columns: "ModelColumns",
     source: text_rows.Format,
@@ -205,6 +240,7 @@ def items(
     """Yields the items of the input, as `Predictor` takes them.
 
     Args:
+        input_file: the input.
         predictor: the model.
         columns: its columns.
         source: the format of the input.
@@ -214,7 +250,7 @@ def items(
         UserError: a row is not an item that the model reads.
     """
     is_first = True
-    for row in text_rows.read_rows(FLAGS.input, source, reading):
+    for row in text_rows.read_rows(input_file.path, source, input_file.reading):
         if is_first and source.has_columns:
             columns.check_columns(row)
         is_first = False

@@ -490,14 +490,13 @@ def test_a_file_of_pairs_is_answered(pairs, predictor, tmp_path):
     # With more than the model reads.
     rows = [{"id": 7, "text": a, "text_pair": b} for a, b in items]
     text = "\n".join(map(json.dumps, rows))
-    assert found == [
-        json.loads(x) for x in run_predict(pairs, tmp_path, text, "in.jsonl")
-    ]
+    again = run_predict(pairs, tmp_path, text, "in.jsonl")
+    assert [{**x, "id": 7} for x in found] == [*map(json.loads, again)]
     header, *lines = run_predict(
         pairs, tmp_path, text, "in.jsonl", output_format="tsv"
     )
-    assert header == "label\tscore"
-    assert [line.split("\t")[0] for line in lines] == [
+    assert header == "id\ttext\ttext_pair\tlabel\tscore"
+    assert [line.split("\t")[-2] for line in lines] == [
         x["label"] for x in expected
     ]
 
@@ -539,7 +538,7 @@ def test_only_a_regular_file_is_replaced(pairs, tmp_path):
             {},
             "in.jsonl:2: text must be str, not int",
         ),
-        ("in.jsonl", "[" * 100_000, {}, "in.jsonl:1: not a JSON object with"),
+        ("in.jsonl", "[" * 100_000, {}, "in.jsonl:1: not a JSON object"),
         ("in.txt", "a", {"input": "none.txt"}, "--input=none.txt: no such"),
         ("in.txt", "a ||| b", {"model": "/none"}, "--model=/none: no such"),
     ],
