@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from support.common import ROOT
-from support.programs import DEMO, SMALL_CONFIG, program_of
+from support.programs import DEMO, SMALL_CONFIG
 
 from bert_tf import BertConfig, FullTokenizer
 from bert_tf.data.text_reader import TextReader, TextReaderSettings
+from bert_tf.data.text_rows import Row
 from bert_tf.export import Predictor, export_model, kinds
+from bert_tf.export.answer_files import model_columns
 from bert_tf.export.kinds import KINDS, Kind, Request
 from bert_tf.export.serving_modules import InputShape, TextServing
 from bert_tf.export.serving_outputs import labelled
@@ -111,9 +113,6 @@ def mark(item):
     return {**item, "text": marked}
 
 
-PREDICT = program_of("bert_tf.tools.predict")
-MARKED = Kind(
-    name="marked",
     inputs=(dataclasses.replace(kinds.TEXT, sample="[E] a [/E]"),),
     to_inputs=mark,
     outputs=kinds.SINGLE_LABEL.outputs,
@@ -163,13 +162,12 @@ def test_a_new_kind_is_predicted(predictor):
 
 
 def test_a_new_kind_is_predicted_from_a_file(predictor):
-    line = json.dumps({"id": 1, **PLACES})
-    assert PREDICT.module.from_json(predictor, line, "f:1") == {
-        "text": MARKED_TEXT
-    }
-    wrong = json.dumps({**PLACES, "place": [3, 2]})
+    columns = model_columns(predictor.kind, predictor.input_names, {})
+    row = Row(place="f:1", values={"id": 1, **PLACES})
+    assert columns.item_of(row) == {"text": MARKED_TEXT}
+    wrong = Row(place="f:2", values={**PLACES, "place": [3, 2]})
     with pytest.raises(ValueError, match="f:2: place must be within the text"):
-        PREDICT.module.from_json(predictor, wrong, "f:2")
+        columns.item_of(wrong)
 
 
 def test_a_new_kind_is_served(predictor):
