@@ -113,6 +113,8 @@ def mark(item):
     return {**item, "text": marked}
 
 
+MARKED = Kind(
+    name="marked",
     inputs=(dataclasses.replace(kinds.TEXT, sample="[E] a [/E]"),),
     to_inputs=mark,
     outputs=kinds.SINGLE_LABEL.outputs,
