@@ -97,17 +97,18 @@ def stream_rows(
         path, encoding, unescaped(delimiter), format == "csv", reading
     )
     width = 0
+    first: list[str] = []
     with _without_limit():
         for line, cells in dialect.rows():
             if not width and not cells:
                 raise UserError(f"{path}:{line}: an empty line at the start")
             if not width:
-                width = len(cells)
+                first, width = cells, len(cells)
                 if not header:
                     yield 0, [str(i) for i in range(1, width + 1)]
             if not cells:
                 continue  # csv.reader, too, leaves empty lines out.
-            _check_width(path, line, cells, width, header)
+            _check_width(path, line, cells, first, header)
             yield line, cells
 
 
@@ -283,12 +284,31 @@ class _Dialect:
         return f"byte 0x{byte:02x}"
 
 
-def _check_width(path, line, cells, width, header):
+def _check_width(path, line, cells, first, header):
     """Raises UserError if a row has more or fewer cells than the first."""
-    if len(cells) != width:
+    if len(cells) != len(first):
         what = "header" if header else "first row"
         number = "1 cell" if len(cells) == 1 else f"{len(cells)} cells"
-        raise UserError(f"{path}:{line}: {number}, but the {what} has {width}")
+        raise UserError(
+            f"{path}:{line}: {number}, but the {what} has {len(first)}"
+            + _format_hint(first)
+        )
+
+
+def _format_hint(first):
+    """The end of an error, for a first row that looks like another format."""
+    if first[0].lstrip().startswith("{"):
+        return "; the file looks like JSON lines, not a table"
+    if len(first) == 1:
+        for delimiter in (";", "\t", "|"):
+            if delimiter in first[0]:
+                return (
+                    f"; its cells seem to be separated by {delimiter!r}: "
+                    "see `delimiter`"
+                )
+        if "," in first[0]:
+            return "; the file looks like CSV, with commas between cells"
+    return ""
 
 
 @contextlib.contextmanager
@@ -351,8 +371,10 @@ class _Cells(Table):
             self._add(line, cells)
 
     def _check(self, line, cells):
-        width = len(self._columns)
-        _check_width(self.path, line, cells, width, self._header)
+        first = self.names
+        if not self._header:
+            first = [column[0] for column in self._columns]
+        _check_width(self.path, line, cells, first, self._header)
 
     def _add(self, line, cells):
         self.lines.append(line)
@@ -380,9 +402,10 @@ class _Cells(Table):
         is_shown = setting and value == name
         if name not in self.names:
             called = "such column" if is_shown else f"column {name}"
+            end = suggestions.hint(name, self.names, COLUMN_SYNONYMS)
             raise error(
                 f"{self.path} has no {called}; it has {listed(self.names)}"
-                + suggestions.hint(name, self.names, COLUMN_SYNONYMS)
+                + (_format_hint(self.names) or end)
             )
         if (times := self.names.count(name)) > 1:
             called = "of that name" if is_shown else name

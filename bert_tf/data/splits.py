@@ -112,10 +112,11 @@ def _read_train(settings, sets, read, pick, label_of):
     examples = read(settings.train_file, "train")
     if not settings.dev_fraction and not settings.test_fraction:
         return {"train": examples}
-    indices = _split([label_of(example) for example in examples], settings)
+    labels = [label_of(example) for example in examples]
+    indices = _split(labels, settings)
     wanted = [name for name in sets if _source(settings, name) == "train"]
     for name in wanted:
-        _check_not_empty(indices[name], name, settings)
+        _check_not_empty(indices[name], name, settings, labels)
     return {name: pick(examples, name, indices[name]) for name in wanted}
 
 
@@ -204,7 +205,7 @@ def _check_source(settings, name):
         raise UserError(why, setting=f"{source}_file", value=path)
 
 
-def _check_not_empty(indices, name, settings):
+def _check_not_empty(indices, name, settings, labels):
     if indices:
         return
     fractions_given = " and ".join(
@@ -214,8 +215,15 @@ def _check_not_empty(indices, name, settings):
     )
     raise UserError(
         f"{fractions_given}: no row of {settings.train_file} is in the {name} "
-        "set then"
+        "set then" + _hint_for_ids(labels)
     )
+
+
+def _hint_for_ids(labels):
+    """The end of an error, if labels are ids: they cannot be split."""
+    if not isinstance(labels[0], str) or len({*labels}) < len(labels):
+        return ""
+    return "; each row has another label: is it the right column?"
 
 
 def _exact(fraction):

@@ -14,10 +14,17 @@ from typing import IO, Any
 import numpy as np
 
 from bert_tf import suggestions
+from bert_tf.choices import COLUMN_SETTINGS
 from bert_tf.data.text_rows import Format, Row
 from bert_tf.errors import UserError
 from bert_tf.export.kinds import KINDS, Answer, Input, Kind
 from bert_tf.text.packing import split_pair
+
+
+def _other(name: str) -> str:
+    """The end of an error: how another column is chosen for an input."""
+    setting = COLUMN_SETTINGS.get(name)
+    return f"; `{setting}` chooses another column" if setting else ""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -85,9 +92,9 @@ class ModelColumns:
                 continue
             path = row.place.rpartition(":")[0]
             raise UserError(
-                f"{path}: no column {column}, where the model's {entry.name} "
-                f"should be; it has {', '.join(row.values)}"
-                + suggestions.hint(column, row.values)
+                f"{path}: no column {column}, where the model's "
+                f"{entry.name} should be; it has {', '.join(row.values)}"
+                + (suggestions.hint(column, row.values) or _other(entry.name))
             )
 
     def _item_of_line(self, row: Row) -> str | tuple[str, str]:

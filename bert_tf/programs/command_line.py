@@ -56,7 +56,21 @@ def message_of(error: flags.Error) -> str:
     found = re.search(r"=(.*): value should be one of <(.*)>$", message)
     if found:
         message += suggestions.hint(found[1], found[2].split("|"), form="{}")
+        return message
+    found = re.match(r"(flag --(\w+)=.*?): ", message)
+    if found and (wanted := _wanted(found[2])):
+        return f"{found[1]}: must be {wanted}"
     return message
+
+
+def _wanted(name):
+    """What a flag's value must be; Abseil repeats Python's messages."""
+    if name not in FLAGS:
+        return ""
+    if FLAGS[name].boolean:
+        return "true or false"
+    wanted = FLAGS[name].parser.syntactic_help
+    return wanted.replace("an integer", "a whole number")
 
 
 def _unknown_flag(name, value):

@@ -33,6 +33,11 @@ def check_command(modes: Collection[str]) -> None:
     if FLAGS.task_name is not None:  # Whatever else is missing or wrong.
         choices.known_task(FLAGS.task_name)
     has_run = FLAGS.output_dir and run_record.read(FLAGS.output_dir)
+    if FLAGS.output_dir and not has_run and FLAGS.task_name is None:
+        raise UserError(
+            f"--task_name must be given: --output_dir={FLAGS.output_dir} "
+            "holds no run that has one"
+        )
     program.require(*(["output_dir"] if has_run else REQUIRED))
     if not modes:
         raise UserError(

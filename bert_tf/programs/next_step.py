@@ -27,18 +27,13 @@ def log_next_step(modes: Collection[str], labels_files: bool) -> None:
     if "export" in modes:
         _log(
             "answer a file of texts",
-            *("python", "-m", "bert_tf.tools.predict", f"--model={folder}"),
+            *(*_tool("predict"), f"--model={folder}"),
             "--input=FILE",
         )
         name = os.path.basename(os.path.abspath(folder))
         _log(
             "serve it, with a page to try it on",
-            *(
-                "python",
-                "-m",
-                "bert_tf.tools.serve",
-                f"--model={name}={folder}",
-            ),
+            *(*_tool("serve"), f"--model={name}={folder}"),
         )
         return
     if "eval" not in modes and "predict" not in modes:
@@ -85,6 +80,25 @@ def this_program() -> list[str]:
     return (
         ["python", path] if path.endswith(".py") else [os.path.basename(path)]
     )
+
+
+def _tool(name: str) -> list[str]:
+    """The command of a tool, as one types it in the current folder.
+
+    A program that runs by its path from another folder finds the package next
+    to itself; `python -m` does not.
+    """
+    command = ["python", "-m", f"bert_tf.tools.{name}"]
+    if any(map(_has_package, [os.getcwd(), *sys.path[1:]])):
+        return command
+    folder = os.path.dirname(os.path.abspath(sys.argv[0]))
+    return (
+        [f"PYTHONPATH={folder}", *command] if _has_package(folder) else command
+    )
+
+
+def _has_package(folder: str) -> bool:
+    return os.path.isdir(os.path.join(folder, "bert_tf"))
 
 
 def _output_dir(folder: str) -> str:

@@ -121,7 +121,9 @@ def main() -> None:
                 value=FLAGS.input,
             )
     seconds = time.monotonic() - start
-    logging.info("%d answers, %.1f per second", number, number / seconds)
+    where = "" if FLAGS.output == STANDARD else f"{FLAGS.output}: "
+    speed = number / seconds
+    logging.info("%s%d answers, %.1f per second", where, number, speed)
 
 
 # ---------------------------------------------------------------------------

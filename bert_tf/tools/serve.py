@@ -13,6 +13,7 @@ also answers bert-as-service's /encode.
 """
 
 import functools
+import os
 import re
 from typing import TYPE_CHECKING
 
@@ -37,8 +38,8 @@ flags.DEFINE_multi_string(
     "model",
     None,
     "NAME=FOLDER: the name under which a model is served, and its exported "
-    "model or a folder of versions 1, 2, …, of which the newest answers. May "
-    "be given several times.",
+    "model, a run that has one, or a folder of versions 1, 2, …, of which the "
+    "newest answers. May be given several times.",
 )
 flags.DEFINE_string(
     "host",
@@ -178,7 +179,7 @@ def model_folders() -> dict[str, str]:
         if not equals or not folder or not re.fullmatch(NAME, name):
             raise UserError(
                 f"--model={value}: must be NAME=FOLDER; a name has letters, "
-                "digits, -, _ and ."
+                f"digits, -, _ and .{_with_name(value)}"
             )
         if name in folders:
             raise UserError(f"--model={value}: {name} is given twice")
@@ -186,6 +187,14 @@ def model_folders() -> dict[str, str]:
             raise UserError(f"--model={value}: no such folder")
         folders[name] = folder
     return folders
+
+
+def _with_name(value: str) -> str:
+    """A hint for a folder that was given without a name."""
+    name = os.path.basename(os.path.abspath(value))
+    if not files.is_folder(value) or not re.fullmatch(NAME, name):
+        return ""
+    return f"; did you mean --model={name}={value}?"
 
 
 def read_limits() -> Limits:

@@ -197,6 +197,21 @@ def test_json_values_are_texts():
         # pandas would take the first column for an index.
         ("text,label\n1,a,x\n2,b,y\n", "x:2: 3 cells, but the header has 2"),
         ("text,label\na,x\nb\n", "x:3: 1 cell, but the header has 2"),
+        (
+            "text;label\na, b;x\n",
+            "x:2: 2 cells, but the header has 1; its cells seem to be "
+            "separated by ';': see delimiter",
+        ),
+        (
+            "text\tlabel\na\tx\n",
+            "x has no column text; it has text\tlabel; its cells seem to be "
+            "separated by '\\t': see delimiter",
+        ),
+        (
+            '{"text": "a", "label": "x"}\n{"text": "a, b", "label": "x"}\n',
+            "x:2: 3 cells, but the header has 2; the file looks like JSON "
+            "lines, not a table",
+        ),
         ("text,label\na,x\n\nb,y\n", "x:3: 0 cells, but the header has 2"),
         (
             'text,label\na,x\n"b,y\nc,z\n',

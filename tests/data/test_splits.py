@@ -265,6 +265,12 @@ def test_rare_labels_stay_in_training():
         assert len(parts["dev"]) == len(parts["test"]) == 20
 
 
+def test_ids_cannot_be_split_as_labels():
+    labels = [str(i) for i in range(20)]
+    with pytest.raises(UserError, match="each row has another label"):
+        split(labels, ["dev"], dev_fraction=0.1)
+
+
 @pytest.mark.parametrize(
     "settings, sets, message",
     [

@@ -142,7 +142,19 @@ MISTAKES = [
     ("run_classifier", ["--task_name=xyzzy"], "no such task; known are cola,"),
     ("run_classifier", ["--xyzzy=1"], "--xyzzy: no such flag; --help lists"),
     ("run_classifier", ["train.csv"], "train.csv: not a flag (flags start"),
-    ("run_classifier", ["--seed=x"], "flag --seed=x: "),
+    ("run_classifier", ["--seed=x"], "flag --seed=x: must be a whole number"),
+    ("run_classifier", ["--do_train=yess"], "=yess: must be true or false"),
+    ("run_classifier", ["--num_train_epochs=x"], "=x: must be a"),
+    (
+        "run_classifier",
+        ["--learning_rate=-1"],
+        "flag --learning_rate=-1: must be a non-negative number",
+    ),
+    (
+        "run_classifier",
+        ["--do_predict", "--output_dir=/tmp/no_such_run"],
+        "--output_dir=/tmp/no_such_run holds no run",
+    ),
     ("run_classifier", ["--task_name=sms"], "--output_dir must be given"),
     (
         "run_classifier",

@@ -259,6 +259,7 @@ def test_every_format_gives_the_same_answers(run_folder, files, tmp_path):
         ("no,mesage\n1,x\n", (), "did you mean 'mesage'?"),
         ("no,message\n", (), "there is nothing to answer in it"),
         ("no,message\n1,x\n", ("--text_column=no2",), "no column no2"),
+        ("no,body\n1,x\n", (), "; --text_column chooses another column"),
         ("no,message\n1\n", (), "a.csv:2: 1 cell, but the header has 2"),
     ],
 )

@@ -387,6 +387,7 @@ def test_mistakes_are_one_line(folders, tmp_path):
         for values, message in (
             ({}, "--model must be given"),
             ({"model": ["sms"]}, "--model=sms: must be NAME=FOLDER"),
+            ({"model": ["/tmp"]}, "; did you mean --model=tmp=/tmp?"),
             ({"model": ["a/b=/tmp"]}, "must be NAME=FOLDER"),
             ({"model": ["a=/no/such"]}, "--model=a=/no/such: no such folder"),
             ({"model": [sms, sms]}, "sms is given twice"),
