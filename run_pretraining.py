@@ -70,7 +70,7 @@ shared_flags.define_count(
 )
 shared_flags.define_count(
     "max_eval_steps",
-    100,
+    pretraining_flags.MAX_EVAL_STEPS,
     "Largest number of batches of an evaluation. Without this flag, all of "
     "--eval_input_file is read.",
 )

@@ -62,18 +62,25 @@ class _KerasFinder:
         if name != "keras":
             return None
         others = [finder for finder in sys.meta_path if finder is not self]
-        specs = (f.find_spec(name, path, target) for f in others)
+        specs = (
+            finder.find_spec(name, path, target)
+            for finder in others
+            if hasattr(finder, "find_spec")  # As `import` itself does.
+        )
         spec = next(filter(None, specs), None)
-        if spec is not None and spec.loader is not None:
-            execute = spec.loader.exec_module
+        if spec is not None and hasattr(spec.loader, "exec_module"):
+            loader: Any = spec.loader
+            execute = loader.exec_module
 
             def exec_module(module: ModuleType) -> None:
+                # The loader is Keras' own again, whatever comes of it.
+                loader.exec_module = execute
                 execute(module)
                 if self in sys.meta_path:
                     sys.meta_path.remove(self)
                 _register(module)
 
-            spec.loader.exec_module = exec_module  # type: ignore[method-assign]
+            loader.exec_module = exec_module
         return spec
 
 

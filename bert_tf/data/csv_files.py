@@ -98,6 +98,7 @@ def stream_rows(
     )
     width = 0
     first: list[str] = []
+    empty: list[int] = []  # Empty lines, dropped unless a row follows.
     with _without_limit():
         for line, cells in dialect.rows():
             if not width and not cells:
@@ -107,7 +108,12 @@ def stream_rows(
                 if not header:
                     yield 0, [str(i) for i in range(1, width + 1)]
             if not cells:
-                continue  # csv.reader, too, leaves empty lines out.
+                # With several columns, csv.reader, too, leaves them out.
+                empty += [line] if width == 1 else []
+                continue
+            # With one column, it is a row whose cell is empty.
+            yield from ((line_before, [""]) for line_before in empty)
+            empty.clear()
             _check_width(path, line, cells, first, header)
             yield line, cells
 

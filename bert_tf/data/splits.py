@@ -33,7 +33,8 @@ class FileSettings:
     Attributes:
         train_file, dev_file, test_file: paths, or None.
         dev_fraction, test_fraction: shares of the training file for sets that
-            have no file of their own.
+            have no file of their own. If a set has a file as well, the share is
+            left out of the training set, as without the file.
         split_seed: random seed that chooses these rows.
         strict: make an error of what would be logged as a warning.
     """
@@ -146,6 +147,8 @@ def check_varied(
 
 def _source(settings, name):
     """The set whose file a set is read from."""
+    if getattr(settings, f"{name}_file"):
+        return name
     return "train" if getattr(settings, f"{name}_fraction", 0) else name
 
 
@@ -164,17 +167,11 @@ def check_sources(settings: FileSettings, sets: Iterable[str]) -> None:
 def _check_fractions(settings):
     for name in ("dev", "test"):
         fraction = getattr(settings, f"{name}_fraction")
-        path = getattr(settings, f"{name}_file")
         if not 0 <= fraction < 1:
             raise UserError(
                 "must be at least 0 and below 1",
                 setting=f"{name}_fraction",
                 value=fraction,
-            )
-        if path and fraction:
-            raise UserError(
-                f"`{name}_file`={path} and `{name}_fraction`={fraction}: only "
-                "one of them can be given"
             )
     dev, test = settings.dev_fraction, settings.test_fraction
     if _exact(dev) + _exact(test) >= 1:

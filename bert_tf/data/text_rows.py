@@ -12,7 +12,7 @@ never taken for lines of text without a word. Files may have any size.
 import dataclasses
 import json
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import IO, Any
 
@@ -143,7 +143,10 @@ def _names_of_a_table(lines: list[str]) -> list[str]:
 
 
 def read_rows(
-    path: str, format: Format, reading: Reading = files.reading
+    path: str,
+    format: Format,
+    reading: Reading = files.reading,
+    needed: Collection[str] = (),
 ) -> Iterator[Row]:
     """Yields the rows of a file.
 
@@ -151,12 +154,14 @@ def read_rows(
         path: the file.
         format: how it is written.
         reading: function(path) that gives a reader of the file's bytes.
+        needed: columns that are read, which a table may have once. Other
+            columns that have a name again get a number: "note", "note_2".
 
     Raises:
         UserError: the file is not written so; the message has the line.
     """
     if format.has_columns:
-        yield from _table_rows(path, format, reading)
+        yield from _table_rows(path, format, reading, needed)
         return
     with reading(path) as reader:
         for number, line in files.decode_lines(reader, path):
@@ -167,7 +172,9 @@ def read_rows(
                 yield Row(place=place, values=_json_object(line, place))
 
 
-def _table_rows(path: str, format: Format, reading: Reading) -> Iterator[Row]:
+def _table_rows(
+    path: str, format: Format, reading: Reading, needed: Collection[str]
+) -> Iterator[Row]:
     rows = csv_files.stream_rows(
         path,
         format.name,
@@ -179,13 +186,25 @@ def _table_rows(path: str, format: Format, reading: Reading) -> Iterator[Row]:
     names: list[str] | None = None
     for line, cells in rows:
         if names is None:
-            names = cells
-            if len({*names}) < len(names):
-                twice = next(n for n in names if names.count(n) > 1)
-                raise UserError(f"{path}: it has several columns {twice}")
+            if twice := [n for n in needed if cells.count(n) > 1]:
+                raise UserError(f"{path}: it has several columns {twice[0]}")
+            names = unique_names(cells)
             continue
         values = dict(zip(names, cells, strict=True))
         yield Row(place=f"{path}:{line}", values=values)
+
+
+def unique_names(names: Iterable[str]) -> list[str]:
+    """Adds numbers to names that were there before: "a", "a_2", "a_3"."""
+    names = list(names)
+    unique: list[str] = []
+    for name in names:
+        number, new = 1, name
+        while new in unique or number > 1 and new in names:
+            number += 1
+            new = f"{name}_{number}"
+        unique.append(new)
+    return unique
 
 
 def _json_object(line: str, place: str) -> dict[str, Any]:

@@ -77,6 +77,9 @@ class ModelColumns:
             values = dict(self.kind.to_inputs(values))
         except ValueError as error:
             raise UserError(f"{row.place}: {error}") from None
+        for entry in self.inputs:
+            if entry.name not in values and not entry.may_be_blank:
+                raise self._missing(entry, row, row.place)
         # Other values, such as an id, are not for the model.
         return {e.name: values[e.name] for e in self.inputs if e.name in values}
 
@@ -84,18 +87,21 @@ class ModelColumns:
         """Raises UserError if a table lacks a column of the model's."""
         for entry in self.inputs:
             column = self.column(entry.name)
-            if entry.may_be_blank or column in row.values:
+            if column in row.values:
                 continue
             if entry.is_list and "ending0" in row.values:
                 continue
             if self.list_name and "sent1" in row.values:
                 continue
-            path = row.place.rpartition(":")[0]
-            raise UserError(
-                f"{path}: no column {column}, where the model's "
-                f"{entry.name} should be; it has {', '.join(row.values)}"
-                + (suggestions.hint(column, row.values) or _other(entry.name))
-            )
+            raise self._missing(entry, row, row.place.rpartition(":")[0])
+
+    def _missing(self, entry: Input, row: Row, place: str) -> UserError:
+        column = self.column(entry.name)
+        return UserError(
+            f"{place}: no column {column}, where the model's {entry.name} "
+            f"should be; it has {', '.join(row.values)}"
+            + (suggestions.hint(column, row.values) or _other(entry.name))
+        )
 
     def _item_of_line(self, row: Row) -> str | tuple[str, str]:
         line = row.values[""]
@@ -179,7 +185,8 @@ class AnswerWriter:
 
     Input columns keep their names, and the answer's columns have those of
     `Kind.tsv_columns`. Where both have the same name, the input's becomes
-    `true_label` if it is the label, and `input_NAME` otherwise.
+    `true_label` if it is the label, and `input_NAME` otherwise; it gets a
+    number where the input has that name as well.
 
     Args:
         writer: where lines are written.
@@ -206,7 +213,8 @@ class AnswerWriter:
         """Writes one row."""
         values = self._source_values(row)
         if self._format == "jsonl":
-            named = {self._renamed(n, answer): v for n, v in values.items()}
+            names = self._renamed(values, answer)
+            named = dict(zip(names, values.values(), strict=True))
             text = json.dumps(
                 {**named, **answer},
                 ensure_ascii=False,
@@ -217,7 +225,7 @@ class AnswerWriter:
         answer_names = self._columns.kind.tsv_columns
         if self._names is None:
             self._names = list(values)
-            names = [self._renamed(name, answer_names) for name in values]
+            names = self._renamed(values, answer_names)
             if self._header:
                 self._write_cells([*names, *answer_names])
         cells = [values.get(name) for name in self._names]
@@ -231,12 +239,19 @@ class AnswerWriter:
         names = [entry.name for entry in self._columns.inputs]
         return dict(zip(names, texts, strict=True))
 
-    def _renamed(self, name: str, answer_names: Collection[str]) -> str:
-        if name not in answer_names:
-            return name
-        if name == self._columns.label_column:
-            return "true_label"
-        return f"input_{name}"
+    def _renamed(
+        self, names: Collection[str], answer_names: Collection[str]
+    ) -> list[str]:
+        def renamed(name):
+            label_column = self._columns.label_column
+            new = "true_label" if name == label_column else f"input_{name}"
+            number, unique = 1, new
+            while unique in names:
+                number += 1
+                unique = f"{new}_{number}"
+            return unique
+
+        return [renamed(n) if n in answer_names else n for n in names]
 
     def _write_cells(self, values: Sequence[object]) -> None:
         cells = [_cell(value) for value in values]
@@ -251,5 +266,7 @@ def _cell(value: object) -> str:
     if value is None:
         return ""
     if isinstance(value, list | tuple):
-        return ",".join(map(str, value))
+        return ",".join(map(_cell, value))
+    if isinstance(value, dict | bool):  # Of a JSON object.
+        return json.dumps(value, ensure_ascii=False)
     return str(value)

@@ -1,6 +1,7 @@
 """Shows a program's --help, and explains mistakes in its flags."""
 
 import re
+import shutil
 import sys
 import textwrap
 from collections.abc import Callable, Collection, Iterable
@@ -17,7 +18,7 @@ SWITCHES = {
     **dict.fromkeys(("", "true", "t", "1", "yes", "y", "on"), "true"),
     **dict.fromkeys(("false", "f", "0", "no", "n", "off"), "false"),
 }
-WIDTH = 78  # Characters in a line of help.
+MAX_WIDTH, MIN_WIDTH = 78, 30  # Characters in a line of help.
 
 # The word for a value in help, by the end of a flag's name.
 _VALUES = {
@@ -206,6 +207,8 @@ def _described(flag, is_required):
         notes.append(bounds)
     if notes:
         head += f" ({'; '.join(notes)})"
+    columns = shutil.get_terminal_size().columns
+    width = min(MAX_WIDTH, max(columns - 1, MIN_WIDTH))
     text = re.sub(r"\s+", " ", flag.help)
     # Abseil adds this; the first line of the flag says it already.
     text = text.removesuffix("; repeat this option to specify a list of values")
@@ -215,7 +218,7 @@ def _described(flag, is_required):
         [
             textwrap.fill(
                 head,
-                WIDTH,
+                width,
                 initial_indent="  ",
                 subsequent_indent="      ",
                 break_long_words=False,
@@ -223,7 +226,7 @@ def _described(flag, is_required):
             ),
             textwrap.fill(
                 text,
-                WIDTH,
+                width,
                 initial_indent="      ",
                 subsequent_indent="      ",
                 break_long_words=False,

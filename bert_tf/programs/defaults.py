@@ -55,13 +55,9 @@ OF_A_COMMAND = frozenset(
 )
 # How training computes. A run that does not train needs none of it.
 OF_TRAINING = frozenset({"deterministic", "precision", "remat", "xla"})
-# Two ways to name a set. If one is given, the run's other one is not used.
-ALTERNATIVES = {
-    "dev_file": "dev_fraction",
-    "dev_fraction": "dev_file",
-    "test_file": "test_fraction",
-    "test_fraction": "test_file",
-}
+# If a fraction is given, the run's file is not used. A file that is given
+# leaves the run's fraction as it is: without it other sets would change.
+ALTERNATIVES = {"dev_file": "dev_fraction", "test_file": "test_fraction"}
 
 
 def is_given(name: str) -> bool:
@@ -81,57 +77,60 @@ def fill(name: str, value: Any) -> None:
 def from_earlier_run(task_names: Collection[str], trains: bool) -> None:
     """Fills in the flags of the run that the command continues or uses.
 
-    It is the run in --output_dir. A command that does not train may also name
+    It is the run in --output_dir; with --num_seeds, that of the first seed in
+    it. A command that does not train may also name
     a run's checkpoint with --init_checkpoint. A training that starts from such
     a checkpoint takes over its vocabulary and its network, because the weights
     need them.
 
     Args:
-        task_names: the tasks of the running program; runs of other programs
-            are left to `RunFolder`, which refuses them.
+        task_names: the tasks of the running program.
         trains: whether the command trains.
 
     Raises:
-        UserError: a train.json is damaged.
+        UserError: a train.json is damaged, or the folder holds a run of
+            another task.
     """
-    folder = FLAGS.output_dir
+    folder = run_in_output_dir()
     if not folder:
         return
-    record = _record_of(folder, task_names)
+    wanted = task_names
+    if "task_name" in FLAGS and FLAGS["task_name"].value is not None:
+        wanted = [FLAGS["task_name"].value.lower()]
+    record = run_record.read(folder)
+    run_record.check_task(record, wanted, folder)
     names = None
-    if not record and FLAGS.init_checkpoint:
+    if not run_record.flags_of(record) and FLAGS.init_checkpoint:
         folder = run_of_checkpoint(FLAGS.init_checkpoint)
         record = run_record.read(folder)
-        if trains or record.get("task_name") not in task_names:
+        if trains or record.get("task_name") not in wanted:
             names = MODEL_FLAGS
-    if not record:
-        return
     values = run_record.flags_of(record)
-    if names is None and "task_name" in FLAGS:
+    if not values:
+        return
+    if names is None and "task_name" in FLAGS and "task_name" in record:
         values = {**values, "task_name": record["task_name"]}
     taken = _take_over(folder, values, names, trains)
     if taken:
         logging.info("From the run in %s: %s", folder, " ".join(taken))
 
 
+def run_in_output_dir() -> str | None:
+    """The folder of the run in --output_dir; of several seeds the first."""
+    folder = FLAGS.output_dir
+    if folder and "num_seeds" in FLAGS and FLAGS.num_seeds > 1:
+        return os.path.join(folder, f"seed-{FLAGS.seed}")
+    return folder
+
+
 def run_of_checkpoint(prefix: str) -> str:
     """The folder of the run that wrote a checkpoint."""
     folder = os.path.dirname(prefix)
-    return os.path.dirname(folder) if _is_best(folder) else folder
-
-
-def _is_best(folder: str) -> bool:
-    return os.path.basename(folder) == "best"
-
-
-def _record_of(folder: str, task_names: Collection[str]) -> dict[str, Any]:
-    """The record of a run of this program; {} if the folder has none."""
-    record = run_record.read(folder)
-    name = record.get("task_name")
-    given = name
-    if "task_name" in FLAGS and FLAGS["task_name"].value is not None:
-        given = FLAGS["task_name"].value.lower()
-    return record if name in task_names and name == given else {}
+    # A run's own folder may have that name, too.
+    is_best = os.path.basename(folder) == "best" and not files.exists(
+        os.path.join(folder, run_record.NAME)
+    )
+    return os.path.dirname(folder) if is_best else folder
 
 
 def _take_over(
@@ -149,7 +148,7 @@ def _take_over(
         if (other := ALTERNATIVES.get(name)) and is_given(other):
             continue
         if name in COPIES:
-            value = _model_file(folder, name, value)
+            value = model_file(folder, name, value)
         if value != FLAGS[name].value:
             fill(name, value)
             taken.append(f"--{name}={value}")
@@ -162,8 +161,14 @@ def _is_wanted(name: str, trains: bool) -> bool:
     return trains or name not in OF_TRAINING
 
 
-def _model_file(folder: str, name: str, path: str | None) -> str | None:
-    """The path of a model's file, or the run's copy if the file is gone."""
+def model_file(folder: str, name: str, path: str | None) -> str | None:
+    """The path of a model's file, or the run's copy if the file is gone.
+
+    Args:
+        folder: the run's.
+        name: one of `COPIES`.
+        path: where the file was.
+    """
     if path is None or files.exists(path):
         return path
     copy = os.path.join(folder, COPIES[name])

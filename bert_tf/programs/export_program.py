@@ -13,10 +13,12 @@ from bert_tf.export.serving_modules import EmbeddingServing
 from bert_tf.heads import BertSpanLabeler
 from bert_tf.pooling import BertEmbedder
 from bert_tf.programs import (
+    defaults,
     export_run,
     labelled_run,
     model_files,
     program,
+    run_record,
     weights,
 )
 from bert_tf.programs import flags as shared_flags
@@ -27,7 +29,6 @@ from bert_tf.tasks.registry import get_task
 FLAGS = flags.FLAGS
 SQUAD, PRETRAINING = "squad", "pretraining"  # Task names in run folders.
 ENCODER_FLAGS = ("max_seq_length", *shared_flags.POOLING_FLAGS)
-RUN_FLAGS = ("vocab_file", "bert_config_file", "do_lower_case")
 
 
 def export() -> None:
@@ -38,7 +39,7 @@ def export() -> None:
         return
     run = RunFolder(FLAGS.output_dir, None, writes=False)
     settings = recorded_flags(run)
-    take_over(settings)
+    take_over(run.path, settings)
     task_name = run.record["task_name"]
     if task_name == PRETRAINING:
         export_encoder(newest_checkpoint(run))
@@ -64,9 +65,8 @@ class RecordedFlags(dict[str, Any]):
 
 def recorded_flags(run: RunFolder) -> RecordedFlags:
     """Reads the flags of a run from its train.json."""
-    for mode in ("train", "eval", "predict"):
-        if values := run.earlier(mode).get("flags"):
-            return RecordedFlags(values)
+    if values := run_record.flags_of(run.record):
+        return RecordedFlags(values)
     raise UserError(
         "its train.json contains no run; export it with --do_export of the "
         "program that trained it",
@@ -75,11 +75,19 @@ def recorded_flags(run: RunFolder) -> RecordedFlags:
     )
 
 
-def take_over(settings: dict[str, Any]) -> None:
-    """Uses the run's files, except those that flags name: it may have moved."""
-    for name in RUN_FLAGS:
-        if FLAGS[name].using_default_value and name in settings:
-            FLAGS[name].value = settings[name]
+def take_over(folder: str, settings: dict[str, Any]) -> None:
+    """Uses the model's files of the run, except those that flags name.
+
+    Args:
+        folder: the run's, which has copies of files that are gone.
+        settings: its flags, which get those of the command line.
+    """
+    for name in defaults.MODEL_FLAGS:
+        if not defaults.is_given(name) and name in settings:
+            value = settings[name]
+            if name in defaults.COPIES:
+                value = defaults.model_file(folder, name, value)
+            defaults.fill(name, value)
         settings[name] = FLAGS[name].value
     program.require("vocab_file", "bert_config_file")
 

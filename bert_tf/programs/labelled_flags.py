@@ -1,15 +1,16 @@
 """Checks run_classifier's flags, and what they ask for, without TensorFlow."""
 
+import os
 from collections.abc import Collection
 
 from absl import flags
 
-from bert_tf import choices, suggestions
+from bert_tf import choices, files, suggestions
 from bert_tf.data import labelled_table, splits
 from bert_tf.data.labelled_table import TableSettings
 from bert_tf.errors import UserError
+from bert_tf.programs import defaults, program, run_record, training_checks
 from bert_tf.programs import flags as shared_flags
-from bert_tf.programs import program, run_record, training_checks
 from bert_tf.programs.settings import from_flags
 
 FLAGS = flags.FLAGS
@@ -32,12 +33,12 @@ def check_command(modes: Collection[str]) -> None:
     """
     if FLAGS.task_name is not None:  # Whatever else is missing or wrong.
         choices.known_task(FLAGS.task_name)
-    has_run = FLAGS.output_dir and run_record.read(FLAGS.output_dir)
-    if FLAGS.output_dir and not has_run and FLAGS.task_name is None:
-        raise UserError(
-            f"--task_name must be given: --output_dir={FLAGS.output_dir} "
-            "holds no run that has one"
-        )
+    folder = defaults.run_in_output_dir()
+    has_run = bool(folder and run_record.read(folder))
+    if "train" not in modes:
+        has_run = has_run or bool(folder and FLAGS.init_checkpoint)
+        if folder and modes and not has_run:
+            refuse_without_run(folder)
     program.require(*(["output_dir"] if has_run else REQUIRED))
     if not modes:
         raise UserError(
@@ -93,9 +94,48 @@ def check_task_flags(modes: Collection[str]) -> None:
         program.require_existing("data_dir", folder=True)
     values = FLAGS.flag_values_dict()
     if "train_file" in used:
+        check_fractions()
         splits.check_sources(from_flags(splits.FileSettings, values), sets)
     if "text_column" in used:
         labelled_table.check_settings(from_flags(TableSettings, values), task)
+
+
+def refuse_without_run(folder: str) -> None:
+    """Raises UserError for a folder whose run is to be used: it has none."""
+    for name in sorted(files.entries(folder)):
+        run = os.path.join(folder, name)
+        if name.startswith("seed-") and run_record.read(run):
+            raise UserError(
+                "holds runs with several seeds; name one of them, such as "
+                f"--output_dir={run}",
+                setting="output_dir",
+                value=folder,
+            )
+    if FLAGS.task_name is None:
+        raise UserError(
+            "holds no run to use; give the folder of a training, or --do_train "
+            "and --task_name",
+            setting="output_dir",
+            value=folder,
+        )
+
+
+def check_fractions() -> None:
+    """Raises UserError if a set is given both a file and a fraction.
+
+    A run's fraction and a file that the command gives go together: the rows of
+    the other sets stay the same.
+    """
+    for name in ("dev", "test"):
+        path, fraction = (
+            program.value_of(f"{name}_{kind}") for kind in ("file", "fraction")
+        )
+        is_given = defaults.is_given(f"{name}_fraction")
+        if path and fraction and is_given:
+            raise UserError(
+                f"`{name}_file`={path} and `{name}_fraction`={fraction}: only "
+                "one of them can be given"
+            )
 
 
 def check_class_weights(text: str | None) -> None:

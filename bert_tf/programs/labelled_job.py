@@ -169,16 +169,25 @@ def predictions(job: Job, mode: str) -> Iterator[tuple[Any, Any]]:
     return job.problem.predictions(rows, job.examples[mode])
 
 
-def score(job: Job, mode: str) -> tuple[Problem, Evaluation]:
+def score(
+    job: Job, mode: str, tunes: bool = True
+) -> tuple[Problem, Evaluation]:
     """Evaluates the model as it is.
 
+    Args:
+        job: the job.
+        mode: "eval" or "predict".
+        tunes: whether thresholds are tuned on these examples.
+
     Returns:
-        (problem, evaluation): the problem with thresholds tuned on these
-        examples, and the scores that it then has.
+        (problem, evaluation): the problem with its thresholds, and the scores
+        that it then has.
     """
     labels, outputs = [], []
     for example, output in predictions(job, mode):
         labels.append(example.label)
         outputs.append(output)
-    problem = job.problem.tune(labels, outputs)
+    problem = job.problem
+    if tunes:
+        problem = problem.tune(labels, outputs)
     return problem, problem.evaluate(labels, outputs, FLAGS.eval_batch_size)

@@ -66,7 +66,8 @@ def evaluate(job: Job, global_step: int) -> tuple[Job, Evaluation]:
 
     Writes eval_results.txt, where the original has names for the results, and
     eval_report.json. Both are logged. Results of another file than the run's
-    have a folder of their own, and the run keeps its thresholds.
+    have a folder of their own; they are those of the run's thresholds, which
+    stay as they are.
 
     Args:
         job: the job.
@@ -78,9 +79,10 @@ def evaluate(job: Job, global_step: int) -> tuple[Job, Evaluation]:
     evaluation_batches(job, "eval")
     log_num_examples("evaluation *****", job, "eval")
     start = time.perf_counter()
-    problem, evaluation = score(job, "eval")
-    folder = job.session.results_folder("eval", problem.labels)
-    if folder is job.session.folder:
+    folder = job.session.results_folder("eval", job.problem.labels)
+    tunes = folder is job.session.folder
+    problem, evaluation = score(job, "eval", tunes)
+    if tunes:
         job = job.tuned(problem)
     evaluation.results["global_step"] = global_step
     folder.write_results(evaluation.results)

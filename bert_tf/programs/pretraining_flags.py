@@ -11,6 +11,7 @@ from bert_tf.programs import program, training_checks
 FLAGS = flags.FLAGS
 MODES = ("train", "eval")
 REQUIRED = ("output_dir",)
+MAX_EVAL_STEPS = 100  # The original's.
 
 
 def check_command(modes: Collection[str]) -> None:
@@ -63,6 +64,8 @@ def max_eval_steps() -> int | None:
     The original's limit, 100, is for files that it reads again and again.
     """
     flag = FLAGS["max_eval_steps"]
-    if FLAGS.eval_input_file is not None and flag.using_default_value:
+    # An earlier run may have been given another value.
+    is_chosen = not flag.using_default_value or flag.value != MAX_EVAL_STEPS
+    if FLAGS.eval_input_file is not None and not is_chosen:
         return None
     return flag.value

@@ -4,8 +4,9 @@ eval_results.txt    sorted lines `key = value`, as the original writes them
 labels.txt          one label per line: the columns of test_results.tsv
 task.json           labels, thresholds, and what else a model needs to answer
 train.json          the task's name; for each of "train", "eval" and "predict"
-                    flags, versions, sizes, seconds, results; for "train" also
-                    evaluations, resumed_at_step and num_train_steps
+                    flags, the working folder, versions, sizes, seconds,
+                    results; for "train" also evaluations, resumed_at_step and
+                    num_train_steps
 vocab.txt, bert_config.json
                     copies of the model's files, so that the folder can move
 predictions/NAME/, evaluations/NAME/
@@ -63,7 +64,7 @@ class RunFolder:
             raise UserError("this is a file", setting="output_dir", value=path)
         self.record: dict[str, Any] = run_record.read(path)
         if task_name is not None:
-            self._check_is_ours(task_name)
+            run_record.check_task(self.record, [task_name], path)
             self.record["task_name"] = task_name
 
     def open(
@@ -153,6 +154,7 @@ class RunFolder:
         self.record[mode] = {
             **values,
             "flags": flag_values,
+            run_record.WORKING_FOLDER: os.getcwd(),
             "versions": _versions(),
         }
         self._write_record()
@@ -162,16 +164,22 @@ class RunFolder:
     ) -> bool:
         """Whether the results of a mode are of the file that the flags name.
 
-        They are, too, if there are no results yet.
+        They are, too, if there are no results yet. Of a pipe they never are:
+        it has other content each time.
 
         Args:
             mode: "eval" or "predict".
             flag_values: {flag: value} of a command.
         """
-        before = self.earlier(mode).get("flags")
-        if before is None:
+        before = run_record.flags_of(self.record, [mode])
+        if not before:
             return True
-        return _source(mode, before) == _source(mode, flag_values)
+        source = _source(mode, flag_values)
+        if files.exists(source[0]) and not (
+            files.is_folder(source[0]) or files.is_regular(source[0])
+        ):
+            return False
+        return _source(mode, before) == source
 
     def folder_of_other_file(
         self, mode: str, flag_values: Mapping[str, Any]
@@ -197,16 +205,6 @@ class RunFolder:
     def _write_record(self):
         self.write_json(run_record.NAME, self.record)
 
-    def _check_is_ours(self, task_name):
-        earlier = self.record.get("task_name")
-        if earlier not in (None, task_name):
-            raise UserError(
-                f"holds a run of the task {earlier!r}, not {task_name!r}; "
-                "name another folder",
-                setting="output_dir",
-                value=self.path,
-            )
-
 
 def _source(mode: str, flag_values: Mapping[str, Any]) -> tuple[str, ...]:
     """The file that a mode reads, and which rows of it.
@@ -216,13 +214,19 @@ def _source(mode: str, flag_values: Mapping[str, Any]) -> tuple[str, ...]:
     prefix = {"eval": "dev", "predict": "test"}[mode]
     for name in (f"{prefix}_file", "predict_file", "eval_input_file"):
         if path := flag_values.get(name):
-            return (os.path.abspath(path),)
+            return (_absolute(path),)
     if fraction := flag_values.get(f"{prefix}_fraction"):
-        rows = (fraction, flag_values.get("split_seed"))
-        path = os.path.abspath(flag_values.get("train_file") or "")
+        rows = [fraction, flag_values.get("split_seed")]
+        if mode == "eval":  # The test set takes its rows before the dev set.
+            rows.append(flag_values.get("test_fraction"))
+        path = _absolute(flag_values.get("train_file") or "")
         return (path, *map(str, rows))
     path = flag_values.get("data_dir") or flag_values.get("input_file") or ""
-    return (os.path.abspath(path),)
+    return (_absolute(path),)
+
+
+def _absolute(path: str) -> str:
+    return path if files.is_remote(path) else os.path.abspath(path)
 
 
 def _name_of(path: str) -> str:

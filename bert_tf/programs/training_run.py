@@ -12,7 +12,7 @@ from bert_tf import checkpoints, choices, training
 from bert_tf.errors import UserError
 from bert_tf.losses import LossTerm
 from bert_tf.optimization import OPTIMIZERS, WarmupLinearDecay, layer_rates
-from bert_tf.programs import resuming
+from bert_tf.programs import resuming, run_record
 from bert_tf.programs.run_folder import RunFolder
 from bert_tf.programs.settings import RunSettings
 from bert_tf.programs.training_checks import check_metric
@@ -185,7 +185,7 @@ class TrainingRun:
         if self.folder.writes:
             self.saver.clean()
         if existing:
-            before = self.folder.earlier("train").get("flags", {})
+            before = run_record.flags_of(self.folder.record, ["train"])
             resuming.warn_of_changed_flags(before, self.flag_values)
         self.first_step = self.step = resuming.restore(
             trainer, existing, self.settings.output_dir

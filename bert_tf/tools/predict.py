@@ -86,6 +86,12 @@ def main() -> None:
         program.require_existing("input")
     if FLAGS.output != STANDARD:
         program.check_output("output", FLAGS.output, [FLAGS.input])
+        if FLAGS.output.endswith(".gz"):
+            raise UserError(
+                "answers are not compressed; name a file without .gz",
+                setting="output",
+                value=FLAGS.output,
+            )
     # Loading TensorFlow takes seconds, and mistakes are found without it.
     from bert_tf.export import answer_files
     from bert_tf.export.predictor import Predictor
@@ -224,11 +230,10 @@ class InputFile:
 
 def num_rows(input_file: InputFile, source: text_rows.Format) -> int | None:
     """Counts the rows of the input; None if they cannot be counted."""
-    if (
-        input_file.is_stream or source.name == "csv"
-    ):  # A cell may hold line ends.
-        return None
-    number = sum(1 for _ in files.read_lines(FLAGS.input))
+    if input_file.is_stream or source.name == "csv":
+        return None  # A cell of CSV may hold line ends.
+    with files.reading(input_file.path) as reader:
+        number = sum(1 for _ in reader)
     return number - (source.name == "tsv" and source.header)
 
 
@@ -252,7 +257,10 @@ def items(
         UserError: a row is not an item that the model reads.
     """
     is_first = True
-    for row in text_rows.read_rows(input_file.path, source, input_file.reading):
+    table = text_rows.read_rows(
+        input_file.path, source, input_file.reading, columns.names
+    )
+    for row in table:
         if is_first and source.has_columns:
             columns.check_columns(row)
         is_first = False

@@ -152,14 +152,6 @@ def test_missing_files_are_named(settings, sets, message):
     "settings, message",
     [
         (
-            {"dev_fraction": 0.1, "dev_file": "d"},
-            "dev_file=d and dev_fraction=0.1: only one of them can be given",
-        ),
-        (
-            {"test_fraction": 0.1, "test_file": "d"},
-            "test_file=d and test_fraction=0.1: only one of them can be given",
-        ),
-        (
             {"dev_fraction": 0.5, "test_fraction": 0.5},
             "dev_fraction=0.5 and test_fraction=0.5: together they must "
             "be below 1",
@@ -180,6 +172,16 @@ def test_wrong_fractions_are_named(settings, message):
 
 # ---------------------------------------------------------------------------
 # Splits.
+
+
+@pytest.mark.parametrize("name, other", [("test", "dev"), ("dev", "test")])
+def test_a_set_with_a_file_leaves_the_rows_of_the_others(name, other):
+    labels, fractions = "ab" * 50, {"dev_fraction": 0.2, "test_fraction": 0.2}
+    before = split(labels, **fractions)
+    now = split(labels, **fractions, **{f"{name}_file": "y"})
+    assert now["train"] == before["train"]
+    assert now[other] == before[other]
+    assert len(now[name]) == 100
 
 
 def check_shares(parts, groups, fractions):

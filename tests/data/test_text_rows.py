@@ -51,12 +51,12 @@ def test_a_table_is_not_read_as_lines_in_silence(caplog):
     assert not caplog.text
 
 
-def read(text, **settings):
+def read(text, needed=(), **settings):
     @contextlib.contextmanager
     def reading(path):
         yield io.BytesIO(text.encode())
 
-    rows = read_rows("f", Format(**settings), reading)
+    rows = read_rows("f", Format(**settings), reading, needed)
     return [(row.place, row.values) for row in rows]
 
 
@@ -84,7 +84,6 @@ def test_rows_have_their_places():
     "text, settings, message",
     [
         ("a,b\n1\n", {"name": "csv"}, "f:2: 1 cell, but the header has 2"),
-        ("a,a\n1,2\n", {"name": "csv"}, "f: it has several columns a"),
         ("\na\n", {"name": "csv"}, "f:1: an empty line at the start"),
         ("[1]\n", {"name": "jsonl"}, "f:1: not a JSON object"),
         ("{\n", {"name": "jsonl"}, "f:1: not a JSON object"),
@@ -94,6 +93,23 @@ def test_mistakes_are_named(text, settings, message):
     with pytest.raises(UserError) as error:
         read(text, **settings)
     assert message in str(error.value)
+
+
+def test_columns_of_the_same_name():
+    text = "a,b,b,b_2\n1,2,3,4\n"
+    ((_, values),) = read(text, ["a"], name="csv")
+    assert values == {"a": "1", "b": "2", "b_3": "3", "b_2": "4"}
+    with pytest.raises(UserError, match="f: it has several columns b"):
+        read(text, ["b"], name="csv")
+
+
+def test_an_empty_line_of_one_column_is_a_row():
+    rows = read("a\nx\n\ny\n\n\n", name="csv")
+    assert rows == [
+        ("f:2", {"a": "x"}),
+        ("f:3", {"a": ""}),
+        ("f:4", {"a": "y"}),
+    ]
 
 
 def test_every_format_has_a_name():

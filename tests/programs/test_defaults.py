@@ -3,15 +3,23 @@
 import csv
 import io
 import json
+import os
 import shutil
 
 import pytest
-from support.programs import RUN_CLASSIFIER, SMALL_CONFIG, Messages, run_here
+from support.programs import (
+    RUN_CLASSIFIER,
+    RUN_SQUAD,
+    SMALL_CONFIG,
+    Messages,
+    run_here,
+)
 
 from bert_tf import pretrained
 from bert_tf.data.csv_files import read_table
 from bert_tf.errors import UserError
-from bert_tf.programs import hyperparameters
+from bert_tf.programs import defaults, hyperparameters
+from bert_tf.programs.run_folder import RunFolder
 
 TEXTS = [("win a prize now", "spam"), ("see you at eight", "ham")]
 
@@ -135,7 +143,8 @@ def test_a_new_file_is_labelled_from_the_run_alone(run_folder, files):
         )
     taken = next(m for m in messages if m.startswith("From the run in"))
     assert "--text_column=message" in taken and "--max_seq_length=16" in taken
-    assert "--test_fraction" not in taken
+    # The rows of the test set stay out of the others.
+    assert "--test_fraction=0.2" in taken
     for name, content in before.items():
         assert (run_folder / name).read_bytes() == content, name
     rows = lines_of(run_folder / "predictions" / "new" / "test_predictions.tsv")
@@ -180,6 +189,74 @@ def test_a_moved_run_has_its_model_with_it(run_folder, files, tmp_path):
         output_dir=str(moved),
     )
     assert (moved / "predictions" / "old" / "test_report.json").exists()
+
+
+def test_a_run_is_used_from_another_folder(run_folder, tmp_path, monkeypatch):
+    # Its paths were typed in the folder of its files.
+    copy = shutil.copytree(
+        run_folder,
+        tmp_path / "run",
+        ignore=shutil.ignore_patterns("predictions", "evaluations"),
+    )
+    record = json.loads((copy / "train.json").read_text())
+    for mode in ("train", "eval", "predict"):
+        assert record[mode]["working_folder"] == os.getcwd()
+        record[mode]["working_folder"] = str(run_folder.parent)
+        record[mode]["flags"]["train_file"] = "train.csv"
+    (copy / "train.json").write_text(json.dumps(record))
+    monkeypatch.chdir(tmp_path)
+    before = (copy / "test_predictions.tsv").read_bytes()
+    RUN_CLASSIFIER.run(do_predict=True, do_eval=True, output_dir="run")
+    assert (copy / "test_predictions.tsv").read_bytes() == before
+    assert not (copy / "predictions").exists()
+
+
+def test_a_pipe_has_new_content_each_time(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    values = {"test_file": str(tmp_path / "pipe")}
+    run = RunFolder(str(tmp_path / "run"), "csv")
+    run.open()
+    run.record_mode("predict", values)
+    assert not run.is_of_same_file("predict", values)
+    names = []
+    for _ in range(2):
+        folder = run.folder_of_other_file("predict", values)
+        folder.open()
+        folder.record_mode("predict", values)
+        names.append(os.path.basename(folder.path))
+    assert names == ["pipe", "pipe-2"]
+
+
+def test_a_checkpoint_names_its_run(tmp_path):
+    assert defaults.run_of_checkpoint("a/best/model.ckpt-5") == "a"
+    assert defaults.run_of_checkpoint("a/model.ckpt-5") == "a"
+    folder = tmp_path / "best"  # A run that somebody called so.
+    folder.mkdir()
+    (folder / "train.json").write_text("{}")
+    prefix = str(folder / "model.ckpt-5")
+    assert defaults.run_of_checkpoint(prefix) == str(folder)
+
+
+def test_a_checkpoint_alone_brings_its_run(run_folder, files, tmp_path):
+    (index,) = run_folder.glob("model.ckpt-1*.index")
+    RUN_CLASSIFIER.run(
+        do_predict=True,
+        init_checkpoint=str(index.with_suffix("")),
+        test_file=str(files / "new.csv"),
+        output_dir=str(tmp_path / "out"),
+    )
+    rows = lines_of(tmp_path / "out" / "test_predictions.tsv")
+    assert [row.split("\t")[0] for row in rows] == ["id", "7", "8", "9"]
+
+
+def test_a_folder_without_a_run_is_named(run_folder, files, tmp_path):
+    with pytest.raises(UserError, match="holds no run to use"):
+        RUN_CLASSIFIER.run(do_predict=True, output_dir=str(tmp_path))
+    shutil.copytree(run_folder, tmp_path / "seed-5")
+    with pytest.raises(UserError, match="holds runs with several seeds"):
+        RUN_CLASSIFIER.run(do_predict=True, output_dir=str(tmp_path))
+    with pytest.raises(UserError, match="holds a run of the task 'csv'"):
+        RUN_SQUAD.run(do_predict=True, output_dir=str(run_folder))
 
 
 def test_the_same_run_is_resumed_without_its_flags(run_folder):
