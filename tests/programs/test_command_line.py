@@ -153,7 +153,7 @@ MISTAKES = [
     (
         "run_classifier",
         ["--do_predict", "--output_dir=/tmp/no_such_run"],
-        "--output_dir=/tmp/no_such_run holds no run",
+        "--output_dir=/tmp/no_such_run: holds no run",
     ),
     ("run_classifier", ["--task_name=sms"], "--output_dir must be given"),
     (
