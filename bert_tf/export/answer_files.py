@@ -113,6 +113,12 @@ class ModelColumns:
                 "objects, or columns of a table"
             )
         text, second = split_pair(line)
+        names = [entry.name for entry in self.inputs]
+        if line.strip() and second is None and not self.inputs[1].may_be_blank:
+            raise UserError(
+                f"{row.place}: no {names[1]}; a line must be "
+                f"{names[0]} ||| {names[1]}"
+            )
         # A single text is a pair with an empty second text.
         return (text, second or "")
 

@@ -126,6 +126,15 @@ def find(folder: str) -> str:
     return export
 
 
+def check_exported(folder: str) -> None:
+    """Raises UserError if the folder is of a run that was not exported."""
+    if files.exists(os.path.join(folder, RUN_RECORD)):
+        raise UserError(
+            f"{folder}: a run without an export; the program that trained "
+            "it writes one, with `do_export` and the same `output_dir`"
+        )
+
+
 def load(folder: str) -> tuple[LoadedModel, dict[str, Any]]:
     """Loads a SavedModel.
 
@@ -136,11 +145,7 @@ def load(folder: str) -> tuple[LoadedModel, dict[str, Any]]:
         UserError: the folder has no SavedModel, or not one of this package.
     """
     if not files.exists(os.path.join(folder, SAVED_MODEL)):
-        if files.exists(os.path.join(folder, RUN_RECORD)):
-            raise UserError(
-                f"{folder}: a run without an export; the program that trained "
-                "it writes one, with `do_export` and the same `output_dir`"
-            )
+        check_exported(folder)
         raise UserError(f"{folder}: no SavedModel here")
     description = read_description(folder)
     try:

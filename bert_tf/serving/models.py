@@ -15,7 +15,12 @@ from absl import logging
 from bert_tf import files
 from bert_tf.errors import UserError
 from bert_tf.export.predictor import Predictor
-from bert_tf.export.saved_models import EXPORT, RUN_RECORD, SAVED_MODEL
+from bert_tf.export.saved_models import (
+    EXPORT,
+    RUN_RECORD,
+    SAVED_MODEL,
+    check_exported,
+)
 from bert_tf.serving.batching import Batcher
 from bert_tf.serving.errors import one_line
 
@@ -169,6 +174,7 @@ class ServedModel:
         """
         folders = find_versions(self.folder)
         if not folders:
+            check_exported(self.folder)
             raise UserError(
                 f"{self.folder}: holds neither an exported model "
                 f"({SAVED_MODEL}) nor folders 1, 2, … of its versions"

@@ -128,8 +128,9 @@ def main() -> None:
             )
     seconds = time.monotonic() - start
     where = "" if FLAGS.output == STANDARD else f"{FLAGS.output}: "
+    answers_given = "1 answer" if number == 1 else f"{number} answers"
     speed = number / seconds
-    logging.info("%s%d answers, %.1f per second", where, number, speed)
+    logging.info("%s%s, %.1f per second", where, answers_given, speed)
 
 
 # ---------------------------------------------------------------------------

@@ -380,6 +380,9 @@ def test_mistakes_are_one_line(folders, tmp_path):
     (tmp_path / "empty").mkdir()
     sms, empty = f"sms={folders['sms']}", f"a={tmp_path / 'empty'}"
     damaged = f"a={tmp_path}"
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "train.json").write_text("{}")
+    run = f"a={tmp_path / 'run'}"
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -392,6 +395,7 @@ def test_mistakes_are_one_line(folders, tmp_path):
             ({"model": ["a=/no/such"]}, "--model=a=/no/such: no such folder"),
             ({"model": [sms, sms]}, "sms is given twice"),
             ({"model": [empty]}, "neither an exported model"),
+            ({"model": [run]}, "a run without an export"),
             ({"model": [damaged]}, "cannot be served"),
             ({"model": [sms], "port": port}, "Address already in use"),
             ({"model": [sms], "host": "192.0.2.1"}, "Cannot assign requested"),
