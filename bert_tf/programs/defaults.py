@@ -207,8 +207,10 @@ def use_bundled_model(needs_checkpoint: bool = False) -> None:
             model is named. A training may start from random weights.
 
     Raises:
-        UserError: some of the flags are given, and others are not.
+        UserError: some of the flags are given, and others are not, or
+            --init_checkpoint names a folder.
     """
+    check_is_checkpoint(FLAGS.init_checkpoint)
     names = [name for name in COPIES if name in FLAGS]
     if needs_checkpoint:
         names.append("init_checkpoint")
@@ -226,6 +228,27 @@ def use_bundled_model(needs_checkpoint: bool = False) -> None:
     logging.info(
         "Using the bundled model, which is small: name a released one with %s",
         ", ".join(f"--{name}" for name in names),
+    )
+
+
+def check_is_checkpoint(prefix: str | None) -> None:
+    """Raises UserError if a folder is given instead of a checkpoint in it."""
+    if not prefix or not files.is_folder(prefix):
+        return
+    if files.exists(f"{prefix}.index"):
+        return
+    names = [
+        name.removesuffix(".index")
+        for name in files.entries(prefix)
+        if name.endswith(".index")
+    ]
+    # The newest one: model.ckpt-9 comes before model.ckpt-10.
+    names.sort(key=lambda name: (len(name), name))
+    example = f", such as {os.path.join(prefix, names[-1])}" if names else ""
+    raise UserError(
+        f"a folder; give the start of a checkpoint's files{example}",
+        setting="init_checkpoint",
+        value=prefix,
     )
 
 

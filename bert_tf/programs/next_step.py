@@ -1,6 +1,7 @@
 """Logs the command that a user may want to type after a run."""
 
 import os
+import re
 import shlex
 import sys
 from collections.abc import Collection
@@ -30,7 +31,9 @@ def log_next_step(modes: Collection[str], labels_files: bool) -> None:
             *(*_tool("predict"), f"--model={folder}"),
             "--input=FILE",
         )
+        # A served model's name has fewer characters than a folder's.
         name = os.path.basename(os.path.abspath(folder))
+        name = re.sub("[^A-Za-z0-9_.-]+", "_", name) or "model"
         _log(
             "serve it, with a page to try it on",
             *(*_tool("serve"), f"--model={name}={folder}"),

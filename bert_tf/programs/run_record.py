@@ -111,6 +111,7 @@ def _is_record(value: object) -> bool:
     return all(
         isinstance(mode, dict)
         and isinstance(mode.get("flags", {}), dict)
+        and isinstance(mode.get(WORKING_FOLDER, ""), str)
         and isinstance(mode.get("evaluations", []), list)
         and all(map(_is_evaluation, mode.get("evaluations", [])))
         for mode in modes

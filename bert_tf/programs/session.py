@@ -201,6 +201,7 @@ class Session:
             return self.folder
         folder = self.folder.folder_of_other_file(mode, flag_values)
         folder.open(labels)
+        logging.info("The results of this file: %s", folder.path)
         return folder
 
     def record(

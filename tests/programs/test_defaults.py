@@ -255,6 +255,12 @@ def test_a_folder_without_a_run_is_named(run_folder, files, tmp_path):
     shutil.copytree(run_folder, tmp_path / "seed-5")
     with pytest.raises(UserError, match="holds runs with several seeds"):
         RUN_CLASSIFIER.run(do_predict=True, output_dir=str(tmp_path))
+    with pytest.raises(UserError, match=r"such as .*/model\.ckpt-\d+$"):
+        RUN_CLASSIFIER.run(
+            do_predict=True,
+            init_checkpoint=str(run_folder),
+            output_dir=str(tmp_path / "new"),
+        )
     with pytest.raises(UserError, match="holds a run of the task 'csv'"):
         RUN_SQUAD.run(do_predict=True, output_dir=str(run_folder))
 
