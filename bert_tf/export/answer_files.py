@@ -199,6 +199,7 @@ class AnswerWriter:
         format: one of `choices.OUTPUT_FORMATS`.
         columns: the model's columns.
         header: whether a table begins with the names of its columns.
+        delimiter: the character between the cells of CSV.
     """
 
     def __init__(
@@ -207,13 +208,14 @@ class AnswerWriter:
         format: str,
         columns: ModelColumns,
         header: bool = True,
+        delimiter: str = ",",
     ):
         self._writer = writer
         self._format = format
         self._columns = columns
         self._header = header
         self._names: list[str] | None = None
-        self._csv = csv.writer(writer, lineterminator="\n")
+        self._csv = csv.writer(writer, delimiter=delimiter, lineterminator="\n")
 
     def write(self, row: Row, answer: Answer) -> None:
         """Writes one row."""

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 FLAGS = flags.FLAGS
 REQUIRED = ("model", "input")
 STANDARD = "-"
+NOT_WRITTEN = (".gz", ".xlsx", ".xls", ".parquet")
 HEAD_BYTES = 1 << 16  # The part of a file by which its format is found.
 
 flags.DEFINE_string(
@@ -85,13 +86,7 @@ def main() -> None:
     if FLAGS.input != STANDARD:
         program.require_existing("input")
     if FLAGS.output != STANDARD:
-        program.check_output("output", FLAGS.output, [FLAGS.input])
-        if FLAGS.output.endswith(".gz"):
-            raise UserError(
-                "answers are not compressed; name a file without .gz",
-                setting="output",
-                value=FLAGS.output,
-            )
+        check_output()
     # Loading TensorFlow takes seconds, and mistakes are found without it.
     from bert_tf.export import answer_files
     from bert_tf.export.predictor import Predictor
@@ -111,7 +106,11 @@ def main() -> None:
     rows: collections.deque[Row] = collections.deque()
     with output() as writer:
         answer_writer = answer_files.AnswerWriter(
-            writer, target, columns, header=source.header
+            writer,
+            target,
+            columns,
+            header=source.header,
+            delimiter=(source.name == "csv" and source.delimiter) or ",",
         )
         answers = predictor.stream(
             items(input_file, predictor, columns, source, rows)
@@ -131,6 +130,19 @@ def main() -> None:
     answers_given = "1 answer" if number == 1 else f"{number} answers"
     speed = number / seconds
     logging.info("%s%s, %.1f per second", where, answers_given, speed)
+
+
+def check_output() -> None:
+    """Raises UserError if answers cannot be written to --output."""
+    program.check_output("output", FLAGS.output, [FLAGS.input])
+    ending = os.path.splitext(FLAGS.output)[1].lower()
+    if ending in NOT_WRITTEN:
+        raise UserError(
+            f"answers are not written as {ending}; name a .csv, .tsv or "
+            ".jsonl file",
+            setting="output",
+            value=FLAGS.output,
+        )
 
 
 # ---------------------------------------------------------------------------

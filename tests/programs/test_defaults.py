@@ -306,6 +306,16 @@ def test_a_table_is_answered_with_its_columns(run_folder, files):
     assert [row[2] for row in rows[1:]] == table.texts("label")
 
 
+def test_a_table_keeps_its_delimiter(run_folder, tmp_path):
+    (tmp_path / "a.csv").write_text("no;message\n1;hello\n")
+    done = predict(run_folder, f"--input={tmp_path / 'a.csv'}")
+    assert done.stdout.splitlines()[0] == "no;message;label;score"
+    out = tmp_path / "a.xlsx"
+    source = f"--input={tmp_path / 'a.csv'}"
+    done = predict(run_folder, source, f"--output={out}")
+    assert done.returncode == 1 and "not written as .xlsx" in done.stderr
+
+
 def test_every_format_gives_the_same_answers(run_folder, files, tmp_path):
     texts = ["win a prize now", "see you"]
     inputs = {
