@@ -466,20 +466,6 @@ def test_demo_needs_no_files(tmp_path):
     assert results_of(tmp_path / "eval_results.txt")
 
 
-def test_demo_data_is_what_it_says():
-    """Distinct messages, no leak between the sets, no majority that wins."""
-    sets = {}
-    for name in ("train", "dev", "test"):
-        text = (DEMO / "sms" / f"{name}.tsv").read_text(encoding="utf-8")
-        header, *rows = text.rstrip("\n").split("\n")
-        assert header == "label\ttext"
-        sets[name] = [row.split("\t") for row in rows]
-        labels = [label for label, _ in sets[name]]
-        assert max(labels.count(x) for x in set(labels)) < 0.7 * len(labels)
-    texts = [text.lower() for rows in sets.values() for _, text in rows]
-    assert len(texts) == len(set(texts)) >= 800
-
-
 @pytest.mark.slow
 def test_demo_learns(tmp_path):
     """The README's first command, whole."""
