@@ -13,7 +13,6 @@ import pytest
 import tensorflow as tf
 from support.common import shared
 from support.programs import (
-    DEMO,
     RUN_CLASSIFIER,
     SMALL_CONFIG,
     Messages,

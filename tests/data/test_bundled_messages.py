@@ -5,7 +5,6 @@ import math
 import re
 
 import pytest
-
 from support.programs import DEMO
 
 NAMES = ("train", "dev", "test")
