@@ -33,7 +33,7 @@ SPAM_WORDS = (
     ("money", 1.5),
     ("offer", 1),
     ("package", 1.5),
-    ("parcel", 1.5),
+    ("parcel", 1.3),
     ("pills", 1.5),
     ("prize", 2),
     ("refund", 2),
