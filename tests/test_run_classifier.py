@@ -13,7 +13,6 @@ import pytest
 import tensorflow as tf
 from support.common import shared
 from support.programs import (
-    DEMO,
     RUN_CLASSIFIER,
     SMALL_CONFIG,
     Messages,
@@ -471,20 +470,6 @@ def test_demo_needs_no_files(tmp_path):
     assert "Using the bundled data: --data_dir=" in done.stderr
     assert "Using the bundled model, which is small" in done.stderr
     assert results_of(tmp_path / "eval_results.txt")
-
-
-def test_demo_data_is_what_it_says():
-    """Distinct messages, no leak between the sets, no majority that wins."""
-    sets = {}
-    for name in ("train", "dev", "test"):
-        text = (DEMO / "sms" / f"{name}.tsv").read_text(encoding="utf-8")
-        header, *rows = text.rstrip("\n").split("\n")
-        assert header == "label\ttext"
-        sets[name] = [row.split("\t") for row in rows]
-        labels = [label for label, _ in sets[name]]
-        assert max(labels.count(x) for x in set(labels)) < 0.7 * len(labels)
-    texts = [text.lower() for rows in sets.values() for _, text in rows]
-    assert len(texts) == len(set(texts)) >= 800
 
 
 @pytest.mark.slow

@@ -212,7 +212,7 @@ def cluster_run(tmp_path_factory):
         do_eval=True,
         do_predict=True,
         train_batch_size=32,
-        num_train_epochs=2.0,
+        num_train_epochs=1.1,
         save_checkpoints_steps=20,
         learning_rate=1e-4,
         classifier_dropout=0.0,
@@ -251,9 +251,9 @@ def test_two_workers_train_as_one_process(cluster_run, one_process, parts):
 
 
 def assert_same_results(out, one_process):
-    expected = values_of(one_process / "model.ckpt-114")
-    assert_close(values_of(out / "model.ckpt-114"), expected, 1e-6)
-    # 391 examples in batches of 8 over 2 workers: the last one is uneven.
+    expected = values_of(one_process / "model.ckpt-116")
+    assert_close(values_of(out / "model.ckpt-116"), expected, 1e-6)
+    # 723 examples in batches of 8 over 2 workers: the last one is uneven.
     for name in ("test_results.tsv", "eval_results.txt"):
         ours = (out / name).read_text().split()
         theirs = (one_process / name).read_text().split()
@@ -268,7 +268,7 @@ def test_a_worker_is_killed_and_all_start_again(cluster_run):
     folder, flags = cluster_run
     flags = [*flags, "--classifier_dropout=0.1"]
     wait_for_all(start_workers(folder, "never", flags))
-    expected = values_of(folder / "never" / "model.ckpt-114")
+    expected = values_of(folder / "never" / "model.ckpt-116")
     workers = start_workers(folder, "killed", flags)
     workers[0].wait_for("  loss ")
     while not (folder / "killed" / "model.ckpt-20.index").exists():
@@ -278,9 +278,9 @@ def test_a_worker_is_killed_and_all_start_again(cluster_run):
     assert workers[0].wait() == 1
     text = workers[0].log.read_text()
     assert "another process of TF_CONFIG has ended: start all" in text
-    assert not (folder / "killed" / "model.ckpt-114.index").exists()
+    assert not (folder / "killed" / "model.ckpt-116.index").exists()
     wait_for_all(start_workers(folder, "killed", flags))
-    assert_equal(values_of(folder / "killed" / "model.ckpt-114"), expected)
+    assert_equal(values_of(folder / "killed" / "model.ckpt-116"), expected)
 
 
 def test_a_signal_to_one_worker_stops_both(cluster_run):
