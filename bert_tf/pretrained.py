@@ -27,5 +27,5 @@ DEMO_FLAGS: dict[str, str | int | float] = {
     **BUNDLED_MODEL,
     "max_seq_length": 64,
     "learning_rate": 3e-4,
-    "num_train_epochs": 2.7,
+    "num_train_epochs": 2.6,
 }
