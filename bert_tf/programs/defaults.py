@@ -151,7 +151,8 @@ def _take_over(
             value = model_file(folder, name, value)
         if value != FLAGS[name].value:
             fill(name, value)
-            taken.append(f"--{name}={value}")
+            if name != "metric_for_best":  # Each run settles it, if not given.
+                taken.append(f"--{name}={value}")
     return taken
 
 
