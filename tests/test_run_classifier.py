@@ -448,7 +448,7 @@ def test_a_full_disk_leaves_the_run_usable(finished_copy):
     done = run_program("--do_eval", *as_flags(arguments(folder)), limit=4)
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert last_line(done) == (
-        f"run_classifier.py: {out}/labels.txt: could not be written: "
+        f"run_classifier.py: {out}/vocab.txt: could not be written: "
         "File too large"
     )
     after = {p: p.read_bytes() for p in out.rglob("*") if p.is_file()}

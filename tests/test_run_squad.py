@@ -358,7 +358,7 @@ def test_empty_and_long_contexts_and_questions(folder, caplog):
         assert (found["start"] < 0) == (found["answer"] == "")
     # Not one context has a token.
     data["data"][0]["paragraphs"] = data["data"][0]["paragraphs"][1:4]
-    predict_file = write_json(folder / "empty.json", data)
+    predict_file = write_json(folder / "odd.json", data)
     run(folder, do_predict=True, predict_file=predict_file)
     assert set(predictions_of(folder).values()) == {"empty"}
     assert "1 of 8 questions are longer than --max_query_length=12" in (

@@ -211,14 +211,16 @@ def use_bundled_model(needs_checkpoint: bool = False) -> None:
         UserError: some of the flags are given, and others are not, or
             --init_checkpoint names a folder.
     """
-    check_is_checkpoint(FLAGS.init_checkpoint)
+    # A tool that makes data has no checkpoint.
+    checkpoint = "init_checkpoint" in FLAGS and FLAGS.init_checkpoint
+    check_is_checkpoint(checkpoint or None)
     names = [name for name in COPIES if name in FLAGS]
     if needs_checkpoint:
         names.append("init_checkpoint")
     missing = [f"--{name}" for name in names if FLAGS[name].value is None]
     if not missing:
         return
-    if len(missing) < len(names) or FLAGS.init_checkpoint:
+    if len(missing) < len(names) or checkpoint:
         raise UserError(
             f"{' and '.join(missing)} must be given too: the bundled model is "
             "used where no file of a model is named"
