@@ -22,7 +22,7 @@ from keras import ops
 from bert_tf.backend import Tensor
 
 Batch: TypeAlias = dict[str, Tensor]
-Outputs: TypeAlias = dict[str, Tensor] | Tensor  # As a head returns them.
+Outputs: TypeAlias = dict[str, Tensor] | Tensor  # What a head returns.
 
 
 class LossTerm(NamedTuple):

@@ -65,7 +65,7 @@ class _KerasFinder:
         specs = (
             finder.find_spec(name, path, target)
             for finder in others
-            if hasattr(finder, "find_spec")  # As `import` itself does.
+            if hasattr(finder, "find_spec")  # `import` skips others, too.
         )
         spec = next(filter(None, specs), None)
         if spec is not None and hasattr(spec.loader, "exec_module"):

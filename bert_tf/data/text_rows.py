@@ -55,6 +55,13 @@ class Format:
         """Whether rows are cells, which have the order of the columns."""
         return self.name in ("csv", "tsv")
 
+    @property
+    def csv_delimiter(self) -> str:
+        """The character between cells of CSV that is like this file."""
+        if self.name != "csv" or not self.delimiter:
+            return ","
+        return csv_files.unescaped(self.delimiter)
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Row:
@@ -89,7 +96,7 @@ def detect_format(
     by_name = next((f for end, f in ENDINGS.items() if name.endswith(end)), "")
     lines = [line for line in head.splitlines() if line.strip()]
     first = lines[0].removeprefix("\ufeff") if lines else ""
-    if by_name == "jsonl" or not by_name and _is_json_object(first):
+    if by_name == "jsonl" or not by_name and _json_object(first) is not None:
         return Format(name="jsonl")
     if delimiter is None:
         delimiter = _delimiter_of(first, columns)
@@ -107,13 +114,6 @@ def detect_format(
             ", ".join(names),
         )
     return Format(name="lines")
-
-
-def _is_json_object(line: str) -> bool:
-    try:
-        return isinstance(json.loads(line), dict)
-    except (ValueError, RecursionError):
-        return False
 
 
 def _delimiter_of(header: str, columns: Collection[str]) -> str | None:
@@ -169,7 +169,10 @@ def read_rows(
             if format.name == "lines":
                 yield Row(place=place, values={"": line})
             elif line.strip():
-                yield Row(place=place, values=_json_object(line, place))
+                values = _json_object(line)
+                if values is None:
+                    raise UserError(f"{place}: not a JSON object")
+                yield Row(place=place, values=values)
 
 
 def _table_rows(
@@ -199,19 +202,24 @@ def unique_names(names: Iterable[str]) -> list[str]:
     names = list(names)
     unique: list[str] = []
     for name in names:
-        number, new = 1, name
-        while new in unique or number > 1 and new in names:
-            number += 1
-            new = f"{name}_{number}"
-        unique.append(new)
+        is_new = name not in unique
+        unique.append(name if is_new else free_name(name, {*unique, *names}))
     return unique
 
 
-def _json_object(line: str, place: str) -> dict[str, Any]:
+def free_name(name: str, taken: Collection[str]) -> str:
+    """Adds a number to a name that is taken: "a", "a_2", "a_3"."""
+    number, free = 1, name
+    while free in taken:
+        number += 1
+        free = f"{name}_{number}"
+    return free
+
+
+def _json_object(line: str) -> dict[str, Any] | None:
+    """The JSON object that a line is; None if it is something else."""
     try:
         value = json.loads(line)
     except (ValueError, RecursionError):
-        value = None
-    if not isinstance(value, dict):
-        raise UserError(f"{place}: not a JSON object")
-    return value
+        return None
+    return value if isinstance(value, dict) else None

@@ -1,8 +1,8 @@
 """Rows of a file as a model's items, and its answers as rows of a file.
 
-columns = ModelColumns.of(predictor)
-item = columns.item_of(row)                what `Predictor` takes
-writer.write(row, answer)                  the row's columns, then the answer
+columns = model_columns(kind, input_names, …)
+columns.item_of(row)             what `Predictor` takes
+writer.write(row, answer)        the row's columns, then the answer's
 """
 
 import csv
@@ -15,7 +15,7 @@ import numpy as np
 
 from bert_tf import suggestions
 from bert_tf.choices import COLUMN_SETTINGS
-from bert_tf.data.text_rows import Format, Row
+from bert_tf.data.text_rows import Format, Row, free_name
 from bert_tf.errors import UserError
 from bert_tf.export.kinds import KINDS, Answer, Input, Kind
 from bert_tf.text.packing import split_pair
@@ -253,11 +253,7 @@ class AnswerWriter:
         def renamed(name):
             label_column = self._columns.label_column
             new = "true_label" if name == label_column else f"input_{name}"
-            number, unique = 1, new
-            while unique in names:
-                number += 1
-                unique = f"{new}_{number}"
-            return unique
+            return free_name(new, names)
 
         return [renamed(n) if n in answer_names else n for n in names]
 
@@ -275,6 +271,6 @@ def _cell(value: object) -> str:
         return ""
     if isinstance(value, list | tuple):
         return ",".join(map(_cell, value))
-    if isinstance(value, dict | bool):  # Of a JSON object.
+    if isinstance(value, dict | bool):  # JSON objects have such values.
         return json.dumps(value, ensure_ascii=False)
     return str(value)

@@ -78,10 +78,9 @@ def from_earlier_run(task_names: Collection[str], trains: bool) -> None:
     """Fills in the flags of the run that the command continues or uses.
 
     It is the run in --output_dir; with --num_seeds, that of the first seed in
-    it. A command that does not train may also name
-    a run's checkpoint with --init_checkpoint. A training that starts from such
-    a checkpoint takes over its vocabulary and its network, because the weights
-    need them.
+    it. A command that does not train may also name a run's checkpoint with
+    --init_checkpoint. A training that starts from such a checkpoint takes over
+    its vocabulary and its network, because the weights need them.
 
     Args:
         task_names: the tasks of the running program.

@@ -1,6 +1,5 @@
 """A run of run_classifier.py, after its flags are checked."""
 
-import dataclasses
 import itertools
 from collections.abc import Mapping
 from typing import Any
@@ -190,14 +189,15 @@ def fit_flags(
             num_tokens(tokenizer, example)
             for example in itertools.islice(train, NUM_EXAMPLES_MEASURED)
         ]
-    defaults.fit(config, len(train), lengths=lengths)
-    session.settings = dataclasses.replace(
-        session.settings, learning_rate=FLAGS.learning_rate
-    )
+    session.fit(config, len(train), lengths)
 
 
 def num_tokens(tokenizer: FullTokenizer, example: InputExample) -> int:
-    """The WordPieces of an example, [CLS] and [SEP] included."""
+    """The WordPieces of an example, [CLS] and [SEP] included.
+
+    They are counted in Python: the tokenizer in the graph takes a second to
+    make, and is made for the length that is chosen here.
+    """
     number = len(tokenizer.tokenize(example.text_a)) + 2
     if example.text_b:
         number += len(tokenizer.tokenize(example.text_b)) + 1

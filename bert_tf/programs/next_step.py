@@ -28,7 +28,8 @@ def log_next_step(modes: Collection[str], labels_files: bool) -> None:
     if "export" in modes:
         _log(
             "answer a file of texts",
-            *(*_tool("predict"), f"--model={folder}"),
+            *_tool("predict"),
+            f"--model={folder}",
             "--input=FILE",
         )
         # A served model's name has fewer characters than a folder's.
@@ -36,7 +37,8 @@ def log_next_step(modes: Collection[str], labels_files: bool) -> None:
         name = re.sub("[^A-Za-z0-9_.-]+", "_", name) or "model"
         _log(
             "serve it, with a page to try it on",
-            *(*_tool("serve"), f"--model={name}={folder}"),
+            *_tool("serve"),
+            f"--model={name}={folder}",
         )
         return
     if "eval" not in modes and "predict" not in modes:
@@ -46,13 +48,17 @@ def log_next_step(modes: Collection[str], labels_files: bool) -> None:
         flag = "predict_file" if "predict_file" in FLAGS else "test_file"
         _log(
             "answer a new file",
-            *(*this_program(), "--do_predict", f"--{flag}=FILE"),
+            *this_program(),
+            "--do_predict",
+            f"--{flag}=FILE",
             _output_dir(folder),
         )
     if not files.exists(os.path.join(folder, "export")):
         _log(
             "export it, to use it without this program",
-            *(*this_program(), "--do_export", _output_dir(folder)),
+            *this_program(),
+            "--do_export",
+            _output_dir(folder),
         )
 
 

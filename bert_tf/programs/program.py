@@ -100,7 +100,7 @@ def check_folder(name: str) -> None:
         raise UserError("a folder is needed", setting=name, value=path)
     if os.path.exists(path) and not os.path.isdir(path):
         raise UserError("this is a file", setting=name, value=path)
-    # Of several processes only one writes.
+    # Only one of several processes writes.
     if "TF_CONFIG" not in os.environ:
         _check_creatable(name, path)
 

@@ -16,6 +16,7 @@ import tensorflow as tf
 from absl import logging
 
 from bert_tf import checkpoints, training
+from bert_tf.config import BertConfig
 from bert_tf.losses import LossTerm
 from bert_tf.programs import (
     defaults,
@@ -96,6 +97,24 @@ class Session:
             self.settings, metric_for_best=metric
         )
         training_run.check_evaluations(self.settings, metric_names)
+
+    def fit(
+        self,
+        config: BertConfig,
+        num_train_examples: int,
+        lengths: Sequence[int] | None = None,
+    ) -> None:
+        """Fills in the rates and lengths that flags leave out.
+
+        Args:
+            config: the model's.
+            num_train_examples: the size of the training set, 0 without one.
+            lengths: see `defaults.fit`.
+        """
+        defaults.fit(config, num_train_examples, lengths=lengths)
+        self.settings = dataclasses.replace(
+            self.settings, learning_rate=program.value_of("learning_rate")
+        )
 
     def open(
         self,

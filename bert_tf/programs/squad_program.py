@@ -1,6 +1,5 @@
 """A run of run_squad.py, after its flags are checked."""
 
-import dataclasses
 from collections.abc import Collection
 
 from absl import flags
@@ -55,12 +54,9 @@ def run(modes: Collection[str]) -> None:
         mode: squad_data.read_examples(mode) for mode in files_needed(modes)
     }
     answers = squad_data.read_answers() if is_scored(modes) else {}
-    num_train_examples = len(examples.get("train", ()))
-    defaults.fit(config, num_train_examples)
-    session.settings = dataclasses.replace(
-        session.settings, learning_rate=FLAGS.learning_rate
-    )
-    num_train_steps = training_run.count_train_steps(num_train_examples)
+    num_examples = len(examples.get("train", ()))
+    session.fit(config, num_examples)
+    num_train_steps = training_run.count_train_steps(num_examples)
     windows = {
         mode: squad_data.convert_examples(mode, examples[mode])
         for mode in examples

@@ -31,7 +31,7 @@ from typing import IO, TYPE_CHECKING, Any
 from absl import flags, logging
 
 from bert_tf import choices, files
-from bert_tf.data import csv_files, text_rows
+from bert_tf.data import text_rows
 from bert_tf.data.text_rows import Row
 from bert_tf.errors import UserError
 from bert_tf.programs import flags as shared_flags
@@ -110,9 +110,7 @@ def main() -> None:
             target,
             columns,
             header=source.header,
-            delimiter=csv_files.unescaped(source.delimiter or ",")
-            if source.name == "csv"
-            else ",",
+            delimiter=source.csv_delimiter,
         )
         answers = predictor.stream(
             items(input_file, predictor, columns, source, rows)

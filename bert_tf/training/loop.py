@@ -60,7 +60,7 @@ class Interrupted(UserError):
         super().__init__(why)
         self.signal_name = signal_name
         number = signal.Signals[signal_name or "SIGTERM"]
-        self.exit_status = 128 + number  # As shells have it.
+        self.exit_status = 128 + number  # The status of shells.
 
 
 class StopRequest:

@@ -317,7 +317,7 @@ def benchmark_squad() -> None:
     )
 
     def all_features():
-        # As lists of numbers, like those of the plain way.
+        # Lists of numbers, which the plain way makes, too.
         for window in settings.make().windows(examples):
             squad_dataset.window_features(window)
             _ = window.token_to_orig_map, window.token_is_max_context
