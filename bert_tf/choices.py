@@ -86,6 +86,7 @@ FILE_SETTINGS = (
     "test_fraction",
     "split_seed",
     "strict",
+    "missing_label",
 )
 TABLE_SETTINGS = (
     *FILE_SETTINGS,
@@ -99,7 +100,7 @@ TABLE_SETTINGS = (
     "problem_type",
     "label_delimiter",
 )
-FOLDER_SETTINGS = ("data_dir", "strict")
+FOLDER_SETTINGS = ("data_dir", "strict", "missing_label")
 TASKS: dict[str, tuple[str, ...]] = {
     "cola": FOLDER_SETTINGS,
     "sst-2": FOLDER_SETTINGS,

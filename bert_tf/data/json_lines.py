@@ -7,9 +7,9 @@ The keys are the columns. `csv_files.read_table` reads all formats.
 """
 
 import array
-import json
 
-from bert_tf import files, suggestions
+from bert_tf import suggestions
+from bert_tf.data.json_objects import read_objects
 from bert_tf.data.table import COLUMN_SYNONYMS, Table, listed
 from bert_tf.errors import UserError
 
@@ -20,7 +20,7 @@ class ObjectTable(Table):
     def __init__(self, path: str):
         self.path = path
         self.lines, self._objects, names = array.array("q"), [], {}
-        for line, value in _read_objects(path):
+        for line, value in read_objects(path):
             self.lines.append(line)
             self._objects.append(value)
             names.update(dict.fromkeys(value))
@@ -60,34 +60,6 @@ class ObjectTable(Table):
                 raise UserError(f'{self.place(row)}: "{name}" {why}')
             texts.append(_as_text(value))
         return texts
-
-
-def _read_objects(path):
-    """Yields (line, dict) of each line, without empty ones at the end."""
-    empty = None
-    for number, line in files.read_lines(path):
-        if not line.strip():
-            empty = empty or number
-            continue
-        if empty:
-            raise UserError(f"{path}:{empty}: not JSON: an empty line")
-        try:
-            value = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise UserError(
-                f"{path}:{number}: not JSON: {error.msg} at position "
-                f"{error.colno} of the line"
-            ) from None
-        except (ValueError, RecursionError) as error:
-            raise UserError(
-                f"{path}:{number}: not JSON: {files.reason(error)}"
-            ) from None
-        if not isinstance(value, dict):
-            raise UserError(
-                f"{path}:{number}: not an object such as "
-                '{"text": "…", "label": "…"}'
-            )
-        yield number, value
 
 
 def _wrong_text(value, allowed="text, a number or null"):

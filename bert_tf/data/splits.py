@@ -37,6 +37,8 @@ class FileSettings:
             left out of the training set, as without the file.
         split_seed: random seed that chooses these rows.
         strict: make an error of what would be logged as a warning.
+        missing_label: labels that mean that there is none; None for those
+            that people use, see `missing_labels`.
     """
 
     train_file: str | None = None
@@ -46,6 +48,7 @@ class FileSettings:
     test_fraction: float = 0.0
     split_seed: int = 12345
     strict: bool = False
+    missing_label: Sequence[str] | None = None
 
 
 def pick_as_they_are(

@@ -280,6 +280,13 @@ def define_split_flags() -> None:
         "Treat rows without text or label as an error, instead of leaving "
         "them out and logging how many there are.",
     )
+    flags.DEFINE_list(
+        "missing_label",
+        None,
+        "Labels which mean that a row has no label, separated by commas. By "
+        "default these are empty cells, -, ?, null, NaN, and -1 beside labels "
+        "that count from 0 or 1. An empty value makes all of them labels.",
+    )
 
 
 def define_column_flags() -> None:
