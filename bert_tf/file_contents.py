@@ -2,7 +2,7 @@
 
     with open("train.csv", "rb") as raw:
         content = content_of(raw, "train.csv")
-        content.kind        None, or what it is if it is no text
+        content.kind        None, or the kind of a file without text
         content.reader      its text, in UTF-8
 
 `files.reading` opens files with it.
@@ -76,13 +76,13 @@ class _Stream(io.RawIOBase):
 
 @dataclasses.dataclass
 class Content:
-    """What is in a file.
+    """The bytes of a file, unpacked.
 
     Attributes:
         path: of the file.
         reader: its bytes, decompressed; text in UTF-16 or UTF-32 comes as
             UTF-8. `peek` gives the first ones.
-        kind: what it is if it is no text; `file_formats.HTML` and `XML` are
+        kind: of a file that does not hold text; pages (`HTML`, `XML`) are
             texts as well.
         layers: what was unpacked, the outermost first.
     """
@@ -93,7 +93,7 @@ class Content:
     layers: list[Kind] = dataclasses.field(default_factory=list)
 
     def check_text(self) -> None:
-        """Raises UserError if it is no text."""
+        """Raises UserError if it does not hold text."""
         if self.kind is not None and self.kind.role != "page":
             raise self.error()
 

@@ -22,7 +22,7 @@ _AS_TEXT = "save it as plain text in UTF-8"
 
 @dataclasses.dataclass(frozen=True)
 class Kind:
-    """What a file is that is not plain text in UTF-8.
+    """A kind of file that is not plain text in UTF-8.
 
     Attributes:
         id: a short name, for code.
@@ -202,7 +202,7 @@ def kind_of(head: bytes) -> Kind | None:
 
 
 def _kind_of_text(head: bytes) -> Kind | None:
-    """What is written as text, and yet is no file of texts."""
+    """Returns the kind of pages and other files that are written as text."""
     start = head[:1000].removeprefix(codecs.BOM_UTF8).lstrip()
     if start.startswith((b"<?xml", b"<!--")):
         inner = re.sub(
@@ -215,7 +215,7 @@ def _kind_of_text(head: bytes) -> Kind | None:
 
 
 def _kind_by_structure(head: bytes) -> Kind | None:
-    """What bytes that are no text may be."""
+    """Returns the kind of bytes that no start identifies."""
     if head[:4] == b"RIFF" and head[8:12] in (b"WEBP", b"WAVE", b"AVI "):
         return Kind("riff", "a picture, sound or film")
     if head[4:8] == b"ftyp":
@@ -237,7 +237,9 @@ def _kind_by_structure(head: bytes) -> Kind | None:
 def _is_binary(head: bytes) -> bool:
     """Whether bytes are those of no text, in whatever encoding."""
     num_controls = len(head) - len(head.translate(None, _CONTROLS))
-    return num_controls > max(2, _MOST_CONTROLS * len(head))
+    if num_controls <= max(2, _MOST_CONTROLS * len(head)):
+        return False
+    return b"\0" in head or decoded_start(head, "utf-8") is None
 
 
 def _is_decoded(head: bytes, encoding: str) -> bool:
@@ -286,7 +288,7 @@ def _is_tfrecord(head: bytes) -> bool:
 
 
 def kind_of_zip(reader: IO[bytes]) -> Kind:
-    """What a zip archive is, by the names in it.
+    """Returns the kind of a zip archive, by the names in it.
 
     Raises:
         zipfile.BadZipFile: it is damaged.

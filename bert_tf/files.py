@@ -197,7 +197,7 @@ def reading(path: str, encoding: str | None = None) -> Iterator[IO[bytes]]:
     Its first bytes decide what is done, whatever its name: a file compressed
     by gzip, bzip2, xz or zstd is decompressed, and so is a zip archive of one
     file; UTF-16 and UTF-32 become UTF-8. The reader's `peek` returns the first
-    bytes. `open_binary` reads files that are no text.
+    bytes. `open_binary` is for other files.
 
     Args:
         path: of the file, which may be a pipe.
@@ -206,7 +206,7 @@ def reading(path: str, encoding: str | None = None) -> Iterator[IO[bytes]]:
 
     Raises:
         OSError: the file cannot be read.
-        UserError: it is no text, or is compressed and damaged.
+        UserError: it does not hold text, or is compressed and damaged.
     """
     with looking(path, encoding) as content:
         content.check_text()
@@ -215,7 +215,7 @@ def reading(path: str, encoding: str | None = None) -> Iterator[IO[bytes]]:
 
 @contextlib.contextmanager
 def looking(path: str, encoding: str | None = None) -> Iterator[Content]:
-    """Yields a file's content, which may also be no text; see `reading`."""
+    """Yields a file's content, text or not; see `reading`."""
     with naming(path), open_binary(path) as reader:
         yield content_of(reader, path, encoding)
 
