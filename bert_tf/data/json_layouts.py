@@ -13,7 +13,7 @@ from typing import Any
 
 from absl import logging
 
-from bert_tf.data.table import COLUMN_SYNONYMS
+from bert_tf.data.file_shape import KNOWN_NAMES
 from bert_tf.errors import UserError
 
 Object = dict[str, Any]
@@ -31,11 +31,6 @@ _ROW_NAMES = {"text", "tokens", "words", "sentence", "label", "labels"}
 _TOKEN_NAMES = {
     *("tokens", "words", "token", "tags", "ner_tags", "pos_tags", "ner"),
     *("chunk_tags", "endings", "choices", "form", "upos", "xpos", "lemma"),
-}
-_COLUMN_NAMES = {
-    *("text", "label", "id", "idx", "text_a", "text_b", "sentence2"),
-    *("hypothesis", "answer", "context", "endings", "sent1"),
-    *(name for several in COLUMN_SYNONYMS.values() for name in several),
 }
 
 
@@ -60,6 +55,7 @@ def rows_of(
     found = _listed(value, path)
     what = "a list in an object"
     lines: list[int] = []
+    rows: list[Object] | None
     if found is not None:
         name, rows = found
         if text and rows and name in value:
@@ -151,7 +147,7 @@ def _are_numbers(names):
 
 
 def _are_columns(names):
-    return not _COLUMN_NAMES.isdisjoint(name.lower() for name in names)
+    return not KNOWN_NAMES.isdisjoint(name.lower() for name in names)
 
 
 def _columns_of_lists(value):
