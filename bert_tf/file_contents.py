@@ -85,12 +85,14 @@ class Content:
         kind: of a file that does not hold text; pages (`HTML`, `XML`) are
             texts as well.
         layers: what was unpacked, the outermost first.
+        is_converted: whether the text was in UTF-16 or UTF-32.
     """
 
     path: str
     reader: io.BufferedReader
     kind: Kind | None = None
     layers: list[Kind] = dataclasses.field(default_factory=list)
+    is_converted: bool = False
 
     def check_text(self) -> None:
         """Raises UserError if it does not hold text."""
@@ -142,6 +144,7 @@ def content_of(raw: Any, path: str, encoding: str | None = None) -> Content:
         content.kind = None
         if encoding is None:
             content.reader = _buffered(_in_utf8(content.reader, kind, path))
+            content.is_converted = True
     elif kind is file_formats.BINARY and encoding is not None:
         content.kind = None  # The encoding decides.
     return content

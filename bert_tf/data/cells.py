@@ -23,6 +23,7 @@ from typing import IO
 from absl import logging
 
 from bert_tf import files
+from bert_tf.data.table import number
 from bert_tf.errors import UserError
 from bert_tf.file_formats import HEAD_BYTES, decoded_start
 
@@ -149,15 +150,20 @@ class CellReader:
         return any(_CURLY.fullmatch(cell.strip()) for cell in cells[:20])
 
     def _look_for_quotes(self, lines):
-        """Reads TSV as CSV with tabs if the names are in quotes."""
-        cells = lines[0].rstrip("\r\n").split(self._used)
-        if not self.has_header or not all(map(_QUOTED.fullmatch, cells)):
-            return
-        if self._are_rows(lines, len(cells)):
+        """Reads TSV as CSV if all its cells or names are in quotes."""
+        cells = [line.rstrip("\r\n").split(self._used) for line in lines]
+        quoted = [[bool(_QUOTED.fullmatch(c)) for c in row] for row in cells]
+        if self.has_header:
+            is_certain = all(quoted[0])
+        else:
+            is_certain = all(map(_is_quoted_row, cells))
+        if is_certain and self._are_rows(lines, len(cells[0])):
             self.has_quotes = True
             logging.info(
                 "%s: its cells are in quotes, which are taken off", self.path
             )
+        elif len(lines) > 5 and all(map(any, quoted[1:])):
+            self._quoted_in_tsv += range(2, len(lines) + 1)
 
     def _look_for_blanks(self, lines):
         if self._are_rows(lines):
@@ -233,6 +239,7 @@ class CellReader:
         if self._has_escapes is False:
             return
         pairs = [(i, _ESCAPED_QUOTE.sub(r'\1""', lines[i])) for i in found]
+        pairs = [(i, changed) for i, changed in pairs if changed != lines[i]]
         if self._has_escapes is None:
             pro, contra = [], 0
             for i, changed in pairs[: 10 * NUM_LINES_COMPARED]:
@@ -250,7 +257,7 @@ class CellReader:
         if self._has_escapes:
             for i, changed in pairs:
                 lines[i] = changed
-            self._escaped += [before + i + 1 for i in found]
+            self._escaped += [before + i + 1 for i, _ in pairs]
 
     def _is_row(self, line):
         rows = self._parsed([line])
@@ -371,6 +378,12 @@ class CellReader:
         number = "1 line" if len(lines) == 1 else f"{len(lines)} lines"
         where = f"{self.path}: {number} {what} (line {lines[0]} first)"
         logging.warning("%s", UserError(f"{where}: {why}"))
+
+
+def _is_quoted_row(cells: Sequence[str]) -> bool:
+    """Whether all cells but numbers are in quotes, at least one."""
+    texts = [cell for cell in cells if number(cell) is None]
+    return bool(texts) and all(map(_QUOTED.fullmatch, texts))
 
 
 def _is_open(lines: Sequence[str]) -> bool:

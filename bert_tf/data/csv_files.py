@@ -69,6 +69,7 @@ def read_table(
         )
     check_settings(format, delimiter, encoding, header)
     with files.looking(path, _known(encoding)) as content:
+        encoding = "utf-8" if content.is_converted else encoding
         if found := _other_table(content, encoding, header):
             return found
         _check_shape(content, format, encoding, header)
@@ -116,8 +117,9 @@ def _other_table(content: Content, encoding: str, header: bool) -> Table | None:
 def _check_shape(content: Content, format: str, encoding: str, header: bool):
     """Raises UserError for what is surely not in the format."""
     path = content.path
-    if content.kind in (HTML, XML) and header:
-        raise content.error()
+    kind = content.kind
+    if kind in (HTML, XML) and header:
+        raise UserError(f"{path}: {kind.name}, not a table: {kind.advice}")
     shape = file_shape.shape_of(_head(content, encoding))
     if format != "jsonl":
         file_shape.check_not_json(shape, path)
@@ -164,6 +166,7 @@ def stream_rows(
     with opening(path) as content, without_limit():
         if not isinstance(content, Content):
             content = content_of(content, path, _known(encoding))
+        encoding = "utf-8" if content.is_converted else encoding
         if found := _other_table(content, encoding, header):
             yield from _rows_of_table(found)
             return

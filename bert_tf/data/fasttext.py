@@ -56,6 +56,6 @@ def read_lines(
             )
         names = filter(None, _SEPARATOR.split(found[0]))
         text = line[found.end() :].strip()
-        if found.end() < len(line) and line[found.end()] == ",":
+        if text.startswith((", ", ",\t")) or line[found.end() :][:1] == ",":
             text = text[1:].strip()
         yield number, [name.removeprefix(PREFIX) for name in names], text
