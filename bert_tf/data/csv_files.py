@@ -70,13 +70,65 @@ def read_table(
     check_settings(format, delimiter, encoding, header)
     with files.looking(path, _known(encoding)) as content:
         encoding = "utf-8" if content.is_converted else encoding
-        if found := _other_table(content, encoding, header):
+        found = _other_table(content, encoding, header)
+        if found is not None:
             return found
         _check_shape(content, format, encoding, header)
         if format == "jsonl":
             return ObjectTable(path, objects_of(content.reader, path))
         reader = _cell_reader(path, format, delimiter, encoding, header, strict)
         return CellTable(reader, content.reader)
+
+
+def read_any_table(
+    path: str, *, delimiter: str | None = None, encoding: str = "utf-8"
+) -> Table:
+    """Reads a file as JSON objects if it holds them, and as CSV otherwise.
+
+    Args:
+        path, delimiter, encoding: see `read_table`; JSON objects need neither.
+
+    Raises:
+        UserError: see `read_table`.
+    """
+    check_settings("csv", delimiter, encoding, True)
+    with files.looking(path, _known(encoding)) as content:
+        encoding = "utf-8" if content.is_converted else encoding
+        found = _objects(content, is_json=files.is_json_lines(path))
+        if found is None:
+            found = _other_table(content, encoding, True)
+        if found is not None:
+            return found
+        _check_shape(content, "csv", encoding, True)
+        reader = _cell_reader(path, "csv", delimiter, encoding, True)
+        return CellTable(reader, content.reader)
+
+
+def read_object_table(path: str) -> Table | None:
+    """Reads a file of JSON objects, or of typed columns; None for others.
+
+    Raises:
+        UserError: see `read_table`.
+    """
+    is_json = files.is_json_lines(path)
+    if not is_json and not files.is_regular(path):
+        return None
+    with files.looking(path) as content:
+        if content.kind is not None and content.kind.role == "table":
+            return spreadsheets.read_table(content)
+        content.check_text()
+        return _objects(content, is_json)
+
+
+def _objects(content: Content, is_json: bool) -> Table | None:
+    """The table of JSON objects; None if these are none."""
+    if content.kind is not None:
+        return None
+    if is_json or file_shape.shape_of(_head(content, "utf-8")).is_json:
+        return ObjectTable(
+            content.path, objects_of(content.reader, content.path)
+        )
+    return None
 
 
 def _known(encoding: str) -> str | None:
@@ -167,7 +219,8 @@ def stream_rows(
         if not isinstance(content, Content):
             content = content_of(content, path, _known(encoding))
         encoding = "utf-8" if content.is_converted else encoding
-        if found := _other_table(content, encoding, header):
+        found = _other_table(content, encoding, header)
+        if found is not None:
             yield from _rows_of_table(found)
             return
         _check_shape(content, format, encoding, header)
