@@ -9,6 +9,7 @@ The keys are the columns. `csv_files.read_table` reads all formats.
 import array
 
 from bert_tf import suggestions
+from bert_tf.data import label_notation
 from bert_tf.data.json_objects import read_objects
 from bert_tf.data.table import COLUMN_SYNONYMS, Table, listed
 from bert_tf.errors import UserError
@@ -46,7 +47,19 @@ class ObjectTable(Table):
     ) -> list[str | tuple[str, ...] | None]:
         return self._converted(name, optional, _wrong_text_or_list)
 
-    def _converted(self, name, optional, wrong):
+    def label_values(
+        self,
+        name: str,
+        *,
+        setting: str = "",
+        value: str | None = None,
+        optional: bool = False,
+    ) -> list[label_notation.Notation | None]:
+        return self._converted(
+            name, optional, _wrong_label, label_notation.from_json
+        )
+
+    def _converted(self, name, optional, wrong, convert=None):
         texts = []
         for row, item in enumerate(self._objects):
             if name not in item and not optional:
@@ -58,8 +71,21 @@ class ObjectTable(Table):
             value = item.get(name)
             if why := wrong(value):
                 raise UserError(f'{self.place(row)}: "{name}" {why}')
-            texts.append(_as_text(value))
+            texts.append((convert or _as_text)(value))
         return texts
+
+
+def _wrong_label(value):
+    """Says why a value cannot be a label, or several; "" where it can."""
+    if not isinstance(value, list | dict):
+        return _wrong_text(value)
+    try:
+        label_notation.from_json(value)
+    except UnicodeEncodeError as error:
+        return _wrong_text(error.object)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def _wrong_text(value, allowed="text, a number or null"):

@@ -24,8 +24,6 @@ WRITTEN = (
     "NaN",
     "nan",
     "NAN",
-    "-nan",
-    "-NaN",
     "NaT",
     "<NA>",
     "<null>",
