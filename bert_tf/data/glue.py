@@ -4,6 +4,7 @@ Each `DataProcessor` names the files of one task and the columns of its rows.
 """
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 from bert_tf.data.input_example import InputExample
@@ -175,9 +176,12 @@ class XnliProcessor(DataProcessor):
         self.selection = f" of `xnli_language`={language}"
 
     def configured(
-        self, xnli_language: str = "zh", **settings: Any
-    ) -> "XnliProcessor":
-        return XnliProcessor(xnli_language)
+        self,
+        missing_label: Sequence[str] | None = None,
+        xnli_language: str = "zh",
+        **settings: Any,
+    ) -> "DataProcessor":
+        return XnliProcessor(xnli_language).with_marks(missing_label)
 
     def columns_of(self, set_type: str, header: list[str]) -> dict[str, int]:
         return self.train_columns if set_type == "train" else self.columns

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from bert_tf import suggestions
+from bert_tf.data import label_notation
 from bert_tf.data.json_objects import read_objects
 from bert_tf.data.table import COLUMN_SYNONYMS, Table, listed
 from bert_tf.errors import UserError
@@ -57,7 +58,19 @@ class ObjectTable(Table):
     ) -> list[str | tuple[str, ...] | None]:
         return self._converted(name, optional, wrong_text_or_list)
 
-    def _converted(self, name, optional, wrong):
+    def label_values(
+        self,
+        name: str,
+        *,
+        setting: str = "",
+        value: str | None = None,
+        optional: bool = False,
+    ) -> list[label_notation.Notation | None]:
+        return self._converted(
+            name, optional, wrong_label, label_notation.from_json
+        )
+
+    def _converted(self, name, optional, wrong, convert=None):
         texts = []
         for row, item in enumerate(self._objects):
             if name not in item and not optional:
@@ -69,8 +82,21 @@ class ObjectTable(Table):
             value = item.get(name)
             if why := wrong(value):
                 raise UserError(f'{self.place(row)}: "{name}" {why}')
-            texts.append(as_text(value))
+            texts.append((convert or as_text)(value))
         return texts
+
+
+def wrong_label(value):
+    """Says why a value cannot be a label, or several; "" where it can."""
+    if not isinstance(value, list | dict):
+        return wrong_text(value)
+    try:
+        label_notation.from_json(value)
+    except UnicodeEncodeError as error:
+        return wrong_text(error.object)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def wrong_text(value, allowed="text, a number or null"):

@@ -14,17 +14,17 @@ import dataclasses
 import functools
 import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 from absl import logging
 
-from bert_tf import suggestions
 from bert_tf.choices import PROBLEM_TYPES
 from bert_tf.data import csv_files, splits
+from bert_tf.data.known_labels import check_labels as check_labels
 from bert_tf.data.label_cells import LabelReader, label_columns
 from bert_tf.data.labelled_set import Columns, TableSet
-from bert_tf.data.table import RowWarnings, counted, is_empty, listed, number
+from bert_tf.data.table import RowWarnings, is_empty, listed, number
 from bert_tf.errors import UserError
 
 
@@ -143,58 +143,6 @@ def mean_and_deviation(
     return {"mean": mean, "deviation": deviation}
 
 
-def check_labels(
-    table: TableSet, labels: Sequence[str], set_type: str, strict: bool
-) -> TableSet:
-    """Compares a set's labels with those of training.
-
-    Args:
-        table: a set of single_label or multi_label.
-        labels: the labels of training.
-        set_type: "train", "dev" or "test". Other labels are errors, but in a
-            test set they count as unknown.
-        strict: make them an error in a test set, too.
-
-    Returns:
-        The set, its unknown labels None.
-
-    Raises:
-        UserError: a label was not in training.
-    """
-    known = set(labels)
-    wrong = [
-        (index, other)
-        for index, label in enumerate(table.labels)
-        if label is not None and (other := _unknown(label, known)) is not None
-    ]
-    if not wrong:
-        return table
-    index, label = wrong[0]
-    if strict or set_type != "test":
-        raise UserError(
-            f"{table.place(index)}: label {label!r} was not in training, "
-            f"which had {listed(labels)}{suggestions.hint(label, labels)}"
-        )
-    logging.warning(
-        "%s: %s a label that was not in training (%r in line %s first): it "
-        "counts as unknown",
-        table.path,
-        counted(len(wrong), len(table)),
-        label,
-        table.line(index),
-    )
-    known_labels = table.labels
-    for index, _ in wrong:
-        known_labels[index] = None
-    return table.with_labels(known_labels)
-
-
-def _unknown(label, known):
-    """The first of an example's labels that is not known, or None."""
-    several = label if isinstance(label, tuple) else (label,)
-    return next((one for one in several if one not in known), None)
-
-
 def check_settings(settings: TableSettings, format: str) -> None:
     """Raises UserError if a setting cannot be used, whatever the files hold.
 
@@ -255,10 +203,9 @@ def _read(settings, format, path, set_type) -> TableSet:
     left_out = _without_text(columns.texts, set_type, settings, warnings)
     if columns.pairs is not None:
         _report_single_texts(columns.pairs, settings, warnings)
-    columns.labels = _labels(
-        columns.labels, names, settings, set_type, table, warnings
-    )
-    left_out += _without_label(columns.labels, set_type, settings, warnings)
+    found = _labels(columns.labels, names, settings, set_type, table, warnings)
+    columns.labels = found.labels
+    left_out += _without_label(found, set_type, settings, warnings)
     if left_out:
         columns = columns.pick(sorted({*columns.rows}.difference(left_out)))
     if not columns.rows:
@@ -270,7 +217,7 @@ def _read(settings, format, path, set_type) -> TableSet:
         path,
         lines=table.lines,
         columns=columns,
-        label_columns=names if len(names) > 1 else None,
+        label_columns=found.names,
     )
 
 
@@ -289,8 +236,7 @@ def _label_cells(table, names, format, settings, set_type):
     is_optional = set_type == "test" and (
         format == "jsonl" or not {*names} & {*table.names}
     )
-    is_list = settings.problem_type == "multi_label" and len(names) == 1
-    read = table.texts_or_lists if is_list else table.texts
+    read = table.label_values if len(names) == 1 else table.texts
     columns = [
         read(
             name,
@@ -325,13 +271,14 @@ def _report_single_texts(pairs, settings, warnings):
     )
 
 
-def _without_label(labels, set_type, settings, warnings):
+def _without_label(found, set_type, settings, warnings):
     """Rows to leave out: nothing can be learned or measured with them."""
     if set_type == "test":
         return []
-    rows = [row for row, label in enumerate(labels) if label is None]
+    rows = [row for row, label in enumerate(found.labels) if label is None]
+    marked = {*itertools.chain.from_iterable(found.marked.values())}
     warnings.report(
-        rows,
+        [row for row in rows if row not in marked],
         what="no label",
         where=f"`label_column`={settings.label_column}",
         consequence="left out",
@@ -356,36 +303,31 @@ def _check_no_numbers(texts, setting, settings):
 
 
 def _labels(cells, names, settings, set_type, table, warnings):
-    """The label of each row; None where it has none, or it is not known."""
-    is_test = set_type == "test"
-    reader = LabelReader(
+    """`FileLabels`: the label of each row, None where it is not known."""
+    found = LabelReader(
         problem_type=settings.problem_type,
         label_column=settings.label_column,
         label_delimiter=settings.label_delimiter,
         columns=names,
-        is_test=is_test,
-    )
-    may_be_wrong = is_test and settings.problem_type == "regression"
-    known, labels, wrong = {}, [], []
-    for row, cell in enumerate(cells):
-        if cell not in known:
-            known[cell] = reader.read(cell)
-        label, why = known[cell]
-        if why and not may_be_wrong:
-            raise UserError(f"{table.place(row)}: {why}")
-        if why:
-            wrong.append(row)
-        labels.append(label)
+        set_type=set_type,
+        missing_label=settings.missing_label,
+    ).read(table, cells)
+    where = f"`label_column`={settings.label_column}"
     warnings.report(
-        wrong,
+        found.unreadable,
         what="a label that is not a number",
-        where=f"`label_column`={settings.label_column}",
+        where=where,
         consequence="unknown",
     )
-    if is_test and settings.problem_type == "multi_label" and not any(labels):
-        # A column of empty cells says nothing, not that no label holds.
-        return [None] * len(labels)
-    return labels
+    if set_type != "test":
+        for mark, rows in found.marked.items():
+            warnings.report(
+                rows,
+                what=f"the label {mark!r}, which means that there is none",
+                where=where,
+                consequence="left out; `missing_label` names such labels",
+            )
+    return found
 
 
 def _check_varied(labels, path, settings):

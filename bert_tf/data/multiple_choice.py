@@ -12,7 +12,7 @@ import dataclasses
 import re
 from collections.abc import Iterable
 
-from bert_tf.data import csv_files, splits
+from bert_tf.data import csv_files, missing_labels, splits
 from bert_tf.data.json_lines import ObjectTable
 from bert_tf.data.labelled_table import TableSettings
 from bert_tf.data.table import RowWarnings, is_empty, listed, number
@@ -70,7 +70,8 @@ def read_choices(
 ) -> list[ChoiceExample]:
     """The examples of a file; those of a "test" set need no labels.
 
-    Rows without `sent1` are left out of a training file.
+    Rows without `sent1` are left out of a training file, and those without a
+    label of all files but a "test" set.
     """
     table = csv_files.read_any_table(
         path, delimiter=settings.delimiter, encoding=settings.encoding
@@ -80,7 +81,13 @@ def read_choices(
     warnings = RowWarnings(table, settings.strict)
     texts = [text or "" for text in table.texts("sent1")]
     endings = _endings(table)
-    labels = _labels(table, [*map(len, endings)], set_type, warnings)
+    labels = _labels(
+        table,
+        [*map(len, endings)],
+        set_type,
+        warnings,
+        settings.missing_label,
+    )
     columns = (
         _guids(table, set_type, settings.id_column),
         texts,
@@ -95,6 +102,11 @@ def read_choices(
         where="sent1",
         consequence="left out" if is_train else "kept, to be predicted",
     )
+    if set_type == "test":
+        return examples
+    examples = [e for e in examples if e.label is not None]
+    if not examples:
+        raise UserError(f"{path}: no row has a label")
     if not is_train:
         return examples
     examples = [e for e in examples if not is_empty(e.text)]
@@ -185,23 +197,28 @@ def _checked_endings(table, row, endings):
 # Labels.
 
 
-def _labels(table, sizes, set_type, warnings):
+def _labels(table, sizes, set_type, warnings, missing_label):
     """The label of each row; `sizes` are the numbers of endings.
 
-    In a test set, a label that is not the number of an ending is unknown.
+    None where there is none. In a test set, a label that is not the number of
+    an ending is unknown.
     """
     is_test = set_type == "test"
-    labels, wrong = [], []
-    texts = table.texts("label", optional=is_test)
+    labels, wrong, missing = [], [], []
+    texts = table.label_values("label", optional=is_test)
     for row, (text, size) in enumerate(zip(texts, sizes, strict=True)):
-        label = _label(text or "", size)
-        if label is None and not is_test:
-            what = "no label" if is_empty(text) else f"label {text!r}"
+        if isinstance(text, tuple) and len(text) == 1:
+            (text,) = text
+        label = _label(text or "", size) if isinstance(text, str) else None
+        if _is_missing(text, missing_label):
+            missing.append(row)
+            label = None
+        elif label is None and not is_test:
             raise UserError(
-                f"{table.place(row)}: {what}; it must be a whole number from 0 "
-                f"to {size - 1}, that of the right ending"
+                f"{table.place(row)}: label {text!r}; it must be a whole "
+                f"number from 0 to {size - 1}, that of the right ending"
             )
-        if label is None and not is_empty(text):
+        elif label is None:
             wrong.append(row)
         labels.append(label)
     warnings.report(
@@ -210,7 +227,22 @@ def _labels(table, sizes, set_type, warnings):
         where="label",
         consequence="unknown",
     )
+    if not is_test:
+        warnings.report(
+            missing, what="no label", where="label", consequence="left out"
+        )
     return labels
+
+
+def _is_missing(text, named):
+    """Whether a label means that it is not known."""
+    if text is None or (isinstance(text, str) and not text.strip()):
+        return True
+    if not isinstance(text, str):
+        return False
+    if named is not None:
+        return bool(missing_labels.marks_among([text.strip()], named))
+    return bool(missing_labels.marks_among([text.strip()], known=["0", "1"]))
 
 
 def _label(text, size):

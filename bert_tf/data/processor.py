@@ -6,8 +6,8 @@ a character like others.
 """
 
 import contextlib
+import copy
 import functools
-import itertools
 import math
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -16,7 +16,7 @@ from typing import Any
 from absl import logging
 
 from bert_tf import files
-from bert_tf.data import splits
+from bert_tf.data import missing_labels, splits
 from bert_tf.data.input_example import InputExample
 from bert_tf.data.table import listed
 from bert_tf.data.table import number as number_of
@@ -32,6 +32,7 @@ COLUMN_NAMES = {
 COMPRESSED_ENDINGS = (".gz", ".bz2", ".xz", ".zst", ".zip")
 # What headers call the label.
 LABEL_NAMES = {"label", "labels", "gold_label", "class", "category", "target"}
+_MARKS = frozenset(missing_labels.MARKS)
 NUM_CHECKED = 100_000  # Rows of a file that are checked before anything else.
 
 
@@ -86,6 +87,7 @@ class DataProcessor:
             that has it has labels.
         selection: the rows that are read of a file that holds more, for
             errors, such as " of `xnli_language`=de".
+        missing_label: see `splits.FileSettings`.
     """
 
     labels: list[str] | None
@@ -100,10 +102,21 @@ class DataProcessor:
     test_columns: dict[str, int]
     label_name: str = "label"
     selection: str = ""
+    missing_label: Sequence[str] | None = None
 
-    def configured(self, **settings: Any) -> "DataProcessor":
+    def configured(
+        self, missing_label: Sequence[str] | None = None, **settings: Any
+    ) -> "DataProcessor":
         """The processor under the program's settings."""
-        return self
+        return self.with_marks(missing_label)
+
+    def with_marks(
+        self, missing_label: Sequence[str] | None
+    ) -> "DataProcessor":
+        """The processor with other marks for "no label"."""
+        processor = copy.copy(self)
+        processor.missing_label = missing_label
+        return processor
 
     def get_labels(self) -> list[str] | None:
         """Every label, in the order of the model's outputs, or None."""
@@ -183,7 +196,10 @@ class DataProcessor:
     def read_examples(
         self, path: str, set_type: str
     ) -> Iterator[InputExample | None]:
-        """Yields the example of each row, None for a row to skip."""
+        """Yields the example of each row, None for a row to skip.
+
+        The label of an example without one is None.
+        """
         columns = self.columns_of(set_type, [])
         for index, (number, cells) in enumerate(read_tsv(path)):
             if index == 0 and self.is_header(set_type, cells):
@@ -229,6 +245,10 @@ class DataProcessor:
         Test sets are published with all sorts of placeholders.
         """
         label = example.label
+        if self.missing_label is None and label in (self.labels or ()):
+            return label
+        if self._is_missing(label):
+            return None
         if self.labels is None:
             with contextlib.suppress(ValueError):
                 if math.isfinite(number := float(label)):
@@ -247,6 +267,16 @@ class DataProcessor:
             f"{row.path}:{row.number}: label {label!r} is not {allowed}{hint}"
         )
 
+    def _is_missing(self, label):
+        """Whether a label means that there is none."""
+        if self.missing_label is not None:
+            marks = missing_labels.marks_among([label], self.missing_label)
+        elif self.labels is None:
+            return label in _MARKS  # -1 is a number.
+        else:
+            marks = missing_labels.marks_among([label], known=self.labels)
+        return bool(marks)
+
 
 class Examples:
     """The examples of one set, read from its file whenever they are iterated.
@@ -254,13 +284,15 @@ class Examples:
     Creating the object reads the first `NUM_CHECKED` rows, so that mistakes
     are found at once. In a larger file the other rows are counted, which takes
     little time, and checked when they are read. The log says how many rows are
-    skipped, and how many have no text.
+    skipped, and how many have no text or no label. The latter are left out of
+    training and development sets.
 
     Args:
         processor: of the task.
         data_dir: its folder.
         set_type: "train", "dev" or "test".
-        strict: whether a row without text is an error.
+        strict: whether a row without text, or without a label to train or
+            evaluate on, is an error.
 
     Attributes:
         num_skipped: rows that are not examples, among those that are checked.
@@ -279,23 +311,24 @@ class Examples:
         strict: bool = False,
     ):
         self._number = self.num_skipped = 0
+        self._set_type, self._strict = set_type, strict
         self._path = path = processor.path(data_dir, set_type)
         self._read = functools.partial(processor.read_examples, path, set_type)
         if not files.exists(path):
             raise UserError(
                 f"{path} does not exist", setting="data_dir", value=data_dir
             )
+        self._is_whole = True
         limit = None if set_type in processor.partial else NUM_CHECKED
-        has_header = self._check_header(processor, set_type, strict)
-        labels = self._check(limit, strict)
-        is_whole = self._number != limit
-        if not is_whole:
-            self._number = files.count_lines(path) - has_header
+        self._has_header = self._check_header(processor, set_type)
+        labels = self._check(limit)
+        if not self._is_whole:
+            self._number = files.count_lines(path) - self._has_header
         if not self._number:
             raise UserError(
                 f"{path}: no examples{processor.selection} in this file"
             )
-        if set_type == "train" and is_whole and 1 < self._number:
+        if set_type == "train" and self._is_whole and 1 < self._number:
             splits.check_varied(
                 labels,
                 path,
@@ -303,7 +336,7 @@ class Examples:
                 f"{next(iter(labels))!r}",
             )
 
-    def _check_header(self, processor, set_type, strict):
+    def _check_header(self, processor, set_type):
         """Whether the file has a header; says so where it should not be so."""
         first = next(read_tsv(self._path), None)
         if first is None:
@@ -317,7 +350,7 @@ class Examples:
             if has_header
             else "no header, but a row of data: read as an example"
         )
-        if strict:
+        if self._strict:
             what = what.partition(": ")[0]
             raise UserError(
                 f"{self._path}:{number}: the first row is {what}, under "
@@ -326,29 +359,61 @@ class Examples:
         logging.warning("%s:%d: the first row is %s", self._path, number, what)
         return has_header
 
-    def _check(self, limit, strict):
-        """Counts the first examples; returns their labels."""
-        labels, empty = set(), []
-        for example in itertools.islice(self._read(), limit):
+    def _check(self, limit):
+        """Counts the first examples; returns their labels.
+
+        A file in which labels are missing is read to its end: the others must
+        be counted.
+        """
+        labels, without_text, without_label = set(), [], []
+        total = 0
+        for total, example in enumerate(self._read(), start=1):
             if example is None:
                 self.num_skipped += 1
-                continue
-            self._number += 1
-            labels.add(example.label)
-            if not example.text_a.strip():
-                empty.append(example.guid)
-        if empty and strict:
+            elif self._is_left_out(example):
+                without_label.append(total + self._has_header)
+            else:
+                self._number += 1
+                labels.add(example.label)
+                if not example.text_a.strip():
+                    without_text.append(example.guid)
+            if total == limit and not without_label:
+                self._is_whole = False
+                break
+        self._report(total, without_text, without_label)
+        if without_label and not self._number:
+            raise UserError(f"{self._path}: no row has a label")
+        return labels
+
+    def _is_left_out(self, example):
+        return example.label is None and self._set_type != "test"
+
+    def _report(self, total, without_text, without_label):
+        """Logs odd rows, or raises an error for the first."""
+        if without_text and self._strict:
             raise UserError(
-                f"{self._path}: {empty[0]} has no text, under `strict`"
+                f"{self._path}: {without_text[0]} has no text, under `strict`"
             )
-        total = self._number + self.num_skipped
-        if empty:
+        if without_label and self._strict:
+            raise UserError(
+                f"{self._path}:{without_label[0]}: no label, under `strict`"
+            )
+        if without_text:
             logging.warning(
                 "%s: %d of %d rows have no text (%s first)",
                 self._path,
-                len(empty),
+                len(without_text),
                 total,
-                empty[0],
+                without_text[0],
+            )
+        if without_label:
+            logging.warning(
+                "%s: %d of %d rows have no label (row of line %d first): left "
+                "out",
+                self._path,
+                len(without_label),
+                total,
+                without_label[0],
             )
         if self.num_skipped:
             logging.info(
@@ -357,10 +422,19 @@ class Examples:
                 self.num_skipped,
                 total,
             )
-        return labels
 
     def __len__(self) -> int:
         return self._number
 
     def __iter__(self) -> Iterator[InputExample]:
-        return (example for example in self._read() if example is not None)
+        for example in self._read():
+            if example is None:
+                continue
+            if not self._is_left_out(example):
+                yield example
+            elif not self._is_whole:
+                raise UserError(
+                    f"{self._path}: {example.guid} has no label; none of the "
+                    f"first {NUM_CHECKED} rows lacks one, so that it was "
+                    "counted; take it out of the file"
+                )

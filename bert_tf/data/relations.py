@@ -37,8 +37,9 @@ from collections.abc import Iterator, Sequence
 from absl import logging
 
 from bert_tf import files
-from bert_tf.data import csv_files, splits
-from bert_tf.data.table import is_empty, listed
+from bert_tf.data import csv_files, relation_labels, splits
+from bert_tf.data.relation_labels import check_labels as check_labels
+from bert_tf.data.table import is_empty
 from bert_tf.errors import UserError
 
 Span = tuple[int, int]  # The place of the first character, and after the last.
@@ -189,7 +190,9 @@ def read_sets(
     labels: list[str] = []
 
     def read(path, set_type):
-        examples = read_relations(path, set_type, id_column, settings.strict)
+        examples = read_relations(
+            path, set_type, id_column, settings.strict, settings.missing_label
+        )
         if set_type == "train":
             labels[:] = sorted({example.label for example in examples})
         return examples
@@ -212,6 +215,7 @@ def read_relations(
     set_type: str,
     id_column: str | None = None,
     strict: bool = False,
+    missing_label: Sequence[str] | None = None,
 ) -> list[RelationExample]:
     """Reads a file in the layout that it has; see the top.
 
@@ -223,6 +227,8 @@ def read_relations(
         set_type: "train", "dev" or "test".
         id_column: key of the ids in JSON; None numbers the lines.
         strict: a sentence without a relation is an error.
+        missing_label: see `splits.FileSettings`. The marks of dev and test
+            sets are found where training's relations are known.
 
     Raises:
         UserError: the file cannot be used; or all of a training file's
@@ -245,57 +251,21 @@ def read_relations(
         raise UserError(f"{path}: no sentence in this file")
     if set_type == "test":
         return examples
+    if set_type == "train":
+        examples = relation_labels.without_marks(examples, missing_label)
     known = [example for example in examples if example.label is not None]
     if not known:
         raise UserError(f"{path}: no sentence has a relation")
     odd = [example for example in examples if example.label is None]
-    _report(odd, examples, "without a relation: left out", strict)
+    relation_labels.report(
+        odd, examples, "without a relation: left out", strict
+    )
     if set_type == "train" and len({example.label for example in known}) < 2:
         raise UserError(
             f"{path}: all {len(known)} sentences have the relation "
             f"{known[0].label!r}: there is nothing to learn"
         )
     return known
-
-
-def check_labels(
-    examples: list[RelationExample],
-    labels: Sequence[str],
-    set_type: str,
-    strict: bool,
-) -> list[RelationExample]:
-    """Compares the relations of a set with those of training.
-
-    Returns:
-        The examples; in a "test" set other relations become None, and are
-        counted.
-
-    Raises:
-        UserError: there are others in another set, or under `strict`.
-    """
-    known = {None, *labels}
-    odd = [example for example in examples if example.label not in known]
-    if odd and set_type != "test":
-        raise UserError(
-            f"{odd[0].place}: relation {odd[0].label!r} was not in training, "
-            f"which had {listed([*labels])}"
-        )
-    what = "with a relation that was not in training: taken as unknown"
-    _report(odd, examples, what, strict)
-    unknown = {id(e): dataclasses.replace(e, label=None) for e in odd}
-    return [unknown.get(id(example), example) for example in examples]
-
-
-def _report(odd, examples, what, strict):
-    """Logs one warning for odd sentences, or raises an error."""
-    if not odd:
-        return
-    if strict:
-        why = what.partition(":")[0]
-        raise UserError(f"{odd[0].place}: a sentence {why}, under `strict`")
-    path, _, line = odd[0].place.rpartition(":")
-    numbers = f"{len(odd)} of {len(examples)} sentences"
-    logging.warning("%s: %s (line %s first) %s", path, numbers, line, what)
 
 
 # ---------------------------------------------------------------------------

@@ -9,6 +9,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from absl import logging
 
@@ -88,6 +89,22 @@ class Table:
     ) -> list[str | tuple[str, ...] | None]:
         """Like `texts`; a list in JSON becomes a tuple of texts."""
         raise NotImplementedError
+
+    def label_values(
+        self,
+        name: str,
+        *,
+        setting: str = "",
+        value: str | None = None,
+        optional: bool = False,
+    ) -> list[Any]:
+        """Like `texts_or_lists`; an object in JSON is read, too.
+
+        See `label_notation.from_json`.
+        """
+        return self.texts_or_lists(
+            name, setting=setting, value=value, optional=optional
+        )
 
 
 class RowWarnings:

@@ -4,7 +4,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from bert_tf import suggestions
-from bert_tf.data.json_lines import as_text, wrong_text, wrong_text_or_list
+from bert_tf.data import label_notation
+from bert_tf.data.json_lines import (
+    as_text,
+    wrong_label,
+    wrong_text,
+    wrong_text_or_list,
+)
 from bert_tf.data.table import COLUMN_SYNONYMS, Table, listed
 from bert_tf.errors import UserError
 
@@ -55,7 +61,26 @@ class ValueTable(Table):
             name, setting, value, optional, wrong_text_or_list
         )
 
-    def _converted(self, name, setting, value, optional, wrong):
+    def label_values(
+        self,
+        name: str,
+        *,
+        setting: str = "",
+        value: str | None = None,
+        optional: bool = False,
+    ) -> list[label_notation.Notation | None]:
+        return self._converted(
+            name,
+            setting,
+            value,
+            optional,
+            wrong_label,
+            label_notation.from_json,
+        )
+
+    def _converted(
+        self, name, setting, value, optional, wrong, convert=as_text
+    ):
         name = name.strip()
         if name not in self._columns:
             if optional:
@@ -71,5 +96,5 @@ class ValueTable(Table):
         for row, item in enumerate(self._columns[name]):
             if why := wrong(item):
                 raise UserError(f'{self.place(row)}: "{name}" {why}')
-            texts.append(as_text(item))
+            texts.append(convert(item))
         return texts

@@ -169,7 +169,11 @@ class OwnTextsTask:
         if problem.labels is not None:
             tables = {
                 name: labelled_table.check_labels(
-                    table, problem.labels, name, settings.strict
+                    table,
+                    problem.labels,
+                    name,
+                    settings.strict,
+                    settings.missing_label,
                 )
                 for name, table in tables.items()
             }
@@ -292,7 +296,9 @@ class RelationTask:
         if "train" in sets:
             labels = chosen_labels(inferred, labels)
         examples = {
-            name: relations.check_labels(several, labels, name, settings.strict)
+            name: relations.check_labels(
+                several, labels, name, settings.strict, settings.missing_label
+            )
             for name, several in examples.items()
         }
         return examples, Relations(labels)

@@ -141,7 +141,7 @@ def test_mistakes(tmp_path):
     write(tmp_path, {"dev.tsv": LAYOUTS["sts-b"]["train.tsv"]})
     text = (tmp_path / "dev.tsv").read_text()
     write(tmp_path, {"dev.tsv": text.replace("3.800", "nan")})
-    message = "dev.tsv:2: label 'nan' is not a number"
+    message = "dev.tsv:2: label 'inf' is not a number"
     with pytest.raises(UserError, match=message):
         examples_of("sts-b", "dev", tmp_path)
     with pytest.raises(UserError, match="no train set, only test"):
@@ -167,3 +167,47 @@ def test_every_task_has_its_labels():
     assert len({tuple(found) for found in labels.values()}) == 1
     assert get_task("rte").problem.labels == ["entailment", "not_entailment"]
     assert len(choices.XNLI_LANGUAGES) == 15
+
+
+@pytest.mark.parametrize(
+    "task, label", [("mnli", "-"), ("mnli", "-1"), ("mnli", "")]
+)
+def test_rows_without_a_label_are_left_out(tmp_path, task, label, caplog):
+    rows = "".join(
+        f"{i}{8 * TAB}a\tb\t{one}\n"
+        for i, one in enumerate(["neutral", label, "entailment"])
+    )
+    for name in ("train", "dev_matched", "test_matched"):
+        (tmp_path / f"{name}.tsv").write_text(f"{MNLI}\tgold_label\n{rows}")
+    processor = get_task(task).processor
+    for set_type in ("train", "dev"):
+        examples = Examples(processor, str(tmp_path), set_type)
+        assert len(examples) == len(list(examples)) == 2
+        assert caplog.messages.pop().endswith(
+            "1 of 3 rows have no label (row of line 3 first): left out"
+        )
+        with pytest.raises(UserError, match=":3: no label, under `?strict"):
+            Examples(processor, str(tmp_path), set_type, strict=True)
+    labels = [e.label for e in Examples(processor, str(tmp_path), "test")]
+    assert labels == ["neutral", None, "entailment"]
+
+
+def test_named_labels_of_a_published_task(tmp_path, monkeypatch):
+    path = tmp_path / "train.tsv"
+    path.write_text("sentence\tlabel\na\t1\nb\t9\nc\t0\n" + "d\t1\n" * 5)
+    processor = get_task("sst-2").processor
+    with pytest.raises(UserError, match="train.tsv:3: label '9'"):
+        Examples(processor, str(tmp_path), "train")
+    named = processor.configured(missing_label=["9"])
+    for number in (1, 2, 3, 100):  # A large file is read to its end.
+        monkeypatch.setattr("bert_tf.data.processor.NUM_CHECKED", number)
+        if number == 1:
+            examples = Examples(named, str(tmp_path), "train")
+            with pytest.raises(UserError, match="train-2 has no label; none"):
+                list(examples)
+            continue
+        examples = Examples(named, str(tmp_path), "train")
+        assert len(examples) == len(list(examples)) == 7
+    path.write_text("sentence\tlabel\na\t-1\nb\t-1\n")
+    with pytest.raises(UserError, match="train.tsv: no row has a label"):
+        Examples(processor, str(tmp_path), "train")

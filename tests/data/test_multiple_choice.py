@@ -143,10 +143,9 @@ RANGE = "it must be a whole number from 0 to {}, that of the right ending"
         ("a,,b,,,0", "1 ending, but there must be at least two"),
         ("a,s,, ,,0", "no endings, but there must be at least two"),
         ("a,,b,,d,0", "ending1 is empty, but ending2 is not"),
-        ("a,,b,c,,", "no label; " + RANGE.format(1)),
         ("a,,b,c,,2", "label '2'; " + RANGE.format(1)),
         ("a,,b,c,d,3", "label '3'; " + RANGE.format(2)),
-        ("a,,b,c,d,-1", "label '-1'; " + RANGE.format(2)),
+        ("a,,b,c,d,-2", "label '-2'; " + RANGE.format(2)),
         ("a,,b,c,d,0.5", "label '0.5'; " + RANGE.format(2)),
         ("a,,b,c,d,B", "label 'B'; " + RANGE.format(2)),
     ],
@@ -155,6 +154,32 @@ RANGE = "it must be a whole number from 0 to {}, that of the right ending"
 def test_wrong_rows_are_named(row, message, set_type):
     content = HEADER + f'"a\n",,b,c,,1\n{row}\n'
     assert error_of(content, set_type) == f"x.csv:4: {message}"
+
+
+@pytest.mark.parametrize("label", ["", " ", "-1", "-100", "?", "NaN", "None"])
+def test_rows_without_a_label(label, warnings):
+    content = HEADER + f"a,,b,c,,1\nd,,e,f,,{label}\ng,,h,i,,0\n"
+    for set_type in ("train", "dev"):
+        assert [e.label for e in read(content, set_type)] == ["1", "0"]
+    message = "no label (row of line 3 first): left out"
+    assert warnings() == [f"x.csv: 1 of 3 rows has {message}"] * 2
+    assert [e.label for e in read(content, "test")] == ["1", None, "0"]
+    found = error_of(content, strict=True)
+    assert found == "x.csv:3: no label in label, under strict"
+
+
+def test_named_labels_are_missing():
+    content = HEADER + "a,,b,c,,1\nd,,e,f,,9\ng,,h,i,,0\n"
+    found = read(content, missing_label=["9"])
+    assert [example.label for example in found] == ["1", "0"]
+    message = error_of(content.replace("9", "-1"), missing_label=["9"])
+    assert message.startswith("x.csv:3: label '-1'; ")
+    rows = [
+        {"sent1": "a", "ending0": "b", "ending1": "c", "label": label}
+        for label in ([1], None, -1, 0)
+    ]
+    found = read(json_lines(*rows), name="x.json")
+    assert [example.label for example in found] == ["1", "0"]
 
 
 def test_wrong_json_is_named():

@@ -350,17 +350,46 @@ def test_relations_that_were_not_in_training(warnings):
         "which had Cause-Effect(e2,e1), Other"
     )
     check = relations.check_labels
-    assert error_of(check, found, labels, "dev", False) == message
+    for set_type in ("dev", "test"):
+        assert error_of(check, found, labels, set_type, True).startswith(
+            "x.txt:1: "
+        )
+    assert error_of(check, found, labels[1:], "dev", False).startswith(
+        "x.txt:1: relation 'Entity-Destination(e1,e2)' was not in training"
+    )
+    assert error_of(check, found, labels, "dev", True) == message
     assert warnings() == []
-    checked = check(found, labels, "test", False)
-    assert [e.label for e in checked] == [None, "Cause-Effect(e2,e1)"]
-    assert warnings() == [
-        "x.txt: 1 of 2 sentences (line 1 first) with a relation that was not "
-        "in training: taken as unknown"
-    ]
-    assert error_of(check, found, labels, "test", True) == (
-        "x.txt:1: a sentence with a relation that was not in training, under "
-        "strict"
+    for set_type in ("dev", "test"):
+        assert check(found, labels, set_type, False) == found
+    assert (
+        warnings()
+        == [
+            "x.txt: 1 of 2 sentences has a relation that was not in training "
+            "(line 1 first): 'Entity-Destination(e1,e2)' (1); it counts as "
+            "wrong, and eval_loss leaves it out"
+        ]
+        * 2
+    )
+    checked = check(found, labels[1:], "test", False)
+    assert [e.label for e in checked] == [None, None]
+
+
+def test_marks_of_relations(warnings):
+    """NA is a relation; the mark ? is none."""
+    rows = [{**ROW, "label": label} for label in ("a", "b", "NA", "?", "-1")]
+    found = read_json(*rows, set_type="train")
+    assert [e.label for e in found] == ["a", "b", "NA", "-1"]
+    assert "'-1'" in warnings()[0] and "left out" in warnings()[1]
+    found = read_json(*rows, set_type="train", missing_label=["NA", "-1"])
+    assert [e.label for e in found] == ["a", "b", "?"]
+    check = relations.check_labels
+    known = ["a", "b", "NA"]
+    found = check(read_json(*rows), known, "dev", False)
+    assert [e.label for e in found] == ["a", "b", "NA"]
+    found = check(read_json(*rows, set_type="test"), known, "test", False)
+    assert [e.label for e in found] == ["a", "b", "NA", None, None]
+    assert error_of(check, read_json(*rows), known, "dev", True) == (
+        "x.jsonl:4: a sentence without a relation, under strict"
     )
 
 
