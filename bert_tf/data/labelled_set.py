@@ -116,6 +116,10 @@ class TableSet(Sequence[InputExample]):
         if columns.pairs is not None:
             texts.append(columns.pairs)
         names = about.pop("text_names")
+
+        def keys():
+            return texts[0] if len(texts) < 2 else zip(*texts, strict=True)
+
         return Sample(
             path=self.path,
             set_type=self.set_type,

@@ -5,6 +5,7 @@ those of one set. `glue.py` has the processors. Files have no quoting: a `"` is
 a character like others.
 """
 
+import array
 import contextlib
 import functools
 import itertools
@@ -16,8 +17,10 @@ from typing import Any
 from absl import logging
 
 from bert_tf import files
-from bert_tf.data import splits
+from bert_tf.data import plausibility, splits
 from bert_tf.data.input_example import InputExample
+from bert_tf.data.plausible import examples
+from bert_tf.data.plausible.sample import NUM_ROWS
 from bert_tf.errors import UserError
 
 # The columns' names in errors.
@@ -226,6 +229,7 @@ class Examples:
 
     Attributes:
         num_skipped: rows that are not examples, among those that are checked.
+        sample: what `plausibility` checks.
 
     Raises:
         UserError: the file does not exist, a row of it is wrong, or all
@@ -242,16 +246,18 @@ class Examples:
     ):
         self._number = self.num_skipped = 0
         self._path = path = processor.path(data_dir, set_type)
+        self._first: list[InputExample] = []
+        self._lines, self._keys = array.array("q"), array.array("q")
         self._read = functools.partial(processor.read_examples, path, set_type)
         if not files.exists(path):
             raise UserError(
                 f"{path} does not exist", setting="data_dir", value=data_dir
             )
         limit = None if set_type in processor.partial else NUM_CHECKED
-        labels = self._check(limit, strict)
+        has_header = set_type in processor.headers
+        labels = self._check(limit, strict, 1 + has_header)
         is_whole = self._number != limit
         if not is_whole:
-            has_header = set_type in processor.headers
             self._number = files.count_lines(path) - has_header
         if not self._number:
             raise UserError(
@@ -265,15 +271,32 @@ class Examples:
                 f"{next(iter(labels))!r}",
             )
 
-    def _check(self, limit, strict):
+        self.sample = examples.of_texts(
+            self._first,
+            path,
+            set_type,
+            is_number=processor.labels is None,
+            number=self._number,
+            lines=self._lines,
+            keys=self._keys,
+        )
+        plausibility.warn(self.sample, strict)
+
+    def _check(self, limit, strict, first_line):
         """Counts the first examples; returns their labels."""
         labels, empty = set(), []
-        for example in itertools.islice(self._read(), limit):
+        first = itertools.islice(self._read(), limit)
+        for line, example in enumerate(first, start=first_line):
             if example is None:
                 self.num_skipped += 1
                 continue
             self._number += 1
             labels.add(example.label)
+            if self._number <= NUM_ROWS:
+                self._first.append(example)
+            if self._number <= NUM_CHECKED:
+                self._lines.append(line)
+                self._keys.append(hash((example.text_a, example.text_b)))
             if not example.text_a.strip():
                 empty.append(example.guid)
         if empty and strict:

@@ -29,6 +29,7 @@ The model reads a mark before and after each entity, whichever comes first:
 """
 
 import dataclasses
+import functools
 import itertools
 import os
 import re
@@ -39,6 +40,7 @@ from absl import logging
 
 from bert_tf import files
 from bert_tf.data import csv_files, splits
+from bert_tf.data.plausible.examples import of_relations
 from bert_tf.data.table import is_empty, listed
 from bert_tf.errors import UserError
 
@@ -204,6 +206,7 @@ def read_sets(
         read,
         pick=splits.pick_as_they_are if has_ids else splits.pick_and_rename,
         label_of=lambda example: example.label,
+        sample_of=functools.partial(of_relations, id_column=id_column),
     )
     return found, labels
 

@@ -19,6 +19,7 @@ from bert_tf.data import (
     glue,
     labelled_table,
     multiple_choice,
+    plausibility,
     relations,
     tagging,
 )
@@ -132,6 +133,8 @@ class Task:
             examples[name] = Examples(
                 processor, settings.data_dir, name, settings.strict
             )
+        samples = {name: several.sample for name, several in examples.items()}
+        plausibility.compare(samples, settings.strict)
         return examples, self.problem
 
 

@@ -2,16 +2,13 @@
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 NUM_ROWS = 1_000  # The first rows of a file, which are checked.
 MIN_ROWS = 10  # Fewer do not say what a column holds.
 MOST = 0.9  # Share of the rows that says what a column holds.
-
-
-SEVERAL = ("multi_label", "tags")  # Kinds whose rows have several labels.
-LABELLED = ("single_label", *SEVERAL)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -34,7 +31,7 @@ class Sample:
         keys: function() that gives what two sets must not share, for each row
             of the file in order: its text, or its texts.
         kind: of the problem; see `choices.PROBLEM_TYPES`. "tags" are labels of
-            words, "choice" are numbers of endings.
+            words, "choice" are numbers of endings, "answers" are texts.
     """
 
     path: str
@@ -53,11 +50,15 @@ class Sample:
     @functools.cached_property
     def known_labels(self) -> frozenset[str]:
         """The labels that are texts, each once; of several each of them."""
-        found = {*self.labels} if self.kind in LABELLED else set()
-        found.discard(None)
-        if self.kind in SEVERAL:
-            found = {one for several in found for one in several if one}
-        return frozenset(found)
+        if self.kind == "single_label":
+            return frozenset(self.labels) - {None}
+        if self.kind == "multi_label":
+            several = [one for one in {*self.labels} if one]
+        elif self.kind == "tags":
+            several = [one for one in self.labels if one]
+        else:
+            several = []
+        return frozenset(itertools.chain.from_iterable(several)) - {None}
 
     def counted(self, number: int, looked_at: int) -> str:
         """Subject and verb of a warning: "3 of the first 9 rows have"."""
