@@ -52,6 +52,10 @@ CHECKS: Sequence[Sequence[Check]] = (
         Check("one word", _most(kinds.is_word, "one word")),
         Check("running numbers", texts.find_count),
     ),
+    (
+        Check("numbers as words", texts.find_number_words),
+        Check("empty", texts.find_empty),
+    ),
     (Check("the same pair", columns.find_same_pair),),
     # What happened to the texts on their way.
     (

@@ -1,6 +1,5 @@
 """Checks of columns against each other: which of them hold the same."""
 
-import collections
 import itertools
 from collections.abc import Hashable
 from typing import Any
@@ -16,14 +15,13 @@ from bert_tf.data.plausible.sample import (
 
 def _same(column, other):
     """Rows in which two columns hold the same; none unless it is most."""
-    pairs = [*zip(column, other, strict=False)]
+    number = min(len(column), len(other))
     rows = [
         row
-        for row, (a, b) in enumerate(pairs)
+        for row, (a, b) in enumerate(zip(column, other, strict=False))
         if isinstance(b, str) and b and a.strip().casefold() == b.casefold()
     ]
-    is_most = len(pairs) >= MIN_ROWS and len(rows) >= MOST * len(pairs)
-    return rows if is_most else []
+    return rows if MIN_ROWS <= number and len(rows) >= MOST * number else []
 
 
 def _single_labels(sample):
@@ -127,10 +125,13 @@ def find_contradictions(sample: Sample) -> Finding | None:
     ):
         return None
     keys = [*itertools.islice(sample.keys(), NUM_ROWS)]
-    seen: dict[Hashable, set[Any]] = collections.defaultdict(set)
+    # No list or set for each text: thousands of new objects would start a
+    # garbage collection, which takes long after a large file.
+    seen: dict[Hashable, Any] = {}
+    odd = set()
     for key, label in zip(keys, sample.labels, strict=False):
-        seen[key].add(label)
-    odd = {key for key, labels in seen.items() if len(labels) > 1}
+        if seen.setdefault(key, label) != label:
+            odd.add(key)
     if len(odd) < 2 or len(odd) < 0.01 * len(seen):
         return None
     rows = [row for row, key in enumerate(keys) if key in odd]

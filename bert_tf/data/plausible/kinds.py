@@ -51,7 +51,7 @@ _ID = re.compile(
     r"(?=[^\s]*\d)[A-Za-z0-9_:.@#/+=-]+|[0-9a-f]{16,}|[^\s@]+@[^\s@]+\.[a-z]+",
     re.IGNORECASE,
 )
-_TRAILING_NUMBER = re.compile(r"(.*?)(\d{1,15})(\D*)", re.DOTALL)
+_DIGITS = re.compile(r"\d{1,15}")
 # Scripts from here on have words without white space between them.
 _FIRST_WITHOUT_SPACES = "\u0e00"
 
@@ -102,5 +102,5 @@ def counted_up(text: str) -> tuple[str, str, int] | None:
     """Splits off the last number of a text: "row 7." is ("row ", ".", 7)."""
     if not any(map(str.isdecimal, text)):
         return None
-    found = _TRAILING_NUMBER.fullmatch(text)
-    return found and (found[1], found[3], int(found[2]))
+    *_, last = _DIGITS.finditer(text)
+    return text[: last.start()], text[last.end() :], int(last[0])

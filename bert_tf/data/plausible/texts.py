@@ -100,12 +100,16 @@ def find_count(sample: Sample) -> Finding | None:
     for name, column in sample.texts.items():
         if len(column) < MIN_ROWS:
             continue
-        parts = [kinds.counted_up(text) for text in column]
-        steps = sum(
-            a is not None and b is not None and (*b[:2], b[2] - 1) == a
-            for a, b in zip(parts, parts[1:], strict=False)
-        )
-        if steps >= MOST * (len(column) - 1):
+        allowed = (len(column) - 1) * (1 - MOST)
+        before = kinds.counted_up(column[0])
+        for text in column[1:]:
+            after = kinds.counted_up(text)
+            if not before or not after or not _is_next(before, after):
+                allowed -= 1
+            if allowed < 0:  # Nearly always after a few texts.
+                break
+            before = after
+        else:
             return Finding(
                 0,
                 f"{len(column)} {sample.unit} count up in {name}, such as "
@@ -115,20 +119,64 @@ def find_count(sample: Sample) -> Finding | None:
     return None
 
 
+def _is_next(before, after):
+    """Whether two of `counted_up` differ by 1 alone."""
+    return before[:2] == after[:2] and before[2] + 1 == after[2]
+
+
 def find_same_text(sample: Sample) -> Finding | None:
     """One text, or one pair of texts, in most rows."""
-    pairs = [*zip(*sample.texts.values(), strict=True)]
-    if len(pairs) < MIN_ROWS:
+    columns = [*sample.texts.values()]
+    if sample.kind == "answers":  # One question on all texts is odd.
+        columns = columns[:1]
+    counts = [
+        collections.Counter(column).most_common(1)[0]
+        for column in columns
+        if len(column) >= MIN_ROWS
+    ]
+    # One of two texts may well be the same, such as a question on each.
+    if not counts or any(n < MOST * len(columns[0]) for _, n in counts):
         return None
-    text, times = collections.Counter(pairs).most_common(1)[0]
-    if times < MOST * len(pairs) or not text[0].strip():
+    (text, times), *_ = counts
+    if not text.strip():
         return None
     return Finding(
-        pairs.index(text),
-        f"{sample.counted(times, len(pairs))} the same text, {text[0][:40]!r},"
-        f" in {' and '.join(sample.texts)}",
+        columns[0].index(text),
+        f"{sample.counted(times, len(columns[0]))} the same text, "
+        f"{text[:40]!r}, in {' and '.join([*sample.texts][: len(columns)])}",
         "there is little to learn from it",
     )
+
+
+def find_number_words(sample: Sample) -> Finding | None:
+    """Sentences whose words are numbers: a column of ids or of places."""
+    if sample.kind != "tags":
+        return None
+    for name, column in sample.texts.items():
+        words = [word for text in column for word in text.split()]
+        odd = [word for word in words if kinds.is_number(word)]
+        if len(words) >= MIN_ROWS and len(odd) >= MOST * len(words):
+            return Finding(
+                0,
+                f"{len(odd)} of {len(words)} words are numbers in {name}",
+                "are these the words?",
+            )
+    return None
+
+
+def find_empty(sample: Sample) -> Finding | None:
+    """Questions or contexts that are empty."""
+    if sample.kind != "answers":
+        return None
+    for name, column in sample.texts.items():
+        rows = [row for row, text in enumerate(column) if not text.strip()]
+        if len(rows) >= max(3, 0.02 * len(column)):
+            return Finding(
+                rows[0],
+                f"{sample.counted(len(rows), len(column))} nothing in {name}",
+                "there is nothing to find or to ask for",
+            )
+    return None
 
 
 # Programs cut texts at these lengths, in characters: databases, Excel, …
