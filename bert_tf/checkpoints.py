@@ -15,7 +15,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -47,8 +47,9 @@ class LoadReport:
     Attributes:
         loaded: read from the checkpoint.
         missing: in the model, not in the checkpoint; left as they were.
-        unexpected: in the checkpoint, not in the model; not read. The state
-            of training (slots, global_step) does not count.
+        unexpected: in the checkpoint, and not in the model or of a head that
+            is not read. The state of training (slots, global_step) does not
+            count.
     """
 
     loaded: list[str]
@@ -138,7 +139,9 @@ def tensors_of(model: keras.Model) -> dict[str, tf.Tensor]:
     return {v.path: v.value for v in weights_of(model)}
 
 
-def load_weights(model: keras.Model, prefix: str) -> LoadReport:
+def load_weights(
+    model: keras.Model, prefix: str, not_read: Collection[str] = ()
+) -> LoadReport:
     """Reads every variable of a model that a checkpoint contains.
 
     A head's variable may be missing: it keeps its initial value and is in the
@@ -148,6 +151,7 @@ def load_weights(model: keras.Model, prefix: str) -> LoadReport:
         model: a Keras model whose variable paths are the original's names.
         prefix: prefix of a checkpoint in the original's format, or a folder;
             see `Checkpoint`.
+        not_read: variables of a head that keep their initial values.
 
     Returns:
         The names that were loaded, missing and unexpected.
@@ -158,6 +162,8 @@ def load_weights(model: keras.Model, prefix: str) -> LoadReport:
     """
     checkpoint = Checkpoint(prefix)
     variables = {v.path: v for v in weights_of(model)}
+    for name in not_read:
+        del variables[name]
     loaded = [name for name in variables if name in checkpoint.shapes]
     for name in loaded:  # First: a wrong shape says more than a missing name.
         _check_shape(checkpoint, name, variables[name].shape)

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from bert_tf.data.input_example import InputExample
-from bert_tf.data.processor import DataProcessor, Row
+from bert_tf.data.processor import DataProcessor
+from bert_tf.data.tsv_rows import Row
 
 
 class ColaProcessor(DataProcessor):

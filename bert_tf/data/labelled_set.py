@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, overload
 
 from bert_tf.data.input_example import InputExample
+from bert_tf.data.plausible.sample import NUM_ROWS, Sample
 from bert_tf.data.splits import Label
 
 
@@ -102,6 +103,39 @@ class TableSet(Sequence[InputExample]):
     def labels(self) -> list[Any]:
         """The label of each example."""
         return list(self._columns.labels)
+
+    def sample(self, **about: Any) -> Sample:
+        """What is checked of the set, see `plausibility`.
+
+        Args:
+            **about: the attributes of `Sample` that depend on settings, and
+                `text_names`, those of the text and of the second one.
+        """
+        columns = self._columns
+        texts = [columns.texts]
+        if columns.pairs is not None:
+            texts.append(columns.pairs)
+        names = about.pop("text_names")
+
+        def keys():
+            return texts[0] if len(texts) < 2 else zip(*texts, strict=True)
+
+        return Sample(
+            path=self.path,
+            set_type=self.set_type,
+            texts={
+                name: column[:NUM_ROWS]
+                for name, column in zip(names, texts, strict=False)
+            },
+            labels=columns.labels,
+            ids=(columns.ids or [])[:NUM_ROWS],
+            line=self.line,
+            number=len(self),
+            keys=lambda: (
+                texts[0] if len(texts) < 2 else zip(*texts, strict=True)
+            ),
+            **about,
+        )
 
     def line(self, index: int) -> int:
         """The line on which the row of an example starts, from 1."""

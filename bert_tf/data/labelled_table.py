@@ -78,6 +78,20 @@ def read_sets(
         read=functools.partial(_read, settings, format),
         pick=TableSet.pick,
         label_of=lambda example: example.label,
+        sample_of=functools.partial(_sample, settings),
+    )
+
+
+def _sample(settings, table, path, set_type):
+    """What `plausibility` checks of a file."""
+    return table.sample(
+        text_names=[
+            f"`{name}`={getattr(settings, name)}"
+            for name in ("text_column", "text_pair_column")
+        ],
+        kind=settings.problem_type,
+        label_name=f"`label_column`={settings.label_column}",
+        id_name=f"`id_column`={settings.id_column}",
     )
 
 
@@ -197,8 +211,6 @@ def _read(settings, format, path, set_type) -> TableSet:
     )
     if not columns.rows:
         raise UserError(f"{path}: no examples in this file")
-    _check_no_numbers(columns.texts, "text_column", settings)
-    _check_no_numbers(columns.pairs, "text_pair_column", settings)
     warnings = RowWarnings(table, settings.strict)
     left_out = _without_text(columns.texts, set_type, settings, warnings)
     if columns.pairs is not None:
@@ -284,22 +296,6 @@ def _without_label(found, set_type, settings, warnings):
         consequence="left out",
     )
     return rows
-
-
-def _check_no_numbers(texts, setting, settings):
-    """An id, a label or a rating is easily taken for the text."""
-    words = [text for text in texts or () if text]
-    # The first text that is not a number ends the search.
-    if not words or any(number(text) is None for text in words):
-        return
-    error = UserError(
-        "all values are numbers; is this the text?",
-        setting=setting,
-        value=getattr(settings, setting),
-    )
-    if settings.strict:
-        raise error
-    logging.warning("%s", error)
 
 
 def _labels(cells, names, settings, set_type, table, warnings):

@@ -9,12 +9,14 @@ count.
 """
 
 import dataclasses
+import functools
 import re
 from collections.abc import Iterable
 
 from bert_tf.data import csv_files, missing_labels, splits
 from bert_tf.data.json_lines import ObjectTable
 from bert_tf.data.labelled_table import TableSettings
+from bert_tf.data.plausible.examples import of_choices
 from bert_tf.data.table import RowWarnings, is_empty, listed, number
 from bert_tf.errors import UserError
 
@@ -30,12 +32,14 @@ class ChoiceExample:
         text: the text that the model reads first, `sent1`.
         endings: the texts that it reads next, each `sent2` and one ending.
         label: the number of the right one, "0" the first; or None.
+        line: where it is in its file, from 1.
     """
 
     guid: str
     text: str
     endings: list[str]
     label: str | None = None
+    line: int = dataclasses.field(default=0, compare=False, repr=False)
 
 
 def read_sets(
@@ -62,6 +66,7 @@ def read_sets(
         read=lambda path, set_type: read_choices(path, set_type, settings),
         pick=pick,
         label_of=lambda example: example.label,
+        sample_of=functools.partial(of_choices, id_column=settings.id_column),
     )
 
 
@@ -93,6 +98,7 @@ def read_choices(
         texts,
         map(_begun, table.texts("sent2", optional=True), endings),
         labels,
+        table.lines,
     )
     examples = [ChoiceExample(*row) for row in zip(*columns, strict=True)]
     is_train = set_type == "train"

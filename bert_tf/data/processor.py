@@ -5,6 +5,7 @@ those of one set. `glue.py` has the processors. Files have no quoting: a `"` is
 a character like others.
 """
 
+import array
 import contextlib
 import copy
 import functools
@@ -16,10 +17,13 @@ from typing import Any
 from absl import logging
 
 from bert_tf import files
-from bert_tf.data import missing_labels, splits
+from bert_tf.data import missing_labels, plausibility, splits
 from bert_tf.data.input_example import InputExample
+from bert_tf.data.plausible import examples
+from bert_tf.data.plausible.sample import NUM_ROWS
 from bert_tf.data.table import listed
 from bert_tf.data.table import number as number_of
+from bert_tf.data.tsv_rows import Row, read_tsv
 from bert_tf.errors import UserError
 
 # The columns' names in errors.
@@ -34,38 +38,6 @@ COMPRESSED_ENDINGS = (".gz", ".bz2", ".xz", ".zst", ".zip")
 LABEL_NAMES = {"label", "labels", "gold_label", "class", "category", "target"}
 _MARKS = frozenset(missing_labels.MARKS)
 NUM_CHECKED = 100_000  # Rows of a file that are checked before anything else.
-
-
-def read_tsv(path: str) -> Iterator[tuple[int, list[str]]]:
-    """Yields (line number, columns) for each row of a tab-separated file.
-
-    Empty lines at the end of the file are dropped.
-    """
-    pending = []
-    for number, line in files.read_lines(path):
-        if not line:
-            pending.append((number, [""]))
-            continue
-        yield from pending
-        pending = []
-        yield number, line.split("\t")
-
-
-class Row:
-    """One row of a file; a column that it lacks is an error with its place."""
-
-    def __init__(self, path: str, number: int, columns: Sequence[str]):
-        self.path, self.number, self.columns = path, number, columns
-
-    def __call__(self, column: int, what: str) -> str:
-        """The text of a column, counted from 0; -1 is the last."""
-        if column >= len(self.columns):
-            raise UserError(
-                f"{self.path}:{self.number}: {len(self.columns)} column(s), "
-                f"but {what} is column {column + 1} (columns are separated by "
-                "tabs)"
-            )
-        return self.columns[column]
 
 
 class DataProcessor:
@@ -296,6 +268,7 @@ class Examples:
 
     Attributes:
         num_skipped: rows that are not examples, among those that are checked.
+        sample: what `plausibility` checks.
 
     Raises:
         UserError: the file does not exist, a row of it is wrong, or all
@@ -313,6 +286,8 @@ class Examples:
         self._number = self.num_skipped = 0
         self._set_type, self._strict = set_type, strict
         self._path = path = processor.path(data_dir, set_type)
+        self._first: list[InputExample] = []
+        self._lines, self._keys = array.array("q"), array.array("q")
         self._read = functools.partial(processor.read_examples, path, set_type)
         if not files.exists(path):
             raise UserError(
@@ -335,6 +310,17 @@ class Examples:
                 f"all {self._number} examples have the label "
                 f"{next(iter(labels))!r}",
             )
+
+        self.sample = examples.of_texts(
+            self._first,
+            path,
+            set_type,
+            is_number=processor.labels is None,
+            number=self._number,
+            lines=self._lines,
+            keys=self._keys,
+        )
+        plausibility.warn(self.sample, strict)
 
     def _check_header(self, processor, set_type):
         """Whether the file has a header; says so where it should not be so."""
@@ -375,6 +361,7 @@ class Examples:
             else:
                 self._number += 1
                 labels.add(example.label)
+                self._look_at(example, total + self._has_header)
                 if not example.text_a.strip():
                     without_text.append(example.guid)
             if total == limit and not without_label:
@@ -384,6 +371,14 @@ class Examples:
         if without_label and not self._number:
             raise UserError(f"{self._path}: no row has a label")
         return labels
+
+    def _look_at(self, example, line):
+        """Keeps what the checks of plausibility look at."""
+        if self._number <= NUM_ROWS:
+            self._first.append(example)
+        if self._number <= NUM_CHECKED:
+            self._lines.append(line)
+            self._keys.append(hash((example.text_a, example.text_b)))
 
     def _is_left_out(self, example):
         return example.label is None and self._set_type != "test"

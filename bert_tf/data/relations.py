@@ -28,6 +28,7 @@ The model reads a mark before and after each entity, whichever comes first:
 """
 
 import dataclasses
+import functools
 import itertools
 import os
 import re
@@ -38,6 +39,7 @@ from absl import logging
 
 from bert_tf import files
 from bert_tf.data import csv_files, relation_labels, splits
+from bert_tf.data.plausible.examples import of_relations
 from bert_tf.data.relation_labels import check_labels as check_labels
 from bert_tf.data.table import is_empty
 from bert_tf.errors import UserError
@@ -206,6 +208,7 @@ def read_sets(
         read,
         pick=splits.pick_as_they_are if has_ids else splits.pick_and_rename,
         label_of=lambda example: example.label,
+        sample_of=functools.partial(of_relations, id_column=id_column),
     )
     return found, labels
 

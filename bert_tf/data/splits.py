@@ -15,6 +15,8 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any
 
 from bert_tf import files
+from bert_tf.data import plausibility
+from bert_tf.data.plausible.sample import Sample
 from bert_tf.errors import UserError
 
 SETS = ("train", "dev", "test")
@@ -79,8 +81,11 @@ def read_sets(
     *,
     pick: Callable[[Any, str, Iterable[int]], Sequence[Any]] = pick_and_rename,
     label_of: Callable[[Any], Label] = lambda example: None,
+    sample_of: Callable[[Any, str, str], Sample] | None = None,
 ) -> dict[str, Any]:
     """Reads the sets that are asked for, the training file first.
+
+    Their first rows are checked, see `plausibility`.
 
     Args:
         settings: the files.
@@ -93,6 +98,8 @@ def read_sets(
         label_of: function(example) that returns its label, a tuple of labels,
             or None: each set gets its share of the examples of each label.
             Of floats it gets its share of each range of values.
+        sample_of: function(examples, path, set_type) that returns what is
+            checked of a file's examples.
 
     Returns:
         {set: examples}.
@@ -102,12 +109,32 @@ def read_sets(
     """
     sets = list(sets)
     check_sources(settings, sets)
+
+    def read_checked(path, set_type):
+        examples = read(path, set_type)
+        if sample_of is not None:
+            sample = sample_of(examples, path, set_type)
+            plausibility.warn(sample, settings.strict)
+        return examples
+
     examples = {}
     if any(_source(settings, name) == "train" for name in sets):
-        examples = _read_train(settings, sets, read, pick, label_of)
+        examples = _read_train(settings, sets, read_checked, pick, label_of)
+    parts = {*examples} - {"train"}
     for name in sets:
         if name not in examples:
-            examples[name] = read(getattr(settings, f"{name}_file"), name)
+            path = getattr(settings, f"{name}_file")
+            examples[name] = read_checked(path, name)
+    if sample_of is not None:
+        samples = {
+            name: sample_of(
+                examples[name],
+                getattr(settings, f"{_source(settings, name)}_file"),
+                name,
+            )
+            for name in sets
+        }
+        plausibility.compare(samples, settings.strict, parts)
     return {name: examples[name] for name in sets}
 
 

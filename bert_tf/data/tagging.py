@@ -16,6 +16,7 @@ from absl import logging
 
 from bert_tf import files
 from bert_tf.data import splits
+from bert_tf.data.plausible.examples import of_sentences
 from bert_tf.errors import UserError
 
 OUTSIDE = "O"  # The tag of a word that is in no entity.
@@ -209,7 +210,7 @@ def read_sets(
             labels = inferred
         return sentences
 
-    sentences = splits.read_sets(settings, sets, read)
+    sentences = splits.read_sets(settings, sets, read, sample_of=of_sentences)
     return sentences, labels or []
 
 

@@ -16,6 +16,7 @@ from bert_tf.export import saved_models
 from bert_tf.programs import (
     defaults,
     devices,
+    initial_heads,
     labelled_modes,
     labelled_run,
     model_files,
@@ -86,6 +87,7 @@ def run_once(
     model = session.open(
         lambda: labelled_run.build_model(problem, config, flag_values),
         problem.labels,
+        initial_heads.why_another(record_before(session), problem),
     )
     job = Job(
         session=session,
@@ -223,19 +225,31 @@ def learned_before(kind: str, session: Session) -> dict[str, Any]:
             be trained for this one.
     """
     starts = session.trains and not session.existing
-    folder = session.folder.path
-    if not session.existing:
-        folder = defaults.run_of_checkpoint(FLAGS.init_checkpoint or "")
-    record = task_record.read(folder)
+    record = record_before(session)
     if record is None:
         return {}
     if record.kind != kind:
         if starts:
             return {}
         raise UserError(
-            f"{folder}: holds a run of the kind {record.kind}, not {kind}"
+            f"{folder_before(session)}: holds a run of the kind "
+            f"{record.kind}, not {kind}"
         )
     if starts:
         labels = record.values.get("labels")
         return {"labels": labels} if labels else {}
     return record.values
+
+
+def record_before(session: Session) -> task_record.TaskRecord | None:
+    """What task.json says of the run that the weights come from, if any."""
+    if not session.existing and not FLAGS.init_checkpoint:
+        return None
+    return task_record.read(folder_before(session))
+
+
+def folder_before(session: Session) -> str:
+    """The folder of the run that the weights come from."""
+    if session.existing:
+        return session.folder.path
+    return defaults.run_of_checkpoint(FLAGS.init_checkpoint or "")

@@ -120,12 +120,14 @@ class Session:
         self,
         make_model: Callable[[], keras.Model],
         labels: list[str] | None = None,
+        another_head: str = "",
     ) -> keras.Model:
         """Makes the model, loads its weights, and opens the folder.
 
         Args:
             make_model: function() -> model.
             labels: the labels for labels.txt, if the task has any.
+            another_head: see `weights.load_weights`.
 
         Raises:
             UserError: no weights can be loaded.
@@ -134,7 +136,11 @@ class Session:
             self.model = make_model()
         weights.prepare(self.model)
         self.existing = weights.load_weights(
-            self.model, self.settings.output_dir, self.existing, self.trains
+            self.model,
+            self.settings.output_dir,
+            self.existing,
+            self.trains,
+            another_head,
         )
         self.folder.open(labels, self._model_files())
         return self.model

@@ -2,10 +2,12 @@
 
 import functools
 import itertools
+from collections.abc import Mapping
 
 from absl import flags, logging
 
-from bert_tf.data import features
+from bert_tf.data import features, plausibility
+from bert_tf.data.plausible.examples import of_questions
 from bert_tf.data.squad import dataset as squad_dataset
 from bert_tf.data.squad import examples as squad_examples
 from bert_tf.data.squad.windows import ConverterSettings, InputFeatures
@@ -49,7 +51,31 @@ def read_examples(mode: str) -> squad_examples.SquadExamples:
             path,
             examples.num_marked_impossible,
         )
+    plausibility.warn(_sample(mode, examples), strict=False)
     return examples
+
+
+def compare(examples: Mapping[str, squad_examples.SquadExamples]) -> None:
+    """Compares the questions to answer with those of training.
+
+    Args:
+        examples: {"train" or "predict": its questions}.
+    """
+    samples = {m: _sample(m, several) for m, several in examples.items()}
+    by_set = {sample.set_type: sample for sample in samples.values()}
+    plausibility.compare(by_set, strict=False)
+
+
+def _sample(mode, examples):
+    set_type = "train" if mode == "train" else "dev"
+    return of_questions(
+        examples.first,
+        examples.path,
+        set_type,
+        places=examples.places,
+        number=len(examples),
+        keys=examples.keys,
+    )
 
 
 def _log_skipped(qas_id, place, text):

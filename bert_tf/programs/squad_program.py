@@ -53,6 +53,7 @@ def run(modes: Collection[str]) -> None:
     examples = {
         mode: squad_data.read_examples(mode) for mode in files_needed(modes)
     }
+    squad_data.compare(examples)
     answers = squad_data.read_answers() if is_scored(modes) else {}
     num_examples = len(examples.get("train", ()))
     session.fit(config, num_examples)

@@ -5,6 +5,7 @@ from absl import flags, logging
 
 from bert_tf import checkpoints
 from bert_tf.errors import UserError
+from bert_tf.programs import initial_heads
 from bert_tf.programs.program import message_of
 from bert_tf.programs.run_folder import RunFolder
 from bert_tf.programs.training_checks import check_frozen
@@ -14,19 +15,26 @@ FLAGS = flags.FLAGS
 
 
 def load_weights(
-    model: keras.Model, folder: str, existing: list[str], trains: bool
+    model: keras.Model,
+    folder: str,
+    existing: list[str],
+    trains: bool,
+    another_head: str = "",
 ) -> list[str]:
     """Loads initial weights: the run's newest checkpoint, or --init_checkpoint.
 
     A training that resumes reads the checkpoint again later, with the
     optimizer's state. It is read here so that errors come before anything is
-    written.
+    written. A training that starts from --init_checkpoint gets a new head
+    where that of the checkpoint does not fit.
 
     Args:
         model: the model whose variables are read.
         folder: --output_dir.
         existing: the run's checkpoints, see `resuming.existing_checkpoints`.
         trains: whether a training follows, so that random weights will do.
+        another_head: why the head of --init_checkpoint is another one, if it
+            is known to be; see `initial_heads.why_another`.
 
     Returns:
         `existing` without the newest ones that cannot be read.
@@ -50,15 +58,23 @@ def load_weights(
         return []
     reports: list[checkpoints.LoadReport] = []
     try:
+        heads = None
+        if trains and not existing:
+            heads = initial_heads.new_heads(
+                model, checkpoints.Checkpoint(prefixes[0]), another_head
+            )
+        not_read = heads.not_read if heads else []
         readable = checkpoints.read_newest(
             # An older one is a place to train from, not a result.
             prefixes if trains else prefixes[:1],
             lambda prefix: reports.append(
-                checkpoints.load_weights(model, prefix)
+                checkpoints.load_weights(model, prefix, not_read)
             ),
         )
     except UserError as error:
         raise UserError(f"{source}: {message_of(error)}") from None
+    if heads:
+        _report_heads(heads, source)
     (report,) = reports
     log_variables(model, report)
     if report.missing and not trains:
@@ -68,6 +84,17 @@ def load_weights(
             "of such a run"
         )
     return readable if existing else []
+
+
+def _report_heads(heads, source):
+    """Logs which heads are new, or raises an error under --strict."""
+    what = f"{source}: the encoder is loaded, and the head is new"
+    if heads.misfits and "strict" in FLAGS and FLAGS.strict:
+        raise UserError(f"{source}: {heads.misfits}, under --strict")
+    if heads.misfits:
+        logging.warning("%s: %s", what, heads.misfits)
+    if heads.absent:
+        logging.info("%s: %s", what, heads.absent)
 
 
 def _start_from_random(model, folder, trains):

@@ -13,14 +13,13 @@ import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
-from absl import logging
-
 from bert_tf import choices, metrics
 from bert_tf.data import (
     csv_files,
     glue,
     labelled_table,
     multiple_choice,
+    plausibility,
     relations,
     tagging,
 )
@@ -134,6 +133,8 @@ class Task:
             examples[name] = Examples(
                 processor, settings.data_dir, name, settings.strict
             )
+        samples = {name: several.sample for name, several in examples.items()}
+        plausibility.compare(samples, settings.strict)
         return examples, self.problem
 
 
@@ -323,7 +324,8 @@ def with_training_set(
 def chosen_labels(inferred: list[str], learned: list[str]) -> list[str]:
     """Returns the labels of an earlier run if they include the new ones.
 
-    Then the outputs of its head keep their meaning.
+    Then the outputs of its head keep their meaning. Otherwise the training
+    starts with a new head.
 
     Args:
         inferred: the labels of the training set.
@@ -331,12 +333,6 @@ def chosen_labels(inferred: list[str], learned: list[str]) -> list[str]:
     """
     if learned and {*inferred} <= {*learned}:
         return learned
-    if learned:
-        logging.warning(
-            "The checkpoint was trained for the labels %s; these are %s",
-            ", ".join(learned),
-            ", ".join(inferred),
-        )
     return inferred
 
 

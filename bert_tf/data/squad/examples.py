@@ -8,6 +8,7 @@
 its outputs to text.
 """
 
+import array
 import bisect
 import codecs
 import dataclasses
@@ -17,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import ijson
 
 from bert_tf import files
+from bert_tf.data.plausible.sample import NUM_ROWS
 from bert_tf.errors import UserError
 
 # The original's white space, between words. The tokenizer knows more kinds.
@@ -77,6 +79,8 @@ class SquadExamples:
         num_skipped: examples that were left out.
         num_with_several_answers: examples with more answers than the one read.
         num_marked_impossible: questions marked as having no answer.
+        first, places: the first examples, and where they are in the file.
+        keys: a hash of each question on its context.
 
     Raises:
         UserError: it is not a SQuAD file.
@@ -95,6 +99,9 @@ class SquadExamples:
         self.num_skipped = self.num_with_several_answers = 0
         self.num_marked_impossible = 0
         self._number = 0
+        self.first: list[SquadExample] = []
+        self.places: list[str] = []
+        self.keys = array.array("q")
         ids = set()
         for context, question in _questions(path):
             if not is_training:
@@ -105,7 +112,13 @@ class SquadExamples:
                     )
                 ids.add(question.qas_id)
             self.num_marked_impossible += question.is_impossible
-            if self._example(context, question) is None:
+            example = self._example(context, question)
+            if example is not None and len(self.first) < NUM_ROWS:
+                self.first.append(example)
+                self.places.append(question.place)
+            if example is not None:
+                self.keys.append(hash((question.text, context.length)))
+            if example is None:
                 self.num_skipped += 1
                 answer = question.answers[0]
                 on_skip(question.qas_id, question.place, answer["text"])

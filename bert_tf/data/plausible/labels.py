@@ -1,0 +1,183 @@
+"""Checks of labels: are they labels, and each of them one."""
+
+import collections
+import re
+import unicodedata
+
+from bert_tf.data.plausible.sample import MIN_ROWS, Finding, Sample
+from bert_tf.data.table import number
+
+NUM_COUNTED = 100_000  # Rows of which each label is counted, at most.
+NUM_LABELS_SHOWN = 12  # In one warning.
+
+
+def _row_of(sample, label):
+    """The first row with a label."""
+    is_one = sample.kind == "single_label"
+    for row, labels in enumerate(sample.labels):
+        if labels == label if is_one else label in (labels or ()):
+            return row
+    return 0
+
+
+def _counts(sample):
+    """{label: its number of rows}."""
+    if sample.kind == "single_label":
+        return collections.Counter(sample.labels)
+    return collections.Counter(
+        one for several in sample.labels for one in several or ()
+    )
+
+
+_NOTATION = re.compile(
+    r"__label__.*|[\[{(]\s*['\"].*|['\"].+['\"]|\[.*\]|\{.*\}|.*['\"]\s*[\]})]",
+    re.DOTALL,
+)
+
+
+def find_notation(sample: Sample) -> Finding | None:
+    """Labels with another program's brackets, quotes or marks."""
+    known = sample.known_labels
+    odd = sorted(label for label in known if _NOTATION.fullmatch(label))
+    if not odd:
+        return None
+    return Finding(
+        _row_of(sample, odd[0]),
+        f"{len(odd)} of {len(known)} labels in {sample.label_name} look like "
+        f"another program's notation, such as {odd[0][:40]!r}",
+        "each is a label as it is written",
+    )
+
+
+_DELIMITERS = "|;,+/&#\t"
+
+
+def find_joined(sample: Sample) -> Finding | None:
+    """Labels that are several labels with a delimiter between them."""
+    if sample.kind != "single_label":
+        return None
+    known = sample.known_labels
+    for delimiter in _DELIMITERS:
+        joined = sorted(label for label in known if delimiter in label)
+        if len(joined) < 2:
+            continue
+        parts = [
+            [p.strip() for p in label.split(delimiter)] for label in joined
+        ]
+        # Parts that are labels alone, or are part of others, too.
+        uses = collections.Counter(p for label in parts for p in {*label})
+        uses.update(known.difference(joined))
+        if all(p and uses[p] > 1 for label in parts for p in label):
+            return Finding(
+                _row_of(sample, joined[0]),
+                f"{len(joined)} of {len(known)} labels in {sample.label_name} "
+                f"look like several with {delimiter!r} between them, such as "
+                f"{joined[0][:40]!r}",
+                "`problem_type`=multi_label with `label_delimiter` reads them "
+                "so",
+            )
+    return None
+
+
+def find_fractions(sample: Sample) -> Finding | None:
+    """Labels that are numbers, not all of them whole."""
+    known = sample.known_labels
+    if sample.kind != "single_label" or len(known) < 3:
+        return None
+    numbers = [number(label) for label in known]
+    if None in numbers or all(n == round(n or 0.0) for n in numbers):
+        return None
+    odd = min(known, key=lambda label: (float(label).is_integer(), label))
+    return Finding(
+        _row_of(sample, odd),
+        f"all {len(known)} labels in {sample.label_name} are numbers, such as "
+        f"{odd}",
+        "each is a label of its own; `problem_type`=regression takes them as "
+        "numbers",
+    )
+
+
+def find_too_many(sample: Sample) -> Finding | None:
+    """About as many labels as rows: an id, a text or a number."""
+    known = sample.known_labels
+    if sample.kind == "tags" or len(known) <= MIN_ROWS:
+        return None
+    total = len(sample.labels) - [*sample.labels].count(None)
+    if total < 2 * MIN_ROWS:
+        return None
+    if len(known) <= total * (0.5 if sample.kind == "single_label" else 1):
+        return None
+    numbers = all(number(label) is not None for label in known)
+    return Finding(
+        next(r for r, label in enumerate(sample.labels) if label is not None),
+        f"{len(known)} different labels in {total} {sample.unit} of "
+        f"{sample.label_name}",
+        "is it the label? `problem_type`=regression takes numbers as numbers"
+        if numbers
+        else "is it the label, or an id or a text?",
+    )
+
+
+def find_alone(sample: Sample) -> Finding | None:
+    """Labels of which most have one example."""
+    known, total = sample.known_labels, len(sample.labels)
+    if sample.kind == "tags" or sample.set_type != "train" or len(known) < 5:
+        return None
+    if total > NUM_COUNTED and len(known) < total / 100:
+        return None
+    alone = [label for label, n in _counts(sample).items() if n == 1]
+    if len(alone) <= len(known) / 2:
+        return None
+    return Finding(
+        _row_of(sample, alone[0]),
+        f"{len(alone)} of {len(known)} labels in {sample.label_name} have one "
+        f"{sample.unit.removesuffix('s')} only",
+        "little can be learned of them",
+    )
+
+
+def plain_label(label: str) -> str:
+    """A label without what can hardly be seen: case, blanks, look-alikes.
+
+    "Ｎｏ\u200b " is "no", and an accent in a character of its own is one of its
+    letter.
+    """
+    text = unicodedata.normalize("NFKC", label).casefold()
+    return "".join(
+        c for c in text if not c.isspace() and unicodedata.category(c) != "Cf"
+    )
+
+
+def find_case(sample: Sample) -> Finding | None:
+    """Labels that differ only by case, blanks or look-alikes."""
+    groups = collections.defaultdict(list)
+    for label in sample.known_labels:
+        groups[plain_label(label)].append(label)
+    same = sorted(sorted(group) for group in groups.values() if len(group) > 1)
+    if not same:
+        return None
+    counts = _counts(sample) if len(sample.labels) <= NUM_COUNTED else {}
+    shown = "; ".join(
+        ", ".join(
+            _visible(label) + (f" ({counts[label]})" if counts else "")
+            for label in sorted(group, key=lambda one: -counts.get(one, 0))
+        )
+        for group in same[:NUM_LABELS_SHOWN]
+    )
+    rows = [_row_of(sample, label) for group in same for label in group]
+    return Finding(
+        min(rows),
+        f"labels in {sample.label_name} differ only by case, blanks or "
+        f"characters that look alike: {shown}",
+        "each is a label of its own",
+    )
+
+
+def _visible(label):
+    """The label, with escapes where not all of it is seen."""
+    if label.isascii() and label.isprintable():
+        return label
+    plain = unicodedata.normalize("NFKC", label)
+    if plain == label and label.isprintable():
+        return label
+    return ascii(label)

@@ -1,0 +1,202 @@
+"""Checks of texts: what they are, and what happened to them on their way."""
+
+import collections
+import re
+from collections.abc import Callable
+
+from bert_tf.data.plausible import kinds
+from bert_tf.data.plausible.sample import MIN_ROWS, MOST, Finding, Sample
+from bert_tf.data.table import is_empty
+
+
+def share_of(
+    test: Callable[[str], bool],
+    what: str,
+    advice: str,
+    share: float = MOST,
+    least: int = MIN_ROWS,
+) -> Callable[[Sample], Finding | None]:
+    """A check that enough texts of a column pass a test.
+
+    Args:
+        test: function(text) that says whether it is odd.
+        what: what such texts are.
+        advice: see `Finding`.
+        share: the share of odd texts that is reported.
+        least: the number of texts, or of odd ones, that is needed for it.
+    """
+
+    def find(sample):
+        for name, column in sample.texts.items():
+            found = _odd(column, test, share, least)
+            if found:
+                row, number, looked_at = found
+                counts = sample.counted(number, looked_at)
+                return Finding(row, f"{counts} {what} in {name}", advice)
+        return None
+
+    return find
+
+
+def _odd(column, test, share, least):
+    """(first odd row, number of odd ones, number of texts), or None."""
+    rows = [row for row, text in enumerate(column) if not is_empty(text)]
+    if len(rows) < least:
+        return None
+    allowed = int(len(rows) * (1 - share))  # So many others end the search.
+    odd = []
+    for place, row in enumerate(rows):
+        if test(column[row].strip()):
+            odd.append(row)
+        elif place + 1 - len(odd) > allowed:
+            return None
+    if len(odd) < least:
+        return None
+    return odd[0], len(odd), len(rows)
+
+
+_MOJIBAKE = re.compile(
+    "[ÃÂ][\x80-\xbf]|[ÃÐÑ][\u0152-\u0192\u02c6-\u2122]|â€|ï»¿|ðŸ|Ã\xa0"
+)
+_HTML = re.compile(
+    r"</?[a-zA-Z][a-zA-Z0-9]*(\s[^<>]*)?/?>|&([a-z]{2,6}|#x?[0-9a-f]{2,6});"
+)
+_ESCAPES = re.compile(
+    r"\\[nrt](?![a-z]{2,}\\)|\\u[0-9a-fA-F]{4}|\\x[0-9a-f]{2}"
+)
+_NOTHING = frozenset(
+    "nan none null n/a #n/a <na> na nil undefined #name? #ref! #value! "
+    "[removed] [deleted]".split()
+)
+
+
+def is_mojibake(text: str) -> bool:
+    """Whether UTF-8 was read as latin-1 or cp1252 once."""
+    return not text.isascii() and _MOJIBAKE.search(text) is not None
+
+
+def has_replacement(text: str) -> bool:
+    """Whether characters of it were lost."""
+    return "\ufffd" in text
+
+
+def is_html(text: str) -> bool:
+    """Whether there are tags or entities of HTML in it."""
+    return ("<" in text or "&" in text) and _HTML.search(text) is not None
+
+
+def is_escaped(text: str) -> bool:
+    """Whether a line break or another character is written as an escape."""
+    return "\\" in text and _ESCAPES.search(text) is not None
+
+
+def is_nothing(text: str) -> bool:
+    """Whether it is a mark for a missing value; `is_empty` knows others."""
+    return len(text) < 12 and text.lower() in _NOTHING
+
+
+def find_count(sample: Sample) -> Finding | None:
+    """Texts that differ by a number which counts the rows."""
+    for name, column in sample.texts.items():
+        if len(column) < MIN_ROWS:
+            continue
+        allowed = (len(column) - 1) * (1 - MOST)
+        before = kinds.counted_up(column[0])
+        for text in column[1:]:
+            after = kinds.counted_up(text)
+            if not before or not after or not _is_next(before, after):
+                allowed -= 1
+            if allowed < 0:  # Nearly always after a few texts.
+                break
+            before = after
+        else:
+            return Finding(
+                0,
+                f"{len(column)} {sample.unit} count up in {name}, such as "
+                f"{column[0][:40]!r} and {column[1][:40]!r}",
+                "are these ids, and not texts?",
+            )
+    return None
+
+
+def _is_next(before, after):
+    """Whether two of `counted_up` differ by 1 alone."""
+    return before[:2] == after[:2] and before[2] + 1 == after[2]
+
+
+def find_same_text(sample: Sample) -> Finding | None:
+    """One text, or one pair of texts, in most rows."""
+    columns = [*sample.texts.values()]
+    if sample.kind == "answers":  # One question on all texts is odd.
+        columns = columns[:1]
+    counts = [
+        collections.Counter(column).most_common(1)[0]
+        for column in columns
+        if len(column) >= MIN_ROWS
+    ]
+    # One of two texts may well be the same, such as a question on each.
+    if not counts or any(n < MOST * len(columns[0]) for _, n in counts):
+        return None
+    (text, times), *_ = counts
+    if not text.strip():
+        return None
+    return Finding(
+        columns[0].index(text),
+        f"{sample.counted(times, len(columns[0]))} the same text, "
+        f"{text[:40]!r}, in {' and '.join([*sample.texts][: len(columns)])}",
+        "there is little to learn from it",
+    )
+
+
+def find_number_words(sample: Sample) -> Finding | None:
+    """Sentences whose words are numbers: a column of ids or of places."""
+    if sample.kind != "tags":
+        return None
+    for name, column in sample.texts.items():
+        words = [word for text in column for word in text.split()]
+        odd = [word for word in words if kinds.is_number(word)]
+        if len(words) >= MIN_ROWS and len(odd) >= MOST * len(words):
+            return Finding(
+                0,
+                f"{len(odd)} of {len(words)} words are numbers in {name}",
+                "are these the words?",
+            )
+    return None
+
+
+def find_empty(sample: Sample) -> Finding | None:
+    """Questions or contexts that are empty."""
+    if sample.kind != "answers":
+        return None
+    for name, column in sample.texts.items():
+        rows = [row for row, text in enumerate(column) if not text.strip()]
+        if len(rows) >= max(3, 0.02 * len(column)):
+            return Finding(
+                rows[0],
+                f"{sample.counted(len(rows), len(column))} nothing in {name}",
+                "there is nothing to find or to ask for",
+            )
+    return None
+
+
+# Programs cut texts at these lengths, in characters: databases, Excel, …
+CUT_LENGTHS = frozenset(
+    {250, 254, 255, 256, 500, 511, 512, 1000, 1023, 1024, 2000, 2047, 2048}
+    | {4000, 4095, 4096, 8000, 32759, 32767, 65535}
+)
+
+
+def find_cut(sample: Sample) -> Finding | None:
+    """Texts whose end is lost, because all are cut at one length."""
+    for name, column in sample.texts.items():
+        lengths = [*map(len, column)]
+        longest = max(lengths, default=0)
+        times = lengths.count(longest)
+        if longest in CUT_LENGTHS and times >= max(3, 0.01 * len(column)):
+            return Finding(
+                lengths.index(longest),
+                f"{sample.counted(times, len(column))} exactly {longest} "
+                f"characters in {name}, and none has more",
+                "the program that wrote the file may have cut them",
+            )
+    return None
