@@ -16,7 +16,12 @@ import itertools
 from collections.abc import Sequence
 
 from bert_tf.data.tag_schemes import tags_of_spans
-from bert_tf.tokenization import is_cjk, is_control, is_punctuation, is_whitespace
+from bert_tf.tokenization import (
+    is_cjk,
+    is_control,
+    is_punctuation,
+    is_whitespace,
+)
 
 Place = tuple[int, int]
 SPACE, ALONE, IGNORED, LETTER = range(4)

@@ -11,7 +11,6 @@ A file for prediction may also hold running text, a sentence on each line.
 """
 
 import ast
-import dataclasses
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -35,6 +34,7 @@ from bert_tf.errors import UserError
 
 PREDICTION_COLUMN = "prediction"  # In a header of the file with predictions.
 MANY_WORDS = 1000  # More than any sentence has.
+MANY_ALONE = 100  # More than the only sentence of a file has.
 NUM_ROWS_COMPARED = 200
 
 
@@ -102,7 +102,8 @@ def _blocks(rows: Rows, places: Places) -> Iterator[Block]:
         yield from rows.blocks
         return
     for block in rows.blocks:
-        before, part, current = block.before, [], None
+        before, current = block.before, ""
+        part: list[Row] = []
         for row in block.rows:
             cell = ""
             if places.sentence < len(row.cells):
@@ -156,7 +157,7 @@ def _finish(rows: Rows, sentences: list[Sentence]) -> None:
         header = rows.header + rows.separator + name
         sentences[0].before = [header, *sentences[0].before]
     longest = max(sentences, key=lambda sentence: len(sentence.words))
-    if len(longest.words) > MANY_WORDS:
+    if len(longest.words) > (MANY_WORDS if sentences[1:] else MANY_ALONE):
         logging.warning(
             "%s:%d: a sentence of %d words; a blank line ends a sentence, or a "
             'column such as "sentence_id" numbers them',
@@ -236,8 +237,8 @@ def _sentences_in_cells(
         labels = _list_of(places.tag_of(row) or "")
         if len(words) != len(labels):
             raise UserError(
-                f"{rows.path}:{row.line}: {len(words)} words, but {len(labels)} "
-                f"tags in {places.where}"
+                f"{rows.path}:{row.line}: {len(words)} words, but "
+                f"{len(labels)} tags in {places.where}"
             )
         if words:
             sentences.append(

@@ -1,10 +1,10 @@
 """Tells running text from rows with a word each.
 
-    Anna Smith went to Oslo.       running text
-    I went with her.
+Anna Smith went to Oslo.       running text
+I went with her.
 
-    Anna NNP B-PER                 rows
-    went VBD O
+Anna NNP B-PER                 rows
+went VBD O
 """
 
 import re

@@ -1,7 +1,7 @@
 """Sentences as lists of words with tags, and how predictions are written.
 
-    conll    John B-PER B-PER        the lines that were read, and a column more
-    spans    {"text": "John works .", "spans": [{"start": 0, "end": 4, …}]}
+conll    John B-PER B-PER        the lines that were read, and a column more
+spans    {"text": "John works .", "spans": [{"start": 0, "end": 4, …}]}
 """
 
 import dataclasses
@@ -101,7 +101,9 @@ def conll_lines(
 
     def marked(lines):
         return [
-            f"{line}{part}{outside}" if line.startswith(DOCUMENT_START) else line
+            f"{line}{part}{outside}"
+            if line.startswith(DOCUMENT_START)
+            else line
             for line in lines
         ]
 

@@ -36,7 +36,13 @@ MEANINGS = {"L": "E", "U": "S", "M": "I", "W": "S", **{x: x for x in LETTERS}}
 # Files without O may write one of these for it.
 OTHER_OUTSIDES = ("o", "_", "-")
 
-PREFIX, SUFFIX, TYPES, BARE, PLAIN = "prefix", "suffix", "types", "bare", "plain"
+PREFIX, SUFFIX, TYPES, BARE, PLAIN = (
+    "prefix",
+    "suffix",
+    "types",
+    "bare",
+    "plain",
+)
 FORMS = (PREFIX, SUFFIX, TYPES, BARE, PLAIN)
 SCHEMES = ("IOB1", "BIO", "BIOE", "BIOS", "BIOES")
 
@@ -51,7 +57,7 @@ class Spelling:
         separator: the character between letter and type.
         letters: the file's letters for B, I, E and S, in capitals.
         outside: the tag of words in no entity.
-        lower_case: whether the letters are small.
+        lower_case: whether the letters are small; both are read.
     """
 
     form: str = PREFIX
@@ -69,7 +75,7 @@ class Spelling:
         if self.form == TYPES:
             return f"I-{tag}"
         letter, kind = self._parts(tag)
-        if self.lower_case != letter.islower() or not kind:
+        if not letter or not kind:
             return None
         place = self.letters.find(letter.upper())
         return None if place < 0 else f"{LETTERS[place]}-{kind}"

@@ -16,12 +16,18 @@ from bert_tf import files
 from bert_tf.data import character_spans
 from bert_tf.data.character_spans import Span, SpanCounts
 from bert_tf.data.json_objects import read_objects
-from bert_tf.data.sentences import TEXTS, TOKENS, Sentence, WordColumns, WordFile
-from bert_tf.data.tagged_objects import Item, to_item
+from bert_tf.data.sentences import (
+    TEXTS,
+    TOKENS,
+    Sentence,
+    WordColumns,
+    WordFile,
+)
+from bert_tf.data.tagged_objects import Item, to_item, token_key
 from bert_tf.errors import UserError
 
 HEAD_BYTES = 1 << 14
-_JSON = re.compile(r'\s*(\{\s*"|\[\s*(\{\s*"|\["|\[\s*\[|\]))')
+_JSON = re.compile(r'\s*(\{\s*"|\[\s*(\{\s*"|\[\s*["\[]))')
 _LISTS = re.compile(r'\s*\[\s*(\[\s*)*"')
 # Files next to a data set's, which name the numbers of its tags.
 INFO_FILES = ("dataset_info.json", "dataset_infos.json", "id2label.json")
@@ -41,7 +47,9 @@ def _is_pair(text):
     return re.match(r'\["', line) and re.search(r'"\s*,\s*[\[{]', line)
 
 
-def read(path: str, set_type: str, columns: WordColumns, strict: bool) -> WordFile:
+def read(
+    path: str, set_type: str, columns: WordColumns, strict: bool
+) -> WordFile:
     """The sentences of a file of JSON.
 
     Objects that an annotator refused, and texts that say nothing of entities,
@@ -89,12 +97,15 @@ def _values(path: str) -> Iterator[tuple[int, Any]]:
     with files.reading(path) as reader:
         head = reader.read(HEAD_BYTES).decode("utf-8-sig", "replace")
     if _is_pair(head):
-        for number, line in files.read_lines(path):
-            if line.strip():
-                yield number, _loaded(line, f"{path}:{number}")
+        for number, text in files.read_lines(path):
+            if text.strip():
+                yield number, _loaded(text, f"{path}:{number}")
         return
     if _LISTS.match(head):
         yield from _items_of_list(path)
+        return
+    if (alone := _only_object(head)) is not None:
+        yield 1, alone
         return
     for line, value in read_objects(path):
         # spaCy's annotators write all texts into one object.
@@ -103,6 +114,19 @@ def _values(path: str) -> Iterator[tuple[int, Any]]:
             yield from ((line, pair) for pair in pairs if pair)
         else:
             yield line, value
+
+
+def _only_object(head):
+    """The object that a file is, if it is one sentence rather than columns."""
+    if len(head) >= HEAD_BYTES:
+        return None
+    try:
+        value = json.loads(head)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(value, dict):
+        return None
+    return value if token_key(value, None) is not None else None
 
 
 def _items_of_list(path):
@@ -161,7 +185,8 @@ def _name_numbers(path, items, set_type, strict):
                     f"{len(names)}: {', '.join(names)}"
                 )
         item.tags = [
-            tag if tag is None or int(tag) < 0 else names[int(tag)] for tag in tags
+            tag if tag is None or int(tag) < 0 else names[int(tag)]
+            for tag in tags
         ]
 
 
@@ -312,7 +337,9 @@ def _sentences(path, items, set_type, notes):
     for index, item in enumerate(items):
         guid = f"{set_type}-{index}"
         if item.tokens is not None:
-            sentence = _of_tokens(guid, item, "\t" if has_blanks else " ", notes)
+            sentence = _of_tokens(
+                guid, item, "\t" if has_blanks else " ", notes
+            )
         else:
             sentence = _of_text(guid, item, notes)
         if not sentence.words:

@@ -21,8 +21,25 @@ from typing import Any
 
 from bert_tf.data.character_spans import Span
 from bert_tf.data.sentences import WordColumns
+from bert_tf.data.span_objects import (
+    SPAN_KEYS,
+    START_KEYS,
+    first_of,
+    label_of,
+    span_list,
+    span_parts,
+    spans_of,
+)
 
-TEXT_KEYS = ("text", "content", "sentence", "document", "raw", "source", "value")
+TEXT_KEYS = (
+    "text",
+    "content",
+    "sentence",
+    "document",
+    "raw",
+    "source",
+    "value",
+)
 TOKEN_KEYS = (
     "tokens",
     "words",
@@ -47,35 +64,6 @@ TAG_KEYS = (
     "upos",
     "pos_tags",
 )
-SPAN_KEYS = (
-    "entities",
-    "spans",
-    "ents",
-    "label",
-    "labels",
-    "annotations",
-    "annotation",
-    "entity",
-    "ner",
-    "result",
-    "tokens",
-)
-START_KEYS = ("start", "start_offset", "startOffset", "begin", "BeginOffset")
-END_KEYS = ("end", "end_offset", "endOffset", "EndOffset", "stop")
-LABEL_KEYS = (
-    "label",
-    "labels",
-    "type",
-    "entity",
-    "entity_group",
-    "entity_type",
-    "tag",
-    "class",
-    "category",
-    "Type",
-    "entityLabel",
-)
-SPAN_TEXT_KEYS = ("text", "word", "surface", "Text", "mention")
 NAME_KEYS = ("id2label", "label_names", "label_list", "names", "tag_names")
 REFUSED_ANSWERS = ("reject", "ignore")
 
@@ -124,12 +112,14 @@ def to_item(value: Any, line: int, columns: WordColumns) -> Item:
     if isinstance(value, Sequence) and not isinstance(value, str):
         value = _of_pair(value)
     if not isinstance(value, Mapping):
-        raise ValueError('must be an object, such as {"tokens": […], "tags": […]}')
+        raise ValueError(
+            'must be an object, such as {"tokens": […], "tags": […]}'
+        )
     value = _without_wrapping(value)
     item = Item(line, id=value.get("id"))
     if value.get("answer") in REFUSED_ANSWERS:
         item.left_out = f'have "answer": "{value["answer"]}"'
-    key = _token_key(value, columns.word_column)
+    key = token_key(value, columns.word_column)
     if key is None:
         _read_text(item, value, columns)
         return item
@@ -177,8 +167,8 @@ def _studio_spans(results):
         for r in results
         if isinstance(r, Mapping)
         and isinstance(r.get("value"), Mapping)
-        and _first(r["value"], START_KEYS) is not None
-        and _label_of(r["value"]) is not None
+        and first_of(r["value"], START_KEYS) is not None
+        and label_of(r["value"]) is not None
     ]
 
 
@@ -186,8 +176,13 @@ def _studio_spans(results):
 # Words with tags.
 
 
-def _token_key(value, asked):
-    """The key of the words, or None where there is a text instead."""
+def token_key(value: Mapping[str, Any], asked: str | None) -> str | None:
+    """The key of an object's words, or None where there is a text instead.
+
+    Args:
+        value: the object.
+        asked: the key that a setting names, or None.
+    """
     if asked and asked in value:
         return asked if _are_tokens(value[asked]) else None
     for key in TOKEN_KEYS:
@@ -212,15 +207,15 @@ def _are_tokens(value):
         return True
     return all(
         isinstance(token, Mapping)
-        and isinstance(_first(token, ("text", "word", "token", "orth")), str)
+        and isinstance(first_of(token, ("text", "word", "token", "orth")), str)
         and _tag_of_token(token) is not None
-        and _first(token, START_KEYS) is None
+        and first_of(token, START_KEYS) is None
         for token in value
     )
 
 
 def _tag_of_token(token):
-    return _first(token, ("tag", "ner", "label", "ner_tag", "tags"))
+    return first_of(token, ("tag", "ner", "label", "ner_tag", "tags"))
 
 
 def _are_aligned(words, tags):
@@ -238,7 +233,9 @@ def _read_tokens(item, value, key, columns):
         tokens = tokens.split()
     if isinstance(tokens[0], Mapping):
         item.tags = [_tag(_tag_of_token(token), item) for token in tokens]
-        tokens = [_first(t, ("text", "word", "token", "orth")) for t in tokens]
+        tokens = [
+            first_of(t, ("text", "word", "token", "orth")) for t in tokens
+        ]
         item.where = key
     item.tokens = tokens
     if item.tags is None:
@@ -293,7 +290,7 @@ def _names(value):
 
 def _read_token_spans(item, value, key):
     """Entities as places among the words."""
-    found = _span_list(value, [k for k in SPAN_KEYS if k != key])
+    found = span_list(value, [k for k in SPAN_KEYS if k != key])
     if found is None:
         return
     item.where, spans = found
@@ -302,13 +299,13 @@ def _read_token_spans(item, value, key):
     for span in spans:
         if isinstance(span, Mapping) and "token_start" in span:
             first, last = span["token_start"], span["token_end"] + 1
-            label = _label_of(span)
+            label = label_of(span)
         else:
-            first, last, label, _ = _span_parts(span)
+            first, last, label, _ = span_parts(span)
             last += one
         if not 0 <= first < last <= len(item.tokens):
             raise ValueError(
-                f"the entity {span!r} is not inside the {len(item.tokens)} words"
+                f"the entity {span!r} is outside the {len(item.tokens)} words"
             )
         item.spans.append(Span(first, last, label))
 
@@ -335,98 +332,8 @@ def _read_text(item, value, columns):
     if key == "value" and "entities" not in value:
         raise ValueError("no text")
     keys = [columns.tag_column] if columns.tag_column in value else SPAN_KEYS
-    found = _span_list(value, [k for k in keys if k != key])
+    found = span_list(value, [k for k in keys if k != key])
     if found is None:
         return
     item.where, spans = found
-    item.spans = [*_spans(spans, item.text)]
-
-
-def _span_list(value, keys):
-    """(key, entities) of an object; None where it says nothing of them."""
-    empty = None
-    for key in keys:
-        spans = value.get(key)
-        if isinstance(spans, Mapping) and isinstance(spans.get("entities"), list):
-            spans = spans["entities"]
-        if isinstance(spans, str) or not isinstance(spans, list):
-            continue
-        if not spans:
-            empty = empty or (key, [])
-            continue
-        if key == "tokens":
-            spans = [
-                s for s in spans if isinstance(s, Mapping) and s.get("entityLabel")
-            ]
-            if not spans:
-                continue
-        if key in ("labels", "label") and all(isinstance(s, str) for s in spans):
-            continue  # Labels of the whole text.
-        return key, spans
-    return empty
-
-
-def _spans(spans, text):
-    for span in spans:
-        if isinstance(span, Mapping) and isinstance(span.get("points"), list):
-            label = _label_of(span)
-            if label is None:
-                continue
-            for point in span["points"]:
-                yield _checked(
-                    point["start"], point["end"] + 1, label, point.get("text"), text
-                )
-            continue
-        yield _checked(*_span_parts(span), text)
-
-
-def _span_parts(span):
-    """(start, end, label, text or None) of an entity."""
-    if isinstance(span, Mapping):
-        start, end = _first(span, START_KEYS), _first(span, END_KEYS)
-        label, said = _label_of(span), _first(span, SPAN_TEXT_KEYS)
-    elif isinstance(span, list) and len(span) in (3, 4):
-        start, end, label = span[:3]
-        said = span[3] if len(span) == 4 else None
-        if isinstance(start, str) and not isinstance(label, str):
-            label, start, end = span[:3]
-    else:
-        start = end = label = said = None
-    numbers = [_whole(start), _whole(end)]
-    if None in numbers or not isinstance(label, str) or not label:
-        raise ValueError(
-            f"the entity {span!r} must have a start, an end and a label"
-        )
-    return *numbers, label, said if isinstance(said, str) else None
-
-
-def _whole(value):
-    """A whole number, which may be written as a string; or None."""
-    if isinstance(value, str) and value.strip().isdecimal():
-        return int(value)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return int(value) if value == int(value) else None
-
-
-def _label_of(span):
-    label = _first(span, LABEL_KEYS)
-    if isinstance(label, list):
-        label = label[0] if label else None
-    if isinstance(label, Mapping):
-        label = _first(label, ("name", "text", "label"))
-    return str(label) if isinstance(label, str | int) else None
-
-
-def _checked(start, end, label, said, text):
-    """A span whose place can be in the text."""
-    if start < 0 or end < start:
-        raise ValueError(
-            f"the entity {label} from {start} to {end} ends before it starts"
-        )
-    return Span(start, end, label, said)
-
-
-def _first(value, keys):
-    """The value of the first key that is there and not null."""
-    return next((value[k] for k in keys if value.get(k) is not None), None)
+    item.spans = [*spans_of(spans, item.text)]

@@ -126,8 +126,10 @@ def _by_names(names, rows, has_ids):
 
     sentence = first(SENTENCE_NAMES)
     word = first(WORD_NAMES)
-    if word is None:
-        word, sentence = sentence, None  # Each row is a sentence.
+    if word is None and sentence is not None:
+        # Each row is a sentence, perhaps after its number: "Sentence #".
+        word = len(simple) - 1 - simple[::-1].index("sentence")
+        sentence = None
     tag = first(TAG_NAMES)
     if tag is None:
         known = (*OTHER_NAMES, *OTHER_TAG_NAMES)
@@ -165,10 +167,10 @@ def _by_content(rows):
         return Places(1, last, 0, where)
     if size > 2 and _counts(rows, size):
         if size == 4 and _are_nested(columns[2], columns[3]):
-            logging.warning(
-                "%s: running numbers, words, tags and inner tags: column 2 "
-                "holds the words and column 3 the tags; `tag_column`=4 takes "
-                "the inner ones",
+            logging.info(
+                "%s: running numbers, words, tags and inner tags: words are "
+                "in column 2 and tags in column 3 (`tag_column`=4 takes the "
+                "inner ones)",
                 rows.path,
             )
             return Places(1, 2, sentence, "column 3")
@@ -195,7 +197,8 @@ def _starts_sentences(column):
     """Whether cells are "Sentence: 1" or the like, on first rows alone."""
     named = [bool(re.match(r"[Ss]entence\W", cell)) for cell in column]
     return any(named) and all(
-        is_named or not cell for is_named, cell in zip(named, column, strict=True)
+        is_named or not cell
+        for is_named, cell in zip(named, column, strict=True)
     )
 
 
@@ -236,7 +239,12 @@ def _as_asked(places, names, rows, columns, set_type):
             changes |= {"tag": None, "where": ""}
         else:
             where = f"`tag_column`={columns.tag_column}"
-            changes |= {"tag": found, "where": where, "is_asked": True, "key": ""}
+            changes |= {
+                "tag": found,
+                "where": where,
+                "is_asked": True,
+                "key": "",
+            }
     places = dataclasses.replace(places, **changes)
     if places.tag is not None and size > 1:
         if places.tag % size == places.word % size and changes:

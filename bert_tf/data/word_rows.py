@@ -26,8 +26,8 @@ WORD_NAMES = (
     "word words token tokens form text surface wordform tokentext".split()
 )
 TAG_NAMES = (
-    "ner nertag nertags nerlabel tag tags label labels entity entities ne netag "
-    "iob iobtag bio biotag bioes iob2 namedentity entitytag entitytype "
+    "ner nertag nertags nerlabel tag tags label labels entity entities ne "
+    "netag iob iobtag bio biotag bioes iob2 namedentity entitytag entitytype "
     "wordlabels labelname".split()
 )
 OTHER_TAG_NAMES = "upos pos postag xpos chunk chunktag".split()
@@ -283,7 +283,9 @@ def _csv_delimiter(path, rows):
         if not ending and any(" " in line or "\t" in line for line in rows):
             continue
         try:
-            sizes = {len(next(csv.reader([r], delimiter=delimiter))) for r in rows}
+            sizes = {
+                len(next(csv.reader([r], delimiter=delimiter))) for r in rows
+            }
         except csv.Error:
             continue
         if len(sizes) == 1 and sizes != {1} and len(rows) > 1:
