@@ -18,6 +18,7 @@ _TAG = re.compile(
     r"[Oo]|[BIESLUMW]|[BIESLUMWbiesluw][-_:/|.].+|.+[-_:/|.][BIESLUMW]"
 )
 _SENTENCE_END = re.compile(r"[.!?…。！？][\"'”’»)\]]*$")
+_MARKS = ".,;:!?\"'()¿¡"
 NUM_CJK = 6  # Characters of Chinese that are more than a word.
 
 
@@ -36,11 +37,10 @@ def is_running_text(rows: Rows) -> bool:
     if 10 * with_tag > len(cells):
         return False
     usual = sum(len(row) == rows.num_columns for row in cells)
-    if 5 * usual < 4 * len(cells):
+    if 5 * usual < 4 * len(cells) and _has_words(cells):
         return True  # Rows of all lengths.
-    if any(len(row) > 2 for row in cells) and all(
-        len(block) == 1 for block in blocks
-    ):
+    is_alone = all(len(block) == 1 for block in blocks)
+    if is_alone and any(len(row) > 2 for row in cells) and _has_words(cells):
         return True  # A sentence of one word in each block is not likely.
     return _has_sentence_ends(cells) or _has_plain_words(cells)
 
@@ -58,6 +58,13 @@ def _has_sentence_ends(cells: Sequence[list[str]]) -> bool:
         bool(_SENTENCE_END.search(row[-1])) for row in cells if len(row) > 2
     )
     return 2 * ends > len(cells)
+
+
+def _has_words(cells: Sequence[list[str]]) -> bool:
+    """Whether many cells after the first are words, not signs or capitals."""
+    others = [cell.strip(_MARKS) for row in cells for cell in row[1:]]
+    words = sum(cell.isalpha() and not cell.isupper() for cell in others)
+    return bool(others) and 5 * words > 2 * len(others)
 
 
 def _has_plain_words(cells: Sequence[list[str]]) -> bool:

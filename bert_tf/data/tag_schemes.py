@@ -163,6 +163,24 @@ def find_spelling(counts: Mapping[str, int]) -> Spelling | None:
     return Spelling(form=PLAIN)
 
 
+def likeliest_spelling(counts: Mapping[str, int]) -> Spelling:
+    """The spelling of most of the tags, where they have no common one.
+
+    Args:
+        counts: {tag: number of words}.
+    """
+    found = [
+        spelling
+        for tag in counts
+        if (spelling := find_spelling({OUTSIDE: 1, tag: 1})) is not None
+        and spelling.form not in (PLAIN, TYPES)
+    ]
+    return max(
+        found or [Spelling()],
+        key=lambda s: sum(n for tag, n in counts.items() if s.read(tag)),
+    )
+
+
 def _outside(counts):
     """The tag that stands for no entity, or None."""
     if OUTSIDE in counts:

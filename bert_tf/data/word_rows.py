@@ -182,7 +182,9 @@ def _comment_finder(parsed, num_columns):
     firsts = [c[0] for _, _, c in parsed if any(c) and c[0][:1] != "#"]
     numbered = num_columns > 1 and firsts and _share(firsts, _is_number) > 0.9
     lasts = {
-        c[-1] for _, _, c in parsed if len(c) == num_columns and c[0][:1] != "#"
+        c[-1]
+        for _, _, c in parsed
+        if c and len(c) == num_columns and c[0][:1] != "#"
     }
 
     def is_comment(line, cells):
