@@ -66,6 +66,9 @@ BATCH_SIZE = 32
 INPUT_FORMATS = ("csv", "tsv", "jsonl", "lines")
 OUTPUT_FORMATS = ("csv", "tsv", "jsonl")
 
+# bert_tf.tasks.tagging: tags in a column more, or places of entities.
+PREDICTION_FORMATS = ("conll", "spans")
+
 # bert_tf.export.answer_files: {name in model.json: setting} of the columns of
 # a run's files, and of how they are written.
 COLUMN_SETTINGS = {
@@ -120,7 +123,14 @@ TASKS: dict[str, tuple[str, ...]] = {
     "csv": TABLE_SETTINGS,
     "tsv": TABLE_SETTINGS,
     "jsonl": TABLE_SETTINGS,
-    "ner": FILE_SETTINGS,
+    "ner": (
+        *FILE_SETTINGS,
+        "word_column",
+        "tag_column",
+        "encoding",
+        "delimiter",
+        "prediction_format",
+    ),
     "swag": (*FILE_SETTINGS, "id_column", "encoding", "delimiter"),
     "relations": (*FILE_SETTINGS, "id_column"),
 }

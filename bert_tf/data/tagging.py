@@ -1,179 +1,79 @@
-"""Files of words with tags, as in the CoNLL shared tasks.
+"""Words with tags: reads the sets of a run, whatever their files hold.
 
-There is a word in each row, its tag in the last column, and a blank line after
-each sentence. Columns are separated by spaces or tabs. Rows that start with
--DOCSTART- separate documents.
+    rows of words       `conll`
+    running text        `conll`, for prediction
+    JSON                `tagged_json`
 
-    EU NNP B-NP B-ORG
-    rejects VBZ B-VP O
+`tag_reading` turns their tags into those of the model.
 """
 
 import dataclasses
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
-from absl import logging
-
-from bert_tf import files
-from bert_tf.data import splits
+from bert_tf.data import conll, splits, tagged_json
 from bert_tf.data.plausible.examples import of_sentences
-from bert_tf.errors import UserError
+from bert_tf.data.sentences import (
+    Sentence,
+    WordColumns,
+    WordFile,
+    conll_lines,
+    span_lines,
+)
+from bert_tf.data.tag_reading import LearnedTags, TagReader, infer_labels
 
-OUTSIDE = "O"  # The tag of a word that is in no entity.
-PREFIXES = "BIES"
-DOCUMENT_START = "-DOCSTART-"
+__all__ = [
+    "LearnedTags",
+    "Sentence",
+    "TaggedSets",
+    "WordColumns",
+    "conll_lines",
+    "infer_labels",
+    "read_file",
+    "read_sets",
+    "span_lines",
+]
 
-# A word may hold what Unicode calls a space.
-_COLUMN = re.compile("[^ \t]+")
-_TAG = re.compile(f"{OUTSIDE}|[{PREFIXES}]-.+")
-_FORMS = "O, B-type, I-type, E-type, S-type, where a type is such as PER"
+COLUMNS = WordColumns()  # Those that a file shows.
 
 
-@dataclasses.dataclass
-class Sentence:
-    """The words of a sentence, with the lines that `conll_lines` writes back.
+@dataclasses.dataclass(frozen=True)
+class TaggedSets:
+    """What the files of a run hold.
 
     Attributes:
-        guid: unique id, such as "dev-7"; the first sentence is 0.
-        words: at least one.
-        labels: the tag of each word, or None where they are not known.
-        rows: the row of each word as in the file, with one space between
-            columns.
-        before: the lines between the previous sentence and this one: blank
-            lines, which are "" here, and those that start a document.
-        after: the lines after the last sentence of a file.
+        sets: {set: sentences}.
+        tags: those of the model.
+        has_texts: whether the test set has texts with entities, rather than
+            words.
     """
 
-    guid: str
-    words: list[str]
-    labels: list[str] | None
-    rows: list[str]
-    before: list[str] = dataclasses.field(default_factory=list)
-    after: list[str] = dataclasses.field(default_factory=list)
-
-    @property
-    def label(self) -> list[str] | None:
-        """The labels, under the name that other examples use."""
-        return self.labels
+    sets: dict[str, list[Sentence]]
+    tags: LearnedTags
+    has_texts: bool = False
 
 
-def read_conll(
+def read_file(
     path: str,
     set_type: str,
-    labels: Sequence[str] | None = None,
+    columns: WordColumns = COLUMNS,
     strict: bool = False,
-) -> list[Sentence]:
-    """The sentences of a file.
-
-    Files for training and evaluation have a tag in each row. A file for
-    prediction may have them: it has tags if each row ends with a known one;
-    otherwise all `Sentence.labels` are None.
-
-    Args:
-        path: of the file.
-        set_type: "train", "dev" or "test".
-        labels: the tags that may occur; None allows O, and B-, I-, E- and S-
-            with any type.
-        strict: a file for prediction with some known tags must have them all.
+) -> WordFile:
+    """The sentences of a file, with tags as the file spells them.
 
     Raises:
-        UserError: the file has no sentence; or, unless for "test", a row has
-            no tag or a wrong one, or more or fewer columns than the first.
+        UserError: see `conll.read` and `tagged_json.read`.
     """
-    blocks = list(_read_blocks(path))
-    rows = [row for _, rows in blocks for row in rows]
-    if not rows:
-        raise UserError(f"{path}: no sentence in this file")
-    if set_type == "test":
-        has_labels = _has_tags(path, rows, labels, strict)
-    else:
-        _check_rows(path, rows, labels)
-        has_labels = True
-    # Only the last block can be without words.
-    after = [] if blocks[-1][1] else blocks.pop()[0]
-    sentences = [
-        Sentence(
-            guid=f"{set_type}-{index}",
-            words=[columns[0] for _, columns in rows],
-            labels=[c[-1] for _, c in rows] if has_labels else None,
-            rows=[" ".join(columns) for _, columns in rows],
-            before=before,
-        )
-        for index, (before, rows) in enumerate(blocks)
-    ]
-    sentences[-1].after = after
-    return sentences
-
-
-def _read_blocks(path):
-    """Yields (lines before, [(line number, columns)] of the words)."""
-    before, rows = [], []
-    for number, line in files.read_lines(path):
-        columns = _COLUMN.findall(line)
-        if columns and columns[0] != DOCUMENT_START:
-            rows.append((number, columns))
-            continue
-        if rows:
-            yield before, rows
-            before, rows = [], []
-        before.append(" ".join(columns))
-    yield before, rows
-
-
-def _check_rows(path, rows, labels):
-    first, first_columns = rows[0]
-    for number, columns in rows:
-        place = f"{path}:{number}"
-        if len(columns) == 1:
-            raise UserError(
-                f"{place}: no tag: the row is {columns[0]!r} alone, but its "
-                "last column must be the word's tag (columns are separated by "
-                "spaces or tabs)"
-            )
-        if len(columns) != len(first_columns):
-            raise UserError(
-                f"{place}: {len(columns)} columns, but line {first} has "
-                f"{len(first_columns)}; all rows must have the same number"
-            )
-        if not _is_known(columns[-1], labels):
-            raise UserError(
-                f"{place}: tag {columns[-1]!r} is not one of "
-                + (_FORMS if labels is None else ", ".join(labels))
-            )
-
-
-def _has_tags(path, rows, labels, strict):
-    """Whether all rows end with a known tag; warns where only some do."""
-    if all(len(columns) == 1 for _, columns in rows):
-        return False
-    for number, columns in rows:
-        if len(columns) == 1:
-            what = f"no tag after {columns[0]!r}"
-        elif not _is_known(columns[-1], labels):
-            what = f"{columns[-1]!r} is not a known tag"
-        else:
-            continue
-        if strict:
-            raise UserError(f"{path}:{number}: {what}, under `strict`")
-        logging.warning(
-            "%s:%d: %s; the file is read as one without tags",
-            path,
-            number,
-            what,
-        )
-        return False
-    return True
-
-
-def _is_known(tag, labels):
-    return bool(_TAG.fullmatch(tag)) if labels is None else tag in labels
+    if tagged_json.is_json(path):
+        return tagged_json.read(path, set_type, columns, strict)
+    return conll.read(path, set_type, columns)
 
 
 def read_sets(
     settings: splits.FileSettings,
     sets: Iterable[str],
-    labels: list[str] | None = None,
-) -> tuple[dict[str, list[Sentence]], list[str]]:
+    learned: LearnedTags | None = None,
+    columns: WordColumns = COLUMNS,
+) -> TaggedSets:
     """Reads the sets that are asked for.
 
     The tags are those of the whole training file, even where other sets take
@@ -182,76 +82,36 @@ def read_sets(
     Args:
         settings: the files.
         sets: some of "train", "dev" and "test".
-        labels: the tags that an earlier run learned, or None. A training set
+        learned: the tags that an earlier run learned, or None. A training set
             with others replaces them.
-
-    Returns:
-        ({set: sentences}, labels).
+        columns: of words and tags.
 
     Raises:
         UserError: a setting or a file cannot be used.
     """
-
     sets = list(sets)
+    tags = learned
+    has_texts = False
+    num_columns = 0
 
     def read(path, set_type):
-        nonlocal labels
-        if set_type != "train" or (labels and "train" not in sets):
-            return read_conll(path, set_type, labels, settings.strict)
-        sentences = read_conll(path, set_type)
-        inferred = infer_labels(sentences)
-        splits.check_varied(
-            inferred,
-            path,
-            f"all words have the tag {OUTSIDE!r}",
-            where="the last column",
-        )
-        if not labels or not {*inferred} <= {*labels}:
-            labels = inferred
-        return sentences
+        nonlocal tags, has_texts, num_columns
+        file = read_file(path, set_type, columns, settings.strict)
+        if set_type == "test":
+            has_texts = all(s.origin == "texts" for s in file.sentences)
+        reader = TagReader(file, set_type, settings)
+        if set_type == "train" and not (tags and "train" not in sets):
+            found = reader.learn()
+            is_known = tags and {*found.labels} <= {*tags.labels}
+            if tags and is_known:
+                found = dataclasses.replace(found, labels=tags.labels)
+            tags, num_columns = found, file.num_columns
+        else:
+            assert tags is not None
+            reader.fit(tags, num_columns)
+        if set_type != "train":
+            return file.sentences
+        return reader.with_labels()
 
     sentences = splits.read_sets(settings, sets, read, sample_of=of_sentences)
-    return sentences, labels or []
-
-
-def infer_labels(sentences: Iterable[Sentence]) -> list[str]:
-    """The tags of sentences, in the order of the model's outputs.
-
-    O is the first. The others are in the order of their types, and within a
-    type in the order B, I, E, S.
-
-    Args:
-        sentences: with labels.
-    """
-    tags = {tag for sentence in sentences for tag in sentence.labels or ()}
-    tags.discard(OUTSIDE)
-
-    def order(tag):
-        prefix, _, kind = tag.partition("-")
-        return kind, PREFIXES.index(prefix)
-
-    return [OUTSIDE, *sorted(tags, key=order)]
-
-
-def conll_lines(sentence: Sentence, tags: Sequence[str]) -> str:
-    """A sentence's lines in the file with predictions.
-
-    They are the lines that were read, each with one column more: the tag, or O
-    in rows that start a document. Blank lines stay blank. So all sentences
-    together have a line for each line of the file.
-
-    Args:
-        sentence: as it was read.
-        tags: one for each word.
-    """
-    rows = zip(sentence.rows, tags, strict=True)
-    lines = [
-        *_with_outside(sentence.before),
-        *(f"{row} {tag}" for row, tag in rows),
-        *_with_outside(sentence.after),
-    ]
-    return "".join(f"{line}\n" for line in lines)
-
-
-def _with_outside(lines):
-    return [line and f"{line} {OUTSIDE}" for line in lines]
+    return TaggedSets(sentences, tags or LearnedTags([]), has_texts)

@@ -1,6 +1,7 @@
 """Windows of a sentence's WordPieces, in which a model tags the words.
 
-The model tags the first piece of each word; `label_mask` is 1 there:
+The model tags the first piece of each word; `label_mask` is 1 there, if the
+word's tag is known or none is:
 
     tokens      [CLS] john johan ##son visited paris [SEP]
     label_mask    0    1     1     0      1      1     0
@@ -9,13 +10,13 @@ The model tags the first piece of each word; `label_mask` is 1 there:
 import dataclasses
 import functools
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from bert_tf.data.features import FeatureSpec, sequence_specs
-from bert_tf.data.tagging import Sentence
+from bert_tf.data.sentences import Sentence
 from bert_tf.text import packing
 from bert_tf.tokenization import UNKNOWN, FullTokenizer
 
@@ -46,7 +47,7 @@ class Window:
         return f"{self.sentence.guid}, from word {self.first + 1} on"
 
     @property
-    def label(self) -> list[str] | None:
+    def label(self) -> Sequence[str | None] | None:
         """The tags of its words, or None where they are not known."""
         if self.sentence.labels is None:
             return None
@@ -141,15 +142,20 @@ def convert_window(
 
     Returns:
         (features, tokens): a dict with a value for each of `tagging_specs`,
-        and the tokens without padding. Where `label_mask` is 0, and where no
-        labels are known, `label_ids` are 0.
+        and the tokens without padding. `label_mask` is 0 as well at words
+        without a tag, or with one that is not among the ids, in a sentence
+        that has tags. Where it is 0, and where no labels are known,
+        `label_ids` are 0.
     """
     labels = window.sentence.labels
     ids, mask = [0], [0]  # [CLS] has no tag.
     for word, pieces in enumerate(window.pieces, start=window.first):
         rest = [0] * (len(pieces) - 1)
-        ids += [0 if labels is None else label_ids[labels[word]], *rest]
-        mask += [1, *rest]
+        label_id = (
+            0 if labels is None else label_ids.get(labels[word] or "", -1)
+        )
+        ids += [max(label_id, 0), *rest]
+        mask += [int(label_id >= 0), *rest]
     tokens, segment_ids, _ = packing.pack_sequences(
         [*itertools.chain.from_iterable(window.pieces)], [], max_seq_length
     )
@@ -165,17 +171,18 @@ def convert_window(
     return converted, tokens
 
 
-def first_piece_rows(logits: np.ndarray, label_mask: np.ndarray) -> np.ndarray:
-    """The logits of words, those of their first pieces.
+def first_piece_rows(logits: np.ndarray, window: Window) -> np.ndarray:
+    """The logits of a window's words, those of their first pieces.
 
     Args:
         logits: float [S, C], of pieces.
-        label_mask: int [S].
+        window: the window.
 
     Returns:
         float [num words, C].
     """
-    return np.asarray(logits)[np.asarray(label_mask) == 1]
+    places = np.cumsum([1, *map(len, window.pieces[:-1])])  # After [CLS].
+    return np.asarray(logits)[places]
 
 
 def join_windows(

@@ -17,7 +17,7 @@ from bert_tf import suggestions
 from bert_tf.choices import COLUMN_SETTINGS
 from bert_tf.data.text_rows import Format, Row, free_name
 from bert_tf.errors import UserError
-from bert_tf.export.kinds import KINDS, Answer, Input, Kind
+from bert_tf.export.kinds import KINDS, TAGS, Answer, Input, Kind
 from bert_tf.text.packing import split_pair
 
 
@@ -68,6 +68,8 @@ class ModelColumns:
         if [*row.values] == [""]:
             return self._item_of_line(row)
         values = dict(row.values)
+        if words := self._words_of(values):
+            return {"words": words}
         for entry in self.inputs:
             if self.column(entry.name) in row.values:
                 values[entry.name] = row.values[self.column(entry.name)]
@@ -82,6 +84,13 @@ class ModelColumns:
                 raise self._missing(entry, row, row.place)
         # Other values, such as an id, are not for the model.
         return {e.name: values[e.name] for e in self.inputs if e.name in values}
+
+    def _words_of(self, values: Mapping[str, Any]) -> list[str]:
+        """The words of a row that has them in place of a text."""
+        if self.kind is not TAGS or self.column("text") in values:
+            return []
+        found = [values.get("words"), values.get("tokens")]
+        return next((words for words in found if isinstance(words, list)), [])
 
     def check_columns(self, row: Row) -> None:
         """Raises UserError if a table lacks a column of the model's."""

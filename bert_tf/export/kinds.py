@@ -57,11 +57,13 @@ class Request:
             the model reads strings alone.
         length: about its number of tokens; requests of the same length are
             cheapest together.
+        words: those that were given in place of a text, see `given_words`.
     """
 
     inputs: tuple[Value, ...]
     ids: dict[str, np.ndarray]
     length: int
+    words: tuple[str, ...] = ()
 
 
 # ---------------------------------------------------------------------------

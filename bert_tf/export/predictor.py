@@ -20,7 +20,7 @@ import tensorflow as tf
 
 from bert_tf.choices import BATCH_SIZE
 from bert_tf.errors import UserError
-from bert_tf.export import saved_models
+from bert_tf.export import given_words, saved_models
 from bert_tf.export.kinds import KINDS, Answer, Request, Value
 from bert_tf.export.saved_models import LENGTH_MULTIPLE
 
@@ -90,8 +90,10 @@ class Predictor:
         Args:
             items: each a str; or, where the model has several inputs, a tuple
                 of them, such as (text, text_pair), (question, context) or
-                (text, [ending, ending]); or a dict {input: value}. Half of a
-                surrogate pair, which UTF-8 cannot encode, is read as "?".
+                (text, [ending, ending]); or a dict {input: value}. A model
+                of tags also takes {"words": [word, word]}, and answers with a
+                tag for each. Half of a surrogate pair, which UTF-8 cannot
+                encode, is read as "?".
 
         Returns:
             list of dicts, one for each item; see `bert_tf.export.kinds`.
@@ -154,8 +156,13 @@ class Predictor:
                 raise ValueError(f"item {number}: {error}") from None
         if not self._reads_ids or not inputs:
             return [
-                Request(inputs=row, ids={}, length=_about_length(row))
-                for row in inputs
+                Request(
+                    inputs=row,
+                    ids={},
+                    length=_about_length(row),
+                    words=self._words_of(item),
+                )
+                for row, item in zip(inputs, items, strict=True)
             ]
         return [
             request
@@ -190,6 +197,8 @@ class Predictor:
         """
         if not requests:
             raise ValueError("requests must not be empty")
+        if any(request.words for request in requests):
+            return self._run_words(requests)
         if self._reads_ids:
             outputs = self._run_ids(requests)
         else:
@@ -243,6 +252,28 @@ class Predictor:
             **{name: tf.constant(c, tf.string) for name, c in columns.items()}
         )
 
+    def _words_of(self, item: object) -> tuple[str, ...]:
+        """The words of an item that has no text, or ()."""
+        if not given_words.are_given(item) or "text" not in self.input_names:
+            return ()
+        assert isinstance(item, Mapping)
+        return given_words.words_of(item)
+
+    def _run_words(self, requests: Sequence[Request]) -> dict[str, np.ndarray]:
+        """Runs requests of which some have words, and others a text."""
+        parts: list[tuple[list[int], dict[str, np.ndarray]]] = []
+        rows = [i for i, request in enumerate(requests) if request.words]
+        text = tf.constant([requests[row].inputs[0] for row in rows], tf.string)
+        columns = {
+            name: value.numpy()
+            for name, value in self.signatures["words"](text=text).items()
+        }
+        words = [requests[row].words for row in rows]
+        parts.append((rows, given_words.answer(columns, words)))
+        if others := [i for i, request in enumerate(requests) if i not in rows]:
+            parts.append((others, self.run([requests[i] for i in others])))
+        return given_words.merged(parts)
+
     def _filled(self, rows: Sequence[Any]) -> Sequence[Any]:
         """Repeats the last row up to the model's fixed number of rows."""
         if not self._fixed_size:
@@ -284,6 +315,8 @@ class Predictor:
             ValueError: the item is not what `predict` takes.
         """
         names = self.input_names
+        if "words" in self.signatures and (words := self._words_of(item)):
+            return (given_words.joined(words),)
         if isinstance(item, str):
             item = (item,)
         if isinstance(item, tuple | list):

@@ -13,6 +13,7 @@ import collections
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
+PREFIXES = ("B", "I", "E", "S", "O")
 Span: TypeAlias = tuple[str, int, int]  # Type, first word, word after the last.
 
 
@@ -24,10 +25,11 @@ def entity_spans(tags: Sequence[str]) -> list[Span]:
     as an I after an O, or after an I of another type.
 
     conlleval does not know S, nor an E followed by a B of the same type. Here,
-    as in its descendants, an S is an entity of its own, and an E ends one.
+    as in its descendants, an S is an entity of its own, and an E ends one. A
+    tag without such a prefix, such as NOUN, is the type of a single word.
 
     Args:
-        tags: "O", or a prefix B, I, E or S with a type: "B-PER".
+        tags: "O", or a prefix B, I, E or S with a type: "B-PER"; or plain tags.
 
     Returns:
         (type, start, end) of each entity: the places of its first word and of
@@ -37,6 +39,8 @@ def entity_spans(tags: Sequence[str]) -> list[Span]:
     last_prefix, last_kind = "O", ""
     for place, tag in enumerate(tags):
         prefix, _, kind = tag.partition("-")  # A type may hold hyphens.
+        if prefix not in PREFIXES:
+            prefix, kind = "S", tag
         start = place
         if (
             last_prefix in ("B", "I")

@@ -24,8 +24,13 @@ def from_flags(
         flags: see above.
         **others: fields that no flag gives, or another value than the flag's.
     """
-    names = [field.name for field in dataclasses.fields(kind)]
-    values = {name: flags[name] for name in names if name not in others}
+    values = {
+        field.name: flags[field.name]
+        for field in dataclasses.fields(kind)
+        if field.name not in others
+        # A run of an earlier version has not all flags.
+        and (field.name in flags or field.default is dataclasses.MISSING)
+    }
     return kind(**values, **others)
 
 

@@ -2,7 +2,7 @@
 
     Task             a published data set, in its own files
     OwnTextsTask     your own CSV, TSV or JSONL file
-    TaggingTask      words with tags, in CoNLL's files
+    TaggingTask      words with tags, or texts with the places of entities
     ChoiceTask       texts with several endings, in SWAG's columns
     RelationTask     sentences with two marked entities
 
@@ -42,6 +42,9 @@ class TaskSettings(labelled_table.TableSettings):
 
     data_dir: str | None = None
     xnli_language: str = "zh"
+    word_column: str | None = None
+    tag_column: str | None = None
+    prediction_format: str | None = None
 
 
 class AnyTask(Protocol):
@@ -224,15 +227,28 @@ class TaggingTask:
     def read(
         self, sets: Iterable[str], settings: TaskSettings, learned: Record
     ) -> tuple[Sets, Problem]:
-        """Reads CoNLL's files, see `AnyTask.read`.
+        """Reads files of words or texts, see `AnyTask.read`.
 
         The tags are those of the training set.
         """
         sets = with_training_set(sets, settings, learned)
-        sentences, labels = tagging.read_sets(
-            settings, sets, learned.get("labels")
+        found = tagging.read_sets(
+            settings,
+            sets,
+            tagging.LearnedTags.from_record(learned),
+            tagging.WordColumns(
+                word_column=settings.word_column,
+                tag_column=settings.tag_column,
+                encoding=settings.encoding,
+                delimiter=settings.delimiter,
+            ),
         )
-        return sentences, Tagging(labels)
+        default = "spans" if found.has_texts else "conll"
+        return found.sets, Tagging(
+            found.tags.labels,
+            found.tags,
+            settings.prediction_format or default,
+        )
 
 
 @dataclasses.dataclass(frozen=True)

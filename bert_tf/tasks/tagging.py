@@ -1,13 +1,13 @@
 """Tagging: a tag for each word, such as named entities.
 
-The model is a `BertTokenClassifier`; examples are `tagging.Sentence`s.
+The model is a `BertTokenClassifier`; examples are `sentences.Sentence`s.
 
 Shape letters: C tags.
 """
 
 import dataclasses
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -17,8 +17,10 @@ from absl import logging
 
 from bert_tf import heads, losses
 from bert_tf.config import BertConfig
-from bert_tf.data import tagging, tagging_windows
+from bert_tf.data import tagging_windows
 from bert_tf.data.features import FeatureSpec
+from bert_tf.data.sentences import Sentence, conll_lines, span_lines
+from bert_tf.data.tagging import LearnedTags
 from bert_tf.data.text_reader import TextReader
 from bert_tf.export import kinds
 from bert_tf.export.serving_modules import InputShape, Tensors
@@ -34,8 +36,10 @@ from bert_tf.tasks.problem import (
     Outputs,
     PredictionFile,
     Problem,
+    Record,
     as_float32,
     cross_entropies,
+    softmax,
 )
 
 
@@ -44,9 +48,16 @@ class Tagging(Problem):
     """A tag for each word of a sentence.
 
     It is scored by named entities, counted as conlleval counts them.
+
+    Attributes:
+        labels: the tags, as the package spells them.
+        learned: how the training file has them; None for just so.
+        prediction_format: one of `choices.PREDICTION_FORMATS`.
     """
 
     labels: list[str]
+    learned: LearnedTags | None = None
+    prediction_format: str = "conll"
 
     main_metric = "f1"
     kind = kinds.TAGS.name
@@ -60,7 +71,7 @@ class Tagging(Problem):
     )
 
     def prepare(
-        self, examples: Sequence[tagging.Sentence], reader: TextReader
+        self, examples: Sequence[Sentence], reader: TextReader
     ) -> Sequence[tagging_windows.Window]:
         windows = tagging_windows.split_into_windows(
             examples, reader.tokenizer, reader.max_seq_length
@@ -137,14 +148,14 @@ class Tagging(Problem):
         self,
         rows: Iterable[tuple[Output, dict[str, Any]]],
         examples: Sequence[tagging_windows.Window],
-    ) -> Iterator[tuple[tagging.Sentence, Output]]:
+    ) -> Iterator[tuple[Sentence, Output]]:
         """Yields (sentence, logits of its words, float [words, C])."""
         return tagging_windows.join_windows(
             (
                 window,
-                tagging_windows.first_piece_rows(logits, row["label_mask"]),
+                tagging_windows.first_piece_rows(logits, window),
             )
-            for window, (logits, row) in zip(examples, rows, strict=True)
+            for window, (logits, _) in zip(examples, rows, strict=True)
         )
 
     @property
@@ -165,13 +176,32 @@ class Tagging(Problem):
     def evaluate(
         self, labels: Labels, outputs: Outputs, batch_size: int
     ) -> Evaluation:
-        predictions = [self.tags(logits) for logits in outputs]
-        scores = entities.entity_scores(list(labels), predictions)
-        label_ids = [self.ids[tag] for tags in labels for tag in tags]
-        each = cross_entropies(np.concatenate(outputs), np.array(label_ids))
+        """Scores outputs; see `Problem.evaluate`.
+
+        Words without a tag are not scored, and neither are sentences whose
+        label is None. A tag that the model does not know is missed, and counts
+        in no loss.
+        """
+        gold, scored = [], []
+        for tags, logits in zip(labels, outputs, strict=True):
+            places = [i for i, tag in enumerate(tags or ()) if tag is not None]
+            if places:
+                gold.append([tags[place] for place in places])
+                scored.append(np.asarray(logits)[places])
+        predictions = [self.tags(logits) for logits in scored]
+        scores = entities.entity_scores(gold, predictions)
+        label_ids = np.array(
+            [self.ids.get(t, -1) for s in gold for t in s], int
+        )
+        is_known = label_ids >= 0
+        each = np.zeros(0)
+        if is_known.any():
+            each = cross_entropies(
+                np.concatenate(scored)[is_known], label_ids[is_known]
+            )
         results = {
             "eval_accuracy": scores["accuracy"],
-            "eval_loss": each.mean(),
+            "eval_loss": each.mean() if each.size else float("nan"),
             "precision": scores["precision"],
             "recall": scores["recall"],
             "f1": scores["f1"],
@@ -185,11 +215,27 @@ class Tagging(Problem):
         )
 
     def prediction_files(self) -> dict[str, PredictionFile]:
-        return {
-            "test_predictions.conll": PredictionFile(
-                "",
-                lambda sentence, logits: tagging.conll_lines(
-                    sentence, self.tags(logits)
-                ),
-            )
-        }
+        if self.prediction_format == "spans":
+            return {"test_predictions.jsonl": PredictionFile("", self._spans)}
+        return {"test_predictions.conll": PredictionFile("", self._rows)}
+
+    def _spans(self, sentence: Sentence, logits: np.ndarray) -> str:
+        scores = softmax(logits).max(axis=-1).tolist()
+        return span_lines(sentence, self.tags(logits), scores)
+
+    def _rows(self, sentence: Sentence, logits: np.ndarray) -> str:
+        """The rows with tags as the training file spells them."""
+        tags = self.tags(logits)
+        if self.learned is None:
+            return conll_lines(sentence, tags)
+        write = self.learned.spelling.write
+        outside = write("O") if "O" in self.labels else "O"
+        return conll_lines(sentence, [*map(write, tags)], outside)
+
+    def record(self) -> Record:
+        return self.learned.record() if self.learned else super().record()
+
+    @classmethod
+    def check_record(cls, record: Mapping[str, Any]) -> None:
+        super().check_record(record)
+        LearnedTags.from_record(record)

@@ -5,6 +5,9 @@
 
 --model is the folder of an exported model, or of a run that has one.
 
+For a model of tags the input may also have a word in each row, as CoNLL's files
+do; the output then has these rows and a column more.
+
 The input is a CSV or TSV file, JSON objects (on lines, in a list or as
 columns), a book of Excel, a Parquet or Arrow file, fastText's lines, or lines
 of text; its content and its name say which, and it may be compressed. A table
@@ -82,6 +85,12 @@ shared_flags.define_count(
     "Number of texts that the model reads together.",
 )
 shared_flags.define_table_flags()
+flags.DEFINE_string(
+    "word_column",
+    None,
+    "For a model of tags, the column of the words in a file with a word in "
+    "each row: a number from 1, or a name. By default what the file shows.",
+)
 
 
 def main() -> None:
@@ -101,6 +110,8 @@ def main() -> None:
     columns = answer_files.model_columns(
         predictor.kind, predictor.input_names, recorded
     )
+    if predictor.kind == "tags" and answers_words(predictor):
+        return
     input_file = InputFile(FLAGS.input)
     head = input_file.head()
     source = input_format(head, columns, recorded, input_file.kind)
@@ -134,6 +145,47 @@ def main() -> None:
     answers_given = "1 answer" if number == 1 else f"{number} answers"
     speed = number / seconds
     logging.info("%s%s, %.1f per second", where, answers_given, speed)
+
+
+def answers_words(predictor: "Predictor") -> bool:
+    """Answers a file with a word in each row; says whether it is one."""
+    from bert_tf.data.sentences import WordColumns
+    from bert_tf.export import answer_words
+
+    if FLAGS.input == STANDARD or not files.is_regular(FLAGS.input):
+        return False
+    if FLAGS.input_format or is_given("text_column"):
+        return False
+    settings = WordColumns(
+        word_column=FLAGS.word_column,
+        encoding=FLAGS.encoding,
+        delimiter=FLAGS.delimiter,
+    )
+    sentences = answer_words.read(FLAGS.input, settings)
+    if sentences is None:
+        return False
+    logging.info("%s: read as rows with a word each", FLAGS.input)
+    target = wanted_format() or "conll"
+    if target not in ("conll", "jsonl"):
+        raise UserError(
+            "not for words with tags; use jsonl, or leave it out for the rows "
+            "with a column more",
+            setting="output_format" if FLAGS.output_format else "output",
+            value=FLAGS.output_format or FLAGS.output,
+        )
+    answers = predictor.stream(map(answer_words.item_of, sentences))
+    with output() as writer:
+        for sentence, answer in zip(sentences, answers, strict=True):
+            writer.write(
+                answer_words.lines_of(sentence, answer, target, predictor.info)
+            )
+    logging.info("%d sentences are answered", len(sentences))
+    return True
+
+
+def is_given(name: str) -> bool:
+    """Whether the command line has a flag."""
+    return not FLAGS[name].using_default_value
 
 
 def check_output() -> None:
