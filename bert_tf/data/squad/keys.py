@@ -71,6 +71,7 @@ def _chosen(
     for key in keys:
         if entry := table.get(_plain(key)):
             name, rank = entry
+            rank = -1 if key == name else rank  # SQuAD's own.
             if name not in best or (rank, key) < best[name]:
                 best[name] = rank, key
     return {name: key for name, (_, key) in best.items()}

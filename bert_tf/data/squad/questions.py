@@ -25,6 +25,10 @@ from bert_tf.data.squad.question_files import (
 from bert_tf.data.squad.variants import Answer
 from bert_tf.errors import UserError
 
+_SQUAD_KEYS = {
+    *("id", "question", "answers", "is_impossible", "plausible_answers")
+}
+
 
 @dataclasses.dataclass(slots=True)
 class Question:
@@ -151,7 +155,8 @@ def _question(
     answers = question.get("answers")
     is_impossible = question.get("is_impossible")
     if (
-        type(qas_id) is str
+        question.keys() <= _SQUAD_KEYS
+        and type(qas_id) is str
         and qas_id
         and type(text) is str
         and type(answers) is list
