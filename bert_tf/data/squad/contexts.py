@@ -53,17 +53,11 @@ class Context:
         self.text = text
 
     @functools.cached_property
-    def _matches(self) -> list[re.Match[str]]:
-        return list(_WORD.finditer(self.text))
-
-    @functools.cached_property
     def doc_tokens(self) -> list[str]:
         """The words, split at white space."""
-        return [match[0] for match in self._matches]
-
-    @functools.cached_property
-    def _starts(self) -> list[int]:
-        return [match.start() for match in self._matches]
+        matches = list(_WORD.finditer(self.text))
+        self._starts = [match.start() for match in matches]
+        return [match[0] for match in matches]
 
     def find(self, text: str, start: int | None) -> Found | None:
         """Returns an answer's place, or None where it is in doubt.
@@ -121,12 +115,10 @@ class Context:
         answer = " ".join(text.split())
         if not answer or start < 0 or last >= len(self.text):
             return None
-        starts = self._starts
-        first = bisect.bisect_right(starts, start) - 1
-        last = bisect.bisect_right(starts, last) - 1
-        if first < 0 or answer not in " ".join(
-            self.doc_tokens[first : last + 1]
-        ):
+        words = self.doc_tokens  # Also finds the starts.
+        first = bisect.bisect_right(self._starts, start) - 1
+        last = bisect.bisect_right(self._starts, last) - 1
+        if first < 0 or answer not in " ".join(words[first : last + 1]):
             return None
         return first, last
 
