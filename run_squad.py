@@ -20,13 +20,16 @@ from bert_tf.programs.squad_flags import MODES
 FLAGS = flags.FLAGS
 
 flags.DEFINE_string(
-    "train_file", None, "JSON file in SQuAD's form to train on."
+    "train_file",
+    None,
+    "File of questions, contexts and answers to train on: JSON in SQuAD's "
+    "form or in other tools', JSON lines, or a table.",
 )
 flags.DEFINE_string(
     "predict_file",
     None,
-    "JSON file in SQuAD's form, with the questions to answer. --do_eval and "
-    "--eval_steps also need their answers in it.",
+    "File with the questions to answer, in the forms of --train_file. "
+    "--do_eval and --eval_steps also need their answers in it.",
 )
 flags.DEFINE_bool("do_train", False, "Train on --train_file.")
 flags.DEFINE_bool(
@@ -81,7 +84,9 @@ shared_flags.define_float(
     "null_score_diff_threshold",
     0.0,
     "With --version_2_with_negative, a question has no answer if its null "
-    "odds exceed this number.",
+    "odds exceed this number. After --do_eval, eval_results.txt has the values "
+    "that score best: null_score_diff_threshold_exact and "
+    "null_score_diff_threshold_f1.",
 )
 flags.DEFINE_bool(
     "verbose_logging",

@@ -158,16 +158,66 @@ def test_squad_2(tmp_path):
     run(
         folder,
         do_eval=True,
-        null_score_diff_threshold=float(results["best_f1_thresh"]),
+        null_score_diff_threshold=float(
+            results["null_score_diff_threshold_f1"]
+        ),
         **settings,
     )
     best = results_of(folder / "out" / "eval_results.txt")
     assert best["f1"] == best["best_f1"] == results["best_f1"]
+    assert best["f1"] == results["null_score_diff_threshold_f1_score"]
     settings |= {"do_predict": True, "predict_batch_size": 3}
     run(folder, null_score_diff_threshold=1e3, **settings)
     assert all(predictions_of(folder).values())
     run(folder, null_score_diff_threshold=-1e3, **settings)
     assert not any(predictions_of(folder).values())
+
+
+def test_the_best_threshold_gives_the_score_it_promises(
+    tmp_path, capsys, caplog
+):
+    """Where no answer is right, it is best to answer nothing."""
+    folder = make_folder(tmp_path, version=2)
+    data = squad_data(2)
+    for article in data["data"]:
+        for entry in article["paragraphs"][0]["qas"]:
+            for answer in entry["answers"]:
+                answer["text"] = "something else"
+    predict_file = write_json(folder / "dev.json", data)
+    settings = {"version_2_with_negative": True, "predict_file": predict_file}
+    with caplog.at_level("INFO", logger="absl"):
+        run(
+            folder,
+            do_train=True,
+            do_eval=True,
+            do_predict=True,
+            num_train_epochs=1.0,
+            null_score_diff_threshold=1e3,
+            **settings,
+        )
+    results = results_of(folder / "out" / "eval_results.txt")
+    assert results["best_f1_thresh"] == results["best_exact_thresh"] == "0.0"
+    key = "null_score_diff_threshold_f1"
+    lowest = min(predictions_of(folder, "null_odds.json").values())
+    assert float(results[key]) < lowest
+    assert results["exact"] == "0.0"
+    assert results[f"{key}_score"] == results["best_f1"] == "25.0"
+    given = f"--null_score_diff_threshold={results[key]}"
+    assert f"{given} would give an f1 of 25.0" in caplog.text
+
+    threshold = float(results[key])
+    run(
+        folder, do_predict=True, null_score_diff_threshold=threshold, **settings
+    )
+    capsys.readouterr()
+    EVALUATE.run(
+        predict_file=predict_file,
+        predictions_file=str(folder / "out" / "predictions.json"),
+        version_2_with_negative=True,
+    )
+    scores = json.loads(capsys.readouterr().out)
+    assert str(scores["f1"]) == results[f"{key}_score"]
+    assert str(scores["exact"]) == results[f"{key}_score"]
 
 
 @pytest.mark.slow

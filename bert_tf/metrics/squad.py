@@ -5,6 +5,7 @@ Rajpurkar et al. 2018, https://arxiv.org/abs/1806.03822. Scores are percentages.
 """
 
 import collections
+import math
 import re
 import string
 from collections.abc import Mapping, Sequence
@@ -125,7 +126,10 @@ def squad_best_thresholds(
         null_odds: {question id: null odds}.
 
     Returns:
-        best_exact, best_exact_thresh, best_f1 and best_f1_thresh.
+        best_exact, best_exact_thresh, best_f1 and best_f1_thresh, as the
+        official script has them. Where it is best to answer no question, its
+        threshold is 0.0, with which some are answered; thresholds to use are
+        those of `squad_usable_thresholds`.
     """
     exact, f1 = _scores_by_question(answers, predictions)
     results = {}
@@ -145,6 +149,71 @@ def squad_best_thresholds(
         results[f"best_{name}"] = 100.0 * best / len(scores)
         results[f"best_{name}_thresh"] = threshold
     return results
+
+
+def squad_usable_thresholds(
+    answers: Answers, predictions: Predictions, null_odds: Mapping[str, float]
+) -> dict[str, float]:
+    """The thresholds that score best when they are used, and their scores.
+
+    Questions with larger null odds than the threshold get no answer. The
+    thresholds lie between the null odds of two questions, in the middle, or
+    outside all of them.
+
+    Args:
+        answers, predictions, null_odds: see `squad_best_thresholds`.
+
+    Returns:
+        null_score_diff_threshold_exact and null_score_diff_threshold_f1; the
+        same names with "_score" at the end have the exact or F1, in per cent,
+        that `squad_v2_scores` gives for the answers with this threshold.
+    """
+    answered = _scores_by_question(answers, predictions)
+    silent = _scores_by_question(answers, dict.fromkeys(answered[0], ""))
+    results = {}
+    for name, scores, null_scores in zip(
+        ("exact", "f1"), answered, silent, strict=True
+    ):
+        changes: dict[float, float] = collections.defaultdict(float)
+        for qas_id, score in scores.items():
+            if predictions[qas_id]:  # It is the same answer otherwise.
+                change = score - null_scores[qas_id]
+                changes[null_odds[qas_id]] += change
+        threshold = _best_threshold(changes)
+        total = sum(
+            score if null_odds[qas_id] <= threshold else null_scores[qas_id]
+            for qas_id, score in scores.items()
+        )
+        key = f"null_score_diff_threshold_{name}"
+        results[key] = threshold
+        results[f"{key}_score"] = 100.0 * total / len(scores)
+    return results
+
+
+def _best_threshold(changes: Mapping[float, float]) -> float:
+    """The first threshold with the largest sum of changes up to it.
+
+    Args:
+        changes: {null odds: how the score changes where questions with these
+            odds are answered}.
+    """
+    odds = sorted(changes)
+    total = best = 0.0
+    number = 0  # Of the null odds up to the threshold.
+    for place, value in enumerate(odds, start=1):
+        total += changes[value]
+        if total > best:
+            best, number = total, place
+    if not odds:
+        return 0.0
+    if not number:
+        below = odds[0] - 1.0
+        return below if below < odds[0] else math.nextafter(below, -math.inf)
+    low = odds[number - 1]
+    if number == len(odds):
+        return low + 1.0
+    middle = low + (odds[number] - low) / 2.0
+    return middle if low <= middle < odds[number] else low
 
 
 def _scores_by_question(

@@ -44,6 +44,15 @@ def read_examples(mode: str) -> squad_examples.SquadExamples:
             path,
             examples.num_with_several_answers,
         )
+    for key, note in examples.notes.items():
+        logging.warning(
+            "%s: %d of %d %s; %s first",
+            path,
+            note.number,
+            examples.num_skipped + len(examples),
+            squad_examples.NOTES[key],
+            note.place.removeprefix(path).lstrip(": "),
+        )
     if examples.num_marked_impossible and not FLAGS.version_2_with_negative:
         logging.warning(
             "%s: %d questions are marked as having no answer; without "
@@ -95,7 +104,9 @@ def read_answers() -> Answers:
     Raises:
         UserError: a question has no answer, in SQuAD 1.1.
     """
-    answers = squad_examples.read_answers(FLAGS.predict_file)
+    answers = squad_examples.read_answers(
+        FLAGS.predict_file, FLAGS.version_2_with_negative
+    )
     if not FLAGS.version_2_with_negative:
         squad_examples.check_answered(FLAGS.predict_file, answers)
     return answers

@@ -144,6 +144,7 @@ def answer_questions(
             )
     if "eval" in modes:
         log_results(results)
+        log_better_threshold(results)
     if "predict" in modes:
         logging.info("***** Predict results *****")
         for name in writers:
@@ -234,17 +235,31 @@ def score(
     predictions = {qas_id: answer.text for qas_id, answer in answers.items()}
     if not FLAGS.version_2_with_negative:
         return metrics.squad_v1_scores(job.answers, predictions)
+    # From the best answers regardless of a threshold: the official script has
+    # only the answers that one threshold left.
+    best_texts = {qas_id: a.best_text for qas_id, a in answers.items()}
+    null_odds = {
+        qas_id: answer.null_odds
+        for qas_id, answer in answers.items()
+        if answer.null_odds is not None
+    }
     return {
         **metrics.squad_v2_scores(job.answers, predictions),
-        # From the best answers regardless of a threshold: the official script
-        # has only the answers that one threshold left.
-        **metrics.squad_best_thresholds(
-            job.answers,
-            {qas_id: answer.best_text for qas_id, answer in answers.items()},
-            {
-                qas_id: answer.null_odds
-                for qas_id, answer in answers.items()
-                if answer.null_odds is not None
-            },
-        ),
+        **metrics.squad_best_thresholds(job.answers, best_texts, null_odds),
+        **metrics.squad_usable_thresholds(job.answers, best_texts, null_odds),
     }
+
+
+def log_better_threshold(results: Mapping[str, float]) -> None:
+    """Logs the threshold that scores better than --null_score_diff_threshold.
+
+    Args:
+        results: of `score`.
+    """
+    name = "null_score_diff_threshold_f1"
+    if name in results and results[f"{name}_score"] > results["f1"]:
+        logging.info(
+            "--null_score_diff_threshold=%r would give an f1 of %s",
+            results[name],
+            results[f"{name}_score"],
+        )

@@ -55,7 +55,9 @@ def main() -> None:
     program.require(*REQUIRED)
     from bert_tf import metrics
 
-    answers = squad_examples.read_answers(FLAGS.predict_file)
+    answers = squad_examples.read_answers(
+        FLAGS.predict_file, FLAGS.version_2_with_negative
+    )
     predictions = read_object("predictions_file", str, "a text")
     compare_ids(answers, predictions)
     if not FLAGS.version_2_with_negative:

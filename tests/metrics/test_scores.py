@@ -1,7 +1,11 @@
 """Metrics, on cases worked out by hand from the official definitions."""
 
+import math
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bert_tf import metrics
 
@@ -103,6 +107,84 @@ def test_the_best_threshold():
     wrong = dict.fromkeys(predictions, "w")
     best = metrics.squad_best_thresholds(answers, wrong, odds)
     assert (best["best_f1"], best["best_f1_thresh"]) == (50.0, 0.0)
+
+
+def scores_of_a_run(answers, best_texts, odds, threshold):
+    """The scores of the answers that a run with a threshold gives."""
+    predictions = {
+        qas_id: "" if odds[qas_id] > threshold else text
+        for qas_id, text in best_texts.items()
+    }
+    return metrics.squad_v2_scores(answers, predictions)
+
+
+WORDS = st.sampled_from(["", "x", "y", "x y", "the", "x the y z", "."])
+QUESTIONS = st.lists(
+    st.tuples(
+        st.lists(WORDS.filter(bool), max_size=2),
+        WORDS,
+        st.one_of(
+            st.integers(-3, 3).map(float),  # Equal odds are frequent.
+            st.floats(-1e6, 1e6, width=32),
+            st.sampled_from([1e6, -0.0, 1.0, 1.0 + 2**-52, 1e300, -1e300]),
+        ),
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+@given(QUESTIONS)
+def test_usable_thresholds_keep_their_promise_and_none_is_better(questions):
+    answers, texts, odds = (
+        dict(enumerate(values)) for values in zip(*questions, strict=True)
+    )
+    answers, texts, odds = (
+        {str(key): value for key, value in d.items()}
+        for d in (answers, texts, odds)
+    )
+    found = metrics.squad_usable_thresholds(answers, texts, odds)
+    others = {*odds.values(), -math.inf}  # Every set of answers there is.
+    for name in ("exact", "f1"):
+        # As it is printed in eval_results.txt, and read by a flag.
+        threshold = float(str(found[f"null_score_diff_threshold_{name}"]))
+        promised = found[f"null_score_diff_threshold_{name}_score"]
+        assert math.isfinite(threshold)
+        scores = scores_of_a_run(answers, texts, odds, threshold)
+        assert scores[name] == promised
+        best = max(
+            scores_of_a_run(answers, texts, odds, other)[name]
+            for other in others
+        )
+        assert promised == pytest.approx(best, abs=1e-9)
+
+
+def test_usable_thresholds():
+    answers = {"a": ["x"], "b": ["y"], "c": [], "d": []}
+    texts = {"a": "x", "b": "y", "c": "z", "d": "z"}
+
+    def found(odds, texts=texts, answers=answers):
+        scores = metrics.squad_usable_thresholds(answers, texts, odds)
+        name = "null_score_diff_threshold_exact"
+        return scores[name], scores[f"{name}_score"]
+
+    # Between the last that is answered and the next one.
+    odds = {"d": 4.0, "b": 2.0, "c": 1.0, "a": -3.0}
+    assert found(odds) == (-1.0, 75.0)
+    # Of equal odds all are answered, or none.
+    assert found(odds | {"a": 1.0}) == (3.0, 75.0)
+    # To answer nothing is best: 0.0, the official threshold, answers some.
+    odds = {"a": -9.0, "b": -8.0, "c": -7.0, "d": -6.0}
+    wrong = dict.fromkeys(texts, "w")
+    assert found(odds, wrong) == (-10.0, 50.0)
+    best = metrics.squad_best_thresholds(answers, wrong, odds)
+    assert (best["best_exact"], best["best_exact_thresh"]) == (50.0, 0.0)
+    assert scores_of_a_run(answers, wrong, odds, 0.0)["exact"] == 0.0
+    # All are answered.
+    right = {"a": ["x"], "b": ["y"], "c": ["z"], "d": ["z"]}
+    assert found(odds, answers=right) == (-5.0, 100.0)
+    # There is nothing to answer with.
+    assert found(odds, dict.fromkeys(texts, "")) == (0.0, 50.0)
 
 
 def test_pretraining_scores_without_predictions_and_of_large_losses():

@@ -9,20 +9,43 @@ its outputs to text.
 """
 
 import array
-import bisect
-import codecs
 import dataclasses
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-import ijson
-
-from bert_tf import files
 from bert_tf.data.plausible.sample import NUM_ROWS
+from bert_tf.data.squad.contexts import Context
+from bert_tf.data.squad.questions import Question, read_questions
 from bert_tf.errors import UserError
 
-# The original's white space, between words. The tokenizer knows more kinds.
-_WORD = re.compile("[^ \t\r\n\u202f]+")
+# {what was read in another way than SQuAD has it: what a log says of it}.
+NOTES = {
+    "made_id": "questions without an id get one from their place",
+    "searched": "answers without a start are found in their context, which "
+    "has them once",
+    "moved": "answers are not where the file says; the context has them once, "
+    "and they are read there",
+    "case": "answers differ from their context by upper and lower case",
+    "utf-16-le": "starts of answers count UTF-16 units, as JavaScript and Java "
+    "do",
+    "utf-8": "starts of answers count bytes of UTF-8",
+    "impossible": "questions are marked as having no answer, and have one: "
+    "the mark counts",
+    "unmarked": "questions have no answer and no mark that says so: they count "
+    "as questions without an answer",
+}
+
+
+@dataclasses.dataclass
+class Note:
+    """How often something was read in another way than SQuAD has it.
+
+    Attributes:
+        number: of questions.
+        place: of the first, such as "train.json: data[0].paragraphs[2].qas[1]".
+    """
+
+    number: int
+    place: str
 
 
 @dataclasses.dataclass
@@ -79,6 +102,7 @@ class SquadExamples:
         num_skipped: examples that were left out.
         num_with_several_answers: examples with more answers than the one read.
         num_marked_impossible: questions marked as having no answer.
+        notes: {key of `NOTES`: what was read in another way}.
         first, places: the first examples, and where they are in the file.
         keys: a hash of each question on its context.
 
@@ -98,34 +122,33 @@ class SquadExamples:
         self.version_2_with_negative = version_2_with_negative
         self.num_skipped = self.num_with_several_answers = 0
         self.num_marked_impossible = 0
+        self.notes: dict[str, Note] = {}
         self._number = 0
         self.first: list[SquadExample] = []
         self.places: list[str] = []
         self.keys = array.array("q")
-        ids = set()
-        for context, question in _questions(path):
+        ids = IdSet(path)
+        for context, question in read_questions(path):
             if not is_training:
-                if question.qas_id in ids:
-                    raise UserError(
-                        f"{question.place}: the id {question.qas_id!r} comes "
-                        "twice; predictions have one place for each id"
-                    )
-                ids.add(question.qas_id)
-            self.num_marked_impossible += question.is_impossible
-            example = self._example(context, question)
-            if example is not None and len(self.first) < NUM_ROWS:
-                self.first.append(example)
-                self.places.append(question.place)
-            if example is not None:
-                self.keys.append(hash((question.text, context.length)))
+                ids.add(question)
+            if not question.has_id:
+                self._note("made_id", question)
+            self.num_marked_impossible += bool(question.is_impossible)
+            example = self._example(context, question, self._note)
             if example is None:
                 self.num_skipped += 1
-                answer = question.answers[0]
-                on_skip(question.qas_id, question.place, answer["text"])
+                answers = question.answers or ()
+                text = next((a.text for a in answers), "")
+                on_skip(question.qas_id, question.place, text)
                 continue
             self._number += 1
+            self.keys.append(hash((question.text, len(context.text))))
+            if self._number <= NUM_ROWS:
+                self.first.append(example)
+                self.places.append(question.place)
             if is_training and not question.is_impossible:
-                self.num_with_several_answers += len(question.answers) > 1
+                several = len(question.answers or ()) > 1
+                self.num_with_several_answers += several
         if not self._number:
             raise UserError(
                 f"{path}: no question"
@@ -136,40 +159,108 @@ class SquadExamples:
         return self._number
 
     def __iter__(self) -> Iterator[SquadExample]:
-        for context, question in _questions(self.path):
+        for context, question in read_questions(self.path):
             example = self._example(context, question)
             if example is not None:
                 yield example
 
-    def _example(self, context: "_Context", question: "_Question"):
+    def _note(self, key: str, question: Question) -> None:
+        if note := self.notes.get(key):
+            note.number += 1
+        else:
+            self.notes[key] = Note(1, question.place)
+
+    def _example(
+        self,
+        context: Context,
+        question: Question,
+        note: Callable[[str, Question], None] = lambda key, question: None,
+    ) -> SquadExample | None:
         """The example of a question, or None where its answer is not found."""
         example = SquadExample(
             question.qas_id, question.text, context.doc_tokens
         )
         if not self.is_training:
             return example
-        if question.is_impossible and self.version_2_with_negative:
+        if self.version_2_with_negative and question.says_no_answer:
+            if question.has_answer:
+                note("impossible", question)
+            elif question.is_impossible is None:
+                note("unmarked", question)
             example.orig_answer_text, example.is_impossible = "", True
             example.start_position = example.end_position = -1
             return example
         if question.is_impossible or not question.answers:
-            wrong = (
-                "is_impossible is true"
-                if question.is_impossible
-                else "no answer to learn from"
+            raise UserError(
+                f"{question.place}: {self._why_not_learned(question)}"
+            )
+        text, start = question.answers[0]
+        if len(question.answers) > 1 and not text.strip():
+            text, start = next(
+                (a for a in question.answers if a.text.strip()), ("", None)
+            )
+        words = None if start is None else context.words_of(text, start)
+        if words is None:
+            found = context.find(text, start)
+            if not found:
+                return None
+            note(found.how, question)
+            words, text = (found.first, found.last), found.text
+        example.orig_answer_text = text
+        example.start_position, example.end_position = words
+        return example
+
+    def _why_not_learned(self, question: Question) -> str:
+        """Says why a question cannot be learned from."""
+        if question.is_impossible:
+            return (
+                "is_impossible is true: to train on questions without an "
+                "answer, give `version_2_with_negative`"
+            )
+        if not self.version_2_with_negative:
+            mark = "" if question.is_row else ", and mark them in the file with"
+            mark += "" if question.is_row else ' "is_impossible": true'
+            return (
+                "no answer to learn from: to train on questions without an "
+                f"answer, give `version_2_with_negative`{mark}"
+            )
+        has = "is false" if question.is_impossible is False else "is missing"
+        answers = "is missing" if question.answers is None else "is empty"
+        return (
+            f'an answerable question without an answer: "answers" {answers}, '
+            f'and "is_impossible" {has}; write "is_impossible": true if the '
+            "context does not hold the answer, or else the answer"
+        )
+
+
+class IdSet:
+    """The ids of a file's questions, each of which must come once.
+
+    Args:
+        path: of the file.
+    """
+
+    def __init__(self, path: str):
+        self._path = path
+        self._ids: set[str] = set()
+
+    def add(self, question: Question) -> None:
+        """Adds the id of a question.
+
+        Raises:
+            UserError: another question has it.
+        """
+        qas_id = question.qas_id
+        if qas_id in self._ids:
+            first = next(
+                q for _, q in read_questions(self._path) if q.qas_id == qas_id
             )
             raise UserError(
-                f"{question.place}: {wrong}: for questions without an answer "
-                "give `version_2_with_negative`, and mark them in the file "
-                'with "is_impossible": true'
+                f"{question.place}: the id {qas_id!r} comes twice, first at "
+                f"{first.place.removeprefix(self._path).lstrip(': ')}; "
+                "predictions have one place for each id"
             )
-        answer = question.answers[0]
-        span = context.words_of(answer["answer_start"], answer["text"])
-        if span is None:
-            return None
-        example.orig_answer_text = answer["text"]
-        example.start_position, example.end_position = span
-        return example
+        self._ids.add(qas_id)
 
 
 def read_squad_examples(
@@ -179,20 +270,33 @@ def read_squad_examples(
     return list(SquadExamples(path, is_training, version_2_with_negative))
 
 
-def read_answers(path: str) -> dict[str, list[str]]:
+def read_answers(
+    path: str, version_2_with_negative: bool = False
+) -> dict[str, list[str]]:
     """The texts of the answers in a file to evaluate on, by question id.
+
+    Args:
+        path: of the file.
+        version_2_with_negative: whether questions may have no answer. Then one
+            that is marked so has none, whatever else the file says.
 
     Raises:
         UserError: it is not a SQuAD file, or a question has no list "answers".
     """
-    texts = {}
-    for _, question in _questions(path):
-        if question.answers is None:
+    texts: dict[str, list[str]] = {}
+    ids = IdSet(path)
+    for _, question in read_questions(path):
+        ids.add(question)
+        is_impossible = version_2_with_negative and question.is_impossible
+        if question.answers is None and not is_impossible:
             raise UserError(
                 f'{question.place}: "answers" is missing: without them there '
                 "is nothing to evaluate with"
             )
-        texts[question.qas_id] = [answer["text"] for answer in question.answers]
+        found = []
+        if question.has_answer and not is_impossible:
+            found = [answer.text for answer in question.answers or ()]
+        texts[question.qas_id] = found
     return texts
 
 
@@ -205,131 +309,3 @@ def check_answered(path: str, answers: Mapping[str, Sequence[str]]) -> None:
             f"answer, {without[0]} first: to evaluate on SQuAD 2.0 give "
             "`version_2_with_negative`"
         )
-
-
-class _Context:
-    """The words of a paragraph's context, and where they start."""
-
-    def __init__(self, text: str):
-        matches = list(_WORD.finditer(text))
-        self.doc_tokens = [match[0] for match in matches]
-        self.starts = [match.start() for match in matches]
-        self.length = len(text)
-
-    def words_of(self, answer_start: int, text: str) -> tuple[int, int] | None:
-        """(first, last) word of an answer, or None where it is not there."""
-        last = answer_start + len(text) - 1
-        answer = " ".join(text.split())
-        if not answer or answer_start < 0 or last >= self.length:
-            return None
-        first, last = (
-            bisect.bisect_right(self.starts, place) - 1
-            for place in (answer_start, last)
-        )
-        if first < 0 or answer not in " ".join(
-            self.doc_tokens[first : last + 1]
-        ):
-            return None
-        return first, last
-
-
-@dataclasses.dataclass
-class _Question:
-    """A question as the file has it; `answers` is None where it is missing."""
-
-    qas_id: str
-    text: str
-    answers: list | None
-    is_impossible: bool
-    place: str
-
-
-def _questions(path):
-    """Yields (_Context, _Question) of a file, checked."""
-    for index, article in enumerate(_articles(path)):
-        paragraphs = _items(article, "paragraphs", f"{path}: data[{index}]")
-        for paragraph_place, paragraph in paragraphs:
-            context = _value(paragraph, "context", str, paragraph_place)
-            context = _Context(context)
-            for place, question in _items(paragraph, "qas", paragraph_place):
-                yield context, _question(question, place)
-
-
-def _question(question, place):
-    answers = None
-    if question.get("answers") is not None:
-        answers = []
-        for where, answer in _items(question, "answers", place):
-            _value(answer, "text", str, where)
-            _value(answer, "answer_start", int, where)
-            answers.append(answer)
-    is_impossible = question.get("is_impossible", False)
-    if not isinstance(is_impossible, bool):
-        raise UserError(f'{place}: "is_impossible" must be true or false')
-    return _Question(
-        _value(question, "id", str, place),
-        _value(question, "question", str, place),
-        answers,
-        is_impossible,
-        place,
-    )
-
-
-_KINDS = {str: "text", int: "a whole number", list: "a list", dict: "an object"}
-
-
-def _value(parent, key, kind, place):
-    if key not in parent:
-        raise UserError(f'{place}: "{key}" is missing; not a SQuAD file?')
-    value = parent[key]
-    if not isinstance(value, kind) or isinstance(value, bool):
-        raise UserError(
-            f'{place}: "{key}" must be {_KINDS[kind]}; not a SQuAD file?'
-        )
-    return value
-
-
-def _items(parent, key, place):
-    """Yields (place, object) of a list of objects."""
-    for index, item in enumerate(_value(parent, key, list, place)):
-        inner = f"{place}.{key}[{index}]"
-        if not isinstance(item, dict):
-            raise UserError(f"{inner}: must be an object; not a SQuAD file?")
-        yield inner, item
-
-
-def _articles(path):
-    """Yields the items of the list "data", one in memory at a time."""
-    index = -1
-    with files.naming(path), files.open_binary(path) as reader:
-        if reader.read(len(codecs.BOM_UTF8)) != codecs.BOM_UTF8:
-            reader.seek(0)
-        try:
-            items = ijson.items(reader, "data.item", use_float=True)
-            for index, article in enumerate(items):
-                if not isinstance(article, dict):
-                    raise UserError(
-                        f"{path}: data[{index}]: must be an object; not a "
-                        "SQuAD file?"
-                    )
-                yield article
-        except ijson.JSONError as error:
-            raise UserError(f"{path}: not JSON: {_reason(error)}") from None
-        except UnicodeDecodeError:
-            raise UserError(
-                f"{path}: data[{index + 1}] has half a surrogate pair, such "
-                "as \\ud800 alone: no text in UTF-8"
-            ) from None
-    if index < 0:
-        raise UserError(
-            f"{path}: not a SQuAD file: it must be an object with the list "
-            '"data", which must not be empty'
-        )
-
-
-def _reason(error):
-    """One line: what is wrong, and the text around it."""
-    message = str(error).removeprefix("b'").replace("\\n", "\n")
-    what, *excerpt = message.split("\n")
-    excerpt = excerpt[0].split("(right here)")[0].strip() if excerpt else ""
-    return f"{what} near {excerpt!r}" if excerpt else what
