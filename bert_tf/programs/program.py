@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 from absl import app, flags, logging
 
-from bert_tf import files
+from bert_tf import files, literal_paths
 from bert_tf.errors import UserError
 from bert_tf.programs import command_line
 from bert_tf.programs.signals import Stopped, StopSignals
@@ -73,10 +73,13 @@ def matching_files(name: str) -> list[str]:
     """
     require(name)
     paths: list[str] = []
-    for pattern in filter(None, value_of(name).split(",")):
+    patterns = value_of(name).split(",")
+    if files.exists(value_of(name)):  # Its name may hold commas, too.
+        patterns = [value_of(name)]
+    for pattern in filter(None, patterns):
         matches = [pattern]  # The name of a file may hold brackets.
         if not files.exists(pattern):
-            matches = files.pattern_matches(pattern)
+            matches = _pattern_matches(pattern)
         matches = [path for path in matches if not files.is_folder(path)]
         if not matches:
             raise UserError(f"--{name}: no file matches {pattern}")
@@ -88,6 +91,14 @@ def matching_files(name: str) -> list[str]:
             "--%s=%s: names files more than once", name, FLAGS[name].value
         )
     return paths
+
+
+def _pattern_matches(pattern):
+    # So may the name of a folder that is there.
+    folder = os.path.dirname(pattern)
+    if literal_paths.is_pattern(folder) and files.is_folder(folder):
+        return files.glob(pattern)
+    return files.pattern_matches(pattern)
 
 
 def check_folder(name: str) -> None:
