@@ -110,7 +110,7 @@ class Checkpoint:
 
 
 def _newest_in(folder: str) -> str | None:
-    """`tf.train.latest_checkpoint`, which takes a folder's name for a pattern."""
+    """As `tf.train.latest_checkpoint`, which takes the name for a pattern."""
     literal_paths.check_is_unicode(folder)
     state = tf.train.get_checkpoint_state(folder)
     newest = state.model_checkpoint_path if state else ""

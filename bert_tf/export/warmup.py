@@ -21,8 +21,8 @@ import tensorflow as tf
 import tensorflow_text  # noqa: F401  Its ops are in SavedModels that read text.
 
 from bert_tf import files
-from bert_tf.export import saved_models
 from bert_tf.data.example_proto import record, varint
+from bert_tf.export import saved_models
 
 PATH = os.path.join("assets.extra", "tf_serving_warmup_requests")
 MOST_REQUESTS = 1000  # A server does not load a model that has more.
