@@ -2,6 +2,7 @@
 
     saved_model.pb, variables/   TensorFlow's files
     assets.extra/model.json      the description: kind, labels, lengths, …
+    assets.extra/vocab.txt       the vocabulary of an encoder
     assets.extra/tf_serving_warmup_requests
                                  requests that TensorFlow Serving tries first
 
@@ -33,6 +34,7 @@ _LOAD_ERRORS = (OSError, LookupError, ValueError, RuntimeError)
 # traced once for each length.
 LENGTH_MULTIPLE = 16
 DESCRIPTION = os.path.join("assets.extra", "model.json")
+VOCABULARY = os.path.join("assets.extra", "vocab.txt")
 
 
 def check_replaceable(folder: str) -> None:

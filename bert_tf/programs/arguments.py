@@ -56,7 +56,7 @@ def is_path(name: str) -> bool:
 
 
 # ---------------------------------------------------------------------------
-# What an argument was meant to be.
+# Guesses of what an argument was meant to be.
 
 
 def _is_invisible(char: str) -> bool:
@@ -134,7 +134,7 @@ def reason_of(argument: str) -> str:
 
 
 def hint_for_word(word: str, before: Sequence[str], after: str) -> str:
-    """What a word that is not a flag was probably meant to be, or why it came.
+    """Explains a word that is not a flag: the flag that it was meant to be.
 
     Args:
         word: the word.
@@ -329,7 +329,7 @@ def _mistakes_of_paths(name, value):
 
 
 def hint_for_value(name: str, value: str) -> str:
-    """What a value that Abseil refuses was probably meant to be; or ""."""
+    """Suggests a value in place of one that Abseil refuses; or ""."""
     if name not in FLAGS:
         return ""
     flag = FLAGS[name]
@@ -352,7 +352,7 @@ def _is_accepted(parse: Callable[[str], Any], value: str) -> bool:
 
 
 def hint_of_empty_variable(own: Iterable[flags.Flag], message: str) -> str:
-    """What may be wrong where a file is missing at the root of the disk.
+    """Asks for a variable where a file is missing at the root of the disk.
 
     `$BERT_BASE_DIR/vocab.txt` is /vocab.txt where the variable is not set.
 
