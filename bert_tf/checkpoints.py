@@ -23,7 +23,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from bert_tf import files
+from bert_tf import files, literal_paths
 from bert_tf.errors import UserError
 from bert_tf.optimization import SLOT_NAMES
 
@@ -70,14 +70,18 @@ class Checkpoint:
 
     def __init__(self, prefix: str):
         if files.is_folder(prefix):
-            prefix = tf.train.latest_checkpoint(prefix) or prefix
+            prefix = _newest_in(prefix) or prefix
         self.prefix = prefix
         if not files.exists(prefix + ".index"):
             raise UserError(_why_not_found(prefix))
         try:
-            self._reader = tf.train.load_checkpoint(prefix)
+            self._reader = tf.train.load_checkpoint(
+                literal_paths.literal_checkpoint(prefix, self)
+            )
             shapes = self._reader.get_variable_to_shape_map()
             self.shapes = {name: tuple(shapes[name]) for name in shapes}
+        except UserError:  # A ValueError, too.
+            raise
         except _READ_ERRORS as error:
             raise self._damaged(error) from None
 
@@ -104,6 +108,14 @@ class Checkpoint:
             f"{self.prefix}: the checkpoint is damaged{which}: "
             f"{files.reason(error)}"
         )
+
+
+def _newest_in(folder: str) -> str | None:
+    """As `tf.train.latest_checkpoint`, which takes the name for a pattern."""
+    literal_paths.check_is_unicode(folder)
+    state = tf.train.get_checkpoint_state(folder)
+    newest = state.model_checkpoint_path if state else ""
+    return newest if newest and files.exists(newest + ".index") else None
 
 
 def weights_in(checkpoint: Checkpoint) -> list[str]:

@@ -2,6 +2,7 @@
 
     saved_model.pb, variables/   TensorFlow's files
     assets.extra/model.json      the description: kind, labels, lengths, …
+    assets.extra/vocab.txt       the vocabulary of an encoder
     assets.extra/tf_serving_warmup_requests
                                  requests that TensorFlow Serving tries first
 
@@ -18,7 +19,7 @@ import tensorflow as tf
 import tensorflow_text  # noqa: F401  Its ops are in the SavedModels.
 from absl import logging
 
-from bert_tf import files
+from bert_tf import files, literal_paths
 from bert_tf.errors import UserError
 from bert_tf.export.kinds import KINDS
 
@@ -33,6 +34,7 @@ _LOAD_ERRORS = (OSError, LookupError, ValueError, RuntimeError)
 # traced once for each length.
 LENGTH_MULTIPLE = 16
 DESCRIPTION = os.path.join("assets.extra", "model.json")
+VOCABULARY = os.path.join("assets.extra", "vocab.txt")
 
 
 def check_replaceable(folder: str) -> None:
@@ -135,6 +137,16 @@ def check_exported(folder: str) -> None:
         )
 
 
+def load_any(folder: str) -> LoadedModel:
+    """Loads a SavedModel, whoever wrote it, from a folder of any name.
+
+    Raises:
+        UserError: TensorFlow cannot name the folder.
+    """
+    with literal_paths.literal_folder(folder) as name:
+        return tf.saved_model.load(name)
+
+
 def load(folder: str) -> tuple[LoadedModel, dict[str, Any]]:
     """Loads a SavedModel.
 
@@ -150,8 +162,10 @@ def load(folder: str) -> tuple[LoadedModel, dict[str, Any]]:
     description = read_description(folder)
     try:
         with quietly():
-            model = tf.saved_model.load(folder)
+            model = load_any(folder)
         outputs = model.signatures["serving_default"].structured_outputs
+    except UserError:  # A ValueError, too.
+        raise
     except (*_LOAD_ERRORS, tf.errors.OpError) as error:
         why = getattr(error, "strerror", None) or files.reason(error)
         raise UserError(f"{folder}: damaged: {why}") from None

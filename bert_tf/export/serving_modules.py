@@ -27,6 +27,7 @@ from bert_tf.data.text_reader import TextReader
 from bert_tf.export import kinds
 from bert_tf.export.saved_models import LENGTH_MULTIPLE
 from bert_tf.text.packing import ID_NAMES
+from bert_tf.text.wordpiece import tokens_by_id
 
 Tensors = dict[str, tf.Tensor]
 Function = Callable[..., Tensors]  # A tf.function.
@@ -186,6 +187,10 @@ class ServingModule(tf.Module):
     def description(self) -> dict[str, Any]:
         """Returns its part of model.json."""
         raise NotImplementedError
+
+    def vocabulary(self) -> list[str] | None:
+        """Returns the token of each id, if the SavedModel's folder has them."""
+        return None
 
     def samples(self) -> list[Tensors]:
         """Returns requests for comparisons, {input: tf.string [B]}."""
@@ -348,6 +353,14 @@ class EmbeddingServing(TextServing):
     def signatures(self) -> dict[str, Function]:
         aliases = kinds.EMBEDDING.aliases
         return {**super().signatures, **dict.fromkeys(aliases, self.serve)}
+
+    def description(self) -> dict[str, Any]:
+        truncation = self._reader.preprocess.truncation
+        return {**super().description(), "truncation": truncation}
+
+    def vocabulary(self) -> list[str]:
+        """Returns the tokens: bert-as-service's clients send and ask them."""
+        return tokens_by_id(self._reader.preprocess.tokenizer.vocab)
 
     def expected(self, **inputs: tf.Tensor) -> Tensors:
         outputs = super().expected(**inputs)

@@ -22,6 +22,7 @@ import tensorflow_text  # noqa: F401  Its ops are in SavedModels that read text.
 
 from bert_tf import files
 from bert_tf.data.example_proto import record, varint
+from bert_tf.export import saved_models
 
 PATH = os.path.join("assets.extra", "tf_serving_warmup_requests")
 MOST_REQUESTS = 1000  # A server does not load a model that has more.
@@ -62,7 +63,7 @@ def write_warmup(
         )
     if model is None:
         with files.naming(folder):
-            model = tf.saved_model.load(folder)
+            model = saved_models.load_any(folder)
     records = []
     for name, several in requests.items():
         signature = _signature(model, name)

@@ -51,6 +51,9 @@ def export_module(
     }
     with saved_models.replacing_folder(folder) as scratch:
         saved_models.save(scratch, module, described)
+        if tokens := module.vocabulary():
+            path = os.path.join(scratch, saved_models.VOCABULARY)
+            files.write_text(path, "".join(f"{token}\n" for token in tokens))
         model = check_same(scratch, trained or module, TOLERANCES[precision])
         # The shortest text, the longest, and several at once.
         requests = {"serving_default": module.samples()}

@@ -10,14 +10,11 @@ from absl import flags
 
 from bert_tf import suggestions
 from bert_tf.choices import MAX_COUNT
+from bert_tf.programs import arguments
+from bert_tf.programs.arguments import SWITCHES, shown
 from bert_tf.programs.flag_names import SYNONYMS
 
 FLAGS = flags.FLAGS
-# Words that people give to a flag that is on or off, and its value.
-SWITCHES = {
-    **dict.fromkeys(("", "true", "t", "1", "yes", "y", "on"), "true"),
-    **dict.fromkeys(("false", "f", "0", "no", "n", "off"), "false"),
-}
 MAX_WIDTH, MIN_WIDTH = 78, 30  # Characters in a line of help.
 
 # The word for a value in help, by the end of a flag's name.
@@ -56,11 +53,21 @@ def message_of(error: flags.Error) -> str:
     message = re.sub(r"\s+", " ", str(error))
     found = re.search(r"=(.*): value should be one of <(.*)>$", message)
     if found:
-        message += suggestions.hint(found[1], found[2].split("|"), form="{}")
+        names = found[2].split("|")
+        value = arguments.without_marks(found[1])
+        if value != found[1]:
+            message = message.replace(found[1], shown(found[1]), 1)
+        if value in names:
+            return f"{message}; did you mean {value}?"
+        message += suggestions.hint(value, names, form="{}")
         return message
-    found = re.match(r"(flag --(\w+)=.*?): ", message)
+    found = re.match(r"(flag --(\w+)=(.*?)): ", message)
     if found and (wanted := _wanted(found[2])):
-        return f"{found[1]}: must be {wanted}"
+        value = getattr(error, "value", found[3])
+        hint = arguments.hint_for_value(found[2], value)
+        is_plain = value.isprintable() and value.isascii()
+        head = f"flag --{found[2]}={value if is_plain else shown(value)}"
+        return f"{head}: must be {wanted}{hint}"
     return message
 
 
@@ -75,6 +82,20 @@ def _wanted(name):
 
 
 def _unknown_flag(name, value):
+    written = f"--{name}={value}" if value else f"--{name}"
+    is_plain = name.isascii() and name.isprintable() and " " not in name
+    head = f"--{name}" if is_plain else shown(f"--{name}")
+    why = arguments.reason_of(name)
+    meant = arguments.flag_in(written)
+    if meant and (why or not is_plain or name[-1] in ":,"):
+        if meant.endswith("="):
+            meant = meant[:-1] + arguments.value_after(written, sys.argv)
+        end = f": {why}" if why else ""
+        return f"{head}: no such flag{end}; did you mean {meant}?"
+    first, _, rest = name.partition(" ")
+    if rest and first in FLAGS:
+        end = f"={value}" if value else ""
+        return f"{head}: no such flag; did you mean --{first}={rest}{end}?"
     for its_flags in (own_flags(), map(FLAGS.__getitem__, FLAGS)):
         names = []
         for flag in its_flags:
@@ -85,25 +106,27 @@ def _unknown_flag(name, value):
                 names += [flag.name, f"no{flag.name}"]
         end = suggestions.hint(name, names, SYNONYMS, form="--{}")
         if end:
-            return f"--{name}: no such flag{end}"
-    return f"--{name}: no such flag; --help lists them"
+            return f"{head}: no such flag{end}"
+    return f"{head}: no such flag; --help lists them"
 
 
-def message_of_words(words: Iterable[str], arguments: list[str]) -> str:
+def message_of_words(words: Iterable[str], given: list[str]) -> str:
     """Says what is wrong with a word on the command line besides the flags.
 
     Args:
         words: the words that are not flags, nor their values.
-        arguments: the whole command line, without the program.
+        given: the whole command line, without the program.
     """
-    word = next(iter(words))
-    place = arguments.index(word) if word in arguments else 0
-    before = arguments[place - 1].lstrip("-") if place else ""
-    is_value = before in FLAGS and FLAGS[before].boolean
-    if is_value and word.lower() in SWITCHES:
-        value = SWITCHES[word.lower()]
-        return f"{word}: not a flag; did you mean --{before}={value}?"
-    return f"{word}: not a flag (flags start with --)"
+    words = list(words)
+    word = words[0]
+    # Abseil takes nothing for a flag after the first word.
+    place = len(given) - len(words)
+    if given[place:] != words:  # A file of flags has more of them.
+        place = given.index(word) if word in given else 0
+    after = words[1] if len(words) > 1 else ""
+    hint = arguments.hint_for_word(word, given[:place], after)
+    hint = hint or " (flags start with --; a value with blanks needs quotes)"
+    return f"{shown(word)}: not a flag{hint}"
 
 
 # ---------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Starts a program, checks its flags, and reports mistakes in one line."""
 
 import contextlib
+import io
 import os
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -8,9 +9,9 @@ from typing import Any, NoReturn
 
 from absl import app, flags, logging
 
-from bert_tf import files
+from bert_tf import files, literal_paths
 from bert_tf.errors import UserError
-from bert_tf.programs import command_line
+from bert_tf.programs import arguments, command_line
 from bert_tf.programs.signals import Stopped, StopSignals
 
 FLAGS = flags.FLAGS
@@ -73,10 +74,13 @@ def matching_files(name: str) -> list[str]:
     """
     require(name)
     paths: list[str] = []
-    for pattern in filter(None, value_of(name).split(",")):
+    patterns = value_of(name).split(",")
+    if files.exists(value_of(name)):  # Its name may hold commas, too.
+        patterns = [value_of(name)]
+    for pattern in filter(None, patterns):
         matches = [pattern]  # The name of a file may hold brackets.
         if not files.exists(pattern):
-            matches = files.pattern_matches(pattern)
+            matches = _pattern_matches(pattern)
         matches = [path for path in matches if not files.is_folder(path)]
         if not matches:
             raise UserError(f"--{name}: no file matches {pattern}")
@@ -88,6 +92,14 @@ def matching_files(name: str) -> list[str]:
             "--%s=%s: names files more than once", name, FLAGS[name].value
         )
     return paths
+
+
+def _pattern_matches(pattern):
+    # So may the name of a folder that is there.
+    folder = os.path.dirname(pattern)
+    if literal_paths.is_pattern(folder) and files.is_folder(folder):
+        return files.glob(pattern)
+    return files.pattern_matches(pattern)
 
 
 def check_folder(name: str) -> None:
@@ -177,6 +189,7 @@ def run(
         takes_texts: whether arguments that are not flags are passed to
             `main` as texts.
     """
+    _use_utf8()
     # A signal then cleans up unfinished files and other processes. Several
     # machines may wait for each other inside TensorFlow, where Python's
     # handlers are never called: there it must end the process at once.
@@ -188,7 +201,15 @@ def run(
     def parse(argv: list[str]) -> list[str]:
         with _mistakes_end_in_one_line(description, stop_signals):
             command_line.define_help_flags(description, required)
-            return FLAGS(argv)
+            arguments.check_arguments(argv[1:], takes_texts)
+            try:
+                words = FLAGS(argv)
+            except UnicodeDecodeError as error:  # Of a file of flags.
+                raise UserError(
+                    f"the file of flags is not UTF-8: byte {error.start + 1}"
+                ) from None
+            arguments.check_values(command_line.own_flags())
+            return words
 
     def guarded(argv: list[str]) -> None:
         with _mistakes_end_in_one_line(description, stop_signals):
@@ -202,6 +223,25 @@ def run(
     # Flags may also come after a text.
     FLAGS.set_gnu_getopt(takes_texts)
     app.run(guarded, flags_parser=parse)
+
+
+def _use_utf8() -> None:
+    """Names files in UTF-8, as TensorFlow does, whatever the locale says.
+
+    Where Python does not, as with LC_ALL=C and PYTHONCOERCECLOCALE=0, the
+    program starts again in Python's UTF-8 mode: TensorFlow would refuse
+    `größe`, or write to a folder of another name. Text that the terminal
+    cannot show is printed with escapes.
+    """
+    if sys.getfilesystemencoding() != "utf-8" and not sys.flags.utf8_mode:
+        kept = f"{sys.stdout.encoding}:backslashreplace"
+        os.environ.setdefault("PYTHONIOENCODING", kept)
+        os.environ["PYTHONUTF8"] = "1"  # Of other processes, too.
+        command = [sys.executable, "-X", "utf8", *sys.orig_argv[1:]]
+        os.execv(sys.executable, command)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 @contextlib.contextmanager
@@ -278,5 +318,9 @@ def _advice(description):
 
 
 def _exit(message: str, status: int = 1) -> NoReturn:
+    message += arguments.hint_of_empty_variable(
+        command_line.own_flags(), message
+    )
+    message = message.replace("\n", "\\n").replace("\r", "\\r")  # One line.
     print(f"{os.path.basename(sys.argv[0])}: {message}", file=sys.stderr)
     sys.exit(status)

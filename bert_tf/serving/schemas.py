@@ -134,6 +134,7 @@ BODIES = {
                 "minItems": 1,
             },
             is_tokenized={"type": "boolean", "default": False},
+            show_tokens={"type": "boolean", "default": False},
             model=_STRING,
         ),
         {
@@ -141,6 +142,10 @@ BODIES = {
             "properties": {
                 "results": _LIST,
                 "status": {"type": "integer"},
+                "tokens": {
+                    "type": "array",
+                    "items": {"type": "array", "items": _STRING},
+                },
             },
             "required": ["id", "results", "status"],
         },

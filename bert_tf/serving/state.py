@@ -7,6 +7,7 @@ import time
 
 import tensorflow as tf
 
+import bert_tf
 from bert_tf.serving.errors import Refusal, shown
 from bert_tf.serving.limits import Limits
 from bert_tf.serving.metrics import Metrics
@@ -71,6 +72,8 @@ class Serving:
             "server_start_time": start.isoformat(timespec="seconds"),
             "seconds_up": round(time.time() - self.start, 1),
             "num_requests": self.num_requests,
+            "server_version": bert_tf.__version__,
+            "show_tokens_to_client": True,
             "python_version": platform.python_version(),
             "tensorflow_version": tf.__version__,
             "limits": dataclasses.asdict(self.limits),

@@ -4,6 +4,7 @@ One process without TensorFlow runs all the command lines of this file.
 """
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -70,6 +71,7 @@ assert not BLOCKED & set(sys.modules)
 json.dump(results, sys.stdout)
 """
 
+HOME = os.path.expanduser("~")
 NEW = ("--do_train", "--output_dir=/tmp/new")
 SMS = ("--task_name=sms", *NEW)
 CSV = ("--task_name=csv", "--vocab_file=v", "--bert_config_file=c", *NEW)
@@ -141,7 +143,7 @@ MISTAKES = [
     ("run_classifier", ["--task_name=SQuAD2.0"], "run_squad.py answers"),
     ("run_classifier", ["--task_name=xyzzy"], "no such task; known are cola,"),
     ("run_classifier", ["--xyzzy=1"], "--xyzzy: no such flag; --help lists"),
-    ("run_classifier", ["train.csv"], "train.csv: not a flag (flags start"),
+    ("run_classifier", ["train.csv"], "'train.csv': not a flag (flags start"),
     ("run_classifier", ["--seed=x"], "flag --seed=x: must be a whole number"),
     ("run_classifier", ["--do_train=yess"], "=yess: must be true or false"),
     ("run_classifier", ["--num_train_epochs=x"], "=x: must be a"),
@@ -291,6 +293,140 @@ MISTAKES = [
         "--output_checkpoint=README.md/a: cannot be written: ",
     ),
 ]
+# (program, arguments, the argument as it is shown, what was meant).
+CHANGED = [
+    # Lines that were meant to continue.
+    (
+        "run_classifier",
+        [" --task_name=sms"],
+        "' --task_name=sms'",
+        "--task_name=sms",
+    ),
+    ("run_classifier", ["--do_train", "\\"], "'\\'", "its last character"),
+    ("run_classifier", ["--do_train", "\\ "], "'\\ '", "its last character"),
+    ("run_classifier", [*SMS, "\r"], "'\\r'", "convert the script"),
+    ("run_classifier", ["--seed=1\r"], "'--seed=1\\r'", "convert the script"),
+    # Dashes, quotation marks and characters that cannot be seen.
+    ("run_classifier", ["–do_train"], "'–do_train'", "--do_train?"),
+    ("run_classifier", ["—seed=3"], "'—seed=3'", "--seed=3?"),
+    ("run_classifier", ["−−do_train"], "U+2212", "--do_train?"),
+    ("run_classifier", ["--do–train"], "'--do–train'", "--do_train?"),
+    ("run_squad", ["--max‑seq_length=9"], "U+2011", "--max_seq_length=9?"),
+    ("run_classifier", ["--learning_rate=2e−5"], "'2e−5'", "=2e-5?"),
+    (
+        "run_classifier",
+        ["\u200b--do_train"],
+        "'\\u200b--do_train'",
+        "--do_train?",
+    ),
+    ("fill_mask", ["—top_k=3", "a text"], "'—top_k=3'", "--top_k=3?"),
+    ("run_classifier", ["--task_name=“sms”"], "'“sms”'", "--task_name=sms?"),
+    ("run_classifier", ['--task_name="sms'], "'\"sms'", "--task_name=sms?"),
+    ("run_classifier", ["'--do_train'"], "\"'--do_train'\"", "--do_train?"),
+    ("run_classifier", ["--optimizer='lamb'"], "\"'lamb'\"", "mean lamb?"),
+    ("predict", ["--model=‘x’"], "'‘x’'", "--model=x?"),
+    ("run_squad", ["--train_file=\ufeffx"], "'\\ufeffx'", "--train_file=x?"),
+    (
+        "run_classifier",
+        ["--task_name=sms\xa0--do_train"],
+        "'sms\\xa0--do",
+        "--do_train:",
+    ),
+    (
+        "run_classifier",
+        ["--data_dir=x --do_eval"],
+        "'x --do_eval'",
+        "--do_eval:",
+    ),
+    # Blanks, colons and commas, as in other languages.
+    ("run_classifier", ["--do_train=yes"], "=yes: must be", "--do_train=true?"),
+    ("run_classifier", ["--do_train", "=", "true"], "'='", "--do_train=true,"),
+    (
+        "run_classifier",
+        ["--task_name", "=", "sms"],
+        "'--task_name = sms'",
+        "--task_name=sms,",
+    ),
+    (
+        "run_classifier",
+        ["--output_dir", "=/tmp/x"],
+        "'--output_dir =/tmp/x'",
+        "--output_dir=/tmp/x,",
+    ),
+    (
+        "run_classifier",
+        ["--output_dir=", "x"],
+        "'--output_dir= x'",
+        "--output_dir=x,",
+    ),
+    ("run_classifier", ["--output_dir==x"], "'=x'", "--output_dir=x?"),
+    (
+        "run_classifier",
+        ["--train_file", "--dev_file=x"],
+        "'--dev_file=x'",
+        "--train_file=VALUE",
+    ),
+    (
+        "run_classifier",
+        ["--do_train:", "true"],
+        "--do_train:",
+        "--do_train=true?",
+    ),
+    (
+        "run_classifier",
+        ["--do_train: false"],
+        "'--do_train: false'",
+        "--do_train=false?",
+    ),
+    (
+        "run_classifier",
+        ["task_name=sms"],
+        "'task_name=sms'",
+        "--task_name=sms?",
+    ),
+    (
+        "run_classifier",
+        ["--train_batch_size=32,"],
+        "=32,: must",
+        "--train_batch_size=32?",
+    ),
+    (
+        "run_classifier",
+        ["--output_dir=/tmp/new,"],
+        "'/tmp/new,'",
+        "--output_dir=/tmp/new?",
+    ),
+    (
+        "build_vocab",
+        ["--vocab_size=1,000"],
+        "=1,000: must",
+        "--vocab_size=1000?",
+    ),
+    # What a shell or a notebook did not replace.
+    ("run_classifier", ["--data_dir=~/x"], "'~/x'", f"--data_dir={HOME}/x?"),
+    ("serve", ["--model=a=~/m"], "'a=~/m'", f"--model=a={HOME}/m?"),
+    ("export_model", ["--export_dir=~/m"], "'~/m'", f"--export_dir={HOME}/m?"),
+    (
+        "run_squad",
+        ["--vocab_file=$NO_DIR/v"],
+        "'$NO_DIR/v'",
+        "$NO_DIR was not replaced",
+    ),
+    (
+        "run_squad",
+        ["--output_dir=/tmp/${NO}x"],
+        "'/tmp/${NO}x'",
+        "${NO} was not",
+    ),
+    ("run_squad", ["--output_dir=%OUT%/x"], "'%OUT%/x'", "%OUT% was not"),
+    ("run_squad", ["--output_dir={out}"], "'{out}'", "{out} was not replaced"),
+    (
+        "run_classifier",
+        [*CSV, "--train_file=/no.csv"],
+        "--train_file=/no.csv",
+        "before /no.csv empty",
+    ),
+]
 NO_FLAGS = [name for name in (*PROGRAMS, *TOOLS) if "b" != name[0]]
 
 
@@ -301,6 +437,7 @@ def results():
     commands += [["run_classifier", "--helpfull"], ["serve", "--helpshort"]]
     commands += [[name] for name in (*NO_FLAGS, "build_vocab")]
     commands += [[name, *rest] for name, rest, _ in (*TYPOS, *MISTAKES)]
+    commands += [[name, *rest] for name, rest, *_ in CHANGED]
     done = subprocess.run(
         [sys.executable, "-c", RUNNER],
         input=json.dumps(commands),
@@ -389,6 +526,18 @@ def test_a_typo_is_answered_with_what_was_meant(
     (line,) = errors.strip().split("\n")[-1:]
     assert line.startswith(f"{name}.py: ")
     assert line.endswith(f"; did you mean {meant}?")
+
+
+@pytest.mark.parametrize("name, arguments, written, meant", CHANGED)
+def test_an_argument_that_was_changed_is_shown_and_explained(
+    results, name, arguments, written, meant
+):
+    status, text, errors = results[name, *arguments]
+    assert (status, text) == (1, "")
+    (line,) = errors.strip("\n").split("\n")
+    assert line.startswith(f"{name}.py: ")
+    place = line.index(written)
+    assert meant in line[place + len(written) - 1 :]
 
 
 @pytest.mark.parametrize("name, arguments, message", MISTAKES)
