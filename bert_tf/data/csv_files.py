@@ -93,8 +93,8 @@ def read_any_table(
     """
     check_settings("csv", delimiter, encoding, True)
     with files.looking(path, _known(encoding)) as content:
+        found = _objects(content, files.is_json_lines(path), encoding)
         encoding = "utf-8" if content.is_converted else encoding
-        found = _objects(content, is_json=files.is_json_lines(path))
         if found is None:
             found = _other_table(content, encoding, True)
         if found is not None:
@@ -120,11 +120,14 @@ def read_object_table(path: str) -> Table | None:
         return _objects(content, is_json)
 
 
-def _objects(content: Content, is_json: bool) -> Table | None:
+def _objects(
+    content: Content, is_json: bool, encoding: str = "utf-8"
+) -> Table | None:
     """The table of JSON objects; None if these are none."""
     if content.kind is not None:
         return None
     if is_json or file_shape.shape_of(_head(content, "utf-8")).is_json:
+        check_settings("jsonl", None, encoding, True)
         return ObjectTable(
             content.path, objects_of(content.reader, content.path)
         )

@@ -17,7 +17,7 @@ from bert_tf import files
 from bert_tf.data.table import COLUMN_SYNONYMS, listed
 from bert_tf.data.table import number as number_of
 from bert_tf.errors import UserError
-from bert_tf.file_formats import HEAD_BYTES, HTML, XML
+from bert_tf.file_formats import HEAD_BYTES
 
 # Characters between cells, the usual ones first.
 DELIMITERS = (",", ";", "\t", "|", "^", "~", "\x01", ":")
@@ -159,7 +159,7 @@ def _table(lines: Sequence[str]) -> Shape | None:
         if len(rows) > 1 and len(widths) == 1 and len(rows[0]) > 1:
             names = tuple(map(cleaned_name, rows[0]))
             # Lines of text have one comma each by chance.
-            if is_header(names) or len(rows) > 9 and delimiter in ",;\t|":
+            if is_header(names) or len(rows) > 9 and delimiter in ",;\t":
                 found.append((is_header(names), delimiter, names))
     if not found:
         return None
@@ -206,55 +206,57 @@ def likely_delimiter(
     return likely
 
 
-def warn_unless_text(path: str, needs_documents: bool = False) -> None:
+def warn_unless_text(path: str) -> None:
     """Logs a warning if a file that is read as lines of text holds others.
 
     Args:
-        path: of the file.
-        needs_documents: warn, too, if it does not have two lines that follow
-            one another: no pairs of sentences can be made of it.
+        path: of the file; a pipe is not looked into.
 
     Raises:
         UserError: the file cannot be read.
     """
     if not files.is_regular(path):
         return
-    with files.looking(path) as content:
-        content.check_text()
-        head = content.reader.peek(HEAD_BYTES)
-        kind = content.kind
+    with files.reading(path) as reader:
+        head = reader.peek(HEAD_BYTES)  # type: ignore[attr-defined]
     text = head.decode("utf-8", "ignore")
     shape = shape_of(text if len(head) >= HEAD_BYTES else text + "\n")
-    if kind in (HTML, XML):
-        shape = Shape("page")
-    if shape.name != "text":
+    if shape.name != "text" and text.strip():
         logging.warning(
             "%s: it looks like %s, and is read as lines of text, with all its "
             "signs",
             path,
             shape.described(),
         )
-    if needs_documents and len(head) < HEAD_BYTES:
-        lines = [line.strip() for line in text.split("\n")]
-        _warn_of_short_documents(path, lines)
 
 
-def _warn_of_short_documents(path: str, lines: Sequence[str]) -> None:
-    num_lines = sum(map(bool, lines))
-    documents = [d for d in "\n".join(lines).strip().split("\n\n") if d]
-    if num_lines == 1:
-        what = "only one line of text: a line is a sentence, and a document"
-        what += " needs two of them for pairs"
-    elif num_lines > 1 and len(documents) == 1:
-        what = f"one document of {num_lines} lines: an empty line ends a"
-        what += " document, and a next sentence that is not the real one"
-        what += " comes from another document"
-    elif num_lines and all("\n" not in d.strip() for d in documents):
-        what = f"{num_lines} documents of one line each: a line is a sentence,"
-        what += " and pairs need two in a document"
+def warn_of_few_documents(
+    what: str, num_documents: int, num_lines: int
+) -> None:
+    """Logs a warning if pairs of sentences cannot be made of a text.
+
+    Args:
+        what: the text, for the message.
+        num_documents, num_lines: of the text; a line is a sentence.
+    """
+    if num_lines and num_documents == num_lines:
+        why = "a line is a sentence, and a pair needs two of a document"
+    elif num_documents == 1:
+        why = (
+            "an empty line ends a document, and random next sentences come "
+            "from other documents"
+        )
     else:
         return
-    logging.warning("%s: %s", path, what)
+    logging.warning(
+        "%s: %d document%s with %d line%s of text: %s",
+        what,
+        num_documents,
+        "" if num_documents == 1 else "s",
+        num_lines,
+        "" if num_lines == 1 else "s",
+        why,
+    )
 
 
 def check_not_json(shape: Shape, path: str) -> None:
