@@ -29,6 +29,7 @@ from bert_tf.file_formats import HEAD_BYTES, decoded_start
 
 CHARACTERS_AT_ONCE = 1 << 20  # Read from a file, in whole lines.
 NUM_LINES_COMPARED = 200
+NUM_BLOCKS_CHECKED = 16  # In which quotes around cells of TSV are looked for.
 NUM_LINES_IN_A_ROW = 5  # A row of more lines may have a quote too few.
 _SEPARATOR_LINE = re.compile(r'\ufeff?"?sep=(.)"?\r?\n', re.IGNORECASE)
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
@@ -89,6 +90,7 @@ class CellReader:
         self._escaped: list[int] = []
         self._doubtful: list[int] = []
         self._quoted_in_tsv: list[int] = []
+        self._num_always_quoted = 0
         self._long_rows: list[int] = []
 
     @property
@@ -163,7 +165,7 @@ class CellReader:
                 "%s: its cells are in quotes, which are taken off", self.path
             )
         elif len(lines) > 5 and all(map(any, quoted[1:])):
-            self._quoted_in_tsv += range(2, len(lines) + 1)
+            self._num_always_quoted = len(lines) - 1
 
     def _look_for_blanks(self, lines):
         if self._are_rows(lines):
@@ -213,9 +215,7 @@ class CellReader:
 
     def _blocks(self, reader) -> Iterator[list[str]]:
         """Yields lists of lines with their ends."""
-        num_lines = 0
-        # What is looked for costs little in whole blocks.
-        sign = '\\"' if self.has_quotes else '""'
+        num_lines = num_blocks = 0
         while lines := reader.readlines(CHARACTERS_AT_ONCE):
             block = "".join(lines)
             if "\0" in block:
@@ -225,20 +225,25 @@ class CellReader:
                     "which is not in any text; files in `encoding`=utf-16 "
                     "have some"
                 )
-            if sign in block:
-                found = [i for i, line in enumerate(lines) if sign in line]
-                if self.has_quotes:
-                    self._unescape(lines, found, num_lines)
-                else:
-                    self._find_quoted(lines, found, num_lines)
+            # A search for one character in a whole block costs little.
+            if self.has_quotes:
+                if "\\" in block and '\\"' in block:
+                    self._unescape(lines, num_lines)
+            elif num_blocks < NUM_BLOCKS_CHECKED and '""' in block:
+                self._find_quoted(lines, num_lines)
+            num_blocks += 1
             num_lines += len(lines)
             yield lines
 
-    def _unescape(self, lines: list[str], found: list[int], before: int):
+    def _unescape(self, lines: list[str], before: int):
         r"""Writes "" for \" in the lines if this is what it means."""
         if self._has_escapes is False:
             return
-        pairs = [(i, _ESCAPED_QUOTE.sub(r'\1""', lines[i])) for i in found]
+        pairs = [
+            (i, _ESCAPED_QUOTE.sub(r'\1""', line))
+            for i, line in enumerate(lines)
+            if '\\"' in line
+        ]
         pairs = [(i, changed) for i, changed in pairs if changed != lines[i]]
         if self._has_escapes is None:
             pro, contra = [], 0
@@ -267,11 +272,13 @@ class CellReader:
             and not _is_open([line])
         )
 
-    def _find_quoted(self, lines: list[str], found: list[int], before: int):
-        for i in found:
-            cells = lines[i].rstrip("\r\n").split(self._used)
+    def _find_quoted(self, lines: list[str], before: int):
+        for place, line in enumerate(lines, start=before + 1):
+            if '""' not in line:
+                continue
+            cells = line.rstrip("\r\n").split(self._used)
             if any('""' in c[1:-1] and _QUOTED.fullmatch(c) for c in cells):
-                self._quoted_in_tsv.append(before + i + 1)
+                self._quoted_in_tsv.append(place)
 
     def _quoted_rows(self, lines):
         is_over = False
@@ -281,24 +288,23 @@ class CellReader:
             yield from lines
             is_over = True
 
-        before = self.first_line - 1
         rows = csv.reader(
             until_over(),
             delimiter=self._used,
             skipinitialspace=self._skips_blanks,
         )
-        line = 1
+        line = offset = self.first_line
         for cells in rows:
             if is_over:  # csv makes a row of an open cell at the end.
                 raise UserError(
-                    f"{self.path}:{line + before}: a quote is opened and "
-                    "never closed"
+                    f"{self.path}:{line}: a quote is opened and never closed"
                 )
-            if rows.line_num - line > NUM_LINES_IN_A_ROW:
+            next_line = rows.line_num + offset
+            if next_line - line > NUM_LINES_IN_A_ROW:
                 if self._holds_rows(cells):
-                    self._long_rows.append(line + before)
-            yield line + before, cells
-            line = rows.line_num + 1
+                    self._long_rows.append(line)
+            yield line, cells
+            line = next_line
 
     def _holds_rows(self, cells: Sequence[str]) -> bool:
         """Whether the lines in a cell look like rows."""
@@ -345,6 +351,8 @@ class CellReader:
     # -- Oddities.
 
     def _report(self):
+        if self._num_always_quoted:
+            self._quoted_in_tsv = [*range(2, 2 + self._num_always_quoted)]
         self._warn(
             self._escaped,
             r"with \" in a cell",
