@@ -253,8 +253,14 @@ def _is_decoded(head: bytes, encoding: str) -> bool:
     odd -= sum(text.count(c) for c in "\t\r\n\f")
     if encoding in ("utf-16", "utf-32"):  # Their mark says it.
         return odd <= _MOST_CONTROLS * len(text)
-    num_usual = sum(c in " \n\t,;" for c in text)
-    return bool(text) and odd == 0 and num_usual > len(text) // 200
+    if odd or not text:
+        return False
+    num_zeros = head.count(0)
+    if num_zeros > len(head) // 5:  # Letters of Latin.
+        return True
+    # In others only blanks and line ends have one.
+    is_utf8 = decoded_start(head, "utf-8") is not None
+    return "\n" in text and num_zeros > 2 and not is_utf8
 
 
 def decoded_start(head: bytes, encoding: str) -> str | None:

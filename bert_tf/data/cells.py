@@ -23,7 +23,6 @@ from typing import IO
 from absl import logging
 
 from bert_tf import files
-from bert_tf.data.table import number
 from bert_tf.errors import UserError
 from bert_tf.file_formats import HEAD_BYTES, decoded_start
 
@@ -89,6 +88,7 @@ class CellReader:
         self._has_escapes: bool | None = None
         self._escaped: list[int] = []
         self._doubtful: list[int] = []
+        self._unclear: list[int] = []
         self._quoted_in_tsv: list[int] = []
         self._num_always_quoted = 0
         self._long_rows: list[int] = []
@@ -158,14 +158,20 @@ class CellReader:
         if self.has_header:
             is_certain = all(quoted[0])
         else:
-            is_certain = all(map(_is_quoted_row, cells))
-        if is_certain and self._are_rows(lines, len(cells[0])):
+            is_certain = all(map(self._is_quoted_row, lines))
+        if is_certain and self._are_rows(lines):
             self.has_quotes = True
             logging.info(
                 "%s: its cells are in quotes, which are taken off", self.path
             )
         elif len(lines) > 5 and all(map(any, quoted[1:])):
             self._num_always_quoted = len(lines) - 1
+
+    def _is_quoted_row(self, line):
+        """Whether all cells of a line but numbers are in quotes."""
+        cell = r'("([^"]|"")*"|[-+.0-9eE]*)'
+        row = rf"{cell}({re.escape(self._used)}{cell})*"
+        return '"' in line and re.fullmatch(row, line.rstrip("\r\n"))
 
     def _look_for_blanks(self, lines):
         if self._are_rows(lines):
@@ -245,24 +251,37 @@ class CellReader:
             if '\\"' in line
         ]
         pairs = [(i, changed) for i, changed in pairs if changed != lines[i]]
+        if not pairs:
+            return
         if self._has_escapes is None:
-            pro, contra = [], 0
-            for i, changed in pairs[: 10 * NUM_LINES_COMPARED]:
-                is_row = self._is_row(lines[i])
-                if self._is_row(changed) and not is_row:
-                    pro.append(before + i + 1)
-                contra += is_row and not self._is_row(changed)
+            pro, contra = self._votes(lines, pairs, before)
             if contra:
                 self._has_escapes = False
                 self._doubtful += pro
             elif pro:
                 self._has_escapes = True
             else:
-                return
+                self._unclear += [before + i + 1 for i, _ in pairs]
         if self._has_escapes:
             for i, changed in pairs:
                 lines[i] = changed
             self._escaped += [before + i + 1 for i, _ in pairs]
+
+    def _votes(self, lines, pairs, before):
+        r"""The lines that are rows only with \" as a quote, and how many not."""
+        pro, contra = [], 0
+        for i, changed in pairs[: 10 * NUM_LINES_COMPARED]:
+            is_row = self._is_row(lines[i])
+            if self._is_row(changed) and not is_row:
+                pro.append(before + i + 1)
+            contra += is_row and not self._is_row(changed)
+        if not pro and not contra and not before:
+            # All of them may be in cells of several lines.
+            first = [*lines[: pairs[0][0] + NUM_LINES_COMPARED]]
+            changed = [_ESCAPED_QUOTE.sub(r'\1""', line) for line in first]
+            if self._are_rows(changed) and not self._are_rows(first):
+                pro = [pairs[0][0] + 1]
+        return pro, contra
 
     def _is_row(self, line):
         rows = self._parsed([line])
@@ -365,6 +384,11 @@ class CellReader:
             r'other lines end a cell so; "" is the quote in CSV',
         )
         self._warn(
+            [] if self._has_escapes is False else self._unclear,
+            r"with \" in a cell",
+            r'the backslash stays; "" is the quote in CSV',
+        )
+        self._warn(
             self._quoted_in_tsv,
             "with a cell in quotes, as in CSV",
             "in TSV quotes are characters like others; `task_name`=csv with "
@@ -386,12 +410,6 @@ class CellReader:
         number = "1 line" if len(lines) == 1 else f"{len(lines)} lines"
         where = f"{self.path}: {number} {what} (line {lines[0]} first)"
         logging.warning("%s", UserError(f"{where}: {why}"))
-
-
-def _is_quoted_row(cells: Sequence[str]) -> bool:
-    """Whether all cells but numbers are in quotes, at least one."""
-    texts = [cell for cell in cells if number(cell) is None]
-    return bool(texts) and all(map(_QUOTED.fullmatch, texts))
 
 
 def _is_open(lines: Sequence[str]) -> bool:

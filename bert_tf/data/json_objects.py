@@ -310,6 +310,13 @@ class _Values:
         return not is_open and error.pos < len(self._text) - 100
 
     def _error(self, place, why):
+        if self._is_over and not self._text[place:].strip():
+            number = self._line + self._text.count("\n", self._place)
+            number -= self._text.endswith("\n")
+            return UserError(
+                f"{self.path}:{number}: not JSON: the file ends before its "
+                "last list or object"
+            )
         number = self._line + self._text.count("\n", self._place, place)
         column = place - self._text.rfind("\n", 0, place)
         start = self._text.rfind("\n", 0, max(0, place)) + 1
