@@ -2,14 +2,13 @@
 
 In CSV a cell may be in quotes, and then may hold delimiters and line ends; a
 line ends at \\n, \\r or both. In TSV quotes are characters like others, and a
-line ends at \\n alone, as everywhere in this package.
+line ends at \\n alone, as everywhere in this package, unless the file has none.
 
 What a file's start shows for certain is understood: `sep=;` on the first line,
 blanks before quotes, quotes around the names of a TSV file, and backslashes
 before the quotes in a cell.
 """
 
-import codecs
 import contextlib
 import csv
 import dataclasses
@@ -22,7 +21,7 @@ from typing import IO
 
 from absl import logging
 
-from bert_tf import files
+from bert_tf.data.decoding import decoding, with_mark
 from bert_tf.errors import UserError
 from bert_tf.file_formats import HEAD_BYTES, decoded_start
 
@@ -34,27 +33,6 @@ _SEPARATOR_LINE = re.compile(r'\ufeff?"?sep=(.)"?\r?\n', re.IGNORECASE)
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
 _ESCAPED_QUOTE = re.compile(r'(?<!\\)((?:\\\\)*)\\"')
 _CURLY = re.compile(r"[“„«].*[”“»]")
-
-
-class _Bytes(io.RawIOBase):
-    """Any reader of bytes as Python's own readers need it."""
-
-    def __init__(self, reader):
-        self._reader = reader
-
-    def readable(self):
-        return True
-
-    def readinto(self, buffer):
-        block = self._reader.read(len(buffer))
-        buffer[: len(block)] = block
-        return len(block)
-
-
-def with_mark(encoding: str) -> str:
-    """The encoding that also reads UTF-8 with a byte order mark."""
-    is_utf8 = codecs.lookup(encoding).name == "utf-8"
-    return "utf-8-sig" if is_utf8 else encoding
 
 
 @dataclasses.dataclass
@@ -82,6 +60,7 @@ class CellReader:
 
     def __post_init__(self):
         self._used = self.delimiter or ("," if self.has_quotes else "\t")
+        self._line_end = "\n"
         self._skips_blanks = False
         self._width = 0
         # Whether \" in a cell is a quote; None until a line shows it.
@@ -105,7 +84,8 @@ class CellReader:
             reader: of the file's bytes, from its start, with `peek`.
         """
         self._look(reader)
-        with self._decoded(reader) as decoded:
+        newline = "" if self.has_quotes else self._line_end  # Ends stay.
+        with decoding(reader, self.path, self.encoding, newline) as decoded:
             # Lines pass through C code alone.
             lines = itertools.chain.from_iterable(self._blocks(decoded))
             for _ in range(1, self.first_line):
@@ -134,6 +114,8 @@ class CellReader:
         lines = lines[:NUM_LINES_COMPARED]
         if not lines:
             return
+        if "\n" not in text and "\r" in text:
+            self._line_end = "\r"  # As on old Macs, and in some of Excel's.
         if not self.has_quotes:
             self._look_for_quotes(lines)
         elif f'{self._used} "' in text:
@@ -268,7 +250,7 @@ class CellReader:
             self._escaped += [before + i + 1 for i, _ in pairs]
 
     def _votes(self, lines, pairs, before):
-        r"""The lines that are rows only with \" as a quote, and how many not."""
+        r"""Lines that are rows only if \" is a quote, and how many are not."""
         pro, contra = [], 0
         for i, changed in pairs[: 10 * NUM_LINES_COMPARED]:
             is_row = self._is_row(lines[i])
@@ -333,39 +315,6 @@ class CellReader:
             if len(cells) > 1 and len(alike) > max(3, 0.8 * len(inner)):
                 return True
         return False
-
-    @contextlib.contextmanager
-    def _decoded(self, reader) -> Iterator[IO[str]]:
-        """Gives a reader of the text."""
-        newline = "" if self.has_quotes else "\n"  # Lines keep their ends.
-        buffer = io.BufferedReader(_Bytes(reader), 1 << 20)
-        try:
-            yield io.TextIOWrapper(
-                buffer, with_mark(self.encoding), newline=newline
-            )
-        except UnicodeError as error:
-            raise UserError(
-                f"{self.path}: not {self.encoding}: "
-                f"{self._wrong_byte(error)}; `encoding`=latin-1 is another "
-                "common one"
-            ) from None
-
-    def _wrong_byte(self, error):
-        """The byte, and its line in encodings whose lines end with one byte."""
-        if not isinstance(error, UnicodeDecodeError):
-            return files.reason(error)
-        byte = error.object[error.start]
-        if not files.is_regular(self.path):
-            return f"byte 0x{byte:02x}"
-        with files.reading(self.path, self.encoding) as reader:
-            for number, line in enumerate(reader, start=1):
-                try:
-                    line.decode(self.encoding)
-                except UnicodeDecodeError as in_line:
-                    if in_line.object[in_line.start] == byte:
-                        return f"byte 0x{byte:02x} in line {number}"
-                    break
-        return f"byte 0x{byte:02x}"
 
     # -- Oddities.
 

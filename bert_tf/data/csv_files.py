@@ -21,7 +21,8 @@ from absl import logging
 from bert_tf import files
 from bert_tf.data import fasttext, file_shape, spreadsheets
 from bert_tf.data.cell_table import CellTable, check_no_header, check_width
-from bert_tf.data.cells import CellReader, with_mark, without_limit
+from bert_tf.data.cells import CellReader, without_limit
+from bert_tf.data.decoding import with_mark
 from bert_tf.data.file_shape import cleaned_name
 from bert_tf.data.json_lines import ObjectTable
 from bert_tf.data.json_objects import objects_of
@@ -123,7 +124,7 @@ def read_object_table(path: str) -> Table | None:
 def _objects(
     content: Content, is_json: bool, encoding: str = "utf-8"
 ) -> Table | None:
-    """The table of JSON objects; None if these are none."""
+    """The table of JSON objects; None for other files."""
     if content.kind is not None:
         return None
     if is_json or file_shape.shape_of(_head(content, "utf-8")).is_json:

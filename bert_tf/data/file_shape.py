@@ -22,7 +22,7 @@ from bert_tf.file_formats import HEAD_BYTES
 # Characters between cells, the usual ones first.
 DELIMITERS = (",", ";", "\t", "|", "^", "~", "\x01", ":")
 # Others that people use, which `delimiter` cannot be.
-LONG_DELIMITERS = ("|||", "||", "::", "\\t", "@@", "##")
+LONG_DELIMITERS = ("|||", "||", "::", "\\t", "@@", "##", "  ")
 NUM_LINES_COMPARED = 20
 MOST_IN_A_NAME = 40  # Characters.
 # A column's name. Texts have other signs, or are longer.
@@ -58,7 +58,7 @@ class Shape:
         return self.name.startswith("json")
 
     def described(self) -> str:
-        """What it is, for people: "JSON lines"."""
+        """The name of the shape for people: "JSON lines"."""
         if self.name == "table":
             kind = {",": "CSV", "\t": "TSV"}.get(
                 self.delimiter, f"CSV with {self.delimiter!r} between cells"
@@ -83,7 +83,7 @@ def shape_of(head: str) -> Shape:
     """
     head = head.removeprefix("\ufeff")
     start = head.lstrip()
-    if re.match(r"<(!doctype|html|\?xml)", start, re.IGNORECASE):
+    if re.match(r"<(!doctype|html|\?xml|doc\s)", start, re.IGNORECASE):
         return Shape("page")
     lines = whole_lines(head)
     first = next((line for line in lines if line.strip()), "")
@@ -105,7 +105,7 @@ def whole_lines(head: str) -> list[str]:
     """The lines of a file's start, without one that is cut."""
     lines = head.removeprefix("\ufeff").replace("\r\n", "\n").split("\n")
     if len(lines) > 1 or not head:
-        lines.pop()  # What follows the last line's end.
+        lines.pop()  # The text after the last line's end.
     return lines
 
 
@@ -201,6 +201,7 @@ def likely_delimiter(
             return delimiter
         # The wrong delimiter leaves the others within names.
         is_usual = is_header(names) or delimiter not in ":^~"
+        is_usual = is_usual and bool(delimiter.strip(" "))
         if likely is None and in_use not in header and is_usual:
             likely = delimiter
     return likely
@@ -233,7 +234,7 @@ def warn_unless_text(path: str) -> None:
 def warn_of_few_documents(
     what: str, num_documents: int, num_lines: int
 ) -> None:
-    """Logs a warning if pairs of sentences cannot be made of a text.
+    """Logs a warning if a text holds no pairs of sentences.
 
     Args:
         what: the text, for the message.

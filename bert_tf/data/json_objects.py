@@ -23,7 +23,7 @@ from bert_tf.errors import UserError
 Lines = Iterator[tuple[int, str]]
 
 CHARACTERS_AT_ONCE = 1 << 20
-NUM_LINES_CHECKED = 5000  # Lines that are looked at for a key that is twice.
+NUM_LINES_CHECKED = 5000  # Lines that are checked for a key that is twice.
 _DECODER = json.JSONDecoder()
 _SPACE = re.compile(r"[ \t\n\r]*")
 
@@ -151,7 +151,7 @@ def _not_an_object(path, number):
 
 
 def _hint(text: str, place: int) -> str:
-    """What is probably wrong at a place of a text that is not JSON."""
+    """The probable reason why a text is not JSON at a place."""
     if text[place : place + 1] == "'":
         return "; Python's quotes ' are not JSON's, which are \""
     if re.match(r"(None|True|False)\b", text[place:]):
@@ -305,7 +305,7 @@ class _Values:
         self._text = "".join(parts)
 
     def _is_wrong(self, error):
-        """Whether an error is none that more text would mend."""
+        """Whether an error stays, however much text follows."""
         is_open = error.msg.startswith("Unterminated string")
         return not is_open and error.pos < len(self._text) - 100
 

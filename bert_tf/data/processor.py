@@ -21,6 +21,7 @@ from bert_tf.data.input_example import InputExample
 from bert_tf.data.table import listed
 from bert_tf.data.table import number as number_of
 from bert_tf.errors import UserError
+from bert_tf.file_formats import HTML, XML
 
 # The columns' names in errors.
 COLUMN_NAMES = {
@@ -30,7 +31,7 @@ COLUMN_NAMES = {
     "text_b": "the second text",
 }
 COMPRESSED_ENDINGS = (".gz", ".bz2", ".xz", ".zst", ".zip")
-# What headers call the label.
+# The label's names in headers.
 LABEL_NAMES = {"label", "labels", "gold_label", "class", "category", "target"}
 NUM_CHECKED = 100_000  # Rows of a file that are checked before anything else.
 
@@ -216,7 +217,7 @@ class DataProcessor:
         return not (len(first) > 1 and first[0].strip().isdecimal())
 
     def _is_label(self, label):
-        """Whether a text is a label, or a mark that there is none."""
+        """Whether a text is a label, or a mark for a missing one."""
         label = label.strip()
         if self.labels is not None and label in self.labels:
             return True
@@ -305,6 +306,12 @@ class Examples:
 
     def _check_header(self, processor, set_type, strict):
         """Whether the file has a header; says so where it should not be so."""
+        with files.looking(self._path) as content:
+            if content.kind in (HTML, XML):
+                kind = content.kind
+                raise UserError(
+                    f"{self._path}: {kind.name}, not a table: {kind.advice}"
+                )
         first = next(read_tsv(self._path), None)
         if first is None:
             return False

@@ -225,6 +225,12 @@ def test_mistakes(tmp_path):
         examples_of("ax", "test", tmp_path)
 
 
+def test_a_page_that_was_downloaded(tmp_path):
+    write(tmp_path, {"dev.tsv": "<!DOCTYPE html>\n<p>404\n"})
+    with pytest.raises(UserError, match="dev.tsv: an HTML page, not a table"):
+        examples_of("sst-2", "dev", tmp_path)
+
+
 def test_nothing_to_learn_or_to_read(tmp_path):
     write(tmp_path, {"train.tsv": "s\t1\t\ta\ns\t1\t\tb\n"})
     with pytest.raises(UserError, match="all 2 examples have the label '1'"):

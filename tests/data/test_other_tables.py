@@ -93,9 +93,25 @@ def test_a_header_where_none_is_expected(warnings):
     assert len(warnings()) == 1
 
 
+def test_files_that_were_put_together(warnings):
+    content = "text,label\na,x\ntext,y\ntext,label\nb,y\n"
+    table = read(content)
+    assert cells(table) == [("a", "x"), ("text", "y"), ("b", "y")]
+    assert [*table.lines] == [2, 3, 5]
+    (message,) = warnings()
+    assert message.startswith("x: 1 of 4 rows has the names of the columns")
+    assert "x:4: the names of the columns again" in error_of(
+        content, strict=True
+    )
+
+
+def test_line_ends_of_old_macs():
+    assert cells(read("text\tlabel\ra\tx\rb\ty\r", "tsv"))[1] == ("b", "y")
+
+
 def test_a_header_that_is_data():
     assert error_of("hello there,1\nbye,0\n") == (
-        "x has no column text; it has hello there, 1; if this is no header, "
+        "x has no column text; it has hello there, 1; if this is not a header, "
         "header=false numbers the columns from 1"
     )
 
@@ -118,6 +134,7 @@ def test_a_header_that_is_data():
             "like CSV, with commas between cells",
         ),
         ("text::label\na::x\n", "csv", "one character, such as a tab"),
+        ("text   label\na   x\n", "tsv", "one character, such as a tab"),
     ],
 )
 def test_the_likely_delimiter_is_named(content, format, end):
