@@ -239,7 +239,8 @@ class CellReader:
             pro, contra = self._votes(lines, pairs, before)
             if contra:
                 self._has_escapes = False
-                self._doubtful += pro
+                # A few lines may be odd in a file whose quotes are doubled.
+                self._doubtful += pro if len(pro) > contra else []
             elif pro:
                 self._has_escapes = True
             else:
