@@ -147,7 +147,7 @@ _STARTS: list[tuple[bytes, Kind]] = [
     (b"fLaC\0", Kind("flac", "a sound (FLAC)")),
 ]
 # Kinds whose start could also be that of a text: some byte must be none.
-_COULD_BE_TEXT = ("parquet", "gguf", "sav", "avro", "netcdf")
+_COULD_BE_TEXT = ("parquet", "gguf", "sav", "avro", "netcdf", "gif")
 
 _MARKS = [  # UTF-32 first: the little-endian mark starts as UTF-16's does.
     (codecs.BOM_UTF32_LE, _utf("utf-32")),

@@ -65,6 +65,8 @@ def _quote_hint(reader, cells):
         )
     if any("\u201c" in cell or "\u201e" in cell for cell in cells):
         return "; curly quotes do not hold a cell together"
+    if reader.has_quotes and any(c.lstrip().startswith("'") for c in cells):
+        return "; only double quotes hold a cell together"
     return ""
 
 

@@ -71,6 +71,7 @@ class CellReader:
         self._quoted_in_tsv: list[int] = []
         self._num_always_quoted = 0
         self._long_rows: list[int] = []
+        self._loose: list[int] = []
 
     @property
     def used_delimiter(self) -> str:
@@ -120,6 +121,8 @@ class CellReader:
             self._look_for_quotes(lines)
         elif f'{self._used} "' in text:
             self._look_for_blanks(lines)
+        if self.has_quotes:
+            self._look_for_loose_quotes(lines)
         self._width = len(self._parsed(lines[:1], is_strict=False)[0])
         curly = [line for line in lines if self._is_in_curly_quotes(line)]
         if len(curly) > len(lines) // 2:
@@ -166,6 +169,28 @@ class CellReader:
             )
         else:
             self._skips_blanks = False
+
+    def _look_for_loose_quotes(self, lines):
+        """Finds quotes within cells that are not doubled, near the start."""
+        blanks = re.compile(f'" +(?={re.escape(self._used)}|$)')
+        place = 0
+        while place < len(lines):
+            rows = csv.reader(
+                (blanks.sub('"', line) for line in lines[place:]),
+                delimiter=self._used,
+                skipinitialspace=self._skips_blanks,
+                strict=True,
+            )
+            try:
+                for _ in rows:
+                    pass
+                return
+            except csv.Error as error:
+                if "expected after" not in str(error):
+                    return
+                place += rows.line_num
+                if '\\"' not in lines[place - 1]:
+                    self._loose.append(self.first_line + place - 1)
 
     def _are_rows(self, lines, width=None):
         """Whether lines are whole rows of the same width, properly quoted.
@@ -337,6 +362,11 @@ class CellReader:
             [] if self._has_escapes is False else self._unclear,
             r"with \" in a cell",
             r'the backslash stays; "" is the quote in CSV',
+        )
+        self._warn(
+            self._loose,
+            "with text after the quote that ends a cell",
+            "a quote within a cell in quotes must be doubled",
         )
         self._warn(
             self._quoted_in_tsv,

@@ -242,6 +242,20 @@ def test_quotes_that_are_text_give_no_warning(warnings):
     assert not warnings()
 
 
+def test_quotes_that_are_not_doubled(warnings):
+    content = 'text,label\n"he said "no" to me",x\n"b" ,y\nc "d" e,y\n'
+    table = read(content)
+    assert table.texts("label") == ["x", "y", "y"]
+    (message,) = warnings()
+    assert message.startswith("x: 1 line with text after the quote that ends")
+    assert "line 2 first" in message
+    assert "x:2: a line with text after the quote" in error_of(
+        content, strict=True
+    )
+    message = error_of("text,label\n'a, b',x\n")
+    assert message.endswith("; only double quotes hold a cell together")
+
+
 def test_a_quote_that_is_never_closed(warnings):
     rows = "b,y\n" * 20
     assert error_of('text,label\n"a,x\n' + rows) == (
