@@ -44,6 +44,8 @@ def _format_hint(reader, first, wanted=()):
     in_use = reader.used_delimiter
     header = in_use.join(first)
     found = file_shape.likely_delimiter(header, in_use, wanted)
+    if found is None and reader.looks_like:
+        return f"; the file looks like {reader.looks_like}"
     if found is None:
         return ""
     if found == "," and not reader.has_quotes:
@@ -60,8 +62,8 @@ def _quote_hint(reader, cells):
     """The end of an error, for cells whose quotes are not read as such."""
     if not reader.has_quotes and any(cell.startswith('"') for cell in cells):
         return (
-            "; if a cell in quotes holds tabs or line ends, `task_name`=csv "
-            "with `delimiter`=\\t reads it"
+            "; if a cell in quotes holds tabs or line ends, "
+            f"`{reader.format_setting}`=csv with `delimiter`=\\t reads it"
         )
     if any("\u201c" in cell or "\u201e" in cell for cell in cells):
         return "; curly quotes do not hold a cell together"

@@ -47,7 +47,9 @@ class CellReader:
         has_quotes: whether cells may be in quotes: CSV.
         has_header: whether the first row holds names.
         strict: whether oddities are errors.
+        format_setting: the setting that says how a file is written.
         first_line: the line of the first row.
+        looks_like: another format that the file may have, and what reads it.
     """
 
     path: str
@@ -56,7 +58,9 @@ class CellReader:
     has_quotes: bool = True
     has_header: bool = True
     strict: bool = False
+    format_setting: str = "task_name"
     first_line: int = 1
+    looks_like: str = ""
 
     def __post_init__(self):
         self._used = self.delimiter or ("," if self.has_quotes else "\t")
@@ -371,8 +375,8 @@ class CellReader:
         self._warn(
             self._quoted_in_tsv,
             "with a cell in quotes, as in CSV",
-            "in TSV quotes are characters like others; `task_name`=csv with "
-            "`delimiter`=\\t takes them off",
+            "in TSV quotes are characters like others; "
+            f"`{self.format_setting}`=csv with `delimiter`=\\t takes them off",
         )
         self._warn(
             self._long_rows,

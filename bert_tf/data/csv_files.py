@@ -23,7 +23,7 @@ from bert_tf.data import fasttext, file_shape, spreadsheets
 from bert_tf.data.cell_table import CellTable, check_no_header, check_width
 from bert_tf.data.cells import CellReader, without_limit
 from bert_tf.data.decoding import with_mark
-from bert_tf.data.file_shape import cleaned_name
+from bert_tf.data.file_shape import Shape, cleaned_name
 from bert_tf.data.json_lines import ObjectTable
 from bert_tf.data.json_objects import objects_of
 from bert_tf.data.table import Table
@@ -74,10 +74,12 @@ def read_table(
         found = _other_table(content, encoding, header)
         if found is not None:
             return found
-        _check_shape(content, format, encoding, header)
+        shape = _check_shape(content, format, encoding, header)
         if format == "jsonl":
             return ObjectTable(path, objects_of(content.reader, path))
         reader = _cell_reader(path, format, delimiter, encoding, header, strict)
+        if shape.name == "conll":
+            reader.looks_like = "words with tags, which `task_name`=ner reads"
         return CellTable(reader, content.reader)
 
 
@@ -170,27 +172,33 @@ def _other_table(content: Content, encoding: str, header: bool) -> Table | None:
     return None
 
 
-def _check_shape(content: Content, format: str, encoding: str, header: bool):
+def _check_shape(
+    content: Content,
+    format: str,
+    encoding: str,
+    header: bool,
+    setting: str = "task_name",
+) -> Shape:
     """Raises UserError for what is surely not in the format."""
-    path = content.path
-    kind = content.kind
+    path, kind = content.path, content.kind
     if kind in (HTML, XML) and header:
         raise UserError(f"{path}: {kind.name}, not a table: {kind.advice}")
     shape = file_shape.shape_of(_head(content, encoding))
-    if format != "jsonl":
-        file_shape.check_not_json(shape, path)
-    elif shape.name in ("table", "conll"):
-        task = "ner" if shape.name == "conll" else "csv"
-        task = "tsv" if shape.delimiter == "\t" else task
-        more = (
-            ""
-            if shape.delimiter in (",", "\t", "")
-            else (f" with `delimiter`={shape.delimiter}")
-        )
+    if shape.is_json and format != "jsonl":
         raise UserError(
-            f"{path}: it is {shape.described()}, not JSON; "
-            f"`task_name`={task}{more} reads it"
+            f"{path}: it is {shape.described()}, not a table; "
+            f"`{setting}`=jsonl reads it"
         )
+    if format == "jsonl" and shape.name in ("table", "conll"):
+        reads = f"`{setting}`=csv with `delimiter`={shape.delimiter}"
+        if shape.name == "conll":
+            reads = "`task_name`=ner"
+        elif shape.delimiter in (",", "\t"):
+            reads = f"`{setting}`={'csv' if shape.delimiter == ',' else 'tsv'}"
+        raise UserError(
+            f"{path}: it is {shape.described()}, not JSON; {reads} reads it"
+        )
+    return shape
 
 
 def stream_rows(
@@ -201,6 +209,7 @@ def stream_rows(
     encoding: str = "utf-8",
     header: bool = True,
     reading: Opening | None = None,
+    setting: str = "task_name",
 ) -> Iterator[tuple[int, list[str]]]:
     """Yields the rows of a CSV or TSV file of any size, one after the other.
 
@@ -208,6 +217,7 @@ def stream_rows(
         path, format, delimiter, encoding, header: see `read_table`.
         reading: function(path) that gives the file's content, or a reader of
             its bytes.
+        setting: the one that says how a file is written, for errors.
 
     Yields:
         (line on which the row starts, cells). The first row holds the names
@@ -227,8 +237,9 @@ def stream_rows(
         if found is not None:
             yield from _rows_of_table(found)
             return
-        _check_shape(content, format, encoding, header)
+        _check_shape(content, format, encoding, header, setting)
         reader = _cell_reader(path, format, delimiter, encoding, header)
+        reader.format_setting = setting
         yield from _stream(reader, content.reader)
 
 

@@ -16,7 +16,6 @@ from absl import logging
 from bert_tf import files
 from bert_tf.data.table import COLUMN_SYNONYMS, listed
 from bert_tf.data.table import number as number_of
-from bert_tf.errors import UserError
 from bert_tf.file_formats import HEAD_BYTES
 
 # Characters between cells, the usual ones first.
@@ -258,12 +257,3 @@ def warn_of_few_documents(
         "" if num_lines == 1 else "s",
         why,
     )
-
-
-def check_not_json(shape: Shape, path: str) -> None:
-    """Raises UserError if a table's file holds JSON."""
-    if shape.is_json:
-        raise UserError(
-            f"{path}: it is {shape.described()}, not a table; "
-            "`task_name`=jsonl reads it"
-        )

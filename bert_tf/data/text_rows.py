@@ -212,6 +212,7 @@ def _table_rows(
         encoding=format.encoding,
         header=format.header,
         reading=reading,
+        setting="input_format",
     )
     names: list[str] | None = None
     for line, cells in rows:

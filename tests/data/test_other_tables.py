@@ -13,6 +13,7 @@ import pytest
 from support.common import TESTS, needs
 
 from bert_tf.data.csv_files import read_any_table, read_table, stream_rows
+from bert_tf.data.text_rows import Format, read_rows
 from bert_tf.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("here")
@@ -165,6 +166,20 @@ def test_semicolons_as_reported():
 )
 def test_other_formats_are_named(content, format, message):
     assert message in error_of(content, format)
+
+
+def test_words_with_tags_are_named():
+    content = "EU B-ORG\nrejects O\n\nGerman B-MISC\ncall O\n"
+    assert "looks like words with tags, which task_name=ner" in error_of(
+        content
+    )
+
+
+def test_the_setting_of_predict_is_named():
+    with open("x", "w") as writer:
+        writer.write('{"text": "a"}\n')
+    with pytest.raises(UserError, match="input_format=jsonl reads it"):
+        [*read_rows("x", Format(name="csv"))]
 
 
 # ---------------------------------------------------------------------------
