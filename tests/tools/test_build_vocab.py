@@ -9,7 +9,6 @@ from support.programs import last_line, program_of, run_here
 
 from bert_tf import FullTokenizer, pretrained
 from bert_tf.errors import UserError
-from bert_tf.tools import build_vocab
 
 BUILD = program_of("bert_tf.tools.build_vocab")
 
@@ -72,7 +71,7 @@ def test_the_bundled_vocabulary_spells_the_bundled_messages():
 
 def test_one_line_and_other_formats_are_said(caplog):
     reports = TESTS / "reports"
-    build_vocab.count_words([str(reports / "P03_one_line.txt")], True)
+    BUILD.module.count_words([str(reports / "P03_one_line.txt")], True)
     assert "1 line of text, with 4 different words" in caplog.text
-    build_vocab.count_words([str(reports / "C18_doccano.jsonl")], True)
+    BUILD.module.count_words([str(reports / "C18_doccano.jsonl")], True)
     assert "it looks like JSON lines, and is read as lines of" in caplog.text
