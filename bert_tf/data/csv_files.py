@@ -84,12 +84,17 @@ def read_table(
 
 
 def read_any_table(
-    path: str, *, delimiter: str | None = None, encoding: str = "utf-8"
+    path: str,
+    *,
+    delimiter: str | None = None,
+    encoding: str = "utf-8",
+    strict: bool = False,
 ) -> Table:
     """Reads a file as JSON objects if it holds them, and as CSV otherwise.
 
     Args:
-        path, delimiter, encoding: see `read_table`; JSON objects need neither.
+        path, delimiter, encoding, strict: see `read_table`; JSON objects need
+            no delimiter.
 
     Raises:
         UserError: see `read_table`.
@@ -103,7 +108,7 @@ def read_any_table(
         if found is not None:
             return found
         _check_shape(content, "csv", encoding, True)
-        reader = _cell_reader(path, "csv", delimiter, encoding, True)
+        reader = _cell_reader(path, "csv", delimiter, encoding, True, strict)
         return CellTable(reader, content.reader)
 
 

@@ -26,7 +26,8 @@ NUM_LINES_COMPARED = 20
 MOST_IN_A_NAME = 40  # Characters.
 # A column's name. Texts have other signs, or are longer.
 NAME = re.compile(r"[^\W\d][\w .#/()-]{0,39}")
-FASTTEXT = re.compile(r"\s*__label__\S+")
+# A comma right after a label is that of a CSV file.
+FASTTEXT = re.compile(r"\s*__label__[^\s,]+(,__label__[^\s,]+)*(\s|$)")
 KNOWN_NAMES = {
     *("id", "idx", "index", "guid", "text_b", "sentence2", "hypothesis"),
     *("context", "answer", "sent1", "sent2", "ending0", "gold_label"),
@@ -111,6 +112,9 @@ def whole_lines(head: str) -> list[str]:
 def is_fasttext(lines: Sequence[str]) -> bool:
     """Whether lines start with labels such as `__label__ham`."""
     lines = [line for line in lines if line.strip()]
+    # A table whose labels are written so has a header.
+    if not lines or not FASTTEXT.match(lines[0]):
+        return False
     num_labelled = sum(bool(FASTTEXT.match(line)) for line in lines)
     return num_labelled > 0.9 * len(lines)
 

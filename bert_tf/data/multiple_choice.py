@@ -73,7 +73,10 @@ def read_choices(
     Rows without `sent1` are left out of a training file.
     """
     table = csv_files.read_any_table(
-        path, delimiter=settings.delimiter, encoding=settings.encoding
+        path,
+        delimiter=settings.delimiter,
+        encoding=settings.encoding,
+        strict=settings.strict,
     )
     if not len(table):
         raise UserError(f"{path}: no examples in this file")

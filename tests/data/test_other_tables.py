@@ -342,7 +342,11 @@ def test_fasttext_with_several_labels():
     assert table.texts_or_lists("label") == [("a", "b"), ("c",)]
     assert [*table.lines] == [1, 3]
     assert cells(read("__label__a , one, two\n")) == [("one, two", "a")]
-    # One label among words is a text.
+    # Tables may hold such labels.
+    content = "label,text\n" + '__label__a,"one, two"\n' * 20
+    assert cells(read(content))[0] == ("one, two", "__label__a")
+    content = content.replace('"one, two"', "one").replace(",", "\t")
+    assert cells(read(content, "tsv"))[0] == ("one", "__label__a")
     assert cells(read("text,label\n__label__a is odd,x\nb,y\nc,y\n"))[0] == (
         "__label__a is odd",
         "x",
