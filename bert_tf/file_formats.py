@@ -46,9 +46,7 @@ ZSTD = Kind("zstd", "compressed by zstd", _UNPACK, "compressed")
 ZIP = Kind("zip", "a zip archive", _UNPACK, "compressed")
 
 XLSX = Kind("xlsx", "an Excel workbook", _AS_CSV, "table")
-XLS = Kind(
-    "xls", "an Excel workbook or another old Office file", _AS_CSV, "table"
-)
+XLS = Kind("xls", "an Excel workbook (.xls)", _AS_CSV, "table")
 ODS = Kind("ods", "an OpenDocument spreadsheet", _AS_CSV, "table")
 PARQUET = Kind("parquet", "a Parquet file", _AS_CSV, "table")
 ARROW = Kind("arrow", "an Arrow or Feather file", _AS_CSV, "table")
@@ -100,7 +98,6 @@ _STARTS: list[tuple[bytes, Kind]] = [
     (b"\x89LZO\0", Kind("lzo", "compressed by lzop", _UNPACK)),
     (b"7z\xbc\xaf\x27\x1c", Kind("7z", "a 7z archive", _UNPACK)),
     (b"Rar!\x1a\x07", Kind("rar", "a rar archive", _UNPACK)),
-    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", XLS),
     (b"\x09\x08\x10\0\0\x06\x05\0", XLS),
     (b"PAR1", PARQUET),
     (b"PARE", PARQUET),
@@ -168,6 +165,16 @@ _PICKLE_OF_TEXT = re.compile(
 )
 
 
+# What the directory of an old Office file has, {name in UTF-16: kind}.
+_OLE_ENTRIES = {
+    "EncryptedPackage": Kind(
+        "encrypted", "an Office file with a password", "save it without one"
+    ),
+    "WordDocument": Kind("doc", "a Word document", _AS_TEXT),
+    "PowerPoint Document": Kind("ppt", "a PowerPoint presentation", _AS_TEXT),
+}
+
+
 def kind_of(head: bytes) -> Kind | None:
     """The kind of a file; None for text in UTF-8 or another encoding.
 
@@ -185,6 +192,13 @@ def kind_of(head: bytes) -> Kind | None:
         return ZIP
     if re.match(rb"[\x50-\x5f]\x2a\x4d\x18", head):
         return ZSTD  # It starts with a frame to skip.
+    if head.startswith(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"):
+        found = (
+            kind
+            for name, kind in _OLE_ENTRIES.items()
+            if name.encode("utf-16-le") in head
+        )
+        return next(found, XLS)
     for start, kind in _STARTS:
         if head.startswith(start) and (
             kind.id not in _COULD_BE_TEXT or _is_binary(head[:64])

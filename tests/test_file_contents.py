@@ -173,6 +173,7 @@ def records():
         return reader.read()
 
 
+OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n"
 
 
@@ -189,6 +190,12 @@ POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n"
         (zipped(("xl/workbook.xml", b"")), "an Excel workbook"),
         (POINTER, "a pointer of Git LFS"),
         (b"%PDF-1.4\n", "a PDF document"),
+        (OLE + bytes(99), "an Excel workbook (.xls)"),
+        (OLE + "WordDocument".encode("utf-16-le"), "a Word document"),
+        (
+            OLE + "EncryptedPackage".encode("utf-16-le"),
+            "an Office file with a password",
+        ),
         (rb"{\rtf1\ansi hello}", "a document in RTF"),
         (b"\x89PNG\r\n\x1a\n\0\0", "a picture (PNG)"),
         (b"PAR1\x15\x04\0\0\x15\0\x01\x02\0\0", "a Parquet file"),
