@@ -203,7 +203,7 @@ def _naming_damage(path: str, kind: Kind) -> Iterator[None]:
     else:
         return
     raise UserError(
-        f"{path}: {kind.name}, and cannot be decompressed: {why}"
+        f"{path}: cannot be decompressed ({kind.id}): {why}"
     ) from None
 
 
@@ -270,12 +270,11 @@ def _zstd_blocks(reader: Any, path: str) -> Iterator[bytes]:
             frame = None if frame.eof else frame
     except zstandard.ZstdError as error:
         raise UserError(
-            f"{path}: compressed by zstd, and cannot be decompressed: {error}"
+            f"{path}: cannot be decompressed (zstd): {error}"
         ) from None
     if frame is not None:
         raise UserError(
-            f"{path}: compressed by zstd, and cannot be decompressed: its end "
-            "is missing"
+            f"{path}: cannot be decompressed (zstd): its end is missing"
         )
 
 

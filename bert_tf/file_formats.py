@@ -46,9 +46,7 @@ ZSTD = Kind("zstd", "compressed by zstd", _UNPACK, "compressed")
 ZIP = Kind("zip", "a zip archive", _UNPACK, "compressed")
 
 XLSX = Kind("xlsx", "an Excel workbook", _AS_CSV, "table")
-XLS = Kind(
-    "xls", "an Excel workbook or another old Office file", _AS_CSV, "table"
-)
+XLS = Kind("xls", "an Excel workbook (.xls)", _AS_CSV, "table")
 ODS = Kind("ods", "an OpenDocument spreadsheet", _AS_CSV, "table")
 PARQUET = Kind("parquet", "a Parquet file", _AS_CSV, "table")
 ARROW = Kind("arrow", "an Arrow or Feather file", _AS_CSV, "table")
@@ -100,7 +98,6 @@ _STARTS: list[tuple[bytes, Kind]] = [
     (b"\x89LZO\0", Kind("lzo", "compressed by lzop", _UNPACK)),
     (b"7z\xbc\xaf\x27\x1c", Kind("7z", "a 7z archive", _UNPACK)),
     (b"Rar!\x1a\x07", Kind("rar", "a rar archive", _UNPACK)),
-    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", XLS),
     (b"\x09\x08\x10\0\0\x06\x05\0", XLS),
     (b"PAR1", PARQUET),
     (b"PARE", PARQUET),
@@ -147,7 +144,7 @@ _STARTS: list[tuple[bytes, Kind]] = [
     (b"fLaC\0", Kind("flac", "a sound (FLAC)")),
 ]
 # Kinds whose start could also be that of a text: some byte must be none.
-_COULD_BE_TEXT = ("parquet", "gguf", "sav", "avro", "netcdf")
+_COULD_BE_TEXT = ("parquet", "gguf", "sav", "avro", "netcdf", "gif")
 
 _MARKS = [  # UTF-32 first: the little-endian mark starts as UTF-16's does.
     (codecs.BOM_UTF32_LE, _utf("utf-32")),
@@ -168,6 +165,16 @@ _PICKLE_OF_TEXT = re.compile(
 )
 
 
+# What the directory of an old Office file has, {name in UTF-16: kind}.
+_OLE_ENTRIES = {
+    "EncryptedPackage": Kind(
+        "encrypted", "an Office file with a password", "save it without one"
+    ),
+    "WordDocument": Kind("doc", "a Word document", _AS_TEXT),
+    "PowerPoint Document": Kind("ppt", "a PowerPoint presentation", _AS_TEXT),
+}
+
+
 def kind_of(head: bytes) -> Kind | None:
     """The kind of a file; None for text in UTF-8 or another encoding.
 
@@ -185,6 +192,13 @@ def kind_of(head: bytes) -> Kind | None:
         return ZIP
     if re.match(rb"[\x50-\x5f]\x2a\x4d\x18", head):
         return ZSTD  # It starts with a frame to skip.
+    if head.startswith(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"):
+        found = (
+            kind
+            for name, kind in _OLE_ENTRIES.items()
+            if name.encode("utf-16-le") in head
+        )
+        return next(found, XLS)
     for start, kind in _STARTS:
         if head.startswith(start) and (
             kind.id not in _COULD_BE_TEXT or _is_binary(head[:64])
@@ -253,8 +267,14 @@ def _is_decoded(head: bytes, encoding: str) -> bool:
     odd -= sum(text.count(c) for c in "\t\r\n\f")
     if encoding in ("utf-16", "utf-32"):  # Their mark says it.
         return odd <= _MOST_CONTROLS * len(text)
-    num_usual = sum(c in " \n\t,;" for c in text)
-    return bool(text) and odd == 0 and num_usual > len(text) // 200
+    if odd or not text:
+        return False
+    num_zeros = head.count(0)
+    if num_zeros > len(head) // 5:  # Letters of Latin.
+        return True
+    # In others only blanks and line ends have one.
+    is_utf8 = decoded_start(head, "utf-8") is not None
+    return "\n" in text and num_zeros > 2 and not is_utf8
 
 
 def decoded_start(head: bytes, encoding: str) -> str | None:

@@ -9,7 +9,7 @@ from bert_tf import suggestions
 from bert_tf.data import file_shape
 from bert_tf.data.cells import CellReader, without_limit
 from bert_tf.data.file_shape import cleaned_name
-from bert_tf.data.table import COLUMN_SYNONYMS, Table, listed
+from bert_tf.data.table import COLUMN_SYNONYMS, RowWarnings, Table, listed
 from bert_tf.errors import UserError
 
 
@@ -44,6 +44,8 @@ def _format_hint(reader, first, wanted=()):
     in_use = reader.used_delimiter
     header = in_use.join(first)
     found = file_shape.likely_delimiter(header, in_use, wanted)
+    if found is None and reader.looks_like:
+        return f"; the file looks like {reader.looks_like}"
     if found is None:
         return ""
     if found == "," and not reader.has_quotes:
@@ -60,11 +62,13 @@ def _quote_hint(reader, cells):
     """The end of an error, for cells whose quotes are not read as such."""
     if not reader.has_quotes and any(cell.startswith('"') for cell in cells):
         return (
-            "; if a cell in quotes holds tabs or line ends, `task_name`=csv "
-            "with `delimiter`=\\t reads it"
+            "; if a cell in quotes holds tabs or line ends, "
+            f"`{reader.format_setting}`=csv with `delimiter`=\\t reads it"
         )
     if any("\u201c" in cell or "\u201e" in cell for cell in cells):
         return "; curly quotes do not hold a cell together"
+    if reader.has_quotes and any(c.lstrip().startswith("'") for c in cells):
+        return "; only double quotes hold a cell together"
     return ""
 
 
@@ -93,6 +97,8 @@ class CellTable(Table):
                 check_no_header(reader, first)
                 self._add(reader.first_line, first)
             self._add_all(rows)
+        if self._header:
+            self._leave_out_headers()
 
     def _first(self, rows):
         cells = next((cells for _, cells in rows), [])
@@ -120,6 +126,24 @@ class CellTable(Table):
                 self._check(line, cells)
             self._add(line, cells)
 
+    def _leave_out_headers(self):
+        """Drops rows that are the header again: files were put together."""
+        first = self._first_cells
+        if first[0] not in self._columns[0]:
+            return
+        rows = [*zip(*self._columns, strict=True)]
+        again = [i for i, row in enumerate(rows) if [*row] == first]
+        RowWarnings(self, self._reader.strict).report(
+            again,
+            what="the names of the columns again",
+            where="its cells",
+            consequence="left out",
+        )
+        for row in reversed(again):
+            del self.lines[row]
+            for column in self._columns:
+                del column[row]
+
     def _check(self, line, cells):
         check_width(self._reader, line, cells, self._first_cells)
 
@@ -128,12 +152,30 @@ class CellTable(Table):
         for column, cell in zip(self._columns, cells, strict=True):
             column.append(cell)
 
-    def texts(self, name, *, setting="", value=None, optional=False):
+    def texts(
+        self,
+        name: str,
+        *,
+        setting: str = "",
+        value: str | None = None,
+        optional: bool = False,
+    ) -> list[str | None]:
         if optional and cleaned_name(name) not in self.names:
             return [None] * len(self)
         return list(self._columns[self._index(name, setting, value)])
 
-    texts_or_lists = texts
+    def texts_or_lists(
+        self,
+        name: str,
+        *,
+        setting: str = "",
+        value: str | None = None,
+        optional: bool = False,
+    ) -> list[str | tuple[str, ...] | None]:
+        found = self.texts(
+            name, setting=setting, value=value, optional=optional
+        )
+        return [*found]
 
     def _index(self, name, setting, value):
         """The number of a column from 0."""
@@ -165,7 +207,7 @@ class CellTable(Table):
             return end
         if self._header and file_shape.is_data(self._first_cells):
             return (
-                "; if this is no header, `header`=false numbers the columns "
+                "; if this is not a header, `header`=false numbers the columns "
                 "from 1"
             )
         return suggestions.hint(wanted, self.names, COLUMN_SYNONYMS)

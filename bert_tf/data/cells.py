@@ -2,14 +2,13 @@
 
 In CSV a cell may be in quotes, and then may hold delimiters and line ends; a
 line ends at \\n, \\r or both. In TSV quotes are characters like others, and a
-line ends at \\n alone, as everywhere in this package.
+line ends at \\n alone, as everywhere in this package, unless the file has none.
 
 What a file's start shows for certain is understood: `sep=;` on the first line,
 blanks before quotes, quotes around the names of a TSV file, and backslashes
 before the quotes in a cell.
 """
 
-import codecs
 import contextlib
 import csv
 import dataclasses
@@ -22,39 +21,18 @@ from typing import IO
 
 from absl import logging
 
-from bert_tf import files
-from bert_tf.data.table import number
+from bert_tf.data.decoding import decoding, with_mark
 from bert_tf.errors import UserError
 from bert_tf.file_formats import HEAD_BYTES, decoded_start
 
 CHARACTERS_AT_ONCE = 1 << 20  # Read from a file, in whole lines.
 NUM_LINES_COMPARED = 200
+NUM_BLOCKS_CHECKED = 16  # In which quotes around cells of TSV are looked for.
 NUM_LINES_IN_A_ROW = 5  # A row of more lines may have a quote too few.
 _SEPARATOR_LINE = re.compile(r'\ufeff?"?sep=(.)"?\r?\n', re.IGNORECASE)
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
 _ESCAPED_QUOTE = re.compile(r'(?<!\\)((?:\\\\)*)\\"')
 _CURLY = re.compile(r"[“„«].*[”“»]")
-
-
-class _Bytes(io.RawIOBase):
-    """Any reader of bytes as Python's own readers need it."""
-
-    def __init__(self, reader):
-        self._reader = reader
-
-    def readable(self):
-        return True
-
-    def readinto(self, buffer):
-        block = self._reader.read(len(buffer))
-        buffer[: len(block)] = block
-        return len(block)
-
-
-def with_mark(encoding: str) -> str:
-    """The encoding that also reads UTF-8 with a byte order mark."""
-    is_utf8 = codecs.lookup(encoding).name == "utf-8"
-    return "utf-8-sig" if is_utf8 else encoding
 
 
 @dataclasses.dataclass
@@ -69,7 +47,9 @@ class CellReader:
         has_quotes: whether cells may be in quotes: CSV.
         has_header: whether the first row holds names.
         strict: whether oddities are errors.
+        format_setting: the setting that says how a file is written.
         first_line: the line of the first row.
+        looks_like: another format that the file may have, and what reads it.
     """
 
     path: str
@@ -78,18 +58,24 @@ class CellReader:
     has_quotes: bool = True
     has_header: bool = True
     strict: bool = False
+    format_setting: str = "task_name"
     first_line: int = 1
+    looks_like: str = ""
 
     def __post_init__(self):
         self._used = self.delimiter or ("," if self.has_quotes else "\t")
+        self._line_end = "\n"
         self._skips_blanks = False
         self._width = 0
         # Whether \" in a cell is a quote; None until a line shows it.
         self._has_escapes: bool | None = None
         self._escaped: list[int] = []
         self._doubtful: list[int] = []
+        self._unclear: list[int] = []
         self._quoted_in_tsv: list[int] = []
+        self._num_always_quoted = 0
         self._long_rows: list[int] = []
+        self._loose: list[int] = []
 
     @property
     def used_delimiter(self) -> str:
@@ -103,7 +89,8 @@ class CellReader:
             reader: of the file's bytes, from its start, with `peek`.
         """
         self._look(reader)
-        with self._decoded(reader) as decoded:
+        newline = "" if self.has_quotes else self._line_end  # Ends stay.
+        with decoding(reader, self.path, self.encoding, newline) as decoded:
             # Lines pass through C code alone.
             lines = itertools.chain.from_iterable(self._blocks(decoded))
             for _ in range(1, self.first_line):
@@ -132,10 +119,14 @@ class CellReader:
         lines = lines[:NUM_LINES_COMPARED]
         if not lines:
             return
+        if "\n" not in text and "\r" in text:
+            self._line_end = "\r"  # As on old Macs, and in some of Excel's.
         if not self.has_quotes:
             self._look_for_quotes(lines)
         elif f'{self._used} "' in text:
             self._look_for_blanks(lines)
+        if self.has_quotes:
+            self._look_for_loose_quotes(lines)
         self._width = len(self._parsed(lines[:1], is_strict=False)[0])
         curly = [line for line in lines if self._is_in_curly_quotes(line)]
         if len(curly) > len(lines) // 2:
@@ -156,14 +147,20 @@ class CellReader:
         if self.has_header:
             is_certain = all(quoted[0])
         else:
-            is_certain = all(map(_is_quoted_row, cells))
-        if is_certain and self._are_rows(lines, len(cells[0])):
+            is_certain = all(map(self._is_quoted_row, lines))
+        if is_certain and self._are_rows(lines):
             self.has_quotes = True
             logging.info(
                 "%s: its cells are in quotes, which are taken off", self.path
             )
         elif len(lines) > 5 and all(map(any, quoted[1:])):
-            self._quoted_in_tsv += range(2, len(lines) + 1)
+            self._num_always_quoted = len(lines) - 1
+
+    def _is_quoted_row(self, line):
+        """Whether all cells of a line but numbers are in quotes."""
+        cell = r'("([^"]|"")*"|[-+.0-9eE]*)'
+        row = rf"{cell}({re.escape(self._used)}{cell})*"
+        return '"' in line and re.fullmatch(row, line.rstrip("\r\n"))
 
     def _look_for_blanks(self, lines):
         if self._are_rows(lines):
@@ -176,6 +173,28 @@ class CellReader:
             )
         else:
             self._skips_blanks = False
+
+    def _look_for_loose_quotes(self, lines):
+        """Finds quotes within cells that are not doubled, near the start."""
+        blanks = re.compile(f'" +(?={re.escape(self._used)}|$)')
+        place = 0
+        while place < len(lines):
+            rows = csv.reader(
+                (blanks.sub('"', line) for line in lines[place:]),
+                delimiter=self._used,
+                skipinitialspace=self._skips_blanks,
+                strict=True,
+            )
+            try:
+                for _ in rows:
+                    pass
+                return
+            except csv.Error as error:
+                if "expected after" not in str(error):
+                    return
+                place += rows.line_num
+                if '\\"' not in lines[place - 1]:
+                    self._loose.append(self.first_line + place - 1)
 
     def _are_rows(self, lines, width=None):
         """Whether lines are whole rows of the same width, properly quoted.
@@ -213,9 +232,7 @@ class CellReader:
 
     def _blocks(self, reader) -> Iterator[list[str]]:
         """Yields lists of lines with their ends."""
-        num_lines = 0
-        # What is looked for costs little in whole blocks.
-        sign = '\\"' if self.has_quotes else '""'
+        num_lines = num_blocks = 0
         while lines := reader.readlines(CHARACTERS_AT_ONCE):
             block = "".join(lines)
             if "\0" in block:
@@ -225,39 +242,58 @@ class CellReader:
                     "which is not in any text; files in `encoding`=utf-16 "
                     "have some"
                 )
-            if sign in block:
-                found = [i for i, line in enumerate(lines) if sign in line]
-                if self.has_quotes:
-                    self._unescape(lines, found, num_lines)
-                else:
-                    self._find_quoted(lines, found, num_lines)
+            # A search for one character in a whole block costs little.
+            if self.has_quotes:
+                if "\\" in block and '\\"' in block:
+                    self._unescape(lines, num_lines)
+            elif num_blocks < NUM_BLOCKS_CHECKED and '""' in block:
+                self._find_quoted(lines, num_lines)
+            num_blocks += 1
             num_lines += len(lines)
             yield lines
 
-    def _unescape(self, lines: list[str], found: list[int], before: int):
+    def _unescape(self, lines: list[str], before: int):
         r"""Writes "" for \" in the lines if this is what it means."""
         if self._has_escapes is False:
             return
-        pairs = [(i, _ESCAPED_QUOTE.sub(r'\1""', lines[i])) for i in found]
+        pairs = [
+            (i, _ESCAPED_QUOTE.sub(r'\1""', line))
+            for i, line in enumerate(lines)
+            if '\\"' in line
+        ]
         pairs = [(i, changed) for i, changed in pairs if changed != lines[i]]
+        if not pairs:
+            return
         if self._has_escapes is None:
-            pro, contra = [], 0
-            for i, changed in pairs[: 10 * NUM_LINES_COMPARED]:
-                is_row = self._is_row(lines[i])
-                if self._is_row(changed) and not is_row:
-                    pro.append(before + i + 1)
-                contra += is_row and not self._is_row(changed)
+            pro, contra = self._votes(lines, pairs, before)
             if contra:
                 self._has_escapes = False
-                self._doubtful += pro
+                # A few lines may be odd in a file whose quotes are doubled.
+                self._doubtful += pro if len(pro) > contra else []
             elif pro:
                 self._has_escapes = True
             else:
-                return
+                self._unclear += [before + i + 1 for i, _ in pairs]
         if self._has_escapes:
             for i, changed in pairs:
                 lines[i] = changed
             self._escaped += [before + i + 1 for i, _ in pairs]
+
+    def _votes(self, lines, pairs, before):
+        r"""Lines that are rows only if \" is a quote, and how many are not."""
+        pro, contra = [], 0
+        for i, changed in pairs[: 10 * NUM_LINES_COMPARED]:
+            is_row = self._is_row(lines[i])
+            if self._is_row(changed) and not is_row:
+                pro.append(before + i + 1)
+            contra += is_row and not self._is_row(changed)
+        if not pro and not contra and not before:
+            # All of them may be in cells of several lines.
+            first = [*lines[: pairs[0][0] + NUM_LINES_COMPARED]]
+            changed = [_ESCAPED_QUOTE.sub(r'\1""', line) for line in first]
+            if self._are_rows(changed) and not self._are_rows(first):
+                pro = [pairs[0][0] + 1]
+        return pro, contra
 
     def _is_row(self, line):
         rows = self._parsed([line])
@@ -267,11 +303,13 @@ class CellReader:
             and not _is_open([line])
         )
 
-    def _find_quoted(self, lines: list[str], found: list[int], before: int):
-        for i in found:
-            cells = lines[i].rstrip("\r\n").split(self._used)
+    def _find_quoted(self, lines: list[str], before: int):
+        for place, line in enumerate(lines, start=before + 1):
+            if '""' not in line:
+                continue
+            cells = line.rstrip("\r\n").split(self._used)
             if any('""' in c[1:-1] and _QUOTED.fullmatch(c) for c in cells):
-                self._quoted_in_tsv.append(before + i + 1)
+                self._quoted_in_tsv.append(place)
 
     def _quoted_rows(self, lines):
         is_over = False
@@ -281,24 +319,23 @@ class CellReader:
             yield from lines
             is_over = True
 
-        before = self.first_line - 1
         rows = csv.reader(
             until_over(),
             delimiter=self._used,
             skipinitialspace=self._skips_blanks,
         )
-        line = 1
+        line = offset = self.first_line
         for cells in rows:
             if is_over:  # csv makes a row of an open cell at the end.
                 raise UserError(
-                    f"{self.path}:{line + before}: a quote is opened and "
-                    "never closed"
+                    f"{self.path}:{line}: a quote is opened and never closed"
                 )
-            if rows.line_num - line > NUM_LINES_IN_A_ROW:
+            next_line = rows.line_num + offset
+            if next_line - line > NUM_LINES_IN_A_ROW:
                 if self._holds_rows(cells):
-                    self._long_rows.append(line + before)
-            yield line + before, cells
-            line = rows.line_num + 1
+                    self._long_rows.append(line)
+            yield line, cells
+            line = next_line
 
     def _holds_rows(self, cells: Sequence[str]) -> bool:
         """Whether the lines in a cell look like rows."""
@@ -309,42 +346,11 @@ class CellReader:
                 return True
         return False
 
-    @contextlib.contextmanager
-    def _decoded(self, reader) -> Iterator[IO[str]]:
-        """Gives a reader of the text."""
-        newline = "" if self.has_quotes else "\n"  # Lines keep their ends.
-        buffer = io.BufferedReader(_Bytes(reader), 1 << 20)
-        try:
-            yield io.TextIOWrapper(
-                buffer, with_mark(self.encoding), newline=newline
-            )
-        except UnicodeError as error:
-            raise UserError(
-                f"{self.path}: not {self.encoding}: "
-                f"{self._wrong_byte(error)}; `encoding`=latin-1 is another "
-                "common one"
-            ) from None
-
-    def _wrong_byte(self, error):
-        """The byte, and its line in encodings whose lines end with one byte."""
-        if not isinstance(error, UnicodeDecodeError):
-            return files.reason(error)
-        byte = error.object[error.start]
-        if not files.is_regular(self.path):
-            return f"byte 0x{byte:02x}"
-        with files.reading(self.path, self.encoding) as reader:
-            for number, line in enumerate(reader, start=1):
-                try:
-                    line.decode(self.encoding)
-                except UnicodeDecodeError as in_line:
-                    if in_line.object[in_line.start] == byte:
-                        return f"byte 0x{byte:02x} in line {number}"
-                    break
-        return f"byte 0x{byte:02x}"
-
     # -- Oddities.
 
     def _report(self):
+        if self._num_always_quoted:
+            self._quoted_in_tsv = [*range(2, 2 + self._num_always_quoted)]
         self._warn(
             self._escaped,
             r"with \" in a cell",
@@ -357,10 +363,20 @@ class CellReader:
             r'other lines end a cell so; "" is the quote in CSV',
         )
         self._warn(
+            [] if self._has_escapes is False else self._unclear,
+            r"with \" in a cell",
+            r'the backslash stays; "" is the quote in CSV',
+        )
+        self._warn(
+            self._loose,
+            "with text after the quote that ends a cell",
+            "a quote within a cell in quotes must be doubled",
+        )
+        self._warn(
             self._quoted_in_tsv,
             "with a cell in quotes, as in CSV",
-            "in TSV quotes are characters like others; `task_name`=csv with "
-            "`delimiter`=\\t takes them off",
+            "in TSV quotes are characters like others; "
+            f"`{self.format_setting}`=csv with `delimiter`=\\t takes them off",
         )
         self._warn(
             self._long_rows,
@@ -378,12 +394,6 @@ class CellReader:
         number = "1 line" if len(lines) == 1 else f"{len(lines)} lines"
         where = f"{self.path}: {number} {what} (line {lines[0]} first)"
         logging.warning("%s", UserError(f"{where}: {why}"))
-
-
-def _is_quoted_row(cells: Sequence[str]) -> bool:
-    """Whether all cells but numbers are in quotes, at least one."""
-    texts = [cell for cell in cells if number(cell) is None]
-    return bool(texts) and all(map(_QUOTED.fullmatch, texts))
 
 
 def _is_open(lines: Sequence[str]) -> bool:

@@ -21,8 +21,9 @@ from absl import logging
 from bert_tf import files
 from bert_tf.data import fasttext, file_shape, spreadsheets
 from bert_tf.data.cell_table import CellTable, check_no_header, check_width
-from bert_tf.data.cells import CellReader, with_mark, without_limit
-from bert_tf.data.file_shape import cleaned_name
+from bert_tf.data.cells import CellReader, without_limit
+from bert_tf.data.decoding import with_mark
+from bert_tf.data.file_shape import Shape, cleaned_name
 from bert_tf.data.json_lines import ObjectTable
 from bert_tf.data.json_objects import objects_of
 from bert_tf.data.table import Table
@@ -73,34 +74,41 @@ def read_table(
         found = _other_table(content, encoding, header)
         if found is not None:
             return found
-        _check_shape(content, format, encoding, header)
+        shape = _check_shape(content, format, encoding, header)
         if format == "jsonl":
             return ObjectTable(path, objects_of(content.reader, path))
         reader = _cell_reader(path, format, delimiter, encoding, header, strict)
+        if shape.name == "conll":
+            reader.looks_like = "words with tags, which `task_name`=ner reads"
         return CellTable(reader, content.reader)
 
 
 def read_any_table(
-    path: str, *, delimiter: str | None = None, encoding: str = "utf-8"
+    path: str,
+    *,
+    delimiter: str | None = None,
+    encoding: str = "utf-8",
+    strict: bool = False,
 ) -> Table:
     """Reads a file as JSON objects if it holds them, and as CSV otherwise.
 
     Args:
-        path, delimiter, encoding: see `read_table`; JSON objects need neither.
+        path, delimiter, encoding, strict: see `read_table`; JSON objects need
+            no delimiter.
 
     Raises:
         UserError: see `read_table`.
     """
     check_settings("csv", delimiter, encoding, True)
     with files.looking(path, _known(encoding)) as content:
+        found = _objects(content, files.is_json_lines(path), encoding)
         encoding = "utf-8" if content.is_converted else encoding
-        found = _objects(content, is_json=files.is_json_lines(path))
         if found is None:
             found = _other_table(content, encoding, True)
         if found is not None:
             return found
         _check_shape(content, "csv", encoding, True)
-        reader = _cell_reader(path, "csv", delimiter, encoding, True)
+        reader = _cell_reader(path, "csv", delimiter, encoding, True, strict)
         return CellTable(reader, content.reader)
 
 
@@ -120,11 +128,14 @@ def read_object_table(path: str) -> Table | None:
         return _objects(content, is_json)
 
 
-def _objects(content: Content, is_json: bool) -> Table | None:
-    """The table of JSON objects; None if these are none."""
+def _objects(
+    content: Content, is_json: bool, encoding: str = "utf-8"
+) -> Table | None:
+    """The table of JSON objects; None for other files."""
     if content.kind is not None:
         return None
     if is_json or file_shape.shape_of(_head(content, "utf-8")).is_json:
+        check_settings("jsonl", None, encoding, True)
         return ObjectTable(
             content.path, objects_of(content.reader, content.path)
         )
@@ -166,27 +177,33 @@ def _other_table(content: Content, encoding: str, header: bool) -> Table | None:
     return None
 
 
-def _check_shape(content: Content, format: str, encoding: str, header: bool):
+def _check_shape(
+    content: Content,
+    format: str,
+    encoding: str,
+    header: bool,
+    setting: str = "task_name",
+) -> Shape:
     """Raises UserError for what is surely not in the format."""
-    path = content.path
-    kind = content.kind
+    path, kind = content.path, content.kind
     if kind in (HTML, XML) and header:
         raise UserError(f"{path}: {kind.name}, not a table: {kind.advice}")
     shape = file_shape.shape_of(_head(content, encoding))
-    if format != "jsonl":
-        file_shape.check_not_json(shape, path)
-    elif shape.name in ("table", "conll"):
-        task = "ner" if shape.name == "conll" else "csv"
-        task = "tsv" if shape.delimiter == "\t" else task
-        more = (
-            ""
-            if shape.delimiter in (",", "\t", "")
-            else (f" with `delimiter`={shape.delimiter}")
-        )
+    if shape.is_json and format != "jsonl":
         raise UserError(
-            f"{path}: it is {shape.described()}, not JSON; "
-            f"`task_name`={task}{more} reads it"
+            f"{path}: it is {shape.described()}, not a table; "
+            f"`{setting}`=jsonl reads it"
         )
+    if format == "jsonl" and shape.name in ("table", "conll"):
+        reads = f"`{setting}`=csv with `delimiter`={shape.delimiter}"
+        if shape.name == "conll":
+            reads = "`task_name`=ner"
+        elif shape.delimiter in (",", "\t"):
+            reads = f"`{setting}`={'csv' if shape.delimiter == ',' else 'tsv'}"
+        raise UserError(
+            f"{path}: it is {shape.described()}, not JSON; {reads} reads it"
+        )
+    return shape
 
 
 def stream_rows(
@@ -197,6 +214,7 @@ def stream_rows(
     encoding: str = "utf-8",
     header: bool = True,
     reading: Opening | None = None,
+    setting: str = "task_name",
 ) -> Iterator[tuple[int, list[str]]]:
     """Yields the rows of a CSV or TSV file of any size, one after the other.
 
@@ -204,6 +222,7 @@ def stream_rows(
         path, format, delimiter, encoding, header: see `read_table`.
         reading: function(path) that gives the file's content, or a reader of
             its bytes.
+        setting: the one that says how a file is written, for errors.
 
     Yields:
         (line on which the row starts, cells). The first row holds the names
@@ -223,8 +242,9 @@ def stream_rows(
         if found is not None:
             yield from _rows_of_table(found)
             return
-        _check_shape(content, format, encoding, header)
+        _check_shape(content, format, encoding, header, setting)
         reader = _cell_reader(path, format, delimiter, encoding, header)
+        reader.format_setting = setting
         yield from _stream(reader, content.reader)
 
 

@@ -16,18 +16,18 @@ from absl import logging
 from bert_tf import files
 from bert_tf.data.table import COLUMN_SYNONYMS, listed
 from bert_tf.data.table import number as number_of
-from bert_tf.errors import UserError
-from bert_tf.file_formats import HEAD_BYTES, HTML, XML
+from bert_tf.file_formats import HEAD_BYTES
 
 # Characters between cells, the usual ones first.
 DELIMITERS = (",", ";", "\t", "|", "^", "~", "\x01", ":")
 # Others that people use, which `delimiter` cannot be.
-LONG_DELIMITERS = ("|||", "||", "::", "\\t", "@@", "##")
+LONG_DELIMITERS = ("|||", "||", "::", "\\t", "@@", "##", "  ")
 NUM_LINES_COMPARED = 20
 MOST_IN_A_NAME = 40  # Characters.
 # A column's name. Texts have other signs, or are longer.
 NAME = re.compile(r"[^\W\d][\w .#/()-]{0,39}")
-FASTTEXT = re.compile(r"\s*__label__\S+")
+# A comma right after a label is that of a CSV file.
+FASTTEXT = re.compile(r"\s*__label__[^\s,]+(,__label__[^\s,]+)*(\s|$)")
 KNOWN_NAMES = {
     *("id", "idx", "index", "guid", "text_b", "sentence2", "hypothesis"),
     *("context", "answer", "sent1", "sent2", "ending0", "gold_label"),
@@ -58,7 +58,7 @@ class Shape:
         return self.name.startswith("json")
 
     def described(self) -> str:
-        """What it is, for people: "JSON lines"."""
+        """The name of the shape for people: "JSON lines"."""
         if self.name == "table":
             kind = {",": "CSV", "\t": "TSV"}.get(
                 self.delimiter, f"CSV with {self.delimiter!r} between cells"
@@ -83,7 +83,7 @@ def shape_of(head: str) -> Shape:
     """
     head = head.removeprefix("\ufeff")
     start = head.lstrip()
-    if re.match(r"<(!doctype|html|\?xml)", start, re.IGNORECASE):
+    if re.match(r"<(!doctype|html|\?xml|doc\s)", start, re.IGNORECASE):
         return Shape("page")
     lines = whole_lines(head)
     first = next((line for line in lines if line.strip()), "")
@@ -105,13 +105,16 @@ def whole_lines(head: str) -> list[str]:
     """The lines of a file's start, without one that is cut."""
     lines = head.removeprefix("\ufeff").replace("\r\n", "\n").split("\n")
     if len(lines) > 1 or not head:
-        lines.pop()  # What follows the last line's end.
+        lines.pop()  # The text after the last line's end.
     return lines
 
 
 def is_fasttext(lines: Sequence[str]) -> bool:
     """Whether lines start with labels such as `__label__ham`."""
     lines = [line for line in lines if line.strip()]
+    # A table whose labels are written so has a header.
+    if not lines or not FASTTEXT.match(lines[0]):
+        return False
     num_labelled = sum(bool(FASTTEXT.match(line)) for line in lines)
     return num_labelled > 0.9 * len(lines)
 
@@ -159,7 +162,7 @@ def _table(lines: Sequence[str]) -> Shape | None:
         if len(rows) > 1 and len(widths) == 1 and len(rows[0]) > 1:
             names = tuple(map(cleaned_name, rows[0]))
             # Lines of text have one comma each by chance.
-            if is_header(names) or len(rows) > 9 and delimiter in ",;\t|":
+            if is_header(names) or len(rows) > 9 and delimiter in ",;\t":
                 found.append((is_header(names), delimiter, names))
     if not found:
         return None
@@ -201,66 +204,60 @@ def likely_delimiter(
             return delimiter
         # The wrong delimiter leaves the others within names.
         is_usual = is_header(names) or delimiter not in ":^~"
+        is_usual = is_usual and bool(delimiter.strip(" "))
         if likely is None and in_use not in header and is_usual:
             likely = delimiter
     return likely
 
 
-def warn_unless_text(path: str, needs_documents: bool = False) -> None:
+def warn_unless_text(path: str) -> None:
     """Logs a warning if a file that is read as lines of text holds others.
 
     Args:
-        path: of the file.
-        needs_documents: warn, too, if it does not have two lines that follow
-            one another: no pairs of sentences can be made of it.
+        path: of the file; a pipe is not looked into.
 
     Raises:
         UserError: the file cannot be read.
     """
     if not files.is_regular(path):
         return
-    with files.looking(path) as content:
-        content.check_text()
-        head = content.reader.peek(HEAD_BYTES)
-        kind = content.kind
+    with files.reading(path) as reader:
+        head = reader.peek(HEAD_BYTES)  # type: ignore[attr-defined]
     text = head.decode("utf-8", "ignore")
     shape = shape_of(text if len(head) >= HEAD_BYTES else text + "\n")
-    if kind in (HTML, XML):
-        shape = Shape("page")
-    if shape.name != "text":
+    if shape.name != "text" and text.strip():
         logging.warning(
             "%s: it looks like %s, and is read as lines of text, with all its "
             "signs",
             path,
             shape.described(),
         )
-    if needs_documents and len(head) < HEAD_BYTES:
-        lines = [line.strip() for line in text.split("\n")]
-        _warn_of_short_documents(path, lines)
 
 
-def _warn_of_short_documents(path: str, lines: Sequence[str]) -> None:
-    num_lines = sum(map(bool, lines))
-    documents = [d for d in "\n".join(lines).strip().split("\n\n") if d]
-    if num_lines == 1:
-        what = "only one line of text: a line is a sentence, and a document"
-        what += " needs two of them for pairs"
-    elif num_lines > 1 and len(documents) == 1:
-        what = f"one document of {num_lines} lines: an empty line ends a"
-        what += " document, and a next sentence that is not the real one"
-        what += " comes from another document"
-    elif num_lines and all("\n" not in d.strip() for d in documents):
-        what = f"{num_lines} documents of one line each: a line is a sentence,"
-        what += " and pairs need two in a document"
+def warn_of_few_documents(
+    what: str, num_documents: int, num_lines: int
+) -> None:
+    """Logs a warning if a text holds no pairs of sentences.
+
+    Args:
+        what: the text, for the message.
+        num_documents, num_lines: of the text; a line is a sentence.
+    """
+    if num_lines and num_documents == num_lines:
+        why = "a line is a sentence, and a pair needs two of a document"
+    elif num_documents == 1:
+        why = (
+            "an empty line ends a document, and random next sentences come "
+            "from other documents"
+        )
     else:
         return
-    logging.warning("%s: %s", path, what)
-
-
-def check_not_json(shape: Shape, path: str) -> None:
-    """Raises UserError if a table's file holds JSON."""
-    if shape.is_json:
-        raise UserError(
-            f"{path}: it is {shape.described()}, not a table; "
-            "`task_name`=jsonl reads it"
-        )
+    logging.warning(
+        "%s: %d document%s with %d line%s of text: %s",
+        what,
+        num_documents,
+        "" if num_documents == 1 else "s",
+        num_lines,
+        "" if num_lines == 1 else "s",
+        why,
+    )

@@ -90,7 +90,7 @@ def _listed(value: Object, path: str) -> tuple[str, list[Object]] | None:
     if _ROW_NAMES.intersection(value):
         return None
     for inner in value.values():
-        # As in {"rasa_nlu_data": {"common_examples": […]}}.
+        # Rasa has {"rasa_nlu_data": {"common_examples": […]}}.
         if len(value) == 1 and isinstance(inner, dict):
             if found := _listed_here(inner):
                 return "", found[1]

@@ -23,7 +23,7 @@ from bert_tf.errors import UserError
 Lines = Iterator[tuple[int, str]]
 
 CHARACTERS_AT_ONCE = 1 << 20
-NUM_LINES_CHECKED = 2000  # Lines that are looked at for a key that is twice.
+NUM_LINES_CHECKED = 5000  # Lines that are checked for a key that is twice.
 _DECODER = json.JSONDecoder()
 _SPACE = re.compile(r"[ \t\n\r]*")
 
@@ -106,18 +106,23 @@ def _is_spread(line, second):
 
 
 def _objects_of_lines(lines: Lines, path: str):
-    empty, num_checked, twice = None, 0, None
+    empty, is_warned = None, False
     for number, line in lines:
         if not line.strip():
             empty = empty or number
             continue
         if empty:
             raise UserError(f"{path}:{empty}: not JSON: an empty line")
-        value = _object_of(line, path, number)
-        if num_checked < NUM_LINES_CHECKED and line.count('":') > len(value):
-            num_checked += 1
-            if twice is None and (twice := _key_twice(line)) is not None:
-                _warn_of_twice(path, number, twice)
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError):
+            value = None
+        if type(value) is not dict:
+            value = _object_of(line, path, number)  # It says what is wrong.
+        if number <= NUM_LINES_CHECKED and line.count('":') > len(value):
+            if not is_warned and (key := _key_twice(line)) is not None:
+                _warn_of_twice(path, number, key)
+                is_warned = True
         yield number, value
 
 
@@ -146,7 +151,7 @@ def _not_an_object(path, number):
 
 
 def _hint(text: str, place: int) -> str:
-    """What is probably wrong at a place of a text that is not JSON."""
+    """The probable reason why a text is not JSON at a place."""
     if text[place : place + 1] == "'":
         return "; Python's quotes ' are not JSON's, which are \""
     if re.match(r"(None|True|False)\b", text[place:]):
@@ -300,11 +305,18 @@ class _Values:
         self._text = "".join(parts)
 
     def _is_wrong(self, error):
-        """Whether an error is none that more text would mend."""
+        """Whether an error stays, however much text follows."""
         is_open = error.msg.startswith("Unterminated string")
         return not is_open and error.pos < len(self._text) - 100
 
     def _error(self, place, why):
+        if self._is_over and not self._text[place:].strip():
+            number = self._line + self._text.count("\n", self._place)
+            number -= self._text.endswith("\n")
+            return UserError(
+                f"{self.path}:{number}: not JSON: the file ends before its "
+                "last list or object"
+            )
         number = self._line + self._text.count("\n", self._place, place)
         column = place - self._text.rfind("\n", 0, place)
         start = self._text.rfind("\n", 0, max(0, place)) + 1

@@ -79,7 +79,10 @@ def read_choices(
     label of all files but a "test" set.
     """
     table = csv_files.read_any_table(
-        path, delimiter=settings.delimiter, encoding=settings.encoding
+        path,
+        delimiter=settings.delimiter,
+        encoding=settings.encoding,
+        strict=settings.strict,
     )
     if not len(table):
         raise UserError(f"{path}: no examples in this file")

@@ -25,6 +25,7 @@ from bert_tf.data.table import listed
 from bert_tf.data.table import number as number_of
 from bert_tf.data.tsv_rows import Row, read_tsv
 from bert_tf.errors import UserError
+from bert_tf.file_formats import HTML, XML
 
 # The columns' names in errors.
 COLUMN_NAMES = {
@@ -34,7 +35,7 @@ COLUMN_NAMES = {
     "text_b": "the second text",
 }
 COMPRESSED_ENDINGS = (".gz", ".bz2", ".xz", ".zst", ".zip")
-# What headers call the label.
+# The label's names in headers.
 LABEL_NAMES = {"label", "labels", "gold_label", "class", "category", "target"}
 _MARKS = frozenset(missing_labels.MARKS)
 NUM_CHECKED = 100_000  # Rows of a file that are checked before anything else.
@@ -204,7 +205,7 @@ class DataProcessor:
         return not (len(first) > 1 and first[0].strip().isdecimal())
 
     def _is_label(self, label):
-        """Whether a text is a label, or a mark that there is none."""
+        """Whether a text is a label, or a mark for a missing one."""
         label = label.strip()
         if self.labels is not None and label in self.labels:
             return True
@@ -324,6 +325,12 @@ class Examples:
 
     def _check_header(self, processor, set_type):
         """Whether the file has a header; says so where it should not be so."""
+        with files.looking(self._path) as content:
+            if content.kind in (HTML, XML):
+                kind = content.kind
+                raise UserError(
+                    f"{self._path}: {kind.name}, not a table: {kind.advice}"
+                )
         first = next(read_tsv(self._path), None)
         if first is None:
             return False

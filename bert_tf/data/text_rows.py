@@ -96,7 +96,7 @@ def detect_format(
         head: the start of its text, some lines.
         columns: names of which a table's header has at least one.
         delimiter: the character between cells, if it is known.
-        kind: what the file is, if it is no text; its rows are then like those
+        kind: of a file that does not hold text; its rows are then like those
             of CSV, or like JSON objects where they may hold lists.
     """
     if kind is not None and kind.role == "table":
@@ -212,6 +212,7 @@ def _table_rows(
         encoding=format.encoding,
         header=format.header,
         reading=reading,
+        setting="input_format",
     )
     names: list[str] | None = None
     for line, cells in rows:

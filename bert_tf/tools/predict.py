@@ -235,7 +235,7 @@ def input_format(
         head: its first lines.
         columns: the model's columns.
         recorded: of `recorded_columns`.
-        kind: what the input is, if it is no text.
+        kind: of an input that does not hold text.
     """
     delimiter = recorded.get("delimiter")
     settings = {
@@ -265,14 +265,14 @@ def input_format(
 
 
 class InputFile:
-    """The input, whose start is looked at before all of it is read.
+    """The input, whose start is read before all of it.
 
     Standard input and pipes are opened once, because they can be read once.
 
     Attributes:
         path: the value of --input.
         is_stream: whether it can be read only once.
-        kind: what it is, if it is no text.
+        kind: of an input that does not hold text.
         is_json_on_lines: whether each of its lines is a JSON object.
     """
 
