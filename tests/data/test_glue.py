@@ -140,7 +140,7 @@ def test_texts_without_content(tmp_path, caplog):
 def test_mistakes(tmp_path):
     write(tmp_path, {"dev.tsv": LAYOUTS["sts-b"]["train.tsv"]})
     text = (tmp_path / "dev.tsv").read_text()
-    write(tmp_path, {"dev.tsv": text.replace("3.800", "nan")})
+    write(tmp_path, {"dev.tsv": text.replace("3.800", "inf")})
     message = "dev.tsv:2: label 'inf' is not a number"
     with pytest.raises(UserError, match=message):
         examples_of("sts-b", "dev", tmp_path)
