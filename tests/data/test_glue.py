@@ -211,3 +211,10 @@ def test_named_labels_of_a_published_task(tmp_path, monkeypatch):
     path.write_text("sentence\tlabel\na\t-1\nb\t-1\n")
     with pytest.raises(UserError, match="train.tsv: no row has a label"):
         Examples(processor, str(tmp_path), "train")
+
+
+def test_minus_one_is_a_number_but_in_a_test_set(tmp_path):
+    content = LAYOUTS["sts-b"]["train.tsv"].replace("3.800", "-1.000")
+    write(tmp_path, {"train.tsv": content, "test.tsv": content})
+    assert [e.label for e in examples_of("sts-b", "train", tmp_path)] == [-1.0]
+    assert [e.label for e in examples_of("sts-b", "test", tmp_path)] == [None]
