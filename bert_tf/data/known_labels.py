@@ -127,6 +127,7 @@ def check_labels(
     }
     if not odd:
         return table
+    found -= comparison.marks
     has_known = not found.isdisjoint({*labels, *comparison.twins})
     index, label = next(iter(odd.items()))
     if strict or set_type == "train" or (set_type == "dev" and not has_known):
