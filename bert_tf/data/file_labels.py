@@ -27,29 +27,26 @@ class Cells:
 
     Attributes:
         table: the file.
-        cells: the content of each row.
-        first: {content: the first row that has it}.
+        rows: the content of each row.
+        distinct: each content once, in the order of the file.
     """
 
     table: Table
-    cells: Sequence[Any]
-    first: Mapping[Any, int]
+    rows: Sequence[Any]
+    distinct: Collection[Any]
 
     @classmethod
-    def of(cls, table: Table, cells: Sequence[Any]) -> "Cells":
-        """Finds the first row of each content."""
-        first: dict[Any, int] = {}
-        for row, cell in enumerate(cells):
-            first.setdefault(cell, row)
-        return cls(table, cells, first)
+    def of(cls, table: Table, rows: Sequence[Any]) -> "Cells":
+        """Finds the distinct contents."""
+        return cls(table, rows, dict.fromkeys(rows))
 
     def place(self, cell: Any) -> str:
-        """ "path:line" of the first row with this content."""
-        return self.table.place(self.first[cell])
+        """ "path:line" of the first row with this content, for messages."""
+        return self.table.place(self.rows.index(cell))
 
     def line(self, cell: Any) -> int:
-        """The line of the first row with this content."""
-        return self.table.line(self.first[cell])
+        """The line of the first row with this content, for messages."""
+        return self.table.line(self.rows.index(cell))
 
 
 def several(label: Label) -> tuple[Any, ...]:
@@ -105,7 +102,7 @@ def marks_of_cells(
     cells: Cells, labels: Mapping[Any, Label], named: Sequence[str] | None
 ) -> frozenset[str]:
     """`find_marks` of a label column, {cell: label}."""
-    rows = collections.Counter(cells.cells)
+    rows = collections.Counter(cells.rows)
     counts: collections.Counter[str] = collections.Counter()
     first: dict[str, Any] = {}
     for cell, label in labels.items():
@@ -114,7 +111,7 @@ def marks_of_cells(
             first.setdefault(one, cell)
     return find_marks(
         counts,
-        len(cells.cells),
+        len(cells.rows),
         lambda label: cells.place(first[label]),
         named,
     )

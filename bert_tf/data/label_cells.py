@@ -13,6 +13,7 @@ marks for "no label".
 
 import collections
 import dataclasses
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,7 +23,7 @@ from bert_tf.data import file_labels, label_notation, missing_labels
 from bert_tf.data.csv_files import unescaped
 from bert_tf.data.file_labels import Cells, shown
 from bert_tf.data.label_notation import Marked
-from bert_tf.data.table import MISSING, Table, is_empty, listed, number
+from bert_tf.data.table import Table, is_empty, listed, number
 from bert_tf.data.yes_no_cells import YesNoReader
 from bert_tf.errors import UserError
 
@@ -130,51 +131,44 @@ class LabelReader:
     def _numbers(self, cells):
         """The labels of regression; unknown ones are None."""
         found, marked, unreadable = {}, {}, set()
-        marks = self._marks_of_numbers(cells)
-        for cell in cells.first:
-            text = cell[0] if _is_single(cell) else cell
-            found[cell] = None
-            if text is None or text in marks or self._is_blank(text):
-                if isinstance(text, str) and text.strip() not in ("", *MISSING):
-                    marked[cell] = text
+        marks = frozenset(missing_labels.MARKS)
+        if self.missing_label is not None:
+            texts = [x for x in map(_unwrapped, cells.distinct) if x]
+            marks = missing_labels.marks_among(texts, self.missing_label)
+        for cell in cells.distinct:
+            text = _unwrapped(cell)
+            value = number(text) if isinstance(text, str) else None
+            found[cell] = None if text in marks else value
+            if found[cell] is not None or text is None or self._is_blank(text):
                 continue
-            found[cell] = number(text) if isinstance(text, str) else None
-            if found[cell] is None and self.set_type == "test":
+            if isinstance(text, str) and text.strip() in marks:
+                marked[cell] = text
+            elif self.set_type == "test":
                 unreadable.add(cell)
-            elif found[cell] is None:
+            else:
                 raise UserError(
                     f"{cells.place(cell)}: label {shown(text)} in "
                     f"`label_column`={self.label_column} is not a finite "
                     "number"
                 )
+        if self._is_constant(cells, found):
+            marked |= {cell: _unwrapped(cell) for cell, x in found.items() if x}
+            found = dict.fromkeys(found)
         return FileLabels(
-            [found[cell] for cell in cells.cells],
+            [found[cell] for cell in cells.rows],
             _rows_of(cells, marked),
-            [r for r, cell in enumerate(cells.cells) if cell in unreadable],
+            [r for r, x in enumerate(cells.rows) if x in unreadable]
+            if unreadable
+            else [],
         )
 
-    def _marks_of_numbers(self, cells):
-        """The marks among numbers; -1 is one if there is nothing else."""
-        texts = {
-            text
-            for cell in cells.first
-            if isinstance(text := cell[0] if _is_single(cell) else cell, str)
-        }
-        if self.missing_label is not None:
-            return missing_labels.marks_among(texts, self.missing_label)
-        marks = texts & {*missing_labels.MARKS}
-        values = {missing_labels.whole_number(text) for text in texts - marks}
-        if (
-            self.set_type != "train"
-            and len(cells.cells) > 1
-            and values
-            in (
-                {-1},
-                {-100},
-            )
-        ):
-            return texts
-        return marks
+    def _is_constant(self, cells, found):
+        """Whether -1 is all that a set to evaluate or to label has."""
+        numbers = {*found.values()} - {None}
+        is_named = self.missing_label is not None
+        if is_named or self.set_type == "train" or len(cells.rows) < 2:
+            return False
+        return numbers in ({-1.0}, {-100.0})
 
     def _is_blank(self, text):
         """Whether a text is nothing, or NaN where that is no label."""
@@ -189,7 +183,7 @@ class LabelReader:
     def _of_cells(self, cells):
         """({cell: labels}, names); labels are tuples, or None."""
         parsed, example = {}, None
-        for cell in cells.first:
+        for cell in cells.distinct:
             try:
                 parsed[cell] = value = _parsed(cell)
             except ValueError as error:
@@ -270,7 +264,7 @@ class LabelReader:
                 )
             found[cell] = None
             if values:
-                place = cells.place(cell)
+                place = functools.partial(cells.place, cell)
                 found[cell] = self._marks.labels(names, values, place)
         return found, names
 
@@ -301,7 +295,8 @@ class LabelReader:
                 keys = [_collapsed(key) for key, _ in value.items]
                 names.update(dict.fromkeys(keys))
                 marks = [mark for _, mark in value.items]
-                found[cell] = self._marks.labels(keys, marks, cells.place(cell))
+                place = functools.partial(cells.place, cell)
+                found[cell] = self._marks.labels(keys, marks, place)
             elif value and not (isinstance(value, str) and is_empty(value)):
                 raise UserError(
                     f"{cells.place(cell)}: {shown(cell)} in `label_column`="
@@ -361,7 +356,7 @@ def _without_marks(cells, found, marks):
 def _rows_of(cells, marks) -> dict[str, list[int]]:
     """{mark: its rows}, of {cell: mark}."""
     rows: dict[str, list[int]] = collections.defaultdict(list)
-    for row, cell in enumerate(cells.cells if marks else ()):
+    for row, cell in enumerate(cells.rows if marks else ()):
         if cell in marks:
             rows[marks[cell]].append(row)
     return dict(rows)
@@ -373,6 +368,11 @@ def _parsed(cell):
         return cell
     value = label_notation.parse(cell)
     return cell if value == cell.strip() else value
+
+
+def _unwrapped(cell):
+    """The one item of a list."""
+    return cell[0] if _is_single(cell) else cell
 
 
 def _is_single(cell):
