@@ -18,7 +18,7 @@ from bert_tf.data.table import Table
 from bert_tf.errors import UserError
 
 LABEL_DELIMITER = ","  # The default between two labels in a cell.
-OTHER_DELIMITERS = (";", "|", "\t", ",")
+OTHER_DELIMITERS = (";", "|", "\t", ",", " ")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,16 +154,12 @@ def same_numbers(labels: Mapping[Any, Label]) -> dict[Any, Label]:
     has_twins = len({*numbers.values()}) < len(numbers)
     if None in numbers.values() or not has_twins:
         return {**labels}
-    shorter = {
-        one: str(value)
-        for one, value in numbers.items()
-        if str(value) in numbers
-    }
+    plain = {one: str(value) for one, value in numbers.items()}
 
     def renamed(label):
         if isinstance(label, tuple):
-            return tuple(dict.fromkeys(shorter.get(x, x) for x in label))
-        return shorter.get(label, label)
+            return tuple(dict.fromkeys(plain.get(x, x) for x in label))
+        return plain.get(label, label)
 
     return {cell: renamed(label) for cell, label in labels.items()}
 
@@ -180,7 +176,8 @@ def check_delimiter(
 
     Raises:
         UserError: most cells seem to have another one, and the setting has
-            its default. Where somebody chose it, this is a warning.
+            its default. Where somebody chose it, this is a warning; a space
+            is one as well, because labels may have several words.
     """
     found = {
         text: cell
@@ -195,13 +192,13 @@ def check_delimiter(
         # Parts that occur again are labels of their own.
         if 2 * len(with_sign) < len(found) or len({*parts}) == len(parts):
             continue
-        other = "\\t" if sign == "\t" else sign
+        other = {"\t": "\\t", " ": "' '"}.get(sign, sign)
         message = (
             f"{cells.place(found[with_sign[0]])}: label {with_sign[0]!r}, and "
             f"no cell has `label_delimiter`={delimiter} in it; is it "
             f"`label_delimiter`={other}"
         )
-        if delimiter == LABEL_DELIMITER:
+        if delimiter == LABEL_DELIMITER and sign != " ":
             raise UserError(message)
         logging.warning("%s", message)
         return

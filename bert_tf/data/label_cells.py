@@ -14,7 +14,7 @@ marks for "no label".
 import collections
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from absl import logging
@@ -44,6 +44,23 @@ def label_columns(
     several = [name.strip() for name in label_column.split(",")]
     is_several = problem_type == "multi_label" or {*several} <= {*names}
     return several if is_several else [label_column]
+
+
+def answers(table: Table, used: Collection[str]) -> list[str | None]:
+    """The column `answer` of Prodigy's files; [] of all others.
+
+    It says of each row whether its label was accepted, rejected or ignored.
+
+    Args:
+        table: the table.
+        used: columns that have another meaning.
+    """
+    name = "answer"
+    if table.names.count(name) != 1 or name in used:
+        return []
+    found = table.label_values(name, optional=True)
+    kinds = {"accept", "reject", "ignore"}
+    return found if "accept" in found and {*found} <= kinds else []
 
 
 @dataclasses.dataclass

@@ -22,7 +22,7 @@ from absl import logging
 from bert_tf.choices import PROBLEM_TYPES
 from bert_tf.data import csv_files, splits
 from bert_tf.data.known_labels import check_labels as check_labels
-from bert_tf.data.label_cells import LabelReader, label_columns
+from bert_tf.data.label_cells import LabelReader, answers, label_columns
 from bert_tf.data.labelled_set import Columns, TableSet
 from bert_tf.data.table import RowWarnings, is_empty, listed, number
 from bert_tf.errors import UserError
@@ -312,6 +312,7 @@ def _labels(cells, names, settings, set_type, table, warnings):
         missing_label=settings.missing_label,
     ).read(table, cells)
     where = f"`label_column`={settings.label_column}"
+    _leave_out_rejected(found, table, settings, warnings)
     warnings.report(
         found.unreadable,
         what="a label that is not a number",
@@ -327,6 +328,21 @@ def _labels(cells, names, settings, set_type, table, warnings):
                 consequence="left out; `missing_label` names such labels",
             )
     return found
+
+
+def _leave_out_rejected(found, table, settings, warnings):
+    """Takes the labels from rows that an annotator did not accept."""
+    used = (settings.text_column, settings.text_pair_column)
+    given = answers(table, [*used, settings.label_column])
+    rows = [row for row, answer in enumerate(given) if answer != "accept"]
+    for row in rows:
+        found.labels[row] = None
+    warnings.report(
+        rows,
+        what="the answer reject or ignore",
+        where="answer",
+        consequence="without a label",
+    )
 
 
 def _check_varied(labels, path, settings):

@@ -50,12 +50,11 @@ class YesNoReader:
                 return {row: self._not_empty(row) for row in cells.distinct}
             if self.missing_label is None:
                 self._check_signs(cells)
-        return {
-            row: self.labels(
-                self.columns, row, functools.partial(cells.place, row)
-            )
-            for row in cells.distinct
-        }
+        found = {}
+        for row in cells.distinct:
+            place = functools.partial(cells.place, row)
+            found[row] = self.labels(self.columns, row, place)
+        return found
 
     def labels(
         self,
@@ -74,7 +73,8 @@ class YesNoReader:
             UserError: a value is neither yes nor no.
         """
         found, is_known = [], True
-        for name, mark in zip(names, map(_mark, values), strict=True):
+        for name, value in zip(names, values, strict=True):
+            mark = _mark(value)
             if mark in YES:
                 found.append(name)
             elif self._is_missing(mark):
@@ -82,7 +82,7 @@ class YesNoReader:
             elif mark not in NO:
                 what = "column " if len(self.columns) > 1 else ""
                 raise UserError(
-                    f"{place()}: {mark!r} in {what}{name} of `label_column`="
+                    f"{place()}: {value!r} in {what}{name} of `label_column`="
                     f"{self.label_column}: must be 0 or 1"
                 )
         return tuple(dict.fromkeys(found)) if is_known else None

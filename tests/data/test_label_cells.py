@@ -313,6 +313,8 @@ def test_a_column_for_each_class():
     assert message.startswith("x:5: 2 labels ")
     message = error_of(content, label_column="bad,fine")
     assert "no such column" in message
+    message = error_of(json_of({"label": "POS", "score": 0.9}), "jsonl")
+    assert message.startswith("x:1: 'POS' in label of ")
 
 
 @pytest.mark.parametrize("yes", ["1", "x", "X", "yes", "TRUE"])
@@ -421,6 +423,7 @@ def test_the_same_number_in_two_spellings():
     rows = json_of(1, 1.0, "1", 0, 0.0)
     table = read(rows, "jsonl")
     assert table.labels == ["1", "1", "1", "0", "0"]
+    assert read(json_of(1, 1.0, 2.0, 0), "jsonl").labels == ["1", "1", "2", "0"]
     assert read(csv_of("1.0", "0.0")).labels == ["1.0", "0.0"]
     assert read(csv_of("1.0", "1", "x")).labels == ["1.0", "1", "x"]
 
@@ -447,3 +450,38 @@ def test_signs_in_labels_are_no_delimiters():
     assert table.labels == [("rock; hard",), ("folk",), ("jazz",)]
     table = read(csv_of("a;b,c", "d"), **SEVERAL)
     assert table.labels == [("a;b", "c"), ("d",)]
+
+
+def test_spaces_between_labels_are_said(warnings):
+    read(csv_of("haze primary", "clear primary", "haze"), **SEVERAL)
+    assert warnings()[-1].endswith("is it `label_delimiter`=' '")
+    number = len(warnings())
+    read(csv_of("very good", "bad", "fine"), **SEVERAL)
+    assert len(warnings()) == number
+
+
+def test_answers_that_were_not_accepted(warnings):
+    """Prodigy's files: a rejected label does not hold."""
+    rows = [
+        {"text": f"t{i}", "label": label, "answer": answer}
+        for i, (label, answer) in enumerate(
+            [("a", "accept"), ("b", "accept"), ("a", "reject"), ("b", "ignore")]
+        )
+    ]
+    assert read(json_lines(*rows), "jsonl").labels == ["a", "b"]
+    assert warnings()[0] == (
+        "x: 2 of 4 rows have the answer reject or ignore (row of line 3 "
+        "first): without a label"
+    )
+    found = read(json_lines(*rows), "jsonl", "test").labels
+    assert found == ["a", "b", None, None]
+    rows[0]["answer"] = "the answer to a question"
+    assert len(read(json_lines(*rows), "jsonl")) == 4
+    accepted = [
+        {"text": "t", "accept": labels, "answer": "accept"}
+        for labels in (["a", "b"], ["b"], [])
+    ]
+    table = read(
+        json_lines(*accepted), "jsonl", label_column="accept", **SEVERAL
+    )
+    assert table.labels == [("a", "b"), ("b",), ()]
