@@ -76,6 +76,17 @@ def find_marks(
         UserError: a label may be a mark, or as well a label.
     """
     marks = missing_labels.marks_among(counts, named)
+    if named:
+        others = missing_labels.marks_among(counts) - marks
+        for label in sorted(others):
+            logging.warning(
+                "%s: %d of %d rows have the label %r, which counts as a label "
+                "like others, because `missing_label` does not name it",
+                place_of(label),
+                counts[label],
+                num_rows,
+                label,
+            )
     if named is not None:
         return marks
     if doubt := missing_labels.in_doubt(counts, marks):

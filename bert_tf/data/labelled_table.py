@@ -35,8 +35,8 @@ class TableSettings(splits.FileSettings):
     Attributes:
         text_column: column of the text.
         text_pair_column: column of the second text of a pair, or None.
-        label_column: column of the label; for multi_label also several ones,
-            separated by commas, whose cells are 0 or 1.
+        label_column: column of the label; or, unless of regression, a column
+            for each label, separated by commas, whose cells are 0 or 1.
         id_column: column of an id for each row, or None.
         header, delimiter, encoding: see `csv_files.read_table`.
         problem_type: one of `PROBLEM_TYPES`.

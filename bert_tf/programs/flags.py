@@ -309,9 +309,8 @@ def define_column_flags() -> None:
     flags.DEFINE_string(
         "label_column",
         "label",
-        "Name of the column that holds the label. With "
-        "--problem_type=multi_label there may be several columns, separated "
-        "by commas, whose cells are 0 or 1.",
+        "Name of the column that holds the label. It may be a column for each "
+        "label, separated by commas, whose cells are 0 or 1.",
     )
     flags.DEFINE_string(
         "id_column",

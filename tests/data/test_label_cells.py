@@ -375,6 +375,20 @@ def test_marks_in_one_column(mark, warnings):
     assert f"1 of 10 rows has the label {mark!r}" in warnings()[0]
 
 
+def test_named_marks_replace_the_usual_ones(warnings):
+    content = csv_of("a", "b", "?", "unsure")
+    table = read(content, missing_label=["unsure"])
+    assert table.labels == ["a", "b", "?"]
+    assert warnings()[0] == (
+        "x:4: 1 of 4 rows have the label '?', which counts as a label like "
+        "others, because `missing_label` does not name it"
+    )
+    number = len(warnings())
+    assert len(read(content, missing_label=[])) == 4
+    assert len(read(content, missing_label=["?", "unsure"])) == 2
+    assert not any("like others" in line for line in warnings()[number:])
+
+
 def test_marks_of_numbers(warnings):
     content = csv_of("1", "-1", "?", "", "NaN", "-", "2.5")
     settings = {"problem_type": "regression"}
