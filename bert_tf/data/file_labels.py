@@ -14,7 +14,7 @@ from absl import logging
 from bert_tf.data import label_notation, missing_labels
 from bert_tf.data.label_notation import Marked
 from bert_tf.data.splits import Label
-from bert_tf.data.table import Table
+from bert_tf.data.table import Table, counted
 from bert_tf.errors import UserError
 
 LABEL_DELIMITER = ","  # The default between two labels in a cell.
@@ -76,34 +76,32 @@ def find_marks(
         UserError: a label may be a mark, or as well a label.
     """
     marks = missing_labels.marks_among(counts, named)
+
+    def rows(label):
+        return f"{counted(counts[label], num_rows)} the label {label!r}"
+
     if named:
-        others = missing_labels.marks_among(counts) - marks
-        for label in sorted(others):
+        for label in sorted(missing_labels.marks_among(counts) - marks):
             logging.warning(
-                "%s: %d of %d rows have the label %r, which counts as a label "
-                "like others, because `missing_label` does not name it",
+                "%s: %s, which counts as a label like others, because "
+                "`missing_label` does not name it",
                 place_of(label),
-                counts[label],
-                num_rows,
-                label,
+                rows(label),
             )
     if named is not None:
         return marks
     if doubt := missing_labels.in_doubt(counts, marks):
         raise UserError(
-            f"{place_of(doubt)}: {counts[doubt]} of {num_rows} rows have the "
-            f"label {doubt!r}: `missing_label`={doubt} leaves them out, and an "
-            "empty `missing_label` makes it a label like others"
+            f"{place_of(doubt)}: {rows(doubt)}: `missing_label`={doubt} leaves "
+            "them out, and an empty `missing_label` makes it a label like "
+            "others"
         )
     for label in missing_labels.taken_for_labels(counts, marks):
         logging.warning(
-            "%s: %d of %d rows have the label %r, which counts as a label like "
-            "others; if it means that there is none, `missing_label`=%s leaves "
-            "them out",
+            "%s: %s, which counts as a label like others; if it means that "
+            "there is none, `missing_label`=%s leaves them out",
             place_of(label),
-            counts[label],
-            num_rows,
-            label,
+            rows(label),
             label,
         )
     return marks

@@ -380,7 +380,7 @@ def test_named_marks_replace_the_usual_ones(warnings):
     table = read(content, missing_label=["unsure"])
     assert table.labels == ["a", "b", "?"]
     assert warnings()[0] == (
-        "x:4: 1 of 4 rows have the label '?', which counts as a label like "
+        "x:4: 1 of 4 rows has the label '?', which counts as a label like "
         "others, because `missing_label` does not name it"
     )
     number = len(warnings())
