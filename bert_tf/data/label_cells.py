@@ -291,11 +291,9 @@ class LabelReader:
             if not values or len(values) < 2:
                 continue
             numbers = [number(value) for value in values]
-            if None in numbers or not isinstance(cell, tuple | str):
+            if None in numbers or not all(0 <= x <= 1 for x in numbers):
                 continue
-            if all(0 <= x <= 1 for x in numbers) and any(
-                x % 1 for x in numbers
-            ):
+            if any(x % 1 for x in numbers):
                 raise UserError(
                     f"{cells.place(cell)}: {shown(cell)} in `label_column`="
                     f"{self.label_column} holds probabilities: each must be 0 "
