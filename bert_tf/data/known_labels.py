@@ -132,13 +132,11 @@ def check_labels(
     index, label = next(iter(odd.items()))
     if strict or set_type == "train" or (set_type == "dev" and not has_known):
         raise UserError(f"{table.place(index)}: {_not_known(label, labels)}")
-    labels_of_rows = itertools.chain.from_iterable(
-        map(file_labels.several, table.labels)
-    )
+    each = itertools.chain.from_iterable(map(file_labels.several, table.labels))
     warn_of_unknown(
         table.place(index),
         counted(len(odd), len(table)),
-        [x for x in labels_of_rows if x in comparison.unknown],
+        [x for x in each if x in comparison.unknown],
         labels,
         is_scored=has_known,
     )

@@ -248,7 +248,9 @@ class LabelReader:
             if value is None:
                 split[cell] = None
             elif isinstance(value, tuple):
-                split[cell] = tuple(map(_collapsed, value))
+                labels = tuple(map(_collapsed, value))
+                # [null] says less than [].
+                split[cell] = labels if any(labels) or not labels else None
             elif self.problem_type == "single_label":
                 is_none = self._is_blank(value)
                 split[cell] = None if is_none else (_collapsed(value),)
@@ -363,8 +365,18 @@ def _without_marks(cells, found, marks):
     for cell, label in found.items():
         if cell in by_cell:
             labels[cell] = None
-        elif isinstance(label, tuple):
+        elif isinstance(label, tuple) and not marks.isdisjoint(label):
             labels[cell] = file_labels.without_fillers(label, marks)
+    changed = (c for c in labels if labels[c] not in (None, found[c]))
+    shorter = next(changed, None)
+    if shorter is not None:
+        logging.info(
+            "%s: -1 and -100 in lists of labels are taken for no label (%s in "
+            "line %s first)",
+            cells.table.path,
+            shown(shorter),
+            cells.line(shorter),
+        )
     return labels, _rows_of(cells, by_cell)
 
 

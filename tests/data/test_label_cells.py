@@ -270,9 +270,18 @@ def test_ids_are_no_vectors():
     assert table.labels == [("27",), ("3", "10"), ("0", "1"), ("1",), ("0",)]
 
 
-def test_ids_filled_up_with_minus_one():
+def test_ids_filled_up_with_minus_one(infos):
     rows = json_of([3, 1, -1], [0, -1, -1], [-1, -1, -1])
     assert read(rows, "jsonl", **SEVERAL).labels == [("3", "1"), ("0",)]
+    assert infos[-1] == (
+        "x: -1 and -100 in lists of labels are taken for no label (['3', '1', "
+        "'-1'] in line 1 first)"
+    )
+
+
+def test_a_list_of_nothing_is_missing():
+    rows = json_of(["a", "b"], [None], [], ["b", None])
+    assert read(rows, "jsonl", **SEVERAL).labels == [("a", "b"), (), ("b",)]
 
 
 @pytest.mark.parametrize(
