@@ -53,7 +53,7 @@ def test_labels_that_were_not_in_training(tmp_path):
     )
     sets = labelled_table.read_sets(settings, "csv", ["train", "dev"])
     with pytest.raises(UserError, match="label 'spma'.*; did you mean 'spam'"):
-        labelled_table.check_labels(sets["dev"], ["ham", "spam"], "dev", False)
+        labelled_table.check_labels(sets["dev"], ["ham", "spam"], "dev", True)
 
 
 def test_synonyms_count_before_spelling():

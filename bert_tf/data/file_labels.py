@@ -14,11 +14,11 @@ from absl import logging
 from bert_tf.data import label_notation, missing_labels
 from bert_tf.data.label_notation import Marked
 from bert_tf.data.splits import Label
-from bert_tf.data.table import Table
+from bert_tf.data.table import Table, counted
 from bert_tf.errors import UserError
 
 LABEL_DELIMITER = ","  # The default between two labels in a cell.
-OTHER_DELIMITERS = (";", "|", "\t", ",")
+OTHER_DELIMITERS = (";", "|", "\t", ",", " ")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,29 +27,26 @@ class Cells:
 
     Attributes:
         table: the file.
-        cells: the content of each row.
-        first: {content: the first row that has it}.
+        rows: the content of each row.
+        distinct: each content once, in the order of the file.
     """
 
     table: Table
-    cells: Sequence[Any]
-    first: Mapping[Any, int]
+    rows: Sequence[Any]
+    distinct: Collection[Any]
 
     @classmethod
-    def of(cls, table: Table, cells: Sequence[Any]) -> "Cells":
-        """Finds the first row of each content."""
-        first: dict[Any, int] = {}
-        for row, cell in enumerate(cells):
-            first.setdefault(cell, row)
-        return cls(table, cells, first)
+    def of(cls, table: Table, rows: Sequence[Any]) -> "Cells":
+        """Finds the distinct contents."""
+        return cls(table, rows, dict.fromkeys(rows))
 
     def place(self, cell: Any) -> str:
-        """ "path:line" of the first row with this content."""
-        return self.table.place(self.first[cell])
+        """ "path:line" of the first row with this content, for messages."""
+        return self.table.place(self.rows.index(cell))
 
     def line(self, cell: Any) -> int:
-        """The line of the first row with this content."""
-        return self.table.line(self.first[cell])
+        """The line of the first row with this content, for messages."""
+        return self.table.line(self.rows.index(cell))
 
 
 def several(label: Label) -> tuple[Any, ...]:
@@ -79,23 +76,32 @@ def find_marks(
         UserError: a label may be a mark, or as well a label.
     """
     marks = missing_labels.marks_among(counts, named)
+
+    def rows(label):
+        return f"{counted(counts[label], num_rows)} the label {label!r}"
+
+    if named:
+        for label in sorted(missing_labels.marks_among(counts) - marks):
+            logging.warning(
+                "%s: %s, which counts as a label like others, because "
+                "`missing_label` does not name it",
+                place_of(label),
+                rows(label),
+            )
     if named is not None:
         return marks
     if doubt := missing_labels.in_doubt(counts, marks):
         raise UserError(
-            f"{place_of(doubt)}: {counts[doubt]} of {num_rows} rows have the "
-            f"label {doubt!r}: `missing_label`={doubt} leaves them out, and an "
-            "empty `missing_label` makes it a label like others"
+            f"{place_of(doubt)}: {rows(doubt)}: `missing_label`={doubt} leaves "
+            "them out, and an empty `missing_label` makes it a label like "
+            "others"
         )
     for label in missing_labels.taken_for_labels(counts, marks):
         logging.warning(
-            "%s: %d of %d rows have the label %r, which counts as a label like "
-            "others; if it means that there is none, `missing_label`=%s leaves "
-            "them out",
+            "%s: %s, which counts as a label like others; if it means that "
+            "there is none, `missing_label`=%s leaves them out",
             place_of(label),
-            counts[label],
-            num_rows,
-            label,
+            rows(label),
             label,
         )
     return marks
@@ -105,7 +111,7 @@ def marks_of_cells(
     cells: Cells, labels: Mapping[Any, Label], named: Sequence[str] | None
 ) -> frozenset[str]:
     """`find_marks` of a label column, {cell: label}."""
-    rows = collections.Counter(cells.cells)
+    rows = collections.Counter(cells.rows)
     counts: collections.Counter[str] = collections.Counter()
     first: dict[str, Any] = {}
     for cell, label in labels.items():
@@ -114,7 +120,7 @@ def marks_of_cells(
             first.setdefault(one, cell)
     return find_marks(
         counts,
-        len(cells.cells),
+        len(cells.rows),
         lambda label: cells.place(first[label]),
         named,
     )
@@ -157,16 +163,12 @@ def same_numbers(labels: Mapping[Any, Label]) -> dict[Any, Label]:
     has_twins = len({*numbers.values()}) < len(numbers)
     if None in numbers.values() or not has_twins:
         return {**labels}
-    shorter = {
-        one: str(value)
-        for one, value in numbers.items()
-        if str(value) in numbers
-    }
+    plain = {one: str(value) for one, value in numbers.items()}
 
     def renamed(label):
         if isinstance(label, tuple):
-            return tuple(dict.fromkeys(shorter.get(x, x) for x in label))
-        return shorter.get(label, label)
+            return tuple(dict.fromkeys(plain.get(x, x) for x in label))
+        return plain.get(label, label)
 
     return {cell: renamed(label) for cell, label in labels.items()}
 
@@ -183,7 +185,8 @@ def check_delimiter(
 
     Raises:
         UserError: most cells seem to have another one, and the setting has
-            its default. Where somebody chose it, this is a warning.
+            its default. Where somebody chose it, this is a warning; a space
+            is one as well, because labels may have several words.
     """
     found = {
         text: cell
@@ -198,13 +201,13 @@ def check_delimiter(
         # Parts that occur again are labels of their own.
         if 2 * len(with_sign) < len(found) or len({*parts}) == len(parts):
             continue
-        other = "\\t" if sign == "\t" else sign
+        other = {"\t": "\\t", " ": "' '"}.get(sign, sign)
         message = (
             f"{cells.place(found[with_sign[0]])}: label {with_sign[0]!r}, and "
             f"no cell has `label_delimiter`={delimiter} in it; is it "
             f"`label_delimiter`={other}"
         )
-        if delimiter == LABEL_DELIMITER:
+        if delimiter == LABEL_DELIMITER and sign != " ":
             raise UserError(message)
         logging.warning("%s", message)
         return

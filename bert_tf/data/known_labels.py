@@ -10,6 +10,7 @@ A label of a development or test set may be
 import collections
 import dataclasses
 import functools
+import itertools
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from absl import logging
@@ -26,7 +27,7 @@ _BOOLEANS = {"true": 1, "false": 0}
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """What the labels of a set are to those of training.
+    """How the labels of a set compare with those of training.
 
     Attributes:
         twins: {label of the set: the same label of training}.
@@ -126,23 +127,16 @@ def check_labels(
     }
     if not odd:
         return table
-    has_known = any(
-        label in labels
-        for several in {*table.labels}
-        for label in file_labels.several(several)
-    )
+    found -= comparison.marks
+    has_known = not found.isdisjoint({*labels, *comparison.twins})
     index, label = next(iter(odd.items()))
     if strict or set_type == "train" or (set_type == "dev" and not has_known):
         raise UserError(f"{table.place(index)}: {_not_known(label, labels)}")
+    each = itertools.chain.from_iterable(map(file_labels.several, table.labels))
     warn_of_unknown(
         table.place(index),
         counted(len(odd), len(table)),
-        [
-            label
-            for several in table.labels
-            for label in file_labels.several(several)
-            if label in comparison.unknown
-        ],
+        [x for x in each if x in comparison.unknown],
         labels,
         is_scored=has_known,
     )

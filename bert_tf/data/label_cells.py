@@ -13,7 +13,8 @@ marks for "no label".
 
 import collections
 import dataclasses
-from collections.abc import Sequence
+import functools
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from absl import logging
@@ -22,7 +23,7 @@ from bert_tf.data import file_labels, label_notation, missing_labels
 from bert_tf.data.csv_files import unescaped
 from bert_tf.data.file_labels import Cells, shown
 from bert_tf.data.label_notation import Marked
-from bert_tf.data.table import MISSING, Table, is_empty, listed, number
+from bert_tf.data.table import Table, is_empty, listed, number
 from bert_tf.data.yes_no_cells import YesNoReader
 from bert_tf.errors import UserError
 
@@ -43,6 +44,23 @@ def label_columns(
     several = [name.strip() for name in label_column.split(",")]
     is_several = problem_type == "multi_label" or {*several} <= {*names}
     return several if is_several else [label_column]
+
+
+def answers(table: Table, used: Collection[str]) -> list[str | None]:
+    """The column `answer` of Prodigy's files; [] of all others.
+
+    It says of each row whether its label was accepted, rejected or ignored.
+
+    Args:
+        table: the table.
+        used: columns that have another meaning.
+    """
+    name = "answer"
+    if table.names.count(name) != 1 or name in used:
+        return []
+    found = table.label_values(name, optional=True)
+    kinds = {"accept", "reject", "ignore"}
+    return found if "accept" in found and {*found} <= kinds else []
 
 
 @dataclasses.dataclass
@@ -130,51 +148,44 @@ class LabelReader:
     def _numbers(self, cells):
         """The labels of regression; unknown ones are None."""
         found, marked, unreadable = {}, {}, set()
-        marks = self._marks_of_numbers(cells)
-        for cell in cells.first:
-            text = cell[0] if _is_single(cell) else cell
-            found[cell] = None
-            if text is None or text in marks or self._is_blank(text):
-                if isinstance(text, str) and text.strip() not in ("", *MISSING):
-                    marked[cell] = text
+        marks = frozenset(missing_labels.MARKS)
+        if self.missing_label is not None:
+            texts = [x for x in map(_unwrapped, cells.distinct) if x]
+            marks = missing_labels.marks_among(texts, self.missing_label)
+        for cell in cells.distinct:
+            text = _unwrapped(cell)
+            value = number(text) if isinstance(text, str) else None
+            found[cell] = None if text in marks else value
+            if found[cell] is not None or text is None or self._is_blank(text):
                 continue
-            found[cell] = number(text) if isinstance(text, str) else None
-            if found[cell] is None and self.set_type == "test":
+            if isinstance(text, str) and text.strip() in marks:
+                marked[cell] = text
+            elif self.set_type == "test":
                 unreadable.add(cell)
-            elif found[cell] is None:
+            else:
                 raise UserError(
                     f"{cells.place(cell)}: label {shown(text)} in "
                     f"`label_column`={self.label_column} is not a finite "
                     "number"
                 )
+        if self._is_constant(cells, found):
+            marked |= {cell: _unwrapped(cell) for cell, x in found.items() if x}
+            found = dict.fromkeys(found)
         return FileLabels(
-            [found[cell] for cell in cells.cells],
+            [found[cell] for cell in cells.rows],
             _rows_of(cells, marked),
-            [r for r, cell in enumerate(cells.cells) if cell in unreadable],
+            [r for r, x in enumerate(cells.rows) if x in unreadable]
+            if unreadable
+            else [],
         )
 
-    def _marks_of_numbers(self, cells):
-        """The marks among numbers; -1 is one if there is nothing else."""
-        texts = {
-            text
-            for cell in cells.first
-            if isinstance(text := cell[0] if _is_single(cell) else cell, str)
-        }
-        if self.missing_label is not None:
-            return missing_labels.marks_among(texts, self.missing_label)
-        marks = texts & {*missing_labels.MARKS}
-        values = {missing_labels.whole_number(text) for text in texts - marks}
-        if (
-            self.set_type != "train"
-            and len(cells.cells) > 1
-            and values
-            in (
-                {-1},
-                {-100},
-            )
-        ):
-            return texts
-        return marks
+    def _is_constant(self, cells, found):
+        """Whether -1 is all that a set to evaluate or to label has."""
+        numbers = {*found.values()} - {None}
+        is_named = self.missing_label is not None
+        if is_named or self.set_type == "train" or len(cells.rows) < 2:
+            return False
+        return numbers in ({-1.0}, {-100.0})
 
     def _is_blank(self, text):
         """Whether a text is nothing, or NaN where that is no label."""
@@ -189,7 +200,7 @@ class LabelReader:
     def _of_cells(self, cells):
         """({cell: labels}, names); labels are tuples, or None."""
         parsed, example = {}, None
-        for cell in cells.first:
+        for cell in cells.distinct:
             try:
                 parsed[cell] = value = _parsed(cell)
             except ValueError as error:
@@ -237,7 +248,9 @@ class LabelReader:
             if value is None:
                 split[cell] = None
             elif isinstance(value, tuple):
-                split[cell] = tuple(map(_collapsed, value))
+                labels = tuple(map(_collapsed, value))
+                # [null] says less than [].
+                split[cell] = labels if any(labels) or not labels else None
             elif self.problem_type == "single_label":
                 is_none = self._is_blank(value)
                 split[cell] = None if is_none else (_collapsed(value),)
@@ -270,7 +283,7 @@ class LabelReader:
                 )
             found[cell] = None
             if values:
-                place = cells.place(cell)
+                place = functools.partial(cells.place, cell)
                 found[cell] = self._marks.labels(names, values, place)
         return found, names
 
@@ -280,11 +293,9 @@ class LabelReader:
             if not values or len(values) < 2:
                 continue
             numbers = [number(value) for value in values]
-            if None in numbers or not isinstance(cell, tuple | str):
+            if None in numbers or not all(0 <= x <= 1 for x in numbers):
                 continue
-            if all(0 <= x <= 1 for x in numbers) and any(
-                x % 1 for x in numbers
-            ):
+            if any(x % 1 for x in numbers):
                 raise UserError(
                     f"{cells.place(cell)}: {shown(cell)} in `label_column`="
                     f"{self.label_column} holds probabilities: each must be 0 "
@@ -301,7 +312,8 @@ class LabelReader:
                 keys = [_collapsed(key) for key, _ in value.items]
                 names.update(dict.fromkeys(keys))
                 marks = [mark for _, mark in value.items]
-                found[cell] = self._marks.labels(keys, marks, cells.place(cell))
+                place = functools.partial(cells.place, cell)
+                found[cell] = self._marks.labels(keys, marks, place)
             elif value and not (isinstance(value, str) and is_empty(value)):
                 raise UserError(
                     f"{cells.place(cell)}: {shown(cell)} in `label_column`="
@@ -353,15 +365,25 @@ def _without_marks(cells, found, marks):
     for cell, label in found.items():
         if cell in by_cell:
             labels[cell] = None
-        elif isinstance(label, tuple):
+        elif isinstance(label, tuple) and not marks.isdisjoint(label):
             labels[cell] = file_labels.without_fillers(label, marks)
+    changed = (c for c in labels if labels[c] not in (None, found[c]))
+    shorter = next(changed, None)
+    if shorter is not None:
+        logging.info(
+            "%s: -1 and -100 in lists of labels are taken for no label (%s in "
+            "line %s first)",
+            cells.table.path,
+            shown(shorter),
+            cells.line(shorter),
+        )
     return labels, _rows_of(cells, by_cell)
 
 
 def _rows_of(cells, marks) -> dict[str, list[int]]:
     """{mark: its rows}, of {cell: mark}."""
     rows: dict[str, list[int]] = collections.defaultdict(list)
-    for row, cell in enumerate(cells.cells if marks else ()):
+    for row, cell in enumerate(cells.rows if marks else ()):
         if cell in marks:
             rows[marks[cell]].append(row)
     return dict(rows)
@@ -373,6 +395,11 @@ def _parsed(cell):
         return cell
     value = label_notation.parse(cell)
     return cell if value == cell.strip() else value
+
+
+def _unwrapped(cell):
+    """The one item of a list."""
+    return cell[0] if _is_single(cell) else cell
 
 
 def _is_single(cell):

@@ -15,6 +15,7 @@ import ast
 import dataclasses
 import json
 import re
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,7 +26,9 @@ NO = ("0", "0.0", "false", "no", "n", "f")
 
 _PAIRS = {"[": "]", "{": "}", "(": ")"}
 # np.str_('joy') and array([…], dtype=object), as NumPy writes values.
-_NUMPY_VALUE = re.compile(r"\bnp\.[a-z0-9_]+\(([^()]*)\)")
+_NUMPY_VALUE = re.compile(
+    r"(?<=[\[{(,:\s])np\.(?:str|int|float|bool|bytes|object)[0-9_]*\(([^()]*)\)"
+)
 _WRAPPER = re.compile(r"(?:array|set|frozenset|list|tuple)\((.*)\)", re.DOTALL)
 _DTYPE = re.compile(r",\s*dtype=[^,\[\]]*$")
 _QUOTED = r"""[ub]?'(?:[^'\\]|\\.)*'|[ub]?"(?:[^"\\]|\\.)*\""""
@@ -95,7 +98,10 @@ def from_json(value: Any) -> Notation | None:
     if isinstance(value, dict):
         if len(value) == 1 and (key := next(iter(value))) in WRAPPERS:
             inner = value[key]
-            if isinstance(inner, list | dict | str):
+            is_mark = isinstance(inner, bool) or inner is None
+            if key != "cats" and not is_mark:
+                return from_json(inner)
+            if isinstance(inner, dict):
                 return from_json(inner)
         return Marked(tuple((str(k), _scalar(v)) for k, v in value.items()))
     return None if value is None or value != value else _scalar(value)
@@ -156,7 +162,9 @@ def _object(text):
         value = json.loads(text)
     except (ValueError, RecursionError):
         try:
-            value = ast.literal_eval(text)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                value = ast.literal_eval(text)
         except (ValueError, SyntaxError, RecursionError, MemoryError):
             return None
     return from_json(value) if isinstance(value, dict) else None
@@ -185,7 +193,10 @@ def _items(inner):
 
 def _unquoted(item):
     try:
-        value = ast.literal_eval(item)
+        with warnings.catch_warnings():
+            # Of a backslash that Python does not know, as in '\d'.
+            warnings.simplefilter("ignore")
+            value = ast.literal_eval(item)
     except (ValueError, SyntaxError):
         value = item[1:-1]
     return value.decode() if isinstance(value, bytes) else value

@@ -22,7 +22,7 @@ from absl import logging
 from bert_tf.choices import PROBLEM_TYPES
 from bert_tf.data import csv_files, splits
 from bert_tf.data.known_labels import check_labels as check_labels
-from bert_tf.data.label_cells import LabelReader, label_columns
+from bert_tf.data.label_cells import LabelReader, answers, label_columns
 from bert_tf.data.labelled_set import Columns, TableSet
 from bert_tf.data.table import RowWarnings, is_empty, listed, number
 from bert_tf.errors import UserError
@@ -35,8 +35,8 @@ class TableSettings(splits.FileSettings):
     Attributes:
         text_column: column of the text.
         text_pair_column: column of the second text of a pair, or None.
-        label_column: column of the label; for multi_label also several ones,
-            separated by commas, whose cells are 0 or 1.
+        label_column: column of the label; or, unless of regression, a column
+            for each label, separated by commas, whose cells are 0 or 1.
         id_column: column of an id for each row, or None.
         header, delimiter, encoding: see `csv_files.read_table`.
         problem_type: one of `PROBLEM_TYPES`.
@@ -309,6 +309,7 @@ def _labels(cells, names, settings, set_type, table, warnings):
         missing_label=settings.missing_label,
     ).read(table, cells)
     where = f"`label_column`={settings.label_column}"
+    _leave_out_rejected(found, table, settings, warnings)
     warnings.report(
         found.unreadable,
         what="a label that is not a number",
@@ -324,6 +325,21 @@ def _labels(cells, names, settings, set_type, table, warnings):
                 consequence="left out; `missing_label` names such labels",
             )
     return found
+
+
+def _leave_out_rejected(found, table, settings, warnings):
+    """Takes the labels from rows that an annotator did not accept."""
+    used = (settings.text_column, settings.text_pair_column)
+    given = answers(table, [*used, settings.label_column])
+    rows = [row for row, answer in enumerate(given) if answer != "accept"]
+    for row in rows:
+        found.labels[row] = None
+    warnings.report(
+        rows,
+        what="the answer reject or ignore",
+        where="answer",
+        consequence="without a label",
+    )
 
 
 def _check_varied(labels, path, settings):

@@ -220,7 +220,7 @@ class DataProcessor:
         label = example.label
         if self.missing_label is None and label in (self.labels or ()):
             return label
-        if self._is_missing(label):
+        if self._is_missing(label, set_type):
             return None
         if self.labels is None:
             with contextlib.suppress(ValueError):
@@ -240,12 +240,14 @@ class DataProcessor:
             f"{row.path}:{row.number}: label {label!r} is not {allowed}{hint}"
         )
 
-    def _is_missing(self, label):
+    def _is_missing(self, label, set_type):
         """Whether a label means that there is none."""
         if self.missing_label is not None:
             marks = missing_labels.marks_among([label], self.missing_label)
         elif self.labels is None:
-            return label in _MARKS  # -1 is a number.
+            # -1 is a number, but test sets without labels have it.
+            is_filler = missing_labels.whole_number(label) == -1
+            return label in _MARKS or (is_filler and set_type == "test")
         else:
             marks = missing_labels.marks_among([label], known=self.labels)
         return bool(marks)

@@ -7,7 +7,7 @@ as None and NA: they name the relation of entities that have no other.
 import collections
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Protocol, TypeVar
 
 from absl import logging
 
@@ -16,13 +16,25 @@ from bert_tf.data import file_labels, known_labels, missing_labels
 from bert_tf.data.table import counted, listed
 from bert_tf.errors import UserError
 
-if TYPE_CHECKING:
-    from bert_tf.data.relations import RelationExample
+
+class Labelled(Protocol):
+    """A dataclass with a relation, such as `relations.RelationExample`."""
+
+    @property
+    def label(self) -> str | None:
+        """The relation; None where it is not known."""
+
+    @property
+    def place(self) -> str:
+        """The "file:line"."""
+
+
+Example = TypeVar("Example", bound=Labelled)
 
 
 def without_marks(
-    examples: list["RelationExample"], missing_label: Sequence[str] | None
-) -> list["RelationExample"]:
+    examples: list[Example], missing_label: Sequence[str] | None
+) -> list[Example]:
     """The sentences of a training file; marks become None.
 
     Args:
@@ -48,12 +60,12 @@ def without_marks(
 
 
 def check_labels(
-    examples: list["RelationExample"],
+    examples: list[Example],
     labels: Sequence[str],
     set_type: str,
     strict: bool,
     missing_label: Sequence[str] | None = None,
-) -> list["RelationExample"]:
+) -> list[Example]:
     """Compares the relations of a set with those of training.
 
     Args:
@@ -72,37 +84,14 @@ def check_labels(
         UserError: a relation was not in training, and the set is the training
             set, or `strict`, or no relation of the dev set was.
     """
-    found = {e.label for e in examples if e.label is not None}
-    comparison = known_labels.compare([*found], labels, missing_label)
-    if missing_label is None:
-        words = comparison.marks & {*missing_labels.WORDS}
-        comparison = dataclasses.replace(
-            comparison,
-            marks=comparison.marks - words,
-            unknown=comparison.unknown | words,
-        )
-    marked = [e for e in examples if e.label in comparison.marks]
-    is_test = set_type == "test"
-    report(
-        marked,
-        examples,
-        "without a relation: " + ("not scored" if is_test else "left out"),
-        strict and not is_test,
-    )
-    if marked and not is_test:
-        examples = [e for e in examples if e.label not in comparison.marks]
-    elif marked:
-        examples = [
-            _relabelled(e, None) if e.label in comparison.marks else e
-            for e in examples
-        ]
+    comparison = _compared(examples, labels, missing_label)
+    examples = _without(comparison.marks, examples, set_type, strict)
     odd = [e for e in examples if e.label in comparison.unknown]
     if not odd:
         return examples
     has_known = any(example.label in labels for example in examples)
-    if strict and is_test:
-        report(odd, examples, "with a relation that was not in training", True)
-    if strict or set_type == "train" or not (has_known or is_test):
+    is_mistake = set_type == "dev" and not has_known
+    if strict or set_type == "train" or is_mistake:
         raise UserError(
             f"{odd[0].place}: relation {odd[0].label!r} was not in training, "
             f"which had {listed([*labels])}"
@@ -121,9 +110,37 @@ def check_labels(
     return [_relabelled(example, None) for example in examples]
 
 
+def _compared(examples, labels, missing_label):
+    found = {e.label for e in examples if e.label is not None}
+    comparison = known_labels.compare([*found], labels, missing_label)
+    if missing_label is not None:
+        return comparison
+    words = comparison.marks & {*missing_labels.WORDS}
+    return dataclasses.replace(
+        comparison,
+        marks=comparison.marks - words,
+        unknown=comparison.unknown | words,
+    )
+
+
+def _without(marks, examples, set_type, strict):
+    """The sentences of a set without marks, as `check_labels` has them."""
+    marked = [example for example in examples if example.label in marks]
+    is_test = set_type == "test"
+    report(
+        marked,
+        examples,
+        "without a relation: " + ("not scored" if is_test else "left out"),
+        strict and not is_test,
+    )
+    if not is_test:
+        return [e for e in examples if e.label not in marks]
+    return [_relabelled(e, None) if e.label in marks else e for e in examples]
+
+
 def report(
-    odd: Sequence["RelationExample"],
-    examples: Sequence["RelationExample"],
+    odd: Sequence[Labelled],
+    examples: Sequence[Labelled],
     what: str,
     strict: bool,
 ) -> None:

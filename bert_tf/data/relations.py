@@ -278,7 +278,7 @@ def read_relations(
 def _read_json(table, set_type, id_column):
     texts = table.texts("text")
     spans = (table.texts_or_lists("e1"), table.texts_or_lists("e2"))
-    labels = table.texts("label", optional=set_type == "test")
+    labels = table.label_values("label", optional=set_type == "test")
     ids = [None] * len(table)
     if id_column:
         ids = table.texts(id_column)
@@ -293,6 +293,10 @@ def _read_json(table, set_type, id_column):
         except ValueError as error:
             raise UserError(f"{place}: {error}") from None
         guid = " ".join((name or "").split()) or f"{set_type}-{row}"
+        if isinstance(label, tuple) and len(label) < 2:
+            label = label[0] if label else None
+        if not isinstance(label, str | None):
+            raise UserError(f'{place}: "label" must be one relation')
         label = None if is_empty(label) else " ".join(label.split())
         examples.append(RelationExample(guid, text, e1, e2, label, place))
     return examples

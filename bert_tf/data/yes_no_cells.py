@@ -7,7 +7,8 @@ c,-1,                  None: it is not known
 """
 
 import dataclasses
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 
 from absl import logging
 
@@ -43,32 +44,37 @@ class YesNoReader:
         Raises:
             UserError: a cell is neither yes nor no, or -1 may be both.
         """
-        marks = {mark for row in cells.first for mark in map(_mark, row)}
+        marks = {mark for row in cells.distinct for mark in map(_mark, row)}
         if not any(mark in NO for mark in marks):
             if self._is_sparse(cells, marks):
-                return {row: self._not_empty(row) for row in cells.first}
+                return {row: self._not_empty(row) for row in cells.distinct}
             if self.missing_label is None:
                 self._check_signs(cells)
-        return {
-            row: self.labels(self.columns, row, cells.place(row))
-            for row in cells.first
-        }
+        found = {}
+        for row in cells.distinct:
+            place = functools.partial(cells.place, row)
+            found[row] = self.labels(self.columns, row, place)
+        return found
 
     def labels(
-        self, names: Sequence[str], values: Sequence[str | None], place: str
+        self,
+        names: Sequence[str],
+        values: Sequence[str | None],
+        place: Callable[[], str],
     ) -> tuple[str, ...] | None:
         """The names whose value says yes; None if one of them says nothing.
 
         Args:
             names: of the labels.
             values: what is said of each, such as "1" or "false".
-            place: "file:line", for errors.
+            place: function() -> "file:line", for errors.
 
         Raises:
             UserError: a value is neither yes nor no.
         """
         found, is_known = [], True
-        for name, mark in zip(names, map(_mark, values), strict=True):
+        for name, value in zip(names, values, strict=True):
+            mark = _mark(value)
             if mark in YES:
                 found.append(name)
             elif self._is_missing(mark):
@@ -76,7 +82,7 @@ class YesNoReader:
             elif mark not in NO:
                 what = "column " if len(self.columns) > 1 else ""
                 raise UserError(
-                    f"{place}: {mark!r} in {what}{name} of `label_column`="
+                    f"{place()}: {value!r} in {what}{name} of `label_column`="
                     f"{self.label_column}: must be 0 or 1"
                 )
         return tuple(dict.fromkeys(found)) if is_known else None
@@ -86,7 +92,7 @@ class YesNoReader:
         is_sparse = {""} < marks <= {"", "x", *YES}
         if self.set_type == "test":
             # A row without any mark may have no label yet.
-            is_sparse = is_sparse and all(map(any, cells.first))
+            is_sparse = is_sparse and all(map(any, cells.distinct))
         if is_sparse:
             logging.info(
                 "%s: no cell of `label_column`=%s says no, so that an empty "
@@ -102,7 +108,7 @@ class YesNoReader:
 
     def _check_signs(self, cells):
         """Refuses 1 and -1 without any 0: is -1 no, or not known?"""
-        for row in cells.first:
+        for row in cells.distinct:
             marks = {*map(_mark, row)}
             if not marks.isdisjoint(YES) and marks & {"-1", "-1.0"}:
                 raise UserError(

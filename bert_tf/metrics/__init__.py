@@ -5,7 +5,6 @@ from bert_tf.metrics.classification import (
     MULTI_LABEL_NAMES,
     REGRESSION_NAMES,
     accuracy,
-    best_thresholds,
     f1,
     macro_f1,
     matthews_correlation,
@@ -29,6 +28,7 @@ from bert_tf.metrics.squad import (
     squad_v2_scores,
     token_f1,
 )
+from bert_tf.metrics.thresholds import best_thresholds
 
 __all__ = [
     "MULTI_LABEL_NAMES",

@@ -33,7 +33,14 @@ def f1(label_ids: Ints, predictions: Ints) -> float:
     0 if no prediction of class 1 is right.
     """
     return float(
-        sklearn_metrics.f1_score(label_ids, predictions, zero_division=0)
+        sklearn_metrics.f1_score(
+            label_ids,
+            predictions,
+            # Labels that training did not have make more than two classes.
+            labels=[1],
+            average="macro",
+            zero_division=0,
+        )
     )
 
 
@@ -119,34 +126,3 @@ def multi_label_scores(truth: Ints, predictions: Ints) -> dict[str, float]:
         "macro_f1": float(macro),
         "exact_match": float(np.mean(is_right)),
     }
-
-
-def best_thresholds(
-    truth: Ints, probabilities: Floats
-) -> npt.NDArray[np.float64]:
-    """The threshold for each label's probability that gives the best F1.
-
-    Args:
-        truth: int [N, C], 1 where a label holds.
-        probabilities: float [N, C].
-
-    Returns:
-        float64 [C]: a label is predicted from this probability on; 0.5 for a
-        label that no example has.
-    """
-    thresholds = []
-    for holds, values in zip(truth.T, probabilities.T, strict=True):
-        if not holds.any():
-            thresholds.append(0.5)
-            continue
-        precision, recall, candidates = sklearn_metrics.precision_recall_curve(
-            holds, values
-        )
-        total = precision + recall
-        scores = 2 * precision * recall / np.where(total, total, 1.0)
-        best = int(np.argmax(scores[:-1]))
-        # Halfway to the next lower value: new texts may lie in between.
-        below = values[values < candidates[best]]
-        lower = below.max() if below.size else 0.0
-        thresholds.append((float(candidates[best]) + float(lower)) / 2)
-    return np.array(thresholds)

@@ -7,6 +7,8 @@ A report is a dict that JSON can hold:
     weighted_avg   means weighted by support
     micro_avg      over all decisions; where several labels, or none, hold
     accuracy       share of the examples that are right
+    thresholds     {label: threshold}, where they are tuned, and
+    at_0.5         the report of the same model at thresholds of 0.5
 
 where scores are precision, recall, f1 and support, the number of examples (or
 entities) that have the label. Undefined scores are 0. Means are over the labels
@@ -24,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn import metrics as sklearn_metrics
 
+AT_DEFAULT = "at_0.5"
 SCORES = ("precision", "recall", "f1", "support")
 
 Ints: TypeAlias = npt.NDArray[np.integer]
@@ -123,7 +126,18 @@ def _plain(row: Iterable[Any]) -> list[float | int]:
 
 
 def format_report(report: Report) -> list[str]:
-    """The lines of a report for people: a table, then single numbers."""
+    """The lines of a report for people: a table, then single numbers.
+
+    With tuned thresholds, the same at 0.5 follows.
+    """
+    lines = _table(report)
+    if AT_DEFAULT in report:
+        lines += ["With thresholds of 0.5 instead of the tuned ones:"]
+        lines += _table(report[AT_DEFAULT])
+    return lines
+
+
+def _table(report: Report) -> list[str]:
     rows = dict(report.get("labels", {}))
     means = {
         name.replace("_", " "): row

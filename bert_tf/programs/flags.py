@@ -278,14 +278,19 @@ def define_split_flags() -> None:
         "strict",
         False,
         "Treat rows without text or label as an error, instead of leaving "
-        "them out and logging how many there are.",
+        "them out and logging how many there are; the same for labels of the "
+        "dev and test files that training did not have, which else count as "
+        "wrong.",
     )
     flags.DEFINE_list(
         "missing_label",
         None,
         "Labels which mean that a row has no label, separated by commas. By "
-        "default these are empty cells, -, ?, null, NaN, and -1 beside labels "
-        "that count from 0 or 1. An empty value makes all of them labels.",
+        "default these are empty cells, -, ?, null, NaN, None and other usual "
+        "ones, and -1 and -100 beside labels that count from 0 or 1. Named "
+        "ones replace these; an empty value makes all of them labels. Such "
+        "rows are left out of training and of the dev set, and labelled but "
+        "not scored in the test set.",
     )
 
 
@@ -304,9 +309,8 @@ def define_column_flags() -> None:
     flags.DEFINE_string(
         "label_column",
         "label",
-        "Name of the column that holds the label. With "
-        "--problem_type=multi_label there may be several columns, separated "
-        "by commas, whose cells are 0 or 1.",
+        "Name of the column that holds the label. It may be a column for each "
+        "label, separated by commas, whose cells are 0 or 1.",
     )
     flags.DEFINE_string(
         "id_column",

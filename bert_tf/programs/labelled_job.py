@@ -189,5 +189,5 @@ def score(
         outputs.append(output)
     problem = job.problem
     if tunes:
-        problem = problem.tune(labels, outputs)
+        problem = problem.tune(labels, outputs, job.session.settings.metric)
     return problem, problem.evaluate(labels, outputs, FLAGS.eval_batch_size)

@@ -15,6 +15,7 @@ Shape letters: N examples, C labels.
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -246,8 +247,17 @@ class Problem:
         """The names of the scores of `evaluate`."""
         raise NotImplementedError
 
-    def tune(self, labels: Labels, outputs: Outputs) -> "Problem":
-        """Returns the problem with values chosen on a dev set."""
+    def tune(
+        self, labels: Labels, outputs: Outputs, metric: str = ""
+    ) -> "Problem":
+        """Returns the problem with values chosen on a dev set.
+
+        Args:
+            labels: the `label` of each example; none of them is None.
+            outputs: those of `predictions`.
+            metric: the metric that they are chosen by, one of `metric_names`;
+                `main_metric` where it does not depend on them.
+        """
         return self
 
     def evaluate(
@@ -315,7 +325,10 @@ def mean_losses(each: np.ndarray, batch_size: int) -> dict[str, Any]:
 
     `eval_loss` is the mean over examples, and `loss` the mean over batches, in
     the file's order, of their means. They differ if the last batch is short.
+    Both are nan without examples.
     """
+    if not len(each):
+        return {"eval_loss": math.nan, "loss": math.nan}
     batches = np.split(each, range(batch_size, len(each), batch_size))
     return {
         "eval_loss": each.mean(),

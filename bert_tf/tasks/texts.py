@@ -6,6 +6,8 @@ Shape letters: B examples of a batch, C labels.
 """
 
 import dataclasses
+import itertools
+import math
 import numbers
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -40,6 +42,17 @@ from bert_tf.tasks.problem import (
     sigmoid,
     softmax,
 )
+
+
+def unknown_labels(labels: Labels, known: Mapping[str, Any]) -> list[str]:
+    """The labels of examples that a model does not know, each once, sorted.
+
+    Args:
+        labels: a label, or a tuple of labels, of each example.
+        known: those that the model knows, as keys.
+    """
+    several = (x if isinstance(x, tuple) else (x,) for x in labels)
+    return sorted({*itertools.chain.from_iterable(several)}.difference(known))
 
 
 class TextProblem(Problem):
@@ -188,7 +201,7 @@ class SingleLabel(TextProblem):
 
     def label_value(self, label: str | None) -> int:
         # The original writes the first label if it is unknown.
-        return 0 if label is None else self.ids[label]
+        return self.ids.get(label or "", 0)
 
     def loss_terms(
         self, class_weights: Any, label_smoothing: float
@@ -213,11 +226,19 @@ class SingleLabel(TextProblem):
     def evaluate(
         self, labels: Labels, outputs: Outputs, batch_size: int
     ) -> Evaluation:
-        """Scores labels; the scores that the original has are float32."""
-        label_ids = np.array([self.ids[label] for label in labels])
+        """Scores labels; the scores that the original has are float32.
+
+        Labels that the model does not know are classes of their own, which it
+        never predicts. The losses are those of the other examples.
+        """
+        names = [*self.labels, *unknown_labels(labels, self.ids)]
+        ids = {name: index for index, name in enumerate(names)}
+        label_ids = np.array([ids[label] for label in labels])
         logits = np.stack(outputs)
         predictions = logits.argmax(axis=-1)
-        each = cross_entropies(logits, label_ids)
+        is_known = label_ids < len(self.labels)
+        known_ids = label_ids[is_known]
+        each = cross_entropies(logits[is_known], known_ids)
         results = {
             "eval_accuracy": metrics.accuracy(label_ids, predictions),
             **mean_losses(each, batch_size),
@@ -228,12 +249,10 @@ class SingleLabel(TextProblem):
         }
         extra.setdefault("macro_f1", metrics.macro_f1(label_ids, predictions))
         # Balanced class weights minimize this: each label counts the same.
-        by_label = [each[label_ids == i].mean() for i in np.unique(label_ids)]
-        extra["balanced_loss"] = float(np.mean(by_label))
+        by_label = [each[known_ids == i].mean() for i in np.unique(known_ids)]
+        extra["balanced_loss"] = float(np.mean(by_label or math.nan))
         number = extra["num_labels_predicted"] = len(np.unique(predictions))
-        report = reports.classification_report(
-            self.labels, label_ids, predictions
-        )
+        report = reports.classification_report(names, label_ids, predictions)
         is_collapsed = number < 2 and len(np.unique(label_ids)) > 1
         return Evaluation(as_float32(results), extra, report, is_collapsed)
 
@@ -303,13 +322,30 @@ class MultiLabel(TextProblem):
         tuned = {f"{name}_tuned" for name in names}
         return {"eval_loss", "loss", "num_labels_predicted", *names, *tuned}
 
-    def tune(self, labels: Labels, outputs: Outputs) -> "MultiLabel":
+    def tune(
+        self, labels: Labels, outputs: Outputs, metric: str = ""
+    ) -> "MultiLabel":
+        metric = metric.removesuffix("_tuned")
+        if metric not in metrics.MULTI_LABEL_NAMES:
+            metric = self.main_metric  # Thresholds do not change a loss.
+        truth, num_unknown = self._truth(labels)
         best = metrics.best_thresholds(
-            np.array([self.label_value(label) for label in labels]),
+            truth[:, : len(self.labels)],
             sigmoid(np.stack(outputs)),
+            metric,
+            num_unknown,
         )
         thresholds = dict(zip(self.labels, map(float, best), strict=True))
         return dataclasses.replace(self, thresholds=thresholds)
+
+    def _truth(self, labels):
+        """(int [N, C and unknown labels], int [N]: unknown ones of each)."""
+        unknown = unknown_labels(labels, self.ids)
+        names = [*self.labels, *unknown]
+        truth = np.array(
+            [[int(name in label) for name in names] for label in labels]
+        )
+        return truth, truth[:, len(self.labels) :].sum(axis=1)
 
     def predict(self, logits: np.ndarray) -> np.ndarray:
         """float [..., C] -> int [..., C]: 1 for the labels that apply."""
@@ -318,18 +354,30 @@ class MultiLabel(TextProblem):
     def evaluate(
         self, labels: Labels, outputs: Outputs, batch_size: int
     ) -> Evaluation:
-        truth = np.array([self.label_value(label) for label in labels])
+        """Scores labels.
+
+        Labels that the model does not know are classes of their own, which it
+        never predicts; the losses are those of the labels that it knows.
+        """
+        truth, _ = self._truth(labels)
+        names = [*self.labels, *unknown_labels(labels, self.ids)]
         logits = np.stack(outputs).astype(np.float64)
-        each = np.logaddexp(0.0, logits) - truth * logits
+        known = truth[:, : len(self.labels)]
+        each = np.logaddexp(0.0, logits) - known * logits
         results = mean_losses(each.mean(axis=-1), batch_size)
-        predictions = self.predict(logits)
-        results |= metrics.multi_label_scores(
-            truth, (sigmoid(logits) >= 0.5).astype(int)
-        )
+        none = np.zeros([len(truth), len(names) - len(self.labels)], int)
+        predictions = np.hstack([self.predict(logits), none])
+        default = np.hstack([(sigmoid(logits) >= 0.5).astype(int), none])
+        results |= metrics.multi_label_scores(truth, default)
         tuned = metrics.multi_label_scores(truth, predictions)
         results |= {f"{name}_tuned": value for name, value in tuned.items()}
         extra = {"num_labels_predicted": int(predictions.any(axis=0).sum())}
-        report = reports.multi_label_report(self.labels, truth, predictions)
+        report = reports.multi_label_report(names, truth, predictions)
+        if self.thresholds:
+            report["thresholds"] = self.thresholds
+            report[reports.AT_DEFAULT] = reports.multi_label_report(
+                names, truth, default
+            )
         is_collapsed = len(np.unique(predictions, axis=0)) < 2
         return Evaluation(as_float32(results), extra, report, is_collapsed)
 

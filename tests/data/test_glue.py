@@ -215,7 +215,7 @@ def test_compressed_files(name, tmp_path):
 def test_mistakes(tmp_path):
     write(tmp_path, {"dev.tsv": LAYOUTS["sts-b"]["train.tsv"]})
     text = (tmp_path / "dev.tsv").read_text()
-    write(tmp_path, {"dev.tsv": text.replace("3.800", "nan")})
+    write(tmp_path, {"dev.tsv": text.replace("3.800", "inf")})
     message = "dev.tsv:2: label 'inf' is not a number"
     with pytest.raises(UserError, match=message):
         examples_of("sts-b", "dev", tmp_path)
@@ -292,3 +292,10 @@ def test_named_labels_of_a_published_task(tmp_path, monkeypatch):
     path.write_text("sentence\tlabel\na\t-1\nb\t-1\n")
     with pytest.raises(UserError, match="train.tsv: no row has a label"):
         Examples(processor, str(tmp_path), "train")
+
+
+def test_minus_one_is_a_number_but_in_a_test_set(tmp_path):
+    content = LAYOUTS["sts-b"]["train.tsv"].replace("3.800", "-1.000")
+    write(tmp_path, {"train.tsv": content, "test.tsv": content})
+    assert [e.label for e in examples_of("sts-b", "train", tmp_path)] == [-1.0]
+    assert [e.label for e in examples_of("sts-b", "test", tmp_path)] == [None]

@@ -3,6 +3,8 @@
 import json
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bert_tf.data.label_notation import Marked, from_json, parse
 
@@ -48,6 +50,8 @@ def test_labels_in_lists_are_whole_texts():
     assert parse("['very good', 'bad']") == ("very good", "bad")
     assert parse("[very good, bad]") == ("very good", "bad")
     assert parse("['a', None]") == ("a", "")
+    assert parse("['np.str_(1)', 'a']") == ("np.str_(1)", "a")
+    assert parse(r"['\d', 'a']") == (r"\d", "a")
 
 
 @pytest.mark.parametrize(
@@ -107,16 +111,37 @@ def test_what_is_broken_is_refused(text):
         ({"POS": 1, "NEG": 0.0}, Marked((("POS", "1"), ("NEG", "0.0")))),
         ({"cats": {"POS": True}}, Marked((("POS", "true"),))),
         ({"choices": ["a", "b"]}, ("a", "b")),
-        ({"label": 1}, Marked((("label", "1"),))),
+        ({"label": 1}, "1"),
+        ({"label": True}, Marked((("label", "true"),))),
     ],
 )
 def test_json(value, found):
     assert from_json(value) == found
     if not isinstance(value, str) and value == value and value is not None:
-        assert parse(json.dumps(value)) == (found if found != "2" else "2")
+        assert parse(json.dumps(value)) == found
 
 
 @pytest.mark.parametrize("value", [[["a"]], [{"a": 1}, "b"], {"a": {}}])
 def test_json_that_holds_no_labels(value):
     with pytest.raises(ValueError, match="list of texts or numbers"):
         from_json(value)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text("[]{}()'\",:; abN1.\\unp-#", max_size=12))
+def test_any_text_is_read_or_refused(text):
+    try:
+        found = parse(text)
+    except ValueError:
+        return
+    if isinstance(found, tuple):
+        assert all(isinstance(item, str) for item in found)
+    else:
+        assert isinstance(found, str | Marked)
+
+
+@given(st.lists(st.text(max_size=5), max_size=4))
+def test_lists_of_any_texts(labels):
+    """Python's and JSON's print of a list is the list."""
+    for text in (repr(labels), json.dumps(labels)):
+        assert parse(text) == tuple(labels)

@@ -334,6 +334,18 @@ def test_sentences_without_a_relation(warnings):
     assert error_of(read, content) == "x.txt: no sentence has a relation"
 
 
+def test_lists_of_one_relation():
+    rows = [{**ROW, "label": label} for label in (["a"], "b", [])]
+    assert [e.label for e in read_json(*rows, set_type="test")] == [
+        "a",
+        "b",
+        None,
+    ]
+    assert error_of(read_json, {**ROW, "label": ["a", "b"]}) == (
+        'x.jsonl:1: "label" must be one relation'
+    )
+
+
 def test_nothing_to_learn():
     assert error_of(read_json, ROW, ROW, set_type="train") == (
         "x.jsonl: all 2 sentences have the relation "

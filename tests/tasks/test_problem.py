@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from support.programs import DEMO
 
-from bert_tf import FullTokenizer
+from bert_tf import FullTokenizer, metrics
 from bert_tf.data.input_example import InputExample
 from bert_tf.data.multiple_choice import ChoiceExample
 from bert_tf.data.tagging import Sentence
@@ -17,6 +17,7 @@ from bert_tf.tasks import record as task_record
 from bert_tf.tasks import registry
 from bert_tf.tasks.multiple_choice import MultipleChoice
 from bert_tf.tasks.regression import Regression
+from bert_tf.tasks.relations import Relations
 from bert_tf.tasks.tagging import Tagging
 from bert_tf.tasks.texts import MultiLabel, SingleLabel
 
@@ -234,3 +235,101 @@ def test_a_report_as_a_person_reads_it():
     # A class that the set does not have is in the table all the same.
     missing = reports.classification_report(["a", "b"], [0, 0], [0, 0])
     assert missing["labels"]["b"]["support"] == 0
+
+
+# ---------------------------------------------------------------------------
+# Labels that training did not have.
+
+
+def test_an_unknown_label_counts_as_wrong():
+    problem = SingleLabel(["a", "b"], {"macro_f1": metrics.macro_f1})
+    logits = [np.array(row) for row in ([2.0, 0], [0, 1.0], [3.0, 0], [0, 1])]
+    known = problem.evaluate(["a", "b"], logits[:2], 2)
+    found = problem.evaluate(["a", "b", "new", "odd"], logits, 2)
+    assert found.results["eval_accuracy"] == 0.5
+    assert found.results["eval_loss"] == known.results["eval_loss"]
+    assert found.scores["balanced_loss"] == known.scores["balanced_loss"]
+    # a: 1 of 2 predictions is right, b: 1 of 2; two labels have F1 0.
+    assert found.scores["macro_f1"] == pytest.approx((2 / 3 + 2 / 3) / 4)
+    labels = found.report["labels"]
+    assert [*labels] == ["a", "b", "new", "odd"]
+    assert labels["new"] == dict.fromkeys(reports.SCORES, 0.0) | {"support": 1}
+    assert problem.label_value("new") == 0
+    nothing = problem.evaluate(["new"], logits[:1], 2)
+    assert nothing.results["eval_accuracy"] == 0
+    assert np.isnan(nothing.results["eval_loss"])
+
+
+def test_matthews_correlation_counts_unknown_labels():
+    problem = SingleLabel(
+        ["0", "1"],
+        {"mcc": metrics.matthews_correlation, "f1": metrics.f1},
+    )
+    logits = [np.array(row) for row in ([2.0, 0], [0, 1.0], [0, 1.0])]
+    found = problem.evaluate(["0", "1", "2"], logits, 2)
+    assert 0 < found.scores["mcc"] < 1
+    assert found.scores["f1"] == pytest.approx(2 / 3)
+
+
+def test_an_unknown_label_among_several_is_missed():
+    problem = MultiLabel(["a", "b"])
+    truth = [("a",), ("a", "new"), ("b",)]
+    outputs = [np.array(row) for row in ([3.0, -3], [3, -3], [-3, 3])]
+    found = problem.evaluate(truth, outputs, 8)
+    known = problem.evaluate([("a",), ("a",), ("b",)], outputs, 8)
+    assert found.results["eval_loss"] == known.results["eval_loss"]
+    assert found.results["micro_f1"] == pytest.approx(6 / 7)
+    assert found.results["macro_f1"] == pytest.approx(2 / 3)
+    assert found.results["exact_match"] == pytest.approx(2 / 3)
+    assert found.report["labels"]["new"]["support"] == 1
+    assert {*problem.tune(truth, outputs).thresholds} == {"a", "b"}
+
+
+def test_an_unknown_relation_counts_in_the_mean():
+    problem = Relations(["A", "B", "Other"])
+    logits = [np.array(row) for row in ([2.0, 0, 0], [0, 1.0, 0], [0, 1, 0])]
+    found = problem.evaluate(["A", "B", "C"], logits, 2)
+    assert found.results["macro_f1"] == pytest.approx((1 + 2 / 3 + 0) / 3)
+    assert found.report["labels"]["C"]["support"] == 1
+
+
+@pytest.mark.parametrize("metric", metrics.MULTI_LABEL_NAMES)
+def test_thresholds_are_tuned_by_the_metric(metric):
+    generator = np.random.default_rng(3)
+    outputs = generator.normal(size=[60, 3]) - [0, 2, 1]
+    chances = 1 / (1 + np.exp(-2 * outputs - 1))
+    truth = [
+        tuple(np.array(["a", "b", "c"])[row])
+        for row in generator.random([60, 3]) < chances
+    ]
+    problem = MultiLabel(["a", "b", "c"])
+    tuned = {
+        other: problem.tune(truth, list(outputs), other)
+        .evaluate(truth, list(outputs), 8)
+        .results
+        for other in metrics.MULTI_LABEL_NAMES
+    }
+    by_metric = {name: row[f"{metric}_tuned"] for name, row in tuned.items()}
+    assert by_metric[metric] == max(by_metric.values())
+    assert by_metric[metric] > tuned[metric][metric]
+    assert problem.tune(truth, list(outputs), f"{metric}_tuned") == (
+        problem.tune(truth, list(outputs), metric)
+    )
+
+
+def test_a_report_shows_both_thresholds():
+    problem = MultiLabel(["a", "b"])
+    truth, outputs = (
+        [("a",), ("b",)],
+        [np.array([-1.0, 1]), np.array([-2.0, 2])],
+    )
+    assert "at_0.5" not in problem.evaluate(truth, outputs, 8).report
+    tuned = problem.tune(truth, outputs)
+    report = tuned.evaluate(truth, outputs, 8).report
+    assert report["thresholds"] == tuned.thresholds
+    assert report["at_0.5"]["labels"]["a"]["recall"] == 0.0
+    assert report["labels"]["a"]["recall"] == 1.0
+    lines = reports.format_report(report)
+    place = lines.index("With thresholds of 0.5 instead of the tuned ones:")
+    assert lines[0] == lines[place + 1] and lines[1] != lines[place + 2]
+    json.dumps(report)
