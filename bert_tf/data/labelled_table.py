@@ -24,7 +24,14 @@ from bert_tf.choices import PROBLEM_TYPES
 from bert_tf.data import csv_files, splits
 from bert_tf.data.label_cells import LabelReader, label_columns
 from bert_tf.data.labelled_set import Columns, TableSet
-from bert_tf.data.table import RowWarnings, counted, is_empty, listed, number
+from bert_tf.data.table import (
+    RowWarnings,
+    counted,
+    ids_of,
+    is_empty,
+    listed,
+    number,
+)
 from bert_tf.errors import UserError
 
 
@@ -258,7 +265,9 @@ def _read(settings, format, path, set_type) -> TableSet:
         texts=_texts(table, settings, "text_column"),
         labels=_label_cells(table, names, format, settings, set_type),
         pairs=_texts(table, settings, "text_pair_column"),
-        ids=_texts(table, settings, "id_column"),
+        ids=ids_of(
+            table, settings.id_column, splits.needs_ids(settings, set_type)
+        ),
     )
     if not columns.rows:
         raise UserError(f"{path}: no examples in this file")

@@ -29,7 +29,6 @@ The model reads a mark before and after each entity, whichever comes first:
 """
 
 import dataclasses
-import functools
 import itertools
 import os
 import re
@@ -41,7 +40,7 @@ from absl import logging
 from bert_tf import files
 from bert_tf.data import csv_files, splits
 from bert_tf.data.plausible.examples import of_relations
-from bert_tf.data.table import is_empty, listed
+from bert_tf.data.table import ids_of, is_empty, listed
 from bert_tf.errors import UserError
 
 Span = tuple[int, int]  # The place of the first character, and after the last.
@@ -125,9 +124,8 @@ def parse_marked(text: str) -> tuple[str, Span, Span]:
     parts = _MARK.split(text)
     plain = "".join(parts)
     start, end, next_start, next_end, _ = itertools.accumulate(map(len, parts))
-    e1, e2 = (start, end), (next_start, next_end)
-    if is_reversed:
-        e1, e2 = e2, e1
+    order = -1 if is_reversed else 1
+    e1, e2 = ((start, end), (next_start, next_end))[::order]
     check_spans(plain, e1, e2)
     return plain, e1, e2
 
@@ -192,21 +190,23 @@ def read_sets(
     labels: list[str] = []
 
     def read(path, set_type):
-        examples = read_relations(path, set_type, id_column, settings.strict)
+        needs = splits.needs_ids(settings, set_type)
+        strict = settings.strict
+        examples = read_relations(path, set_type, id_column, strict, needs)
         if set_type == "train":
             labels[:] = sorted({example.label for example in examples})
         return examples
 
     # People's own ids, and those of SemEval's layout, stay as they are.
-    is_numbered = files.is_json_lines(settings.train_file or "")
-    has_ids = id_column or not is_numbered
+    has_ids = id_column or not files.is_json_lines(settings.train_file or "")
+    pick = splits.pick_as_they_are if has_ids else splits.pick_and_rename
     found = splits.read_sets(
         settings,
         sets,
         read,
-        pick=splits.pick_as_they_are if has_ids else splits.pick_and_rename,
+        pick=pick,
         label_of=lambda example: example.label,
-        sample_of=functools.partial(of_relations, id_column=id_column),
+        sample_of=of_relations(id_column),
     )
     return found, labels
 
@@ -216,6 +216,7 @@ def read_relations(
     set_type: str,
     id_column: str | None = None,
     strict: bool = False,
+    needs_ids: bool = True,
 ) -> list[RelationExample]:
     """Reads a file in the layout that its name implies; see the top.
 
@@ -227,14 +228,15 @@ def read_relations(
         set_type: "train", "dev" or "test".
         id_column: key of the ids in JSON; None numbers the lines.
         strict: a sentence without a relation is an error.
+        needs_ids: whether the file must have `id_column`.
 
     Raises:
         UserError: the file cannot be used; or all of a training file's
             sentences have the same relation.
     """
     if files.is_json_lines(path):
-        examples = _read_json(path, set_type, id_column)
-    elif id_column:
+        examples = _read_json(path, set_type, id_column, needs_ids)
+    elif id_column and needs_ids:
         raise UserError(
             f"{path} has SemEval's layout, and ids of its own",
             setting="id_column",
@@ -248,10 +250,10 @@ def read_relations(
         raise UserError(f"{path}: no sentence in this file")
     if set_type == "test":
         return examples
+    odd = [example for example in examples if example.label is None]
     known = [example for example in examples if example.label is not None]
     if not known:
         raise UserError(f"{path}: no sentence has a relation")
-    odd = [example for example in examples if example.label is None]
     _report(odd, examples, "without a relation: left out", strict)
     if set_type == "train" and len({example.label for example in known}) < 2:
         raise UserError(
@@ -305,25 +307,22 @@ def _report(odd, examples, what, strict):
 # JSON.
 
 
-def _read_json(path, set_type, id_column):
+def _read_json(path, set_type, id_column, needs_ids):
     table = csv_files.read_table(path, "jsonl")
     texts = table.texts("text")
     spans = (table.texts_or_lists("e1"), table.texts_or_lists("e2"))
     labels = table.texts("label", optional=set_type == "test")
-    ids = [None] * len(table)
-    if id_column:
-        ids = table.texts(id_column)
+    ids = ids_of(table, id_column, needs_ids) or [""] * len(table)
     examples = []
-    for row, (text, e1, e2, label, name) in enumerate(
-        zip(texts, *spans, labels, ids, strict=True)
-    ):
+    columns = zip(texts, *spans, labels, ids, strict=True)
+    for row, (text, e1, e2, label, name) in enumerate(columns):
         place = table.place(row)
         try:
             e1, e2 = to_span(e1, "e1"), to_span(e2, "e2")
             check_spans(text or "", e1, e2)
         except ValueError as error:
             raise UserError(f"{place}: {error}") from None
-        guid = " ".join((name or "").split()) or f"{set_type}-{row}"
+        guid = " ".join(name.split()) or f"{set_type}-{row}"
         label = None if is_empty(label) else " ".join(label.split())
         examples.append(RelationExample(guid, text, e1, e2, label, place))
     return examples
@@ -351,9 +350,8 @@ def _read_semeval(path) -> Iterator[RelationExample]:
     seen: dict[str, int] = {}
     for number, (guid, sentence, *relation) in _blocks(path):
         place = f"{path}:{number}"
-        if first := seen.get(guid):
+        if (first := seen.setdefault(guid, number)) != number:
             raise UserError(f"{place}: the id {guid} is in line {first}, too")
-        seen[guid] = number
         if len(sentence) > 1 and sentence[0] == sentence[-1] == '"':
             sentence = sentence[1:-1]
         try:
@@ -390,8 +388,8 @@ def _blocks(path) -> Iterator[tuple[int, list[str]]]:
 
 def _with_key(examples, path):
     """The examples with the relations of a key file, if there is one."""
-    stem, ending = os.path.splitext(path)
-    paths = [f"{stem}_KEY{e}" for e in (ending, ending.upper())]
+    stem, end = os.path.splitext(path)
+    paths = (f"{stem}_KEY{end}", f"{stem}_KEY{end.upper()}")
     key_path = next(filter(files.exists, paths), None)
     if key_path is None:
         return examples

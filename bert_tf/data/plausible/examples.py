@@ -3,10 +3,14 @@
 Examples are those of the module that reads them: relations.py, tagging.py, …
 """
 
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from bert_tf.data.plausible.sample import NUM_ROWS, Sample
+
+# function(examples, path, set_type) -> a sample of them.
+SampleOf = Callable[[Sequence[Any], str, str], Sample]
 
 
 def of_texts(
@@ -45,13 +49,16 @@ def of_texts(
     )
 
 
-def of_relations(
-    examples: Sequence[Any],
-    path: str,
-    set_type: str,
-    id_column: str | None = None,
-) -> Sample:
-    """A sample of `RelationExample`s; `id_column` is a setting."""
+def of_relations(id_column: str | None) -> SampleOf:
+    """The function that makes samples of `RelationExample`s.
+
+    Args:
+        id_column: the setting.
+    """
+    return functools.partial(_relations, id_column)
+
+
+def _relations(id_column, examples, path, set_type):
     first = examples[:NUM_ROWS]
     return Sample(
         path=path,
@@ -69,13 +76,16 @@ def of_relations(
     )
 
 
-def of_choices(
-    examples: Sequence[Any],
-    path: str,
-    set_type: str,
-    id_column: str | None = None,
-) -> Sample:
-    """A sample of `ChoiceExample`s; `id_column` is a setting."""
+def of_choices(id_column: str | None) -> SampleOf:
+    """The function that makes samples of `ChoiceExample`s.
+
+    Args:
+        id_column: the setting.
+    """
+    return functools.partial(_choices, id_column)
+
+
+def _choices(id_column, examples, path, set_type):
     first = examples[:NUM_ROWS]
     return Sample(
         path=path,
