@@ -139,7 +139,7 @@ def find_contradictions(sample: Sample) -> Finding | None:
         rows[0],
         f"{sample.counted(len(rows), len(keys))} a text that comes again with "
         f"another label ({len(odd)} texts)",
-        "one of the labels must be wrong",
+        "one of the labels may be wrong",
     )
 
 
