@@ -5,6 +5,7 @@ import sys
 import types
 
 import pytest
+from support.programs import RUN_CLASSIFIER, RUN_SQUAD
 
 from bert_tf.programs import next_step
 
@@ -50,3 +51,23 @@ def test_a_suggested_tool_is_found(commands, tmp_path):
     assert plain(commands(tmp_path)) == [
         f"PYTHONPATH={checkout} {tool}" for tool in tools
     ]
+
+
+@pytest.mark.parametrize(
+    "program, flags, labels_files, command",
+    [
+        (RUN_CLASSIFIER, {}, True, "--do_eval --dev_file=FILE --output_dir"),
+        (RUN_CLASSIFIER, {"dev_file": "x"}, True, "--do_eval --output_dir"),
+        (RUN_CLASSIFIER, {"dev_fraction": 0.1}, True, "--do_eval --output_dir"),
+        (RUN_CLASSIFIER, {}, False, "--do_eval --output_dir"),
+        (RUN_SQUAD, {}, True, "--do_eval --predict_file=FILE --output_dir"),
+        (RUN_SQUAD, {"predict_file": "x"}, True, "--do_eval --output_dir"),
+    ],
+)
+def test_a_file_that_the_run_does_not_know_is_asked_for(
+    program, flags, labels_files, command, caplog
+):
+    caplog.set_level("INFO", logger="absl")
+    with program.flags(output_dir="out", **flags):
+        next_step.log_next_step(["train"], labels_files)
+    assert f" {command}=out  # evaluate it" in caplog.text
