@@ -40,6 +40,11 @@ def _many(test: Callable[[str], bool], what: str, advice: str) -> Find:
     return texts.share_of(test, what, advice, share=0.02, least=3)
 
 
+def _trained(find: Find) -> Find:
+    """The labels of a training file; those of others are compared with it."""
+    return lambda sample: find(sample) if sample.set_type == "train" else None
+
+
 # Of each group, the first check that finds something is reported.
 CHECKS: Sequence[Sequence[Check]] = (
     (  # What the texts are. A few numbers are enough: nobody reads these.
@@ -53,6 +58,16 @@ CHECKS: Sequence[Sequence[Check]] = (
         Check("running numbers", texts.find_count),
     ),
     (
+        Check(
+            "notation in texts",
+            texts.share_of(
+                texts.is_notation,
+                "brackets or quotes of another program around it",
+                "the model reads them as well",
+            ),
+        ),
+    ),
+    (
         Check("numbers as words", texts.find_number_words),
         Check("empty", texts.find_empty),
     ),
@@ -60,19 +75,19 @@ CHECKS: Sequence[Sequence[Check]] = (
     # What happened to the texts on their way.
     (
         Check(
-            "wrong encoding",
-            _many(
-                texts.is_mojibake,
-                "characters such as Ã© or â€™",
-                "the file was read in a wrong encoding when it was written",
-            ),
-        ),
-        Check(
             "lost characters",
             _many(
                 texts.has_replacement,
                 "the character U+FFFD",
                 "others were lost when the file was written",
+            ),
+        ),
+        Check(
+            "wrong encoding",
+            _many(
+                texts.is_mojibake,
+                "characters such as Ã© or â€™",
+                "the file was read in a wrong encoding when it was written",
             ),
         ),
     ),
@@ -111,14 +126,15 @@ CHECKS: Sequence[Sequence[Check]] = (
     ),
     (Check("cut", texts.find_cut),),
     (  # What the labels are.
-        Check("notation", labels.find_notation),
-        Check("fractions", labels.find_fractions),
-        Check("too many", labels.find_too_many),
-        Check("joined", labels.find_joined),
-        Check("one example", labels.find_alone),
+        Check("notation", _trained(labels.find_notation)),
+        Check("fractions", _trained(labels.find_fractions)),
+        Check("dates and paths", _trained(labels.find_kind)),
+        Check("too many", _trained(labels.find_too_many)),
+        Check("joined", _trained(labels.find_joined)),
+        Check("one example", _trained(labels.find_alone)),
         Check("running numbers", columns.find_running_number),
     ),
-    (Check("case", labels.find_case),),
+    (Check("case", _trained(labels.find_case)),),
     (Check("contradictions", columns.find_contradictions),),
     (Check("ids", columns.find_id),),
 )

@@ -198,7 +198,10 @@ def test_pairs(warnings):
         ("cafÃ© {}", "characters such as Ã© or â€™"),
         ("itâ€™s {}", "characters such as Ã© or â€™"),
         ("{} fÃ¼r Ã¤lter", "characters such as Ã© or â€™"),
+        ("{} РџСЂРёРІРµС‚", "characters such as Ã© or â€™"),  # Russian.
+        ("{} 浣犲ソ涓栫晫", "characters such as Ã© or â€™"),  # Chinese.
         ("{} \ufffd", "the character U+FFFD"),
+        ("{} 锟斤拷", "the character U+FFFD"),
         ("null", "a mark for a missing value"),
         ("[removed]", "a mark for a missing value"),
         ("#N/A", "a mark for a missing value"),
@@ -224,7 +227,14 @@ def test_faults_of_many_texts(warnings):
     read(labelled(long))
     assert_one(warnings, "20 of 40 rows have exactly 255 characters")
     read(labelled([*long, "a " * 300]))
+    read(labelled([str(text.split()) for text in texts]))
+    assert_one(warnings, "brackets or quotes of another program around it")
+    read(labelled([f"b'{text}'" for text in texts]))
+    assert_one(warnings, "brackets or quotes of another program around it")
     # Words that may look so.
+    read(labelled([f"$\\nabla \\rho$ «Â» {text}" for text in texts]))
+    read(labelled([f"Привет, мир! Россия {text} 你好世界" for text in texts]))
+    read(labelled([f"'{text}' and \"{text}\"" for text in texts]))
     read(labelled([f"{text} <3 R&D; a < b > c \\o/ é Ãl" for text in texts]))
     assert not warnings()
 
@@ -258,6 +268,7 @@ def test_labels_that_differ_by_case(warnings):
         ("yes", "y\u200bes", "'y\\u200bes' (10)"),
         ("yes", "\ufeffyes", "'\\ufeffyes' (10)"),
         ("yes", "\u202ayes\u202c", "'\\u202ayes\\u202c' (10)"),
+        ("1", "1.0", "1 (10), 1.0 (10)"),
         ("no answer", "no\u00a0Answer", "no Answer (10), no answer (10)"),
     ],
 )
@@ -274,6 +285,7 @@ def test_labels_that_look_alike(label, other, shown, warnings):
     [
         (["__label__a", "__label__b"], "2 of 2 labels in label_column=label"),
         (["0.5", "1.7", "2.25", "3.0"], "all 4 labels in label_column=label"),
+        (["2020-01-02", "2020-01-03", "2020-02-01"], "labels in label_column="),
         (["a", "b", "a|b", "b|a"], "2 of 4 labels in label_column=label look"),
         (["a", "a, b", "b, c", "c, a"], "with ',' between them"),
     ],

@@ -1,5 +1,6 @@
 """Checks of texts: what they are, and what happened to them on their way."""
 
+import codecs
 import collections
 import re
 from collections.abc import Callable
@@ -7,6 +8,8 @@ from collections.abc import Callable
 from bert_tf.data.plausible import kinds
 from bert_tf.data.plausible.sample import MIN_ROWS, MOST, Finding, Sample
 from bert_tf.data.table import is_empty
+
+MAX_DECODED = 300  # Characters of a text that are decoded again.
 
 
 def share_of(
@@ -56,13 +59,25 @@ def _odd(column, test, share, least):
 
 
 _MOJIBAKE = re.compile(
-    "[ÃÂ][\x80-\xbf]|[ÃÐÑ][\u0152-\u0192\u02c6-\u2122]|â€|ï»¿|ðŸ|Ã\xa0"
+    "Ã[\x80-\xbf]|Â[\x80-\xaa\xac-\xba\xbc-\xbf]|[ÃÐÑ][\u0152-\u0192\u02c6-\u2122]|â€|ï»¿|ðŸ|Ã\xa0"
 )
+# Characters that UTF-8 becomes where it is read in another encoding.
+_OTHERS = {
+    "cp1251": re.compile("[РС][^а-яА-Я ,.]"),
+    "gbk": re.compile("[㐀-鿿]"),
+}
 _HTML = re.compile(
     r"</?[a-zA-Z][a-zA-Z0-9]*(\s[^<>]*)?/?>|&([a-z]{2,6}|#x?[0-9a-f]{2,6});"
 )
+# LaTeX has words that start so.
 _ESCAPES = re.compile(
-    r"\\[nrt](?![a-z]{2,}\\)|\\u[0-9a-fA-F]{4}|\\x[0-9a-f]{2}"
+    r"\\n(?!abla|eq|ot\b|u\b|e\b|ewline|ewcommand|onumber|o?indent|ormal)"
+    r"|\\u[0-9a-fA-F]{4}|\\x[0-9a-fA-F]{2}"
+)
+_NOTATION = re.compile(
+    r"b'.*'|b\".*\"|\{['\"].*\}|\[['\"].*\]|\(['\"].*\)|'[^']*'|\"[^\"]*\""
+    r"|(\"\"[^\"]|[^\"])*\"\"",
+    re.DOTALL,
 )
 _NOTHING = frozenset(
     "nan none null n/a #n/a <na> na nil undefined #name? #ref! #value! "
@@ -71,18 +86,39 @@ _NOTHING = frozenset(
 
 
 def is_mojibake(text: str) -> bool:
-    """Whether UTF-8 was read as latin-1 or cp1252 once."""
-    return not text.isascii() and _MOJIBAKE.search(text) is not None
+    """Whether UTF-8 was read in another encoding once."""
+    if text.isascii():
+        return False
+    if _MOJIBAKE.search(text):
+        return True
+    return any(
+        pattern.search(text) and _is_utf8(text[:MAX_DECODED], encoding)
+        for encoding, pattern in _OTHERS.items()
+    )
+
+
+def _is_utf8(text, encoding):
+    """Whether the bytes of a text in an encoding are UTF-8."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:  # The last character may be cut.
+        return not decoder.decode(text.encode(encoding)).isascii()
+    except UnicodeError:
+        return False
 
 
 def has_replacement(text: str) -> bool:
     """Whether characters of it were lost."""
-    return "\ufffd" in text
+    return "\ufffd" in text or "锟斤拷" in text  # The same in GBK.
 
 
 def is_html(text: str) -> bool:
     """Whether there are tags or entities of HTML in it."""
     return ("<" in text or "&" in text) and _HTML.search(text) is not None
+
+
+def is_notation(text: str) -> bool:
+    """Whether it is a list, an object or bytes as programs write them."""
+    return text[-1:] in "]})'\"" and _NOTATION.fullmatch(text) is not None
 
 
 def is_escaped(text: str) -> bool:
