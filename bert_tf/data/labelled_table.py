@@ -299,7 +299,10 @@ def _texts(table, settings, setting):
     name = getattr(settings, setting)
     if not name:
         return None
-    return [text or "" for text in table.texts(name, setting=setting)]
+    # JSON leaves out the key of a second text that is not there.
+    is_optional = setting == "text_pair_column" and name in table.names
+    texts = table.texts(name, setting=setting, optional=is_optional)
+    return [text or "" for text in texts]
 
 
 def _label_cells(table, names, format, settings, set_type):

@@ -69,6 +69,19 @@ def test_pairs_and_ids():
     ]
 
 
+def test_a_second_text_may_be_left_out_of_json(warnings):
+    rows = (
+        '{"text": "a", "b": "c", "label": "x"}\n{"text": "d", "label": "y"}\n'
+    )
+    table = read(rows, "jsonl", text_pair_column="b")
+    assert [example.text_b for example in table] == ["c", ""]
+    assert warnings() == [
+        "x: 1 of 2 rows has no second text (row of line 2 first): read as "
+        "single texts"
+    ]
+    assert '"pair"' in error_of(rows, "jsonl", text_pair_column="pair")
+
+
 @pytest.mark.parametrize(
     "format, content",
     [
