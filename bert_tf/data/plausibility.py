@@ -17,9 +17,8 @@ from absl import logging
 
 from bert_tf.data.plausible import columns, kinds, labels, sets, texts
 from bert_tf.data.plausible.sample import Finding, Sample
+from bert_tf.data.plausible.texts import Find
 from bert_tf.errors import UserError
-
-Find = Callable[[Sample], Finding | None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,9 +34,11 @@ def _most(test: Callable[[str], bool], what: str, least: int = 10) -> Find:
     return texts.share_of(test, what, "is this the text?", least=least)
 
 
-def _many(test: Callable[[str], bool], what: str, advice: str) -> Find:
+def _many(
+    test: Callable[[str], bool], what: str, advice: str, signs: str = ""
+) -> Find:
     """Enough texts have a fault that hardly any text has."""
-    return texts.share_of(test, what, advice, share=0.02, least=3)
+    return texts.share_of(test, what, advice, 0.02, least=3, signs=signs)
 
 
 def _trained(find: Find) -> Find:
@@ -80,6 +81,7 @@ CHECKS: Sequence[Sequence[Check]] = (
                 texts.has_replacement,
                 "the character U+FFFD",
                 "others were lost when the file was written",
+                signs=texts.REPLACEMENTS,
             ),
         ),
         Check(
@@ -99,6 +101,7 @@ CHECKS: Sequence[Sequence[Check]] = (
                 "tags or entities of HTML",
                 "the model reads them as words",
                 share=0.5,
+                signs="<&",
             ),
         ),
     ),
@@ -111,6 +114,7 @@ CHECKS: Sequence[Sequence[Check]] = (
                 "the model reads them as letters",
                 share=0.1,
                 least=3,
+                signs="\\",
             ),
         ),
     ),

@@ -20,7 +20,6 @@ from bert_tf import files
 from bert_tf.data import plausibility, splits
 from bert_tf.data.input_example import InputExample
 from bert_tf.data.plausible import examples
-from bert_tf.data.plausible.sample import NUM_ROWS
 from bert_tf.errors import UserError
 
 # The columns' names in errors.
@@ -31,6 +30,7 @@ COLUMN_NAMES = {
     "text_b": "the second text",
 }
 NUM_CHECKED = 100_000  # Rows of a file that are checked before anything else.
+NUM_COMPARED = 20_000  # Examples that are compared with those of other sets.
 
 
 def read_tsv(path: str) -> Iterator[tuple[int, list[str]]]:
@@ -247,7 +247,7 @@ class Examples:
         self._number = self.num_skipped = 0
         self._path = path = processor.path(data_dir, set_type)
         self._first: list[InputExample] = []
-        self._lines, self._keys = array.array("q"), array.array("q")
+        self._lines = array.array("q")
         self._read = functools.partial(processor.read_examples, path, set_type)
         if not files.exists(path):
             raise UserError(
@@ -255,7 +255,8 @@ class Examples:
             )
         limit = None if set_type in processor.partial else NUM_CHECKED
         has_header = set_type in processor.headers
-        labels = self._check(limit, strict, 1 + has_header)
+        self._first_line = 1 + has_header
+        labels = self._check(limit, strict)
         is_whole = self._number != limit
         if not is_whole:
             self._number = files.count_lines(path) - has_header
@@ -278,25 +279,22 @@ class Examples:
             is_number=processor.labels is None,
             number=self._number,
             lines=self._lines,
-            keys=self._keys,
         )
         plausibility.warn(self.sample, strict)
 
-    def _check(self, limit, strict, first_line):
+    def _check(self, limit, strict):
         """Counts the first examples; returns their labels."""
         labels, empty = set(), []
         first = itertools.islice(self._read(), limit)
-        for line, example in enumerate(first, start=first_line):
+        for line, example in enumerate(first, start=self._first_line):
             if example is None:
                 self.num_skipped += 1
                 continue
             self._number += 1
             labels.add(example.label)
-            if self._number <= NUM_ROWS:
+            if self._number <= NUM_COMPARED:
                 self._first.append(example)
-            if self._number <= NUM_CHECKED:
                 self._lines.append(line)
-                self._keys.append(hash((example.text_a, example.text_b)))
             if not example.text_a.strip():
                 empty.append(example.guid)
         if empty and strict:

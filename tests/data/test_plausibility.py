@@ -5,6 +5,7 @@ import json
 import os
 import random
 import shutil
+import time
 
 import pytest
 from absl import logging
@@ -13,7 +14,7 @@ from support.common import TESTS, shared
 from bert_tf import pretrained
 from bert_tf.data import multiple_choice, plausibility, relations, tagging
 from bert_tf.data.labelled_table import TableSettings, read_sets
-from bert_tf.data.plausible import kinds
+from bert_tf.data.plausible import kinds, texts
 from bert_tf.data.plausible.examples import of_questions
 from bert_tf.data.plausible.labels import plain_label
 from bert_tf.data.splits import FileSettings
@@ -630,3 +631,18 @@ def test_squad_gives_no_warning(warnings):
         )
         plausibility.warn(sample, True)
     assert not warnings()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["1" * 59 + "x", "a/" * 145 + " ", '"a' * 9_000 + '"', "<p " * 9_000]
+    + ["1 jan " * 9 + "x", "1," * 145, "." * 290 + " ", f"{7:032x}"],
+)
+def test_no_text_takes_long(text):
+    """A pattern must not try what is in vain again and again."""
+    start = time.process_time()
+    for name in ("number", "date", "path", "id", "word"):
+        getattr(kinds, f"is_{name}")(text)
+    for name in ("notation", "html", "escaped", "mojibake", "nothing"):
+        getattr(texts, f"is_{name}")(text)
+    assert time.process_time() - start < 1

@@ -14,26 +14,25 @@ SampleOf = Callable[[Sequence[Any], str, str], Sample]
 
 
 def of_texts(
-    first: Sequence[Any],
+    examples: Sequence[Any],
     path: str,
     set_type: str,
     *,
     is_number: bool,
     number: int,
     lines: Sequence[int],
-    keys: Iterable[int],
 ) -> Sample:
     """A sample of `InputExample`s of a published data set.
 
     Args:
-        first: the first examples.
+        examples: the first ones of the file.
         path: of the file.
         set_type: "train", "dev" or "test".
         is_number: whether the labels are numbers.
-        number: of all examples.
-        lines: of the first examples, and of more.
-        keys: the hash of each text, or of each pair.
+        number: of all examples of the file.
+        lines: of the examples.
     """
+    first = examples[:NUM_ROWS]
     texts = {"the text": [example.text_a for example in first]}
     if first and first[0].text_b is not None:
         texts["the second text"] = [e.text_b or "" for e in first]
@@ -45,7 +44,7 @@ def of_texts(
         line=lines.__getitem__,
         number=number,
         kind="regression" if is_number else "single_label",
-        keys=lambda: keys,
+        keys=lambda: ((e.text_a, e.text_b) for e in examples),
     )
 
 

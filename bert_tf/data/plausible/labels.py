@@ -9,6 +9,7 @@ from bert_tf.data.plausible.sample import MIN_ROWS, Finding, Sample
 from bert_tf.data.table import number
 
 NUM_COUNTED = 100_000  # Rows of which each label is counted, at most.
+RECURRING = 0.8  # Share of a label's parts that are in other labels, too.
 NUM_LABELS_SHOWN = 12  # In one warning.
 
 
@@ -85,7 +86,8 @@ def find_joined(sample: Sample) -> Finding | None:
         # Parts that are labels alone, or are part of others, too.
         uses = collections.Counter(p for label in parts for p in {*label})
         uses.update(known.difference(joined))
-        if all(p and uses[p] > 1 for label in parts for p in label):
+        again = [part and uses[part] > 1 for one in parts for part in one]
+        if sum(map(bool, again)) >= RECURRING * len(again):
             return Finding(
                 _row_of(sample, joined[0]),
                 f"{len(joined)} of {len(known)} labels in {sample.label_name} "
