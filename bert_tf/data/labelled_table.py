@@ -24,7 +24,7 @@ from bert_tf.data import csv_files, splits
 from bert_tf.data.known_labels import check_labels as check_labels
 from bert_tf.data.label_cells import LabelReader, answers, label_columns
 from bert_tf.data.labelled_set import Columns, TableSet
-from bert_tf.data.table import RowWarnings, is_empty, listed, number
+from bert_tf.data.table import RowWarnings, ids_of, is_empty, listed, number
 from bert_tf.errors import UserError
 
 
@@ -207,7 +207,9 @@ def _read(settings, format, path, set_type) -> TableSet:
         texts=_texts(table, settings, "text_column"),
         labels=_label_cells(table, names, format, settings, set_type),
         pairs=_texts(table, settings, "text_pair_column"),
-        ids=_texts(table, settings, "id_column"),
+        ids=ids_of(
+            table, settings.id_column, splits.needs_ids(settings, set_type)
+        ),
     )
     if not columns.rows:
         raise UserError(f"{path}: no examples in this file")
@@ -238,7 +240,10 @@ def _texts(table, settings, setting):
     name = getattr(settings, setting)
     if not name:
         return None
-    return [text or "" for text in table.texts(name, setting=setting)]
+    # JSON leaves out the key of a second text that is not there.
+    is_optional = setting == "text_pair_column" and name in table.names
+    texts = table.texts(name, setting=setting, optional=is_optional)
+    return [text or "" for text in texts]
 
 
 def _label_cells(table, names, format, settings, set_type):

@@ -9,7 +9,6 @@ count.
 """
 
 import dataclasses
-import functools
 import re
 from collections.abc import Iterable
 
@@ -17,7 +16,13 @@ from bert_tf.data import csv_files, missing_labels, splits
 from bert_tf.data.json_lines import ObjectTable
 from bert_tf.data.labelled_table import TableSettings
 from bert_tf.data.plausible.examples import of_choices
-from bert_tf.data.table import RowWarnings, is_empty, listed, number
+from bert_tf.data.table import (
+    RowWarnings,
+    ids_of,
+    is_empty,
+    listed,
+    number,
+)
 from bert_tf.errors import UserError
 
 MIN_ENDINGS = 2
@@ -66,7 +71,7 @@ def read_sets(
         read=lambda path, set_type: read_choices(path, set_type, settings),
         pick=pick,
         label_of=lambda example: example.label,
-        sample_of=functools.partial(of_choices, id_column=settings.id_column),
+        sample_of=of_choices(settings.id_column),
     )
 
 
@@ -97,7 +102,7 @@ def read_choices(
         settings.missing_label,
     )
     columns = (
-        _guids(table, set_type, settings.id_column),
+        _guids(table, set_type, settings),
         texts,
         map(_begun, table.texts("sent2", optional=True), endings),
         labels,
@@ -136,12 +141,11 @@ def _begun(start, endings):
     return [f"{start} {ending}" for ending in endings]
 
 
-def _guids(table, set_type, id_column):
-    ids = [None] * len(table)
-    if id_column:
-        ids = table.texts(id_column, setting="id_column")
+def _guids(table, set_type, settings):
+    is_needed = splits.needs_ids(settings, set_type)
+    ids = ids_of(table, settings.id_column, is_needed) or [""] * len(table)
     return [
-        " ".join((name or "").split()) or f"{set_type}-{row}"
+        " ".join(name.split()) or f"{set_type}-{row}"
         for row, name in enumerate(ids)
     ]
 

@@ -17,9 +17,8 @@ from absl import logging
 
 from bert_tf.data.plausible import columns, kinds, labels, sets, texts
 from bert_tf.data.plausible.sample import Finding, Sample
+from bert_tf.data.plausible.texts import Find
 from bert_tf.errors import UserError
-
-Find = Callable[[Sample], Finding | None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,9 +34,16 @@ def _most(test: Callable[[str], bool], what: str, least: int = 10) -> Find:
     return texts.share_of(test, what, "is this the text?", least=least)
 
 
-def _many(test: Callable[[str], bool], what: str, advice: str) -> Find:
+def _many(
+    test: Callable[[str], bool], what: str, advice: str, signs: str = ""
+) -> Find:
     """Enough texts have a fault that hardly any text has."""
-    return texts.share_of(test, what, advice, share=0.02, least=3)
+    return texts.share_of(test, what, advice, 0.02, least=3, signs=signs)
+
+
+def _trained(find: Find) -> Find:
+    """The labels of a training file; those of others are compared with it."""
+    return lambda sample: find(sample) if sample.set_type == "train" else None
 
 
 # Of each group, the first check that finds something is reported.
@@ -53,6 +59,16 @@ CHECKS: Sequence[Sequence[Check]] = (
         Check("running numbers", texts.find_count),
     ),
     (
+        Check(
+            "notation in texts",
+            texts.share_of(
+                texts.is_notation,
+                "brackets or quotes of another program around it",
+                "the model reads them as well",
+            ),
+        ),
+    ),
+    (
         Check("numbers as words", texts.find_number_words),
         Check("empty", texts.find_empty),
     ),
@@ -60,19 +76,20 @@ CHECKS: Sequence[Sequence[Check]] = (
     # What happened to the texts on their way.
     (
         Check(
-            "wrong encoding",
-            _many(
-                texts.is_mojibake,
-                "characters such as Ã© or â€™",
-                "the file was read in a wrong encoding when it was written",
-            ),
-        ),
-        Check(
             "lost characters",
             _many(
                 texts.has_replacement,
                 "the character U+FFFD",
                 "others were lost when the file was written",
+                signs=texts.REPLACEMENTS,
+            ),
+        ),
+        Check(
+            "wrong encoding",
+            _many(
+                texts.is_mojibake,
+                "characters such as Ã© or â€™",
+                "the file was read in a wrong encoding when it was written",
             ),
         ),
     ),
@@ -84,6 +101,7 @@ CHECKS: Sequence[Sequence[Check]] = (
                 "tags or entities of HTML",
                 "the model reads them as words",
                 share=0.5,
+                signs="<&",
             ),
         ),
     ),
@@ -96,6 +114,7 @@ CHECKS: Sequence[Sequence[Check]] = (
                 "the model reads them as letters",
                 share=0.1,
                 least=3,
+                signs="\\",
             ),
         ),
     ),
@@ -111,14 +130,15 @@ CHECKS: Sequence[Sequence[Check]] = (
     ),
     (Check("cut", texts.find_cut),),
     (  # What the labels are.
-        Check("notation", labels.find_notation),
-        Check("fractions", labels.find_fractions),
-        Check("too many", labels.find_too_many),
-        Check("joined", labels.find_joined),
-        Check("one example", labels.find_alone),
+        Check("notation", _trained(labels.find_notation)),
+        Check("fractions", _trained(labels.find_fractions)),
+        Check("dates and paths", _trained(labels.find_kind)),
+        Check("too many", _trained(labels.find_too_many)),
+        Check("joined", _trained(labels.find_joined)),
+        Check("one example", _trained(labels.find_alone)),
         Check("running numbers", columns.find_running_number),
     ),
-    (Check("case", labels.find_case),),
+    (Check("case", _trained(labels.find_case)),),
     (Check("contradictions", columns.find_contradictions),),
     (Check("ids", columns.find_id),),
 )

@@ -20,7 +20,6 @@ from bert_tf import files
 from bert_tf.data import missing_labels, plausibility, splits
 from bert_tf.data.input_example import InputExample
 from bert_tf.data.plausible import examples
-from bert_tf.data.plausible.sample import NUM_ROWS
 from bert_tf.data.table import listed
 from bert_tf.data.table import number as number_of
 from bert_tf.data.tsv_rows import Row, read_tsv
@@ -39,6 +38,7 @@ COMPRESSED_ENDINGS = (".gz", ".bz2", ".xz", ".zst", ".zip")
 LABEL_NAMES = {"label", "labels", "gold_label", "class", "category", "target"}
 _MARKS = frozenset(missing_labels.MARKS)
 NUM_CHECKED = 100_000  # Rows of a file that are checked before anything else.
+NUM_COMPARED = 20_000  # Examples that are compared with those of other sets.
 
 
 class DataProcessor:
@@ -290,7 +290,7 @@ class Examples:
         self._set_type, self._strict = set_type, strict
         self._path = path = processor.path(data_dir, set_type)
         self._first: list[InputExample] = []
-        self._lines, self._keys = array.array("q"), array.array("q")
+        self._lines = array.array("q")
         self._read = functools.partial(processor.read_examples, path, set_type)
         if not files.exists(path):
             raise UserError(
@@ -321,7 +321,6 @@ class Examples:
             is_number=processor.labels is None,
             number=self._number,
             lines=self._lines,
-            keys=self._keys,
         )
         plausibility.warn(self.sample, strict)
 
@@ -370,7 +369,9 @@ class Examples:
             else:
                 self._number += 1
                 labels.add(example.label)
-                self._look_at(example, total + self._has_header)
+                if self._number <= NUM_COMPARED:
+                    self._first.append(example)
+                    self._lines.append(total + self._has_header)
                 if not example.text_a.strip():
                     without_text.append(example.guid)
             if total == limit and not without_label:
@@ -380,14 +381,6 @@ class Examples:
         if without_label and not self._number:
             raise UserError(f"{self._path}: no row has a label")
         return labels
-
-    def _look_at(self, example, line):
-        """Keeps what the checks of plausibility look at."""
-        if self._number <= NUM_ROWS:
-            self._first.append(example)
-        if self._number <= NUM_CHECKED:
-            self._lines.append(line)
-            self._keys.append(hash((example.text_a, example.text_b)))
 
     def _is_left_out(self, example):
         return example.label is None and self._set_type != "test"

@@ -28,7 +28,6 @@ The model reads a mark before and after each entity, whichever comes first:
 """
 
 import dataclasses
-import functools
 import itertools
 import os
 import re
@@ -41,7 +40,7 @@ from bert_tf import files
 from bert_tf.data import csv_files, relation_labels, splits
 from bert_tf.data.plausible.examples import of_relations
 from bert_tf.data.relation_labels import check_labels as check_labels
-from bert_tf.data.table import is_empty
+from bert_tf.data.table import ids_of, is_empty
 from bert_tf.errors import UserError
 
 Span = tuple[int, int]  # The place of the first character, and after the last.
@@ -125,9 +124,8 @@ def parse_marked(text: str) -> tuple[str, Span, Span]:
     parts = _MARK.split(text)
     plain = "".join(parts)
     start, end, next_start, next_end, _ = itertools.accumulate(map(len, parts))
-    e1, e2 = (start, end), (next_start, next_end)
-    if is_reversed:
-        e1, e2 = e2, e1
+    order = -1 if is_reversed else 1
+    e1, e2 = ((start, end), (next_start, next_end))[::order]
     check_spans(plain, e1, e2)
     return plain, e1, e2
 
@@ -193,22 +191,27 @@ def read_sets(
 
     def read(path, set_type):
         examples = read_relations(
-            path, set_type, id_column, settings.strict, settings.missing_label
+            path,
+            set_type,
+            id_column,
+            settings.strict,
+            settings.missing_label,
+            splits.needs_ids(settings, set_type),
         )
         if set_type == "train":
             labels[:] = sorted({example.label for example in examples})
         return examples
 
     # People's own ids, and those of SemEval's layout, stay as they are.
-    is_numbered = files.is_json_lines(settings.train_file or "")
-    has_ids = id_column or not is_numbered
+    has_ids = id_column or not files.is_json_lines(settings.train_file or "")
+    pick = splits.pick_as_they_are if has_ids else splits.pick_and_rename
     found = splits.read_sets(
         settings,
         sets,
         read,
-        pick=splits.pick_as_they_are if has_ids else splits.pick_and_rename,
+        pick=pick,
         label_of=lambda example: example.label,
-        sample_of=functools.partial(of_relations, id_column=id_column),
+        sample_of=of_relations(id_column),
     )
     return found, labels
 
@@ -219,6 +222,7 @@ def read_relations(
     id_column: str | None = None,
     strict: bool = False,
     missing_label: Sequence[str] | None = None,
+    needs_ids: bool = True,
 ) -> list[RelationExample]:
     """Reads a file in the layout that it has; see the top.
 
@@ -232,6 +236,7 @@ def read_relations(
         strict: a sentence without a relation is an error.
         missing_label: see `splits.FileSettings`. The marks of dev and test
             sets are found where training's relations are known.
+        needs_ids: whether the file must have `id_column`.
 
     Raises:
         UserError: the file cannot be used; or all of a training file's
@@ -239,8 +244,8 @@ def read_relations(
     """
     table = csv_files.read_object_table(path)
     if table is not None:
-        examples = _read_json(table, set_type, id_column)
-    elif id_column:
+        examples = _read_json(table, set_type, id_column, needs_ids)
+    elif id_column and needs_ids:
         raise UserError(
             f"{path} has SemEval's layout, and ids of its own",
             setting="id_column",
@@ -275,24 +280,21 @@ def read_relations(
 # JSON.
 
 
-def _read_json(table, set_type, id_column):
+def _read_json(table, set_type, id_column, needs_ids):
     texts = table.texts("text")
     spans = (table.texts_or_lists("e1"), table.texts_or_lists("e2"))
     labels = table.label_values("label", optional=set_type == "test")
-    ids = [None] * len(table)
-    if id_column:
-        ids = table.texts(id_column)
+    ids = ids_of(table, id_column, needs_ids) or [""] * len(table)
     examples = []
-    for row, (text, e1, e2, label, name) in enumerate(
-        zip(texts, *spans, labels, ids, strict=True)
-    ):
+    columns = zip(texts, *spans, labels, ids, strict=True)
+    for row, (text, e1, e2, label, name) in enumerate(columns):
         place = table.place(row)
         try:
             e1, e2 = to_span(e1, "e1"), to_span(e2, "e2")
             check_spans(text or "", e1, e2)
         except ValueError as error:
             raise UserError(f"{place}: {error}") from None
-        guid = " ".join((name or "").split()) or f"{set_type}-{row}"
+        guid = " ".join(name.split()) or f"{set_type}-{row}"
         if isinstance(label, tuple) and len(label) < 2:
             label = label[0] if label else None
         if not isinstance(label, str | None):
@@ -324,9 +326,8 @@ def _read_semeval(path) -> Iterator[RelationExample]:
     seen: dict[str, int] = {}
     for number, (guid, sentence, *relation) in _blocks(path):
         place = f"{path}:{number}"
-        if first := seen.get(guid):
+        if (first := seen.setdefault(guid, number)) != number:
             raise UserError(f"{place}: the id {guid} is in line {first}, too")
-        seen[guid] = number
         if len(sentence) > 1 and sentence[0] == sentence[-1] == '"':
             sentence = sentence[1:-1]
         try:
@@ -363,8 +364,8 @@ def _blocks(path) -> Iterator[tuple[int, list[str]]]:
 
 def _with_key(examples, path):
     """The examples with the relations of a key file, if there is one."""
-    stem, ending = os.path.splitext(path)
-    paths = [f"{stem}_KEY{e}" for e in (ending, ending.upper())]
+    stem, end = os.path.splitext(path)
+    paths = (f"{stem}_KEY{end}", f"{stem}_KEY{end.upper()}")
     key_path = next(filter(files.exists, paths), None)
     if key_path is None:
         return examples

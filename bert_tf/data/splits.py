@@ -126,16 +126,17 @@ def read_sets(
             path = getattr(settings, f"{name}_file")
             examples[name] = read_checked(path, name)
     if sample_of is not None:
-        samples = {
-            name: sample_of(
-                examples[name],
-                getattr(settings, f"{_source(settings, name)}_file"),
-                name,
-            )
-            for name in sets
-        }
-        plausibility.compare(samples, settings.strict, parts)
+        _compare(examples, settings, sample_of, parts)
     return {name: examples[name] for name in sets}
+
+
+def _compare(examples, settings, sample_of, parts):
+    """Warns of sets that hold much of the training set."""
+    samples = {}
+    for name, several in examples.items():
+        path = getattr(settings, f"{_source(settings, name)}_file")
+        samples[name] = sample_of(several, path, name)
+    plausibility.compare(samples, settings.strict, parts)
 
 
 def _read_train(settings, sets, read, pick, label_of):
@@ -173,6 +174,19 @@ def check_varied(
 
 # ---------------------------------------------------------------------------
 # Settings.
+
+
+def needs_ids(settings: FileSettings, set_type: str) -> bool:
+    """Whether a file must have the ids that a setting names.
+
+    Predictions have them: those of a test file, or of the rows of the training
+    file that are the test set. In other files they may be missing.
+
+    Args:
+        settings: the files.
+        set_type: "train", "dev" or "test": what the file is read for.
+    """
+    return set_type == _source(settings, "test")
 
 
 def _source(settings, name):

@@ -107,6 +107,36 @@ class Table:
         )
 
 
+def ids_of(
+    table: Table, id_column: str | None, is_needed: bool
+) -> list[str] | None:
+    """The ids of a table's rows; "" where one has none.
+
+    Args:
+        table: the table.
+        id_column: the setting; None where ids are not asked for.
+        is_needed: whether the table must have the column, see
+            `splits.needs_ids`.
+
+    Returns:
+        The ids, or None without a column.
+
+    Raises:
+        UserError: a column that is needed is missing.
+    """
+    if not id_column:
+        return None
+    if not is_needed and id_column not in table.names:
+        logging.info(
+            "%s has no column %s for ids, which only a test file needs",
+            table.path,
+            id_column,
+        )
+        return None
+    ids = table.texts(id_column, setting="id_column", optional=not is_needed)
+    return [one or "" for one in ids]
+
+
 class RowWarnings:
     """Counts odd rows of a table in the log, or makes an error of the first.
 

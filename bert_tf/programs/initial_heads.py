@@ -72,19 +72,21 @@ def why_another(record: TaskRecord | None, problem: Problem) -> str:
     )
 
 
-def new_heads(
-    model: keras.Model, checkpoint: Checkpoint, why: str = ""
-) -> NewHeads:
+def new_heads(model: keras.Model, prefix: str, why: str = "") -> NewHeads:
     """Compares the heads of a model with those of a checkpoint.
 
     A head is read as a whole or not at all.
 
     Args:
         model: the model that is to be trained.
-        checkpoint: the checkpoint that it starts from.
+        prefix: the checkpoint that it starts from.
         why: the reason why the head at the root is another one, if it is known
             to be; see `why_another`.
+
+    Raises:
+        UserError: the checkpoint cannot be read.
     """
+    checkpoint = Checkpoint(prefix)
     stored = _by_head(checkpoint.shapes, weights_in(checkpoint))
     shapes = {v.path: tuple(v.shape) for v in weights_of(model)}
     not_read: list[str] = []

@@ -21,6 +21,7 @@ from bert_tf.programs.session import log_results
 from bert_tf.tasks.problem import Evaluation
 
 FLAGS = flags.FLAGS
+WEIGHTS_HINT = ", or weigh rare labels with --class_weights=balanced"
 
 
 def train(
@@ -87,7 +88,7 @@ def evaluate(job: Job, global_step: int) -> tuple[Job, Evaluation]:
     evaluation.results["global_step"] = global_step
     folder.write_results(evaluation.results)
     record(job, "eval", folder, start, evaluation)
-    show_scores(folder, evaluation, "eval")
+    show_scores(folder, evaluation, "eval", weighs_labels(job))
     return job, evaluation
 
 
@@ -119,7 +120,7 @@ def predict(job: Job) -> None:
     if evaluation:
         logging.info("%d of %d have a known label", len(labels), number)
         folder.write_results(evaluation.scores, "test_eval_results.txt")
-        show_scores(folder, evaluation, "test")
+        show_scores(folder, evaluation, "test", weighs_labels(job))
     else:
         folder.remove("test_eval_results.txt", "test_report.json")
 
@@ -195,8 +196,23 @@ def record(
     )
 
 
-def show_scores(folder: RunFolder, evaluation: Evaluation, name: str) -> None:
-    """Logs the report of the set "eval" or "test", and writes it."""
+def weighs_labels(job: Job) -> bool:
+    """Whether the labels are weighed already, or cannot be."""
+    is_refused = "class_weights" in job.problem.refused_flags
+    return is_refused or bool(FLAGS.class_weights)
+
+
+def show_scores(
+    folder: RunFolder, evaluation: Evaluation, name: str, knows_weights: bool
+) -> None:
+    """Logs the report of a set, and writes it.
+
+    Args:
+        folder: the folder of the results.
+        evaluation: the scores.
+        name: "eval" or "test".
+        knows_weights: whether the labels are weighed already, or cannot be.
+    """
     report = {**evaluation.report, "scores": evaluation.scores}
     folder.write_json(f"{name}_report.json", report)
     logging.info("***** %s report *****", name.capitalize())
@@ -207,5 +223,6 @@ def show_scores(folder: RunFolder, evaluation: Evaluation, name: str) -> None:
         logging.warning(
             "The model gives all examples the same answer. It has not learned "
             "the task: train for more epochs, try another learning rate or "
-            "seed, or weigh rare labels with --class_weights=balanced"
+            "seed%s",
+            "" if knows_weights else WEIGHTS_HINT,
         )

@@ -42,7 +42,13 @@ def log_next_step(modes: Collection[str], labels_files: bool) -> None:
         )
         return
     if "eval" not in modes and "predict" not in modes:
-        _log("evaluate it", *this_program(), "--do_eval", _output_dir(folder))
+        _log(
+            "evaluate it",
+            *this_program(),
+            "--do_eval",
+            *(_evaluation_file() if labels_files else []),
+            _output_dir(folder),
+        )
         return
     if labels_files and "predict" not in modes:
         flag = "predict_file" if "predict_file" in FLAGS else "test_file"
@@ -60,6 +66,14 @@ def log_next_step(modes: Collection[str], labels_files: bool) -> None:
             "--do_export",
             _output_dir(folder),
         )
+
+
+def _evaluation_file() -> list[str]:
+    """The flag of the file to evaluate on, if the run does not know one."""
+    is_squad = "predict_file" in FLAGS
+    names = ["predict_file"] if is_squad else ["dev_file", "dev_fraction"]
+    is_known = any(FLAGS[name].value for name in names)
+    return [] if is_known else [f"--{names[0]}=FILE"]
 
 
 def log_next_step_of_pretraining(modes: Collection[str], step: int) -> None:

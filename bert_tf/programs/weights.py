@@ -56,26 +56,15 @@ def load_weights(
     if not prefixes:
         _start_from_random(model, folder, trains)
         return []
-    reports: list[checkpoints.LoadReport] = []
+    heads = None
     try:
-        heads = None
         if trains and not existing:
-            heads = initial_heads.new_heads(
-                model, checkpoints.Checkpoint(prefixes[0]), another_head
-            )
-        not_read = heads.not_read if heads else []
-        readable = checkpoints.read_newest(
-            # An older one is a place to train from, not a result.
-            prefixes if trains else prefixes[:1],
-            lambda prefix: reports.append(
-                checkpoints.load_weights(model, prefix, not_read)
-            ),
-        )
+            heads = initial_heads.new_heads(model, prefixes[0], another_head)
+        readable, report = _read(model, prefixes, trains, heads)
     except UserError as error:
         raise UserError(f"{source}: {message_of(error)}") from None
     if heads:
         _report_heads(heads, source)
-    (report,) = reports
     log_variables(model, report)
     if report.missing and not trains:
         raise UserError(
@@ -84,6 +73,21 @@ def load_weights(
             "of such a run"
         )
     return readable if existing else []
+
+
+def _read(model, prefixes, trains, heads):
+    """Reads the newest checkpoint; returns it and older ones, and a report."""
+    reports: list[checkpoints.LoadReport] = []
+    not_read = heads.not_read if heads else []
+    readable = checkpoints.read_newest(
+        # An older one is a place to train from, not a result.
+        prefixes if trains else prefixes[:1],
+        lambda prefix: reports.append(
+            checkpoints.load_weights(model, prefix, not_read)
+        ),
+    )
+    (report,) = reports
+    return readable, report
 
 
 def _report_heads(heads, source):

@@ -69,6 +69,42 @@ def test_pairs_and_ids():
     ]
 
 
+def test_a_second_text_may_be_left_out_of_json(warnings):
+    rows = (
+        '{"text": "a", "b": "c", "label": "x"}\n{"text": "d", "label": "y"}\n'
+    )
+    table = read(rows, "jsonl", text_pair_column="b")
+    assert [example.text_b for example in table] == ["c", ""]
+    assert warnings() == [
+        "x: 1 of 2 rows has no second text (row of line 2 first): read as "
+        "single texts"
+    ]
+    assert '"pair"' in error_of(rows, "jsonl", text_pair_column="pair")
+
+
+@pytest.mark.parametrize(
+    "format, content",
+    [
+        ("csv", "text,label\none,x\ntwo,y\n"),
+        ("jsonl", '{"text": "a", "label": "x"}\n{"text": "b", "label": "y"}\n'),
+    ],
+)
+def test_ids_are_needed_where_predictions_are_written(format, content):
+    """Only the test file has the column in what Kaggle gives to people."""
+    for set_type in ("train", "dev"):
+        table = read(content, format, set_type, id_column="key")
+        assert table[0].guid == f"{set_type}-0"
+    assert "key" in error_of(content, format, "test", id_column="key")
+    # The rows of this test set come from the training file.
+    with open("all", "w") as writer:
+        writer.write(content)
+    settings = TableSettings(
+        train_file="all", id_column="key", test_fraction=0.5
+    )
+    with pytest.raises(UserError, match="key"):
+        read_sets(settings, format, ["train", "test"])
+
+
 def test_what_is_missing(warnings):
     """Empty cells, and what NumPy writes for them."""
     rows = "text,label\nNA,None\nnull,007\nnan,1.0\nx,NaN\n,1\n"
@@ -200,10 +236,6 @@ def test_wrong_json_is_named():
             "text_column=4: x has no such column; it has 1, 2, 3",
         ),
         (
-            {"id_column": "key"},
-            "id_column=key: x has no such column; it has id, text, label",
-        ),
-        (
             {"problem_type": "multi_label", "label_column": "label,bad"},
             "label_column=label,bad: x has no column bad; it has id, text, "
             "label",
@@ -255,7 +287,8 @@ def test_each_row_of_dev_and_test_gets_a_prediction(warnings):
         ),
         (
             "text,label\n1,x\n2.5,y\n",
-            "text_column=text: all values are numbers; is this the text?",
+            "x:2: 2 of 2 rows have a number in text_column=text: is this the "
+            "text?, under strict",
         ),
     ],
 )
@@ -269,14 +302,17 @@ def test_strict(content, message, warnings):
 @pytest.mark.parametrize("cell, warned", [("7", True), ("1_0", False)])
 def test_texts_that_are_numbers(cell, warned, warnings):
     read(f"a,text,label\nw,1,x\n,{cell},y\n", text_pair_column="a")
-    wrong = "text_column=text: all values are numbers; is this the text?"
+    wrong = (
+        "x: 2 of 2 rows have a number in text_column=text (row of line 2 "
+        "first): is this the text?"
+    )
     assert (wrong in warnings()) == warned
     read(
         f"text,a,label\nw,1,x\nv,{cell},y\n",
         text_pair_column="a",
     )
-    wrong = "text_pair_column=a: all values are numbers; is this the text?"
-    assert (wrong in warnings()) == warned
+    wrong = "2 of 2 rows have a number in text_pair_column=a"
+    assert any(wrong in warning for warning in warnings()) == warned
 
 
 # ---------------------------------------------------------------------------

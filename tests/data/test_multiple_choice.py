@@ -249,7 +249,8 @@ def test_ids():
     content = f"key,{header} train-9  b,{one},{two}"
     examples = read(content, "dev", id_column="key")
     assert [example.guid for example in examples] == ["train-9 b", "dev-1"]
-    assert error_of(ROWS, id_column="key").startswith(
+    assert read(ROWS, id_column="key")[0].guid == "train-0"
+    assert error_of(ROWS, "test", id_column="key").startswith(
         "id_column=key: x.csv has no such column; it has sent1, sent2, "
     )
 

@@ -310,6 +310,22 @@ def test_ids():
     )
 
 
+def test_ids_are_needed_where_predictions_are_written():
+    """A training file in another layout, or without the key, will do."""
+    row = json.dumps({**ROW, "label": "A"})
+    other = json.dumps({**ROW, "label": "B"})
+    write(f"{row}\n{other}\n", "train.jsonl")
+    write(SENTENCES, "train.txt")
+    write(json.dumps({**ROW, "key": "k 1"}), "test.jsonl")
+    for train_file in ("train.jsonl", "train.txt"):
+        settings = FileSettings(train_file=train_file, test_file="test.jsonl")
+        sets, _ = relations.read_sets(settings, ["train", "test"], "key")
+        assert sets["test"][0].guid == "k 1" and len(sets["train"]) == 2
+    settings = FileSettings(test_file="train.jsonl")
+    with pytest.raises(UserError, match="key"):
+        relations.read_sets(settings, ["test"], "key")
+
+
 # ---------------------------------------------------------------------------
 # Relations.
 

@@ -63,7 +63,7 @@ def prefixes(tmp_path_factory):
 def test_heads_are_compared_as_wholes(prefixes, before, after, misfit):
     model = MODELS[after]()
     checkpoint = checkpoints.Checkpoint(prefixes[before])
-    found = new_heads(model, checkpoint)
+    found = new_heads(model, prefixes[before])
     assert misfit in found.misfits and bool(misfit) == bool(found.misfits)
     before_loading = {v.path: np.array(v) for v in model.weights}
     checkpoints.load_weights(model, prefixes[before], found.not_read)
@@ -87,7 +87,7 @@ def test_heads_are_compared_as_wholes(prefixes, before, after, misfit):
 def test_heads_that_a_checkpoint_lacks_are_named(
     prefixes, before, after, absent
 ):
-    found = new_heads(MODELS[after](), checkpoints.Checkpoint(prefixes[before]))
+    found = new_heads(MODELS[after](), prefixes[before])
     assert absent in found.absent and bool(absent) == bool(found.absent)
     assert not found.misfits and not found.not_read
 

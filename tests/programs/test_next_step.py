@@ -5,8 +5,11 @@ import sys
 import types
 
 import pytest
+from support.programs import RUN_CLASSIFIER, RUN_SQUAD
 
-from bert_tf.programs import next_step
+from bert_tf.programs import labelled_modes, next_step
+from bert_tf.tasks.regression import Regression
+from bert_tf.tasks.texts import MultiLabel, SingleLabel
 
 
 @pytest.fixture
@@ -50,3 +53,50 @@ def test_a_suggested_tool_is_found(commands, tmp_path):
     assert plain(commands(tmp_path)) == [
         f"PYTHONPATH={checkout} {tool}" for tool in tools
     ]
+
+
+@pytest.mark.parametrize(
+    "program, flags, labels_files, command",
+    [
+        (RUN_CLASSIFIER, {}, True, "--do_eval --dev_file=FILE --output_dir"),
+        (RUN_CLASSIFIER, {"dev_file": "x"}, True, "--do_eval --output_dir"),
+        (RUN_CLASSIFIER, {"dev_fraction": 0.1}, True, "--do_eval --output_dir"),
+        (RUN_CLASSIFIER, {}, False, "--do_eval --output_dir"),
+        (RUN_SQUAD, {}, True, "--do_eval --predict_file=FILE --output_dir"),
+        (RUN_SQUAD, {"predict_file": "x"}, True, "--do_eval --output_dir"),
+    ],
+)
+def test_a_file_that_the_run_does_not_know_is_asked_for(
+    program, flags, labels_files, command, caplog
+):
+    caplog.set_level("INFO", logger="absl")
+    with program.flags(output_dir="out", **flags):
+        next_step.log_next_step(["train"], labels_files)
+    assert f" {command}=out  # evaluate it" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "problem, class_weights, is_advised",
+    [
+        (SingleLabel(["a", "b"]), None, True),
+        (SingleLabel(["a", "b"]), "balanced", False),
+        (SingleLabel(["a", "b"]), "1,2", False),
+        (MultiLabel(["a", "b"]), None, False),  # The flag is refused there.
+        (Regression(), None, False),
+    ],
+)
+def test_weights_are_advised_where_they_can_help(
+    problem, class_weights, is_advised, monkeypatch, caplog
+):
+    job = types.SimpleNamespace(problem=problem)
+    evaluation = types.SimpleNamespace(report={}, scores={}, is_collapsed=True)
+    folder = types.SimpleNamespace(write_json=lambda name, content: None)
+    monkeypatch.setattr(
+        labelled_modes.reports, "format_report", lambda report: []
+    )
+    with RUN_CLASSIFIER.flags(class_weights=class_weights):
+        labelled_modes.show_scores(
+            folder, evaluation, "eval", labelled_modes.weighs_labels(job)
+        )
+    assert "same answer" in caplog.text
+    assert ("--class_weights" in caplog.text) == is_advised

@@ -3,33 +3,36 @@
 Examples are those of the module that reads them: relations.py, tagging.py, …
 """
 
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from bert_tf.data.plausible.sample import NUM_ROWS, Sample
 
+# function(examples, path, set_type) -> a sample of them.
+SampleOf = Callable[[Sequence[Any], str, str], Sample]
+
 
 def of_texts(
-    first: Sequence[Any],
+    examples: Sequence[Any],
     path: str,
     set_type: str,
     *,
     is_number: bool,
     number: int,
     lines: Sequence[int],
-    keys: Iterable[int],
 ) -> Sample:
     """A sample of `InputExample`s of a published data set.
 
     Args:
-        first: the first examples.
+        examples: the first ones of the file.
         path: of the file.
         set_type: "train", "dev" or "test".
         is_number: whether the labels are numbers.
-        number: of all examples.
-        lines: of the first examples, and of more.
-        keys: the hash of each text, or of each pair.
+        number: of all examples of the file.
+        lines: of the examples.
     """
+    first = examples[:NUM_ROWS]
     texts = {"the text": [example.text_a for example in first]}
     if first and first[0].text_b is not None:
         texts["the second text"] = [e.text_b or "" for e in first]
@@ -41,17 +44,20 @@ def of_texts(
         line=lines.__getitem__,
         number=number,
         kind="regression" if is_number else "single_label",
-        keys=lambda: keys,
+        keys=lambda: ((e.text_a, e.text_b) for e in examples),
     )
 
 
-def of_relations(
-    examples: Sequence[Any],
-    path: str,
-    set_type: str,
-    id_column: str | None = None,
-) -> Sample:
-    """A sample of `RelationExample`s; `id_column` is a setting."""
+def of_relations(id_column: str | None) -> SampleOf:
+    """The function that makes samples of `RelationExample`s.
+
+    Args:
+        id_column: the setting.
+    """
+    return functools.partial(_relations, id_column)
+
+
+def _relations(id_column, examples, path, set_type):
     first = examples[:NUM_ROWS]
     return Sample(
         path=path,
@@ -69,13 +75,16 @@ def of_relations(
     )
 
 
-def of_choices(
-    examples: Sequence[Any],
-    path: str,
-    set_type: str,
-    id_column: str | None = None,
-) -> Sample:
-    """A sample of `ChoiceExample`s; `id_column` is a setting."""
+def of_choices(id_column: str | None) -> SampleOf:
+    """The function that makes samples of `ChoiceExample`s.
+
+    Args:
+        id_column: the setting.
+    """
+    return functools.partial(_choices, id_column)
+
+
+def _choices(id_column, examples, path, set_type):
     first = examples[:NUM_ROWS]
     return Sample(
         path=path,

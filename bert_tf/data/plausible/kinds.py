@@ -26,7 +26,7 @@ _NAMES = (
     "utc gmt z t [pecm][sd]t"
 )
 _DATE_PARTS = re.compile(
-    rf"(\d+|\b({'|'.join(_NAMES.split())})\b|(?<=\d)(am|pm|st|nd|rd|th|t|z)"
+    rf"(\d|\b({'|'.join(_NAMES.split())})\b|(?<=\d)(am|pm|st|nd|rd|th|t|z)"
     r"|[-/.:,+ ])+",
     re.IGNORECASE,
 )

@@ -4,10 +4,12 @@ import collections
 import re
 import unicodedata
 
+from bert_tf.data.plausible import kinds
 from bert_tf.data.plausible.sample import MIN_ROWS, Finding, Sample
 from bert_tf.data.table import number
 
 NUM_COUNTED = 100_000  # Rows of which each label is counted, at most.
+RECURRING = 0.8  # Share of a label's parts that are in other labels, too.
 NUM_LABELS_SHOWN = 12  # In one warning.
 
 
@@ -49,12 +51,29 @@ def find_notation(sample: Sample) -> Finding | None:
     )
 
 
+def find_kind(sample: Sample) -> Finding | None:
+    """Labels that are dates, or names of files."""
+    known = sample.known_labels
+    if len(known) < 3:
+        return None
+    for test, what in ((kinds.is_date, "dates"), (kinds.is_path, "paths")):
+        if all(map(test, known)):
+            first = min(known)
+            return Finding(
+                _row_of(sample, first),
+                f"all {len(known)} labels in {sample.label_name} are {what}, "
+                f"such as {first}",
+                "is it the label?",
+            )
+    return None
+
+
 _DELIMITERS = "|;,+/&#\t"
 
 
 def find_joined(sample: Sample) -> Finding | None:
     """Labels that are several labels with a delimiter between them."""
-    if sample.kind != "single_label":
+    if sample.kind == "tags":
         return None
     known = sample.known_labels
     for delimiter in _DELIMITERS:
@@ -67,14 +86,17 @@ def find_joined(sample: Sample) -> Finding | None:
         # Parts that are labels alone, or are part of others, too.
         uses = collections.Counter(p for label in parts for p in {*label})
         uses.update(known.difference(joined))
-        if all(p and uses[p] > 1 for label in parts for p in label):
+        again = [part and uses[part] > 1 for one in parts for part in one]
+        if sum(map(bool, again)) >= RECURRING * len(again):
             return Finding(
                 _row_of(sample, joined[0]),
                 f"{len(joined)} of {len(known)} labels in {sample.label_name} "
                 f"look like several with {delimiter!r} between them, such as "
                 f"{joined[0][:40]!r}",
-                "`problem_type`=multi_label with `label_delimiter` reads them "
-                "so",
+                "`label_delimiter` says what is between labels"
+                if sample.kind == "multi_label"
+                else "`problem_type`=multi_label with `label_delimiter` reads "
+                "them so",
             )
     return None
 
@@ -121,7 +143,7 @@ def find_too_many(sample: Sample) -> Finding | None:
 def find_alone(sample: Sample) -> Finding | None:
     """Labels of which most have one example."""
     known, total = sample.known_labels, len(sample.labels)
-    if sample.kind == "tags" or sample.set_type != "train" or len(known) < 5:
+    if sample.kind == "tags" or len(known) < 5:
         return None
     if total > NUM_COUNTED and len(known) < total / 100:
         return None
@@ -139,9 +161,12 @@ def find_alone(sample: Sample) -> Finding | None:
 def plain_label(label: str) -> str:
     """A label without what can hardly be seen: case, blanks, look-alikes.
 
-    "Ｎｏ\u200b " is "no", and an accent in a character of its own is one of its
-    letter.
+    Numbers are those of the same value: "1.0" is "1". Wide letters are letters,
+    characters without a width are dropped, and an accent in a character of its
+    own is one of its letter.
     """
+    if (value := number(label)) is not None:
+        return repr(value)
     text = unicodedata.normalize("NFKC", label).casefold()
     return "".join(
         c for c in text if not c.isspace() and unicodedata.category(c) != "Cf"
@@ -149,7 +174,7 @@ def plain_label(label: str) -> str:
 
 
 def find_case(sample: Sample) -> Finding | None:
-    """Labels that differ only by case, blanks or look-alikes."""
+    """Labels that differ only by case, blanks, look-alikes or 1 and 1.0."""
     groups = collections.defaultdict(list)
     for label in sample.known_labels:
         groups[plain_label(label)].append(label)
@@ -167,8 +192,8 @@ def find_case(sample: Sample) -> Finding | None:
     rows = [_row_of(sample, label) for group in same for label in group]
     return Finding(
         min(rows),
-        f"labels in {sample.label_name} differ only by case, blanks or "
-        f"characters that look alike: {shown}",
+        f"labels in {sample.label_name} differ only by case, blanks, "
+        f"characters that look alike or the form of a number: {shown}",
         "each is a label of its own",
     )
 

@@ -48,6 +48,11 @@ class Sample:
     keys: Callable[[], Iterable[Hashable]] = tuple
 
     @functools.cached_property
+    def joined(self) -> dict[str, str]:
+        """All texts of each column as one, to look for what they may have."""
+        return {name: "\n".join(texts) for name, texts in self.texts.items()}
+
+    @functools.cached_property
     def known_labels(self) -> frozenset[str]:
         """The labels that are texts, each once; of several each of them."""
         if self.kind == "single_label":

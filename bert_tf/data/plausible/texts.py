@@ -1,5 +1,6 @@
 """Checks of texts: what they are, and what happened to them on their way."""
 
+import codecs
 import collections
 import re
 from collections.abc import Callable
@@ -8,6 +9,9 @@ from bert_tf.data.plausible import kinds
 from bert_tf.data.plausible.sample import MIN_ROWS, MOST, Finding, Sample
 from bert_tf.data.table import is_empty
 
+Find = Callable[[Sample], Finding | None]
+MAX_DECODED = 300  # Characters of a text that are decoded again.
+
 
 def share_of(
     test: Callable[[str], bool],
@@ -15,7 +19,8 @@ def share_of(
     advice: str,
     share: float = MOST,
     least: int = MIN_ROWS,
-) -> Callable[[Sample], Finding | None]:
+    signs: str = "",
+) -> Find:
     """A check that enough texts of a column pass a test.
 
     Args:
@@ -24,12 +29,15 @@ def share_of(
         advice: see `Finding`.
         share: the share of odd texts that is reported.
         least: the number of texts, or of odd ones, that is needed for it.
+        signs: characters of which an odd text has one; "" for any text.
     """
 
     def find(sample):
         for name, column in sample.texts.items():
-            found = _odd(column, test, share, least)
-            if found:
+            joined = sample.joined[name] if signs else ""
+            if signs and not any(sign in joined for sign in signs):
+                continue
+            if found := _odd(column, test, share, least):
                 row, number, looked_at = found
                 counts = sample.counted(number, looked_at)
                 return Finding(row, f"{counts} {what} in {name}", advice)
@@ -38,31 +46,49 @@ def share_of(
     return find
 
 
+# Texts of which most are not odd end the search for those of which most are.
+NUM_TRIED = 20
+
+
 def _odd(column, test, share, least):
     """(first odd row, number of odd ones, number of texts), or None."""
-    rows = [row for row, text in enumerate(column) if not is_empty(text)]
-    if len(rows) < least:
+    rows, others = [], 0
+    for row, text in enumerate(column):
+        if is_empty(text):
+            continue
+        if test(text.strip()):
+            rows.append(row)
+        else:
+            others += 1
+            if share >= 0.5 and others > NUM_TRIED + len(rows):
+                return None
+    total = len(rows) + others
+    # A hundredth: shares are no exact binary numbers.
+    if len(rows) < least or len(rows) < share * total - 0.01:
         return None
-    allowed = int(len(rows) * (1 - share))  # So many others end the search.
-    odd = []
-    for place, row in enumerate(rows):
-        if test(column[row].strip()):
-            odd.append(row)
-        elif place + 1 - len(odd) > allowed:
-            return None
-    if len(odd) < least:
-        return None
-    return odd[0], len(odd), len(rows)
+    return rows[0], len(rows), total
 
 
 _MOJIBAKE = re.compile(
-    "[ÃÂ][\x80-\xbf]|[ÃÐÑ][\u0152-\u0192\u02c6-\u2122]|â€|ï»¿|ðŸ|Ã\xa0"
+    "Ã[\x80-\xbf]|Â[\x80-\xaa\xac-\xba\xbc-\xbf]|[ÃÐÑ][\u0152-\u0192\u02c6-\u2122]|â€|ï»¿|ðŸ|Ã\xa0"
 )
+# Characters that UTF-8 becomes where it is read in another encoding.
+_OTHERS = {
+    "cp1251": re.compile("[РС][^а-яА-Я ,.]"),
+    "gbk": re.compile("[㐀-鿿]"),
+}
+REPLACEMENTS = "\ufffd锟斤拷"  # The character, and what it is in GBK.
 _HTML = re.compile(
     r"</?[a-zA-Z][a-zA-Z0-9]*(\s[^<>]*)?/?>|&([a-z]{2,6}|#x?[0-9a-f]{2,6});"
 )
+# LaTeX has words that start so.
 _ESCAPES = re.compile(
-    r"\\[nrt](?![a-z]{2,}\\)|\\u[0-9a-fA-F]{4}|\\x[0-9a-f]{2}"
+    r"\\n(?!abla|eq|ot\b|u\b|e\b|ewline|ewcommand|onumber|o?indent|ormal)"
+    r"|\\u[0-9a-fA-F]{4}|\\x[0-9a-fA-F]{2}"
+)
+_NOTATION = re.compile(
+    r"b'.*'|b\".*\"|\{['\"].*\}|\[['\"].*\]|\(['\"].*\)|'[^']*'|\"[^\"]*\"",
+    re.DOTALL,
 )
 _NOTHING = frozenset(
     "nan none null n/a #n/a <na> na nil undefined #name? #ref! #value! "
@@ -71,18 +97,39 @@ _NOTHING = frozenset(
 
 
 def is_mojibake(text: str) -> bool:
-    """Whether UTF-8 was read as latin-1 or cp1252 once."""
-    return not text.isascii() and _MOJIBAKE.search(text) is not None
+    """Whether UTF-8 was read in another encoding once."""
+    if text.isascii():
+        return False
+    if _MOJIBAKE.search(text):
+        return True
+    return any(
+        pattern.search(text) and _is_utf8(text[:MAX_DECODED], encoding)
+        for encoding, pattern in _OTHERS.items()
+    )
+
+
+def _is_utf8(text, encoding):
+    """Whether the bytes of a text in an encoding are UTF-8."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:  # The last character may be cut.
+        return not decoder.decode(text.encode(encoding)).isascii()
+    except UnicodeError:
+        return False
 
 
 def has_replacement(text: str) -> bool:
     """Whether characters of it were lost."""
-    return "\ufffd" in text
+    return REPLACEMENTS[0] in text or REPLACEMENTS[1:] in text
 
 
 def is_html(text: str) -> bool:
     """Whether there are tags or entities of HTML in it."""
     return ("<" in text or "&" in text) and _HTML.search(text) is not None
+
+
+def is_notation(text: str) -> bool:
+    """Whether it is a list, an object or bytes as programs write them."""
+    return text[-1:] in "]})'\"" and _NOTATION.fullmatch(text) is not None
 
 
 def is_escaped(text: str) -> bool:
