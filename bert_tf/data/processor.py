@@ -6,10 +6,8 @@ a character like others.
 """
 
 import array
-import contextlib
 import copy
 import functools
-import math
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
@@ -17,11 +15,10 @@ from typing import Any
 from absl import logging
 
 from bert_tf import files
-from bert_tf.data import missing_labels, plausibility, splits
+from bert_tf.data import fixed_labels, plausibility, splits
 from bert_tf.data.input_example import InputExample
 from bert_tf.data.plausible import examples
 from bert_tf.data.table import listed
-from bert_tf.data.table import number as number_of
 from bert_tf.data.tsv_rows import Row, read_tsv
 from bert_tf.errors import UserError
 from bert_tf.file_formats import HTML, XML
@@ -36,7 +33,6 @@ COLUMN_NAMES = {
 COMPRESSED_ENDINGS = (".gz", ".bz2", ".xz", ".zst", ".zip")
 # The label's names in headers.
 LABEL_NAMES = {"label", "labels", "gold_label", "class", "category", "target"}
-_MARKS = frozenset(missing_labels.MARKS)
 NUM_CHECKED = 100_000  # Rows of a file that are checked before anything else.
 NUM_COMPARED = 20_000  # Examples that are compared with those of other sets.
 
@@ -182,7 +178,13 @@ class DataProcessor:
             row = Row(path, number, cells)
             example = self.create_example(row, set_type, index, columns)
             if example is not None and example.label is not None:
-                example.label = self._checked_label(example, row, set_type)
+                example.label = fixed_labels.checked(
+                    example.label,
+                    row.place,
+                    set_type,
+                    labels=self.labels,
+                    missing_label=self.missing_label,
+                )
             yield example
 
     def is_header(self, set_type: str, first: list[str]) -> bool:
@@ -198,59 +200,11 @@ class DataProcessor:
             label = first[place]
         if set_type not in self.headers:
             is_name = label is not None and label.strip().lower() in LABEL_NAMES
-            return is_name and not self._is_label(label)
+            return is_name and not fixed_labels.is_label(label, self.labels)
         if label is not None:
-            return not self._is_label(label)
+            return not fixed_labels.is_label(label, self.labels)
         # A test file starts with the number of its row.
         return not (len(first) > 1 and first[0].strip().isdecimal())
-
-    def _is_label(self, label):
-        """Whether a text is a label, or a mark for a missing one."""
-        label = label.strip()
-        if self.labels is not None and label in self.labels:
-            return True
-        is_number = self.labels is None and number_of(label) is not None
-        return is_number or label in ("", "-", "-1", "?")
-
-    def _checked_label(self, example, row, set_type):
-        """The label; in a test set None for a label that is not known.
-
-        Test sets are published with all sorts of placeholders.
-        """
-        label = example.label
-        if self.missing_label is None and label in (self.labels or ()):
-            return label
-        if self._is_missing(label, set_type):
-            return None
-        if self.labels is None:
-            with contextlib.suppress(ValueError):
-                if math.isfinite(number := float(label)):
-                    return number
-        elif label in self.labels:
-            return label
-        if set_type == "test":
-            return None
-        allowed = "a number"
-        if self.labels is not None:
-            allowed = f"one of {', '.join(self.labels)}"
-        hint = ""
-        if row.number == 1:
-            hint = " (is this a header row? This file is read without one)"
-        raise UserError(
-            f"{row.path}:{row.number}: label {label!r} is not {allowed}{hint}"
-        )
-
-    def _is_missing(self, label, set_type):
-        """Whether a label means that there is none."""
-        if self.missing_label is not None:
-            marks = missing_labels.marks_among([label], self.missing_label)
-        elif self.labels is None:
-            # -1 is a number, but test sets without labels have it.
-            is_filler = missing_labels.whole_number(label) == -1
-            return label in _MARKS or (is_filler and set_type == "test")
-        else:
-            marks = missing_labels.marks_among([label], known=self.labels)
-        return bool(marks)
 
 
 class Examples:

@@ -27,11 +27,16 @@ class Row:
     def __init__(self, path: str, number: int, columns: Sequence[str]):
         self.path, self.number, self.columns = path, number, columns
 
+    @property
+    def place(self) -> str:
+        """ "path:line" of the row."""
+        return f"{self.path}:{self.number}"
+
     def __call__(self, column: int, what: str) -> str:
         """The text of a column, counted from 0; -1 is the last."""
         if column >= len(self.columns):
             raise UserError(
-                f"{self.path}:{self.number}: {len(self.columns)} column(s), "
+                f"{self.place}: {len(self.columns)} column(s), "
                 f"but {what} is column {column + 1} (columns are separated by "
                 "tabs)"
             )
