@@ -560,3 +560,38 @@ def test_scoring_a_file_of_predictions(tmp_path, capsys, caplog):
     assert "none of its 1 questions is in" in last_line(done)
     with pytest.raises(UserError, match="must be an object by question id"):
         score(write_json(tmp_path / "list.json", ["x"]))
+
+
+def test_scoring_predictions_of_other_tools(tmp_path, capsys):
+    data = squad_data()
+    for number, entry in enumerate(data["data"][0]["paragraphs"][0]["qas"]):
+        entry["id"] = number
+    predict_file = write_json(tmp_path / "squad.json", data)
+    expected = {"0": "Marta Lindqvist", "1": "1871"}
+    objects = [
+        {"id": 0, "prediction_text": expected["0"]},
+        {"id": "1", "prediction_text": 1871, "no_answer_probability": 0.0},
+    ]
+    lines = tmp_path / "lines.jsonl"
+    lines.write_text("".join(json.dumps(o) + "\n" for o in objects))
+    answers = [
+        {"id": key, "answer": text, "answers": ["x"]}
+        for key, text in expected.items()
+    ]
+    for path in (
+        write_json(tmp_path / "plain.json", expected),
+        write_json(tmp_path / "objects.json", objects),
+        write_json(tmp_path / "answers.json", answers),
+        str(lines),
+    ):
+        EVALUATE.run(predict_file=predict_file, predictions_file=path)
+        scores = json.loads(capsys.readouterr().out)
+        assert scores["exact_match"] == pytest.approx(100 * 2 / 6)
+    for wrong, message in (
+        ([{"id": 0}], "number 1 is not one"),
+        ([*objects, objects[0]], "the id '0' comes twice"),
+        ({"0": ["x"]}, "question 0: must be a text"),
+    ):
+        path = write_json(tmp_path / "wrong.json", wrong)
+        with pytest.raises(UserError, match=message):
+            EVALUATE.run(predict_file=predict_file, predictions_file=path)

@@ -15,21 +15,24 @@ from bert_tf.data.squad.contexts import Context
 from bert_tf.data.squad.questions import Question, read_questions
 from bert_tf.errors import UserError
 
-# {what was read in another way than SQuAD has it: what a log says of it}.
+# {what was read in another way than SQuAD has it: what a log says of some
+# questions}.
 NOTES = {
-    "made_id": "questions without an id get one from their place",
-    "searched": "answers without a start are found in their context, which "
-    "has them once",
-    "moved": "answers are not where the file says; the context has them once, "
-    "and they are read there",
-    "case": "answers differ from their context by upper and lower case",
-    "utf-16-le": "starts of answers count UTF-16 units, as JavaScript and Java "
-    "do",
-    "utf-8": "starts of answers count bytes of UTF-8",
-    "impossible": "questions are marked as having no answer, and have one: "
-    "the mark counts",
-    "unmarked": "questions have no answer and no mark that says so: they count "
-    "as questions without an answer",
+    "made_id": "have no id; their place in the file is their id in predictions",
+    "searched": "have an answer without a start, which their context has once: "
+    "it is read there",
+    "moved": "have an answer that is not where the file says, but once in "
+    "their context: it is read there",
+    "case": "have an answer that differs from their context by upper and lower "
+    "case: the context counts",
+    "utf-16-le": "have an answer whose start counts UTF-16 units, as "
+    "JavaScript and Java do: it is read there",
+    "utf-8": "have an answer whose start counts bytes of UTF-8: it is read "
+    "there",
+    "impossible": "are marked as having no answer, and have one: the mark "
+    "counts",
+    "unmarked": "have no answer, and no mark that says so: they count as "
+    "questions without an answer",
 }
 
 
@@ -124,9 +127,12 @@ class SquadExamples:
         for context, question in read_questions(path):
             if not is_training:
                 ids.add(question)
-            if not question.has_id:
-                self._note("made_id", question)
-            self.num_marked_impossible += bool(question.is_impossible)
+                if not question.has_id:
+                    self._note("made_id", question)
+            if question.is_impossible:
+                self.num_marked_impossible += 1
+                if version_2_with_negative and question.has_answer:
+                    self._note("impossible", question)
             if is_training and not self._example(context, question, self._note):
                 self.num_skipped += 1
                 answers = question.answers or ()
@@ -171,9 +177,7 @@ class SquadExamples:
         if not self.is_training:
             return example
         if self.version_2_with_negative and question.says_no_answer:
-            if question.has_answer:
-                note("impossible", question)
-            elif question.is_impossible is None:
+            if question.is_impossible is None:
                 note("unmarked", question)
             example.orig_answer_text, example.is_impossible = "", True
             example.start_position = example.end_position = -1
