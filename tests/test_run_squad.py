@@ -31,6 +31,7 @@ from bert_tf.errors import UserError
 from bert_tf.export import QuestionAnswerer
 
 EVALUATE = program_of("bert_tf.tools.evaluate_squad")
+PREDICT = program_of("bert_tf.tools.predict")
 FILES = ("predictions.json", "nbest_predictions.json", "null_odds.json")
 
 
@@ -104,6 +105,33 @@ def test_train_predict_evaluate_export(finished):
         found = answerer.answer(text, context)
         assert context[found["start"] : found["end"]] == found["answer"]
         assert " ".join(found["answer"].split()) == predictions[qas_id]
+
+
+def test_the_exported_model_answers_files_of_questions(finished, tmp_path):
+    """SQuAD's own files, and rows with other names."""
+    expected = predictions_of(finished)
+    pairs = contexts_of(squad_data())
+    rows = [
+        {"ID": qas_id, "Question": text, "passage": context}
+        for qas_id, (text, context) in pairs.items()
+    ]
+    articles = squad_data()["data"]
+    for name, lines in (("rows", rows), ("articles", articles)):
+        path = tmp_path / f"{name}.jsonl"
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        output = tmp_path / f"{name}_answers.jsonl"
+        PREDICT.run(
+            model=str(finished / "out"), input=str(path), output=str(output)
+        )
+        found = [json.loads(line) for line in output.read_text().splitlines()]
+        answers = {row.get("id", row.get("ID")): row["answer"] for row in found}
+        assert {
+            qas_id: " ".join(answer.split())
+            for qas_id, answer in answers.items()
+        } == expected
+        assert {row["context"] for row in found} == {
+            c for _, c in pairs.values()
+        }
 
 
 def test_it_learns_the_answers(folder):

@@ -11,7 +11,7 @@ numbers and answers as other tools write them (`variants.py`).
 """
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from bert_tf.data.squad import variants
@@ -23,6 +23,7 @@ from bert_tf.data.squad.question_files import (
     rows_of_columns,
 )
 from bert_tf.data.squad.variants import Answer
+from bert_tf.data.text_rows import Row
 from bert_tf.errors import UserError
 
 _SQUAD_KEYS = {
@@ -78,6 +79,35 @@ def read_questions(path: str) -> Iterator[tuple[Context, Question]]:
     """
     for place, item in read_items(path):
         yield from _of_item(item, place, path)
+
+
+def question_rows(rows: Iterable[Row]) -> Iterator[Row]:
+    """Yields a row for each question in the rows of a file.
+
+    A row that is an article or a paragraph becomes a row for each of its
+    questions, with "id", "question" and "context". Another row stays, but for
+    the names of its columns: other tools' become "question" and "context".
+
+    Raises:
+        UserError: an article or a paragraph cannot be read.
+    """
+    for row in rows:
+        names = canonical(tuple(row.values))
+        if "paragraphs" in row.values or {"context", "qas"} <= {*names}:
+            path = row.place.rpartition(":")[0]
+            for context, question in _of_item(row.values, row.place, path):
+                values = {
+                    "id": question.qas_id,
+                    "question": question.text,
+                    "context": context.text,
+                }
+                yield Row(place=question.place, values=values)
+        elif {"context", "question"} <= {*names}:
+            renamed = {names[key]: key for key in ("context", "question")}
+            values = {renamed.get(k, k): v for k, v in row.values.items()}
+            yield Row(place=row.place, values=values)
+        else:
+            yield row
 
 
 def _of_item(
