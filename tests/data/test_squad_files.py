@@ -3,6 +3,7 @@
 import csv
 import gzip
 import json
+import lzma
 
 import pytest
 from support.common import ROOT
@@ -200,6 +201,8 @@ FORMS = {
     "lines_of_any_name": lines(rows()),
     "bom.jsonl": b"\xef\xbb\xbf" + lines(rows()).encode(),
     "packed.jsonl.gz": gzip.compress(lines(rows()).encode()),
+    "packed.xz": lzma.compress(lines(rows()).encode()),
+    "wide.json": json.dumps({"data": rows()}).encode("utf-16"),
     "packed.json.gz": gzip.compress(json.dumps({"data": rows()}).encode()),
     "data.json": {"version": "1", "data": rows()},
     "instances.json": {"instances": rows()},
@@ -249,6 +252,24 @@ def test_forms(tmp_path, name):
     assert answers_in(found) == dict.fromkeys("012", "Marta Lindqvist,")
     assert not found.notes and not found.num_skipped
     assert [e.question_text for e in read(path, False)] == [WHO] * 3
+    answers = squad_examples.read_answers(path)
+    assert answers == dict.fromkeys("012", ["Marta Lindqvist"])
+
+
+@pytest.mark.parametrize("ending", ["parquet", "feather", "xlsx"])
+def test_forms_that_are_no_text(tmp_path, ending):
+    pandas = pytest.importorskip("pandas")
+    answers = {"text": ["Marta Lindqvist"], "answer_start": [36]}
+    frame = pandas.DataFrame([{**row, "answers": answers} for row in rows()])
+    path = str(tmp_path / f"train.{ending}")
+    if ending == "xlsx":
+        frame["answers"] = frame["answers"].astype(str)
+        frame.to_excel(path, index=False)
+    else:
+        getattr(frame, f"to_{ending}")(path)
+    found = read(path)
+    assert answers_in(found) == dict.fromkeys("012", "Marta Lindqvist,")
+    assert not found.notes
     answers = squad_examples.read_answers(path)
     assert answers == dict.fromkeys("012", ["Marta Lindqvist"])
 

@@ -85,8 +85,8 @@ def test_rows_have_their_places():
     [
         ("a,b\n1\n", {"name": "csv"}, "f:2: 1 cell, but the header has 2"),
         ("\na\n", {"name": "csv"}, "f:1: an empty line at the start"),
-        ("[1]\n", {"name": "jsonl"}, "f:1: not a JSON object"),
-        ("{\n", {"name": "jsonl"}, "f:1: not a JSON object"),
+        ("[1]\n", {"name": "jsonl"}, "f:1: not an object such as"),
+        ("{\n", {"name": "jsonl"}, "f:2: not JSON: Expecting property"),
     ],
 )
 def test_mistakes_are_named(text, settings, message):

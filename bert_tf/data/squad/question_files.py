@@ -4,7 +4,7 @@
     [ITEM, …]                 an array
     ITEM ⏎ ITEM ⏎ …           JSON lines, or objects over several lines
     {"question": [cell, …], "context": [cell, …], …}    columns
-    question,context,…        a table: CSV or TSV with a header
+    question,context,…        a table: CSV, TSV, Parquet, Arrow, Excel
 
 An item is an article, a paragraph, or a single question. `questions.py` reads
 them. One item at a time is in memory; columns are there as a whole.
@@ -19,7 +19,7 @@ from typing import IO, Any
 import ijson
 
 from bert_tf import files
-from bert_tf.data import text_rows
+from bert_tf.data import spreadsheets, text_rows
 from bert_tf.data.json_objects import read_objects
 from bert_tf.data.squad.keys import canonical
 from bert_tf.errors import UserError
@@ -60,6 +60,11 @@ def read_items(path: str) -> Iterator[Item]:
 
 
 def _items(path: str) -> Iterator[Item]:
+    with files.looking(path) as content:
+        if content.kind is not None and content.kind.role == "table":
+            for number, row in spreadsheets.read_objects(content):
+                yield f"{path}:{number}", row
+            return
     first = _first_character(path)
     if first == b"[":
         yield from _list_items(path, "")
