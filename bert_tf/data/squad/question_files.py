@@ -71,8 +71,8 @@ def _items(path: str) -> Iterator[Item]:
         return
     if first != b"{":
         if table := _table_format(path):
-            for row in text_rows.read_rows(path, table):
-                yield row.place, row.values
+            for entry in text_rows.read_rows(path, table):
+                yield entry.place, entry.values
             return
         yield from _list_items(path, "data")  # Says what is wrong.
         return
@@ -124,7 +124,10 @@ def _shape(path: str) -> tuple[str, bool]:
     depth = 0
     with files.reading(path) as reader:
         events = ijson.basic_parse(
-            _WithoutMark(reader), use_float=True, multiple_values=True
+            _WithoutMark(reader),
+            use_float=True,
+            multiple_values=True,
+            buf_size=1 << 10,  # The first keys say it.
         )
         for event, value in events:
             if event == "map_key" and depth == 1:

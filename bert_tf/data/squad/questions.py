@@ -192,20 +192,25 @@ def _question(
         and type(answers) is list
         and (is_impossible is None or type(is_impossible) is bool)
     ):
-        try:
-            found = [
-                Answer(answer["text"], answer["answer_start"])
-                for answer in answers
-            ]
-        except (KeyError, TypeError):
-            found = None
-        if found is not None and all(
-            type(answer) is str and type(start) is int and start >= 0
-            for answer, start in found
-        ):
+        found = _plain_answers(answers)
+        if found is not None:
             return Question(qas_id, text, found, is_impossible, place)
     names = canonical(tuple(question))
     return _any_question(question, names, context, place, path)
+
+
+def _plain_answers(answers: list[Any]) -> list[Answer] | None:
+    """The answers where they are as SQuAD has them, otherwise None."""
+    found = []
+    try:
+        for answer in answers:
+            text, start = answer["text"], answer["answer_start"]
+            if type(text) is not str or type(start) is not int or start < 0:
+                return None
+            found.append(Answer(text, start))
+    except (KeyError, TypeError):
+        return None
+    return found
 
 
 def _of_row(
