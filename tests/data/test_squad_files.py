@@ -228,6 +228,41 @@ FORMS = {
     "one_paragraph.json": {
         "data": [{"paragraphs": {"context": CONTEXT, "qas": rows()}}]
     },
+    "list_of_files.json": [{"version": "1", "data": rows()}],
+    "label_studio.json": [
+        {
+            "id": i,
+            "data": {"text": CONTEXT, "question": WHO},
+            "annotations": [
+                {"was_cancelled": True, "result": []},
+                {
+                    "result": [
+                        {
+                            "type": "labels",
+                            "value": {
+                                "start": 36,
+                                "end": 51,
+                                "text": "Marta Lindqvist",
+                                "labels": ["Answer"],
+                            },
+                        }
+                    ]
+                },
+            ],
+        }
+        for i in range(3)
+    ],
+    "label_studio_min.json": [
+        {
+            "id": i,
+            "text": CONTEXT,
+            "question": WHO,
+            "answer": [
+                {"start": 36, "end": 51, "text": "Marta Lindqvist"},
+            ],
+        }
+        for i in range(3)
+    ],
     "mrqa.jsonl": lines(MRQA),
     "mrqa.jsonl.gz": gzip.compress(lines(MRQA).encode()),
     "table.csv": csv_text(rows()),
@@ -371,6 +406,7 @@ def test_ids_of_other_names(tmp_path, key, value, expected):
         {"answers": ["Marta Lindqvist"], "answer_start": [36]},
         {"answer": "Marta Lindqvist", "answer_start": "36"},
         {"answer": MARTA},
+        {"context": CONTEXT, "text": "Marta Lindqvist", "answer_start": 36},
         {"answer_text": "Marta Lindqvist", "answer_start": 36},
         {"answers_text": ["Marta Lindqvist"], "answers_start": [36]},
         {"answers": [{"answer": "Marta Lindqvist", "start": 36, "end": 51}]},
@@ -451,6 +487,7 @@ def test_answers_in_doubt_are_left_out(tmp_path, context, text, start):
     skipped = []
     found = read(path, on_skip=lambda *args: skipped.append(args))
     assert [e.qas_id for e in found] == ["b"]
+    assert ("in_doubt" in found.notes) == (context.count(text) > 1)
     assert skipped == [("a", f"{path}: data[0].paragraphs[0].qas[1]", text)]
 
 
@@ -554,6 +591,21 @@ def test_rows_without_a_column_of_answers(tmp_path):
         squad_examples.read_answers(path)
     with pytest.raises(UserError, match='"answers" is missing'):
         read(path, version_2_with_negative=True)
+
+
+def test_files_without_any_answer(tmp_path, caplog):
+    question = {"question": WHO, "answers": []}
+    path = written(tmp_path, nested(*({**question, "id": i} for i in "ab")))
+    answers = squad_examples.read_answers(path)
+    with pytest.raises(UserError, match="none of its 2 questions has an answ"):
+        squad_examples.check_answered(path, answers)
+    assert not caplog.text
+    squad_examples.read_answers(path, True)
+    assert "none of its 2 questions has an answer, and none is m" in caplog.text
+    path = written(tmp_path, one(answers=[], is_impossible=True))
+    caplog.clear()
+    squad_examples.read_answers(path, True)
+    assert not caplog.text
 
 
 def test_plausible_answers_are_not_answers(tmp_path):

@@ -11,6 +11,8 @@ its outputs to text.
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from absl import logging
+
 from bert_tf.data.squad.contexts import Context
 from bert_tf.data.squad.questions import Question, read_questions
 from bert_tf.errors import UserError
@@ -29,6 +31,8 @@ NOTES = {
     "JavaScript and Java do: it is read there",
     "utf-8": "have an answer whose start counts bytes of UTF-8: it is read "
     "there",
+    "in_doubt": "have an answer that their context has at several places, but "
+    "not where the file says: they are left out",
     "impossible": "are marked as having no answer, and have one: the mark "
     "counts",
     "unmarked": "have no answer, and no mark that says so: they count as "
@@ -195,6 +199,8 @@ class SquadExamples:
         if words is None:
             found = context.find(text, start)
             if not found:
+                if text.strip() and context.text.count(text.strip()) > 1:
+                    note("in_doubt", question)
                 return None
             note(found.how, question)
             words, text = (found.first, found.last), found.text
@@ -276,7 +282,7 @@ def read_answers(
         UserError: it is not a SQuAD file, or a question has no list "answers".
     """
     texts: dict[str, list[str]] = {}
-    ids = IdSet(path)
+    ids, is_marked = IdSet(path), False
     for _, question in read_questions(path):
         ids.add(question)
         is_impossible = version_2_with_negative and question.is_impossible
@@ -289,12 +295,25 @@ def read_answers(
         if question.has_answer and not is_impossible:
             found = [answer.text for answer in question.answers or ()]
         texts[question.qas_id] = found
+        is_marked |= bool(question.is_impossible)
+    if version_2_with_negative and not is_marked and not any(texts.values()):
+        logging.warning(
+            "%s: none of its %d questions has an answer, and none is marked as "
+            "having none: in the scores, no answer is right for all",
+            path,
+            len(texts),
+        )
     return texts
 
 
 def check_answered(path: str, answers: Mapping[str, Sequence[str]]) -> None:
     """Raises UserError where a question of SQuAD 1.1 has no answer."""
     without = [qas_id for qas_id, texts in answers.items() if not texts]
+    if len(without) == len(answers):
+        raise UserError(
+            f"{path}: none of its {len(answers)} questions has an answer: "
+            "there is nothing to evaluate with"
+        )
     if without:
         raise UserError(
             f"{path}: {len(without)} of {len(answers)} questions have no "

@@ -78,13 +78,16 @@ def _chosen(
 
 
 @functools.lru_cache(maxsize=1024)
-def canonical(keys: tuple[str, ...]) -> dict[str, str]:
+def canonical(
+    keys: tuple[str, ...], has_context: bool = False
+) -> dict[str, str]:
     """The keys of an item by SQuAD's names for them.
 
     "text" is the context where nothing else is, and an answer otherwise.
 
     Args:
         keys: of an article, a paragraph or a question.
+        has_context: whether the context is not among them.
 
     Returns:
         {SQuAD's key: the item's key}, of each the likeliest.
@@ -92,7 +95,8 @@ def canonical(keys: tuple[str, ...]) -> dict[str, str]:
     chosen = _chosen(keys, _TABLE)
     text = next((key for key in keys if _plain(key) == "text"), None)
     if text is not None:
-        chosen.setdefault("answers" if "context" in chosen else "context", text)
+        is_answer = has_context or "context" in chosen
+        chosen.setdefault("answers" if is_answer else "context", text)
     return chosen
 
 

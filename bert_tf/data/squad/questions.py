@@ -132,18 +132,38 @@ def _of_item(
     elif "header" in item and len(item) == 1:
         return  # MRQA's first line.
     else:
-        inner = _inner_item(item, place)
-        if inner is None:
+        inner = [*_inner_items(item, place)]
+        if not inner:
             raise UserError(_why_not(item, place, path))
-        yield from _of_item(inner[1], inner[0], path)
+        for where, entry in inner:
+            yield from _of_item(entry, where, path)
 
 
-def _inner_item(item: dict[str, Any], place: str) -> Item | None:
-    """The item within another one: "data", or "row" of a data set's server."""
-    for key in ("data", "row"):
-        if isinstance(item.get(key), dict):
-            return f"{_start(place)}{key}", item[key]
-    return None
+def _inner_items(item: dict[str, Any], place: str) -> Iterator[Item]:
+    """Yields the items within another one.
+
+    They are the list "data", "row" of a data set's server, or "data" of Label
+    Studio, whose annotations are the answers.
+    """
+    data = item.get("data", item.get("row"))
+    if isinstance(data, list):
+        yield from _objects(item, "data", place)
+    elif isinstance(data, dict):
+        answers = {}
+        if isinstance(item.get("annotations"), list):
+            answers = {"answers": _marked_spans(item["annotations"])}
+        key = "data" if "data" in item else "row"
+        yield f"{_start(place)}{key}", {"id": item.get("id"), **data, **answers}
+
+
+def _marked_spans(annotations: list[Any]) -> list[Any]:
+    """The spans of Label Studio's first annotation that somebody finished."""
+    for annotation in annotations:
+        if annotation.get("was_cancelled"):
+            continue
+        values = [r.get("value", {}) for r in annotation.get("result", ())]
+        return [value for value in values if "start" in value]
+    return []
 
 
 def _why_not(item: dict[str, Any], place: str, path: str) -> str:
@@ -195,7 +215,7 @@ def _question(
         found = _plain_answers(answers)
         if found is not None:
             return Question(qas_id, text, found, is_impossible, place)
-    names = canonical(tuple(question))
+    names = canonical(tuple(question), has_context=True)
     return _any_question(question, names, context, place, path)
 
 
