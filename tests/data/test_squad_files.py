@@ -324,6 +324,22 @@ def test_forms_that_are_no_text(tmp_path, ending):
         ),
         ([{**ROW, "context": ["a", "b"]}], "a.json", '"context" must be text'),
         (
+            one(answers=[36, 51]),
+            "a.json",
+            r"qas\[0\].answers: \[36, 51\] are numbers; answers must be t",
+        ),
+        (one(answers=[[36, 51]]), "a.json", r"answers\[0\]: must be a text"),
+        (
+            one(answers={"text": ["a", "b"], "answer_start": [1]}),
+            "a.json",
+            "answers: 2 texts, but 1 starts",
+        ),
+        (
+            [{**ROW, "answers": None, "answer_start": 36, "answer_end": 99}],
+            "a.json",
+            "36 to 99 is not a part of the context, which has 87 characters",
+        ),
+        (
             lines([ROW, {**ROW, "question": None}]),
             "a.jsonl",
             'a.jsonl:2: "question" must be text',
@@ -489,6 +505,27 @@ def test_answers_in_doubt_are_left_out(tmp_path, context, text, start):
     assert [e.qas_id for e in found] == ["b"]
     assert ("in_doubt" in found.notes) == (context.count(text) > 1)
     assert skipped == [("a", f"{path}: data[0].paragraphs[0].qas[1]", text)]
+
+
+def test_a_column_without_a_name_is_an_index(tmp_path):
+    text = f',question,context,answer\n7,{WHO},"{CONTEXT}",Marta Lindqvist\n'
+    found = read(written(tmp_path, text, "a.csv"))
+    assert answers_in(found) == {"line 2": "Marta Lindqvist,"}
+    assert [*found.notes] == ["searched"]
+
+
+def test_newsqa(tmp_path):
+    consensus = [{"s": 36, "e": 52}, {"noAnswer": True}, {"badQuestion": True}]
+    people = [{"sourcerAnswers": [{"s": 36, "e": 52}, {"noAnswer": True}]}]
+    questions = [
+        {"q": WHO, "consensus": c, "answers": people} for c in consensus
+    ]
+    story = {"storyId": "s", "text": CONTEXT, "questions": questions}
+    path = written(tmp_path, {"data": [story], "version": "1"})
+    found = read(path)
+    assert [*answers_in(found).values()] == ["Marta Lindqvist,"]
+    assert found.num_skipped == 2
+    assert len(read(path, False)) == 3
 
 
 def test_answers_in_scripts_without_blanks(tmp_path):

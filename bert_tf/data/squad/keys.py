@@ -25,8 +25,10 @@ _NAMES = {
     "detected_answers": "detectedanswers",
     "answers": (
         "answers answer answertext answertexts answerstext answerstexts "
-        "goldanswer goldanswers consensus"
+        "goldanswer goldanswers"
     ),
+    # NewsQA's, whose "answers" are those of each person.
+    "consensus": "consensus",
     "answer_start": (
         "answerstart answerstarts answersstart answersanswerstart "
         "answerstartidx answerstartindex answerstartchar answerstartposition "

@@ -11,6 +11,7 @@ them. One item at a time is in memory; columns are there as a whole.
 """
 
 import codecs
+import contextlib
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -129,20 +130,23 @@ def _shape(path: str) -> tuple[str, bool]:
             multiple_values=True,
             buf_size=1 << 10,  # The first keys say it.
         )
-        for event, value in events:
-            if event == "map_key" and depth == 1:
-                key = value
-                continue
-            is_start = event in ("start_array", "start_map")
-            if is_start and depth == 1:
-                if event == "start_array" and key.casefold() in _LISTS:
-                    return key, True
-                if canonical((key,)).get("question") == key:
-                    return key, False
-            depth += is_start
-            depth -= event in ("end_array", "end_map")
-            if not depth:
-                break
+        # What is not JSON is said by those who read all of it, and Python's
+        # JSON lines may have NaN.
+        with contextlib.suppress(ijson.JSONError, UnicodeDecodeError):
+            for event, value in events:
+                if event == "map_key" and depth == 1:
+                    key = value
+                    continue
+                is_start = event in ("start_array", "start_map")
+                if is_start and depth == 1:
+                    if event == "start_array" and key.casefold() in _LISTS:
+                        return key, True
+                    if canonical((key,)).get("question") == key:
+                        return key, False
+                depth += is_start
+                depth -= event in ("end_array", "end_map")
+                if not depth:
+                    break
     return "", False
 
 

@@ -281,11 +281,12 @@ def _answers(
     place: str,
 ) -> list[Answer] | None:
     starts, ends = (
-        question.get(names.get(edge, ""))
+        question[names[edge]] if edge in names else None
         for edge in ("answer_start", "answer_end")
     )
     found: list[Answer] | None = None
-    for name in ("detected_answers", "answers"):
+    of_all = ("consensus",) if "consensus" in names else ()
+    for name in of_all or ("detected_answers", "answers"):
         if name not in names:
             continue
         key = names[name]

@@ -134,6 +134,11 @@ def answers_of(
         value = _listed(value, place)
     if not isinstance(value, list):
         value = [value]
+    elif value and all(isinstance(item, int | float) for item in value):
+        raise UserError(
+            f"{place}: {shown(value)} are numbers; answers must be texts, or "
+            'objects with "text" and "answer_start"'
+        )
     if not isinstance(starts, list):
         starts = [starts] * min(1, len(value))
     if len(starts) > len(value):
@@ -171,9 +176,10 @@ def from_notation(value: Any) -> Any:
 def _listed(value: dict[str, Any], place: str) -> list[Any]:
     """The objects of one that holds lists; a single object by itself."""
     names = canonical_of_answer(tuple(value))
-    texts = value.get(names.get("text", ""))
-    starts = value.get(names.get("answer_start", ""))
-    spans = value.get(names.get("char_spans", ""))
+    texts, starts, spans = (
+        value[names[name]] if name in names else None
+        for name in ("text", "answer_start", "char_spans")
+    )
     if not isinstance(texts, list):
         return [value] if value else []
     others = spans if isinstance(spans, list) else starts
@@ -208,7 +214,9 @@ def _answer(item: Any, start: Any, context: str, place: str) -> Answer:
     start = start_of(start, place)
     if "text" in names:
         return Answer(_text(item[names["text"]], place), start)
-    end = start_of(item.get(names.get("answer_end", "")), place)
+    end = None
+    if "answer_end" in names:
+        end = start_of(item[names["answer_end"]], place)
     if start is None or end is None:
         if item.get("noAnswer") or item.get("badQuestion"):
             return Answer("", None)
