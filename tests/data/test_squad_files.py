@@ -228,6 +228,14 @@ FORMS = {
     "one_paragraph.json": {
         "data": [{"paragraphs": {"context": CONTEXT, "qas": rows()}}]
     },
+    "capitals.json": json.loads(
+        json.dumps({"data": [{"paragraphs": paragraphs(rows())}]})
+        .replace('"data"', '"Data"')
+        .replace('"paragraphs"', '"Paragraphs"')
+        .replace('"context"', '"Context"')
+        .replace('"qas"', '"QAs"')
+        .replace('"text"', '"Text"')
+    ),
     "list_of_files.json": [{"version": "1", "data": rows()}],
     "label_studio.json": [
         {
@@ -349,7 +357,12 @@ def test_forms_that_are_no_text(tmp_path, ending):
             "a.jsonl",
             'a.jsonl:1: "context" has half a surrogate pair',
         ),
-        ("text,label\na,b\n", "a.csv", "a.csv: not JSON"),
+        ("text,label\na,b\n", "a.csv", "needs a header with the columns ques"),
+        (
+            "question,context\nWer?,Der Bäcker\n".encode("latin-1"),
+            "a.csv",
+            "a.csv: not utf-8: byte 0xe4 in line 2; write it as CSV in UTF-8$",
+        ),
     ],
 )
 def test_other_files_are_named(tmp_path, content, name, message):
@@ -422,6 +435,9 @@ def test_ids_of_other_names(tmp_path, key, value, expected):
         {"answers": ["Marta Lindqvist"], "answer_start": [36]},
         {"answer": "Marta Lindqvist", "answer_start": "36"},
         {"answer": MARTA},
+        {"answers": [], "answer": MARTA},
+        {"answers": None, "answer_text": "Marta Lindqvist", "answer_start": 36},
+        {"answers": [MARTA], "answer": "other"},
         {"context": CONTEXT, "text": "Marta Lindqvist", "answer_start": 36},
         {"answer_text": "Marta Lindqvist", "answer_start": 36},
         {"answers_text": ["Marta Lindqvist"], "answers_start": [36]},
@@ -587,7 +603,7 @@ def test_questions_that_say_they_have_no_answer(tmp_path, changes):
 
 
 @pytest.mark.parametrize(
-    "flag", ["false", "False", "0", 0, 0.0, None, "", False]
+    "flag", ["false", "False", "0", 0, 0.0, None, "", False, "None"]
 )
 def test_questions_that_have_an_answer(tmp_path, flag):
     path = written(tmp_path, one(answers=[MARTA], is_impossible=flag))

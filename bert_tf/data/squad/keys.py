@@ -18,6 +18,7 @@ _NAMES = {
     ),
     "question": "question questiontext query querytext q",
     "id": "id qid questionid queryid qasid qaid guid uid uuid exampleid",
+    "paragraphs": "paragraphs",
     "qas": "qas questions qapairs questionanswers qa",
     "is_impossible": "isimpossible impossible isunanswerable unanswerable",
     "is_answerable": "isanswerable answerable",
@@ -25,7 +26,7 @@ _NAMES = {
     "detected_answers": "detectedanswers",
     "answers": (
         "answers answer answertext answertexts answerstext answerstexts "
-        "goldanswer goldanswers"
+        "goldanswer goldanswers groundtruth groundtruths"
     ),
     # NewsQA's, whose "answers" are those of each person.
     "consensus": "consensus",
@@ -100,6 +101,15 @@ def canonical(
         is_answer = has_context or "context" in chosen
         chosen.setdefault("answers" if is_answer else "context", text)
     return chosen
+
+
+@functools.lru_cache(maxsize=1024)
+def keys_with_answers(keys: tuple[str, ...]) -> list[str]:
+    """The keys that may hold a question's answers, the likeliest first."""
+    found = [
+        key for key in keys if _TABLE.get(_plain(key), "?")[0] == "answers"
+    ]
+    return sorted(found, key=lambda key: _TABLE[_plain(key)][1])
 
 
 @functools.lru_cache(maxsize=1024)

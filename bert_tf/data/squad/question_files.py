@@ -72,9 +72,13 @@ def _items(path: str) -> Iterator[Item]:
         return
     if first != b"{":
         if table := _table_format(path):
-            for entry in text_rows.read_rows(path, table):
-                yield entry.place, entry.values
+            yield from _table_items(path, table)
             return
+        if files.uncompressed_name(path).lower().endswith((".csv", ".tsv")):
+            raise UserError(
+                f"{path}: a table of questions needs a header with the columns "
+                "question and context"
+            )
         yield from _list_items(path, "data")  # Says what is wrong.
         return
     name, is_list = _shape(path)
@@ -249,6 +253,20 @@ def _table_format(path: str) -> text_rows.Format | None:
                 name="tsv" if is_tsv else "csv", delimiter=delimiter
             )
     return None
+
+
+def _table_items(path: str, table: text_rows.Format) -> Iterator[Item]:
+    try:
+        for row in text_rows.read_rows(path, table):
+            yield row.place, row.values
+    except UserError as error:
+        # Its advice is to change settings, which tables of texts have.
+        why = error.message_for(lambda name: f"`{name}`")
+        if "`" not in why:
+            raise
+        raise UserError(
+            f"{why.partition(';')[0]}; write it as CSV in UTF-8"
+        ) from None
 
 
 def _reason(error: Exception) -> str:

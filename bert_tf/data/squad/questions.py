@@ -16,7 +16,7 @@ from typing import Any
 
 from bert_tf.data.squad import variants
 from bert_tf.data.squad.contexts import Context
-from bert_tf.data.squad.keys import canonical
+from bert_tf.data.squad.keys import canonical, keys_with_answers
 from bert_tf.data.squad.question_files import (
     Item,
     read_items,
@@ -93,7 +93,7 @@ def question_rows(rows: Iterable[Row]) -> Iterator[Row]:
     """
     for row in rows:
         names = canonical(tuple(row.values))
-        if "paragraphs" in row.values or {"context", "qas"} <= {*names}:
+        if "paragraphs" in names or {"context", "qas"} <= {*names}:
             path = row.place.rpartition(":")[0]
             for context, question in _of_item(row.values, row.place, path):
                 values = {
@@ -113,13 +113,14 @@ def question_rows(rows: Iterable[Row]) -> Iterator[Row]:
 def _of_item(
     item: dict[str, Any], place: str, path: str
 ) -> Iterator[tuple[Context, Question]]:
-    paragraphs = item.get("paragraphs")
+    names = {"paragraphs": "paragraphs"}
+    if "paragraphs" not in item:
+        names = canonical(tuple(item))
+    paragraphs = item.get(names.get("paragraphs", "paragraphs"))
     if isinstance(paragraphs, list):
-        for where, paragraph in _objects(item, "paragraphs", place):
+        for where, paragraph in _objects(item, names["paragraphs"], place):
             yield from _of_paragraph(paragraph, where, path)
-        return
-    names = canonical(tuple(item))
-    if {"context", "qas"} <= {*names}:
+    elif {"context", "qas"} <= {*names}:
         yield from _of_paragraph(item, place, path)
     elif {"context", "question"} <= {*names}:
         if isinstance(item[names["question"]], list | dict):
@@ -284,12 +285,15 @@ def _answers(
         question[names[edge]] if edge in names else None
         for edge in ("answer_start", "answer_end")
     )
+    keys = [names[n] for n in ("consensus", "answers") if n in names][:1]
+    if "answers" in names and keys == [names["answers"]]:
+        keys = [*dict.fromkeys([*keys, *keys_with_answers(tuple(question))])]
+    if "detected_answers" in names:
+        keys = [names["detected_answers"], *keys]
     found: list[Answer] | None = None
-    of_all = ("consensus",) if "consensus" in names else ()
-    for name in of_all or ("detected_answers", "answers"):
-        if name not in names:
-            continue
-        key = names[name]
+    for key in keys:
+        if found and key != names.get("answers"):
+            break  # Other names, of which the first has answers.
         answers = variants.answers_of(
             question[key],
             context.text,

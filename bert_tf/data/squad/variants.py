@@ -16,6 +16,8 @@ from bert_tf.data.squad.keys import canonical_of_answer
 from bert_tf.errors import UserError
 
 _TRUE, _FALSE = ("true", "1"), ("false", "0")
+# Texts that other tools write where a value is missing.
+_MISSING = ("nan", "none", "null", "<na>")
 # Cells of a table in which a list or an object is written out.
 _NOTATION = re.compile(r"\s*[\[{].*[\]}]\s*", re.DOTALL)
 # NumPy's arrays in such a cell.
@@ -69,6 +71,8 @@ def flag_of(value: Any, name: str, place: str) -> bool | None:
     if is_missing(value):
         return None
     plain = str(value).strip().casefold().removesuffix(".0")
+    if plain in _MISSING:
+        return None
     if plain in _TRUE or plain in _FALSE:
         return plain in _TRUE
     raise UserError(
@@ -125,6 +129,8 @@ def answers_of(
     """
     if isinstance(value, str) and value not in context:
         value = from_notation(value)
+        if isinstance(value, str) and value.casefold() in _MISSING:
+            value = None
     if isinstance(starts, str):
         starts = from_notation(starts)
     if value is None or isinstance(value, float) and math.isnan(value):
