@@ -186,6 +186,8 @@ def test_squad_2(tmp_path):
     run(
         folder,
         do_eval=True,
+        do_predict=True,
+        do_export=True,
         null_score_diff_threshold=float(
             results["null_score_diff_threshold_f1"]
         ),
@@ -194,6 +196,10 @@ def test_squad_2(tmp_path):
     best = results_of(folder / "out" / "eval_results.txt")
     assert best["f1"] == best["best_f1"] == results["best_f1"]
     assert best["f1"] == results["null_score_diff_threshold_f1_score"]
+    answerer = QuestionAnswerer(str(folder / "out" / "export"))
+    for qas_id, pair in contexts_of(squad_data(2)).items():
+        found = answerer.answer(*pair)
+        assert found["answer"] == predictions_of(folder)[qas_id]
     settings |= {"do_predict": True, "predict_batch_size": 3}
     run(folder, null_score_diff_threshold=1e3, **settings)
     assert all(predictions_of(folder).values())

@@ -172,8 +172,9 @@ def _why_not(item: dict[str, Any], place: str, path: str) -> str:
         return f'{place}: "paragraphs" must be a list; not a SQuAD file?'
     keys = ", ".join([*map(str, item)][:10])
     if not place.startswith(f"{path}: data["):
+        where = path if place == f"{path}:1" else place
         return (
-            f"{place}: not a SQuAD file: it must be an object with the list "
+            f"{where}: not a SQuAD file: it must be an object with the list "
             '"data", or have questions, each with "question" and "context"; '
             f"the keys here are {keys or 'none'}"
         )
