@@ -115,11 +115,14 @@ def test_the_exported_model_answers_files_of_questions(finished, tmp_path):
         {"ID": qas_id, "Question": text, "passage": context}
         for qas_id, (text, context) in pairs.items()
     ]
-    articles = squad_data()["data"]
-    for name, lines in (("rows", rows), ("articles", articles)):
-        path = tmp_path / f"{name}.jsonl"
-        path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-        output = tmp_path / f"{name}_answers.jsonl"
+    for name, content in (
+        ("rows.jsonl", "".join(json.dumps(row) + "\n" for row in rows)),
+        ("squad.json", json.dumps(squad_data())),
+        ("articles.json", json.dumps(squad_data()["data"], indent=2)),
+    ):
+        path = tmp_path / name
+        path.write_text(content)
+        output = tmp_path / f"{path.stem}_answers.jsonl"
         PREDICT.run(
             model=str(finished / "out"), input=str(path), output=str(output)
         )
