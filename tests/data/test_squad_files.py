@@ -530,6 +530,14 @@ def test_a_column_without_a_name_is_an_index(tmp_path):
     assert [*found.notes] == ["searched"]
 
 
+def test_rows_that_follow_one_another_share_their_context(tmp_path):
+    others = [{**ROW, "id": i, "context": f"{CONTEXT} {i}"} for i in (5, 6)]
+    found = list(read(written(tmp_path, [*rows(), *others])))
+    tokens = [example.doc_tokens for example in found]
+    assert tokens[0] is tokens[1] is tokens[2]
+    assert tokens[4][-1] == "6" and tokens[3][-1] == "5"
+
+
 def test_newsqa(tmp_path):
     consensus = [{"s": 36, "e": 52}, {"noAnswer": True}, {"badQuestion": True}]
     people = [{"sourcerAnswers": [{"s": 36, "e": 52}, {"noAnswer": True}]}]

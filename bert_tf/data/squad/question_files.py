@@ -134,8 +134,8 @@ def _shape(path: str) -> tuple[str, bool]:
             multiple_values=True,
             buf_size=1 << 10,  # The first keys say it.
         )
-        # What is not JSON is said by those who read all of it, and Python's
-        # JSON lines may have NaN.
+        # Errors are for those who read all of the file: Python's JSON lines
+        # may have NaN.
         with contextlib.suppress(ijson.JSONError, UnicodeDecodeError):
             for event, value in events:
                 if event == "map_key" and depth == 1:

@@ -74,11 +74,22 @@ class Question:
 def read_questions(path: str) -> Iterator[tuple[Context, Question]]:
     """Yields the questions of a file; those of a paragraph share the context.
 
+    So do rows that follow one another.
+
     Raises:
         UserError: the file has something else.
     """
+    last = None
     for place, item in read_items(path):
-        yield from _of_item(item, place, path)
+        if "paragraphs" in item:
+            yield from _of_item(item, place, path)
+            continue
+        for context, question in _of_item(item, place, path):
+            if question.is_row:
+                if last is not None and last.text == context.text:
+                    context = last
+                last = context
+            yield context, question
 
 
 def question_rows(rows: Iterable[Row]) -> Iterator[Row]:
