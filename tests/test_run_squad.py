@@ -31,6 +31,7 @@ from bert_tf.errors import UserError
 from bert_tf.export import QuestionAnswerer
 
 EVALUATE = program_of("bert_tf.tools.evaluate_squad")
+PREDICT = program_of("bert_tf.tools.predict")
 FILES = ("predictions.json", "nbest_predictions.json", "null_odds.json")
 
 
@@ -106,6 +107,36 @@ def test_train_predict_evaluate_export(finished):
         assert " ".join(found["answer"].split()) == predictions[qas_id]
 
 
+def test_the_exported_model_answers_files_of_questions(finished, tmp_path):
+    """SQuAD's own files, and rows with other names."""
+    expected = predictions_of(finished)
+    pairs = contexts_of(squad_data())
+    rows = [
+        {"ID": qas_id, "Question": text, "passage": context}
+        for qas_id, (text, context) in pairs.items()
+    ]
+    for name, content in (
+        ("rows.jsonl", "".join(json.dumps(row) + "\n" for row in rows)),
+        ("squad.json", json.dumps(squad_data())),
+        ("articles.json", json.dumps(squad_data()["data"], indent=2)),
+    ):
+        path = tmp_path / name
+        path.write_text(content)
+        output = tmp_path / f"{path.stem}_answers.jsonl"
+        PREDICT.run(
+            model=str(finished / "out"), input=str(path), output=str(output)
+        )
+        found = [json.loads(line) for line in output.read_text().splitlines()]
+        answers = {row.get("id", row.get("ID")): row["answer"] for row in found}
+        assert {
+            qas_id: " ".join(answer.split())
+            for qas_id, answer in answers.items()
+        } == expected
+        assert {row["context"] for row in found} == {
+            c for _, c in pairs.values()
+        }
+
+
 def test_it_learns_the_answers(folder):
     run(
         folder,
@@ -158,6 +189,8 @@ def test_squad_2(tmp_path):
     run(
         folder,
         do_eval=True,
+        do_predict=True,
+        do_export=True,
         null_score_diff_threshold=float(
             results["null_score_diff_threshold_f1"]
         ),
@@ -166,6 +199,10 @@ def test_squad_2(tmp_path):
     best = results_of(folder / "out" / "eval_results.txt")
     assert best["f1"] == best["best_f1"] == results["best_f1"]
     assert best["f1"] == results["null_score_diff_threshold_f1_score"]
+    answerer = QuestionAnswerer(str(folder / "out" / "export"))
+    for qas_id, pair in contexts_of(squad_data(2)).items():
+        found = answerer.answer(*pair)
+        assert found["answer"] == predictions_of(folder)[qas_id]
     settings |= {"do_predict": True, "predict_batch_size": 3}
     run(folder, null_score_diff_threshold=1e3, **settings)
     assert all(predictions_of(folder).values())
@@ -560,3 +597,38 @@ def test_scoring_a_file_of_predictions(tmp_path, capsys, caplog):
     assert "none of its 1 questions is in" in last_line(done)
     with pytest.raises(UserError, match="must be an object by question id"):
         score(write_json(tmp_path / "list.json", ["x"]))
+
+
+def test_scoring_predictions_of_other_tools(tmp_path, capsys):
+    data = squad_data()
+    for number, entry in enumerate(data["data"][0]["paragraphs"][0]["qas"]):
+        entry["id"] = number
+    predict_file = write_json(tmp_path / "squad.json", data)
+    expected = {"0": "Marta Lindqvist", "1": "1871"}
+    objects = [
+        {"id": 0, "prediction_text": expected["0"]},
+        {"id": "1", "prediction_text": 1871, "no_answer_probability": 0.0},
+    ]
+    lines = tmp_path / "lines.jsonl"
+    lines.write_text("".join(json.dumps(o) + "\n" for o in objects))
+    answers = [
+        {"id": key, "answer": text, "answers": ["x"]}
+        for key, text in expected.items()
+    ]
+    for path in (
+        write_json(tmp_path / "plain.json", expected),
+        write_json(tmp_path / "objects.json", objects),
+        write_json(tmp_path / "answers.json", answers),
+        str(lines),
+    ):
+        EVALUATE.run(predict_file=predict_file, predictions_file=path)
+        scores = json.loads(capsys.readouterr().out)
+        assert scores["exact_match"] == pytest.approx(100 * 2 / 6)
+    for wrong, message in (
+        ([{"id": 0}], "number 1 is not one"),
+        ([*objects, objects[0]], "the id '0' comes twice"),
+        ({"0": ["x"]}, "question 0: must be a text"),
+    ):
+        path = write_json(tmp_path / "wrong.json", wrong)
+        with pytest.raises(UserError, match=message):
+            EVALUATE.run(predict_file=predict_file, predictions_file=path)

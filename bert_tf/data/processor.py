@@ -177,7 +177,7 @@ class DataProcessor:
                 continue
             row = Row(path, number, cells)
             example = self.create_example(row, set_type, index, columns)
-            if example is not None and example.label is not None:
+            if example is not None and isinstance(example.label, str):
                 example.label = fixed_labels.checked(
                     example.label,
                     row.place,
@@ -199,8 +199,11 @@ class DataProcessor:
         if place is not None and -len(first) <= place < len(first):
             label = first[place]
         if set_type not in self.headers:
-            is_name = label is not None and label.strip().lower() in LABEL_NAMES
-            return is_name and not fixed_labels.is_label(label, self.labels)
+            return (
+                label is not None
+                and label.strip().lower() in LABEL_NAMES
+                and not fixed_labels.is_label(label, self.labels)
+            )
         if label is not None:
             return not fixed_labels.is_label(label, self.labels)
         # A test file starts with the number of its row.

@@ -46,7 +46,7 @@ def read_examples(mode: str) -> squad_examples.SquadExamples:
         )
     for key, note in examples.notes.items():
         logging.warning(
-            "%s: %d of %d %s; %s first",
+            "%s: %d of %d questions %s (%s first)",
             path,
             note.number,
             examples.num_skipped + len(examples),

@@ -4,24 +4,36 @@
         --predictions_file=predictions.json
 
 For SQuAD 2.0 add --version_2_with_negative, and --null_odds_file to find the
-best threshold. Prints one JSON object with the scores in per cent.
+best threshold. Prints one JSON object with the scores in per cent. Its best
+thresholds are the official script's: 0.0 where it is best to answer nothing.
+run_squad.py writes thresholds to use to eval_results.txt.
+
+Predictions may also be a list of objects, or JSON lines, each with an id and a
+prediction: {"id": 7, "prediction_text": "…"}, as Hugging Face has them, or
+answers of bert_tf.tools.predict.
 """
 
+import contextlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from absl import flags, logging
 
 from bert_tf import files
+from bert_tf.data.json_objects import read_objects
 from bert_tf.data.squad import examples as squad_examples
+from bert_tf.data.squad import variants
 from bert_tf.errors import UserError
 from bert_tf.programs import flags as shared_flags
 from bert_tf.programs import program
 
 FLAGS = flags.FLAGS
 REQUIRED = ("predict_file", "predictions_file")
+# Keys of values in a list of objects, the first one that is there.
+PREDICTION_NAMES = ("prediction_text", "prediction", "answer", "text")
+NULL_ODDS_NAMES = ("null_odds", "no_answer_probability", "na_prob")
 
 flags.DEFINE_string(
     "predict_file", None, "SQuAD file with questions and their right answers."
@@ -58,7 +70,7 @@ def main() -> None:
     answers = squad_examples.read_answers(
         FLAGS.predict_file, FLAGS.version_2_with_negative
     )
-    predictions = read_object("predictions_file", str, "a text")
+    predictions = read_object("predictions_file", PREDICTION_NAMES, as_text)
     compare_ids(answers, predictions)
     if not FLAGS.version_2_with_negative:
         if FLAGS.null_odds_file:
@@ -71,7 +83,9 @@ def main() -> None:
     else:
         null_odds = None
         if FLAGS.null_odds_file:
-            null_odds = read_object("null_odds_file", (int, float), "a number")
+            null_odds = read_object(
+                "null_odds_file", NULL_ODDS_NAMES, as_number
+            )
             check_null_odds(predictions, null_odds)
         scores = metrics.squad_v2_scores(
             answers, predictions, null_odds, FLAGS.null_odds_threshold
@@ -80,14 +94,16 @@ def main() -> None:
 
 
 def read_object(
-    flag: str, types: type | tuple[type, ...], description: str
+    flag: str, names: Collection[str], convert: Callable[[Any], Any]
 ) -> dict[str, Any]:
-    """Reads a flag's file: a JSON object with a value for each question.
+    """Reads a flag's file: a value for each question.
 
     Args:
         flag: name of the flag.
-        types: type of the values, or several.
-        description: the types in words, for the error.
+        names: keys of the value in an object with "id", where the file has a
+            list of them instead of one object by question id.
+        convert: function(value), which returns it as it should be, or raises
+            ValueError that says what it must be.
 
     Returns:
         {question id: value}.
@@ -99,16 +115,65 @@ def read_object(
     path = getattr(FLAGS, flag)
     try:
         values = json.loads(files.read_text(path))
-    except ValueError as error:
+    except json.JSONDecodeError as error:
+        if error.msg != "Extra data":
+            raise UserError(f"--{flag}={path}: not JSON: {error}") from None
+        values = [value for _, value in read_objects(path)]
+    except (ValueError, RecursionError) as error:
         raise UserError(f"--{flag}={path}: not JSON: {error}") from None
+    if isinstance(values, list):
+        values = by_id(values, names, f"--{flag}={path}")
     if not isinstance(values, dict):
         raise UserError(f"--{flag}={path}: must be an object by question id")
     for qas_id, value in values.items():
-        if not isinstance(value, types) or isinstance(value, bool):
+        try:
+            values[qas_id] = convert(value)
+        except ValueError as error:
             raise UserError(
-                f"--{flag}={path}: question {qas_id}: must be {description}"
-            )
+                f"--{flag}={path}: question {qas_id}: {error}"
+            ) from None
     return values
+
+
+def by_id(
+    objects: Sequence[Any], names: Collection[str], place: str
+) -> dict[str, Any]:
+    """Returns {id: value} of objects that have an id and a value each.
+
+    Raises:
+        UserError: an object has no id or value, or two have one id.
+    """
+    values: dict[str, Any] = {}
+    for number, entry in enumerate(objects, start=1):
+        keys = [name for name in names if isinstance(entry, dict)]
+        name = next((key for key in keys if key in entry), None)
+        if name is None or "id" not in entry:
+            raise UserError(
+                f"{place}: must be an object by question id, or objects with "
+                f"an id and {' or '.join(names)}; number {number} is not one"
+            )
+        qas_id = variants.id_of(entry["id"], f"{place}: number {number}")
+        if qas_id in values:
+            raise UserError(f"{place}: the id {qas_id!r} comes twice")
+        values[qas_id] = entry[name]
+    return values
+
+
+def as_text(value: Any) -> str:
+    """A prediction; numbers are written out."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise ValueError("must be a text")
+    return str(value)
+
+
+def as_number(value: Any) -> float:
+    """Null odds; texts that are numbers count."""
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            value = float(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError("must be a number")
+    return value
 
 
 def check_null_odds(

@@ -35,6 +35,7 @@ from absl import flags, logging
 
 from bert_tf import choices, files
 from bert_tf.data import file_shape, text_rows
+from bert_tf.data.squad.questions import question_rows
 from bert_tf.data.text_rows import Row
 from bert_tf.errors import UserError
 from bert_tf.file_contents import Content, content_of
@@ -351,6 +352,8 @@ def items(
     table = text_rows.read_rows(
         input_file.path, source, input_file.reading, columns.names
     )
+    if predictor.kind == "question_answering":
+        table = question_rows(table)
     for row in table:
         if is_first and source.has_columns:
             columns.check_columns(row)

@@ -3,6 +3,7 @@
 import csv
 import gzip
 import json
+import lzma
 
 import pytest
 from support.common import ROOT
@@ -80,9 +81,11 @@ def test_reported_files_are_read_as_the_plain_one(name, ids):
     expected = squad_examples.read_answers(str(REPORTS / "S_train.json"))
     answers = squad_examples.read_answers(str(REPORTS / name))
     assert [*answers.values()] == [*expected.values()]
-    made = found.notes.pop("made_id", None)
-    assert bool(made) == (name == "S10_noid.json") and not found.notes
-    assert not made or made.number == len(plain)
+    assert not found.notes
+    notes = read(REPORTS / name, False).notes
+    if name == "S10_noid.json":
+        assert notes.pop("made_id").number == len(plain)
+    assert not notes
 
 
 def test_numbers_and_flags_as_text():
@@ -198,6 +201,8 @@ FORMS = {
     "lines_of_any_name": lines(rows()),
     "bom.jsonl": b"\xef\xbb\xbf" + lines(rows()).encode(),
     "packed.jsonl.gz": gzip.compress(lines(rows()).encode()),
+    "packed.xz": lzma.compress(lines(rows()).encode()),
+    "wide.json": json.dumps({"data": rows()}).encode("utf-16"),
     "packed.json.gz": gzip.compress(json.dumps({"data": rows()}).encode()),
     "data.json": {"version": "1", "data": rows()},
     "instances.json": {"instances": rows()},
@@ -223,6 +228,49 @@ FORMS = {
     "one_paragraph.json": {
         "data": [{"paragraphs": {"context": CONTEXT, "qas": rows()}}]
     },
+    "capitals.json": json.loads(
+        json.dumps({"data": [{"paragraphs": paragraphs(rows())}]})
+        .replace('"data"', '"Data"')
+        .replace('"paragraphs"', '"Paragraphs"')
+        .replace('"context"', '"Context"')
+        .replace('"qas"', '"QAs"')
+        .replace('"text"', '"Text"')
+    ),
+    "list_of_files.json": [{"version": "1", "data": rows()}],
+    "label_studio.json": [
+        {
+            "id": i,
+            "data": {"text": CONTEXT, "question": WHO},
+            "annotations": [
+                {"was_cancelled": True, "result": []},
+                {
+                    "result": [
+                        {
+                            "type": "labels",
+                            "value": {
+                                "start": 36,
+                                "end": 51,
+                                "text": "Marta Lindqvist",
+                                "labels": ["Answer"],
+                            },
+                        }
+                    ]
+                },
+            ],
+        }
+        for i in range(3)
+    ],
+    "label_studio_min.json": [
+        {
+            "id": i,
+            "text": CONTEXT,
+            "question": WHO,
+            "answer": [
+                {"start": 36, "end": 51, "text": "Marta Lindqvist"},
+            ],
+        }
+        for i in range(3)
+    ],
     "mrqa.jsonl": lines(MRQA),
     "mrqa.jsonl.gz": gzip.compress(lines(MRQA).encode()),
     "table.csv": csv_text(rows()),
@@ -251,6 +299,24 @@ def test_forms(tmp_path, name):
     assert answers == dict.fromkeys("012", ["Marta Lindqvist"])
 
 
+@pytest.mark.parametrize("ending", ["parquet", "feather", "xlsx"])
+def test_forms_that_are_no_text(tmp_path, ending):
+    pandas = pytest.importorskip("pandas")
+    answers = {"text": ["Marta Lindqvist"], "answer_start": [36]}
+    frame = pandas.DataFrame([{**row, "answers": answers} for row in rows()])
+    path = str(tmp_path / f"train.{ending}")
+    if ending == "xlsx":
+        frame["answers"] = frame["answers"].astype(str)
+        frame.to_excel(path, index=False)
+    else:
+        getattr(frame, f"to_{ending}")(path)
+    found = read(path)
+    assert answers_in(found) == dict.fromkeys("012", "Marta Lindqvist,")
+    assert not found.notes
+    answers = squad_examples.read_answers(path)
+    assert answers == dict.fromkeys("012", ["Marta Lindqvist"])
+
+
 @pytest.mark.parametrize(
     "content, name, message",
     [
@@ -266,6 +332,22 @@ def test_forms(tmp_path, name):
         ),
         ([{**ROW, "context": ["a", "b"]}], "a.json", '"context" must be text'),
         (
+            one(answers=[36, 51]),
+            "a.json",
+            r"qas\[0\].answers: \[36, 51\] are numbers; answers must be t",
+        ),
+        (one(answers=[[36, 51]]), "a.json", r"answers\[0\]: must be a text"),
+        (
+            one(answers={"text": ["a", "b"], "answer_start": [1]}),
+            "a.json",
+            "answers: 2 texts, but 1 starts",
+        ),
+        (
+            [{**ROW, "answers": None, "answer_start": 36, "answer_end": 99}],
+            "a.json",
+            "36 to 99 is not a part of the context, which has 87 characters",
+        ),
+        (
             lines([ROW, {**ROW, "question": None}]),
             "a.jsonl",
             'a.jsonl:2: "question" must be text',
@@ -275,7 +357,12 @@ def test_forms(tmp_path, name):
             "a.jsonl",
             'a.jsonl:1: "context" has half a surrogate pair',
         ),
-        ("text,label\na,b\n", "a.csv", "a.csv: not JSON"),
+        ("text,label\na,b\n", "a.csv", "needs a header with the columns ques"),
+        (
+            "question,context\nWer?,Der Bäcker\n".encode("latin-1"),
+            "a.csv",
+            "a.csv: not utf-8: byte 0xe4 in line 2; write it as CSV in UTF-8$",
+        ),
     ],
 )
 def test_other_files_are_named(tmp_path, content, name, message):
@@ -296,6 +383,9 @@ def test_ids_that_are_missing_are_made_of_their_places(tmp_path):
     for is_training in (True, False):
         found = read(path, is_training)
         assert [e.qas_id for e in found] == ["a", "line 2", "line 3"]
+        if is_training:
+            assert not found.notes
+            continue
         note = found.notes["made_id"]
         assert (note.number, note.place) == (2, f"{path}:2")
     assert [*squad_examples.read_answers(path)] == ["a", "line 2", "line 3"]
@@ -345,6 +435,10 @@ def test_ids_of_other_names(tmp_path, key, value, expected):
         {"answers": ["Marta Lindqvist"], "answer_start": [36]},
         {"answer": "Marta Lindqvist", "answer_start": "36"},
         {"answer": MARTA},
+        {"answers": [], "answer": MARTA},
+        {"answers": None, "answer_text": "Marta Lindqvist", "answer_start": 36},
+        {"answers": [MARTA], "answer": "other"},
+        {"context": CONTEXT, "text": "Marta Lindqvist", "answer_start": 36},
         {"answer_text": "Marta Lindqvist", "answer_start": 36},
         {"answers_text": ["Marta Lindqvist"], "answers_start": [36]},
         {"answers": [{"answer": "Marta Lindqvist", "start": 36, "end": 51}]},
@@ -425,7 +519,37 @@ def test_answers_in_doubt_are_left_out(tmp_path, context, text, start):
     skipped = []
     found = read(path, on_skip=lambda *args: skipped.append(args))
     assert [e.qas_id for e in found] == ["b"]
+    assert ("in_doubt" in found.notes) == (context.count(text) > 1)
     assert skipped == [("a", f"{path}: data[0].paragraphs[0].qas[1]", text)]
+
+
+def test_a_column_without_a_name_is_an_index(tmp_path):
+    text = f',question,context,answer\n7,{WHO},"{CONTEXT}",Marta Lindqvist\n'
+    found = read(written(tmp_path, text, "a.csv"))
+    assert answers_in(found) == {"line 2": "Marta Lindqvist,"}
+    assert [*found.notes] == ["searched"]
+
+
+def test_rows_that_follow_one_another_share_their_context(tmp_path):
+    others = [{**ROW, "id": i, "context": f"{CONTEXT} {i}"} for i in (5, 6)]
+    found = list(read(written(tmp_path, [*rows(), *others])))
+    tokens = [example.doc_tokens for example in found]
+    assert tokens[0] is tokens[1] is tokens[2]
+    assert tokens[4][-1] == "6" and tokens[3][-1] == "5"
+
+
+def test_newsqa(tmp_path):
+    consensus = [{"s": 36, "e": 52}, {"noAnswer": True}, {"badQuestion": True}]
+    people = [{"sourcerAnswers": [{"s": 36, "e": 52}, {"noAnswer": True}]}]
+    questions = [
+        {"q": WHO, "consensus": c, "answers": people} for c in consensus
+    ]
+    story = {"storyId": "s", "text": CONTEXT, "questions": questions}
+    path = written(tmp_path, {"data": [story], "version": "1"})
+    found = read(path)
+    assert [*answers_in(found).values()] == ["Marta Lindqvist,"]
+    assert found.num_skipped == 2
+    assert len(read(path, False)) == 3
 
 
 def test_answers_in_scripts_without_blanks(tmp_path):
@@ -487,7 +611,7 @@ def test_questions_that_say_they_have_no_answer(tmp_path, changes):
 
 
 @pytest.mark.parametrize(
-    "flag", ["false", "False", "0", 0, 0.0, None, "", False]
+    "flag", ["false", "False", "0", 0, 0.0, None, "", False, "None"]
 )
 def test_questions_that_have_an_answer(tmp_path, flag):
     path = written(tmp_path, one(answers=[MARTA], is_impossible=flag))
@@ -528,6 +652,21 @@ def test_rows_without_a_column_of_answers(tmp_path):
         squad_examples.read_answers(path)
     with pytest.raises(UserError, match='"answers" is missing'):
         read(path, version_2_with_negative=True)
+
+
+def test_files_without_any_answer(tmp_path, caplog):
+    question = {"question": WHO, "answers": []}
+    path = written(tmp_path, nested(*({**question, "id": i} for i in "ab")))
+    answers = squad_examples.read_answers(path)
+    with pytest.raises(UserError, match="none of its 2 questions has an answ"):
+        squad_examples.check_answered(path, answers)
+    assert not caplog.text
+    squad_examples.read_answers(path, True)
+    assert "none of its 2 questions has an answer, and none is m" in caplog.text
+    path = written(tmp_path, one(answers=[], is_impossible=True))
+    caplog.clear()
+    squad_examples.read_answers(path, True)
+    assert not caplog.text
 
 
 def test_plausible_answers_are_not_answers(tmp_path):

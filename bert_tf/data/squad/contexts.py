@@ -59,6 +59,11 @@ class Context:
         self._starts = [match.start() for match in matches]
         return [match[0] for match in matches]
 
+    @property
+    def length(self) -> int:
+        """The number of its characters."""
+        return len(self.text)
+
     def find(self, text: str, start: int | None) -> Found | None:
         """Returns an answer's place, or None where it is in doubt.
 
@@ -113,7 +118,7 @@ class Context:
         """
         last = start + len(text) - 1
         answer = " ".join(text.split())
-        if not answer or start < 0 or last >= len(self.text):
+        if not answer or start < 0 or last >= self.length:
             return None
         words = self.doc_tokens  # Also finds the starts.
         first = bisect.bisect_right(self._starts, start) - 1

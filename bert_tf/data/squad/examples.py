@@ -12,26 +12,33 @@ import array
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from absl import logging
+
 from bert_tf.data.plausible.sample import NUM_ROWS
 from bert_tf.data.squad.contexts import Context
 from bert_tf.data.squad.questions import Question, read_questions
 from bert_tf.errors import UserError
 
-# {what was read in another way than SQuAD has it: what a log says of it}.
+# {what was read in another way than SQuAD has it: what a log says of some
+# questions}.
 NOTES = {
-    "made_id": "questions without an id get one from their place",
-    "searched": "answers without a start are found in their context, which "
-    "has them once",
-    "moved": "answers are not where the file says; the context has them once, "
-    "and they are read there",
-    "case": "answers differ from their context by upper and lower case",
-    "utf-16-le": "starts of answers count UTF-16 units, as JavaScript and Java "
-    "do",
-    "utf-8": "starts of answers count bytes of UTF-8",
-    "impossible": "questions are marked as having no answer, and have one: "
-    "the mark counts",
-    "unmarked": "questions have no answer and no mark that says so: they count "
-    "as questions without an answer",
+    "made_id": "have no id; their place in the file is their id in predictions",
+    "searched": "have an answer without a start, which their context has once: "
+    "it is read there",
+    "moved": "have an answer that is not where the file says, but once in "
+    "their context: it is read there",
+    "case": "have an answer that differs from their context by upper and lower "
+    "case: the context counts",
+    "utf-16-le": "have an answer whose start counts UTF-16 units, as "
+    "JavaScript and Java do: it is read there",
+    "utf-8": "have an answer whose start counts bytes of UTF-8: it is read "
+    "there",
+    "in_doubt": "have an answer that their context has at several places, but "
+    "not where the file says: they are left out",
+    "impossible": "are marked as having no answer, and have one: the mark "
+    "counts",
+    "unmarked": "have no answer, and no mark that says so: they count as "
+    "questions without an answer",
 }
 
 
@@ -131,11 +138,16 @@ class SquadExamples:
         for context, question in read_questions(path):
             if not is_training:
                 ids.add(question)
-            if not question.has_id:
-                self._note("made_id", question)
-            self.num_marked_impossible += bool(question.is_impossible)
-            example = self._example(context, question, self._note)
-            if example is None:
+                if not question.has_id:
+                    self._note("made_id", question)
+            if question.is_impossible:
+                self.num_marked_impossible += 1
+                if version_2_with_negative and question.has_answer:
+                    self._note("impossible", question)
+            example = None
+            if is_training or self._number < NUM_ROWS:
+                example = self._example(context, question, self._note)
+            if is_training and example is None:
                 self.num_skipped += 1
                 answers = question.answers or ()
                 text = next((a.text for a in answers), "")
@@ -143,7 +155,7 @@ class SquadExamples:
                 continue
             self._number += 1
             self.keys.append(hash((question.text, len(context.text))))
-            if self._number <= NUM_ROWS:
+            if example is not None and self._number <= NUM_ROWS:
                 self.first.append(example)
                 self.places.append(question.place)
             if is_training and not question.is_impossible:
@@ -183,9 +195,7 @@ class SquadExamples:
         if not self.is_training:
             return example
         if self.version_2_with_negative and question.says_no_answer:
-            if question.has_answer:
-                note("impossible", question)
-            elif question.is_impossible is None:
+            if question.is_impossible is None:
                 note("unmarked", question)
             example.orig_answer_text, example.is_impossible = "", True
             example.start_position = example.end_position = -1
@@ -203,6 +213,8 @@ class SquadExamples:
         if words is None:
             found = context.find(text, start)
             if not found:
+                if text.strip() and context.text.count(text.strip()) > 1:
+                    note("in_doubt", question)
                 return None
             note(found.how, question)
             words, text = (found.first, found.last), found.text
@@ -284,7 +296,7 @@ def read_answers(
         UserError: it is not a SQuAD file, or a question has no list "answers".
     """
     texts: dict[str, list[str]] = {}
-    ids = IdSet(path)
+    ids, is_marked = IdSet(path), False
     for _, question in read_questions(path):
         ids.add(question)
         is_impossible = version_2_with_negative and question.is_impossible
@@ -297,12 +309,25 @@ def read_answers(
         if question.has_answer and not is_impossible:
             found = [answer.text for answer in question.answers or ()]
         texts[question.qas_id] = found
+        is_marked |= bool(question.is_impossible)
+    if version_2_with_negative and not is_marked and not any(texts.values()):
+        logging.warning(
+            "%s: none of its %d questions has an answer, and none is marked as "
+            "having none: in the scores, no answer is right for all",
+            path,
+            len(texts),
+        )
     return texts
 
 
 def check_answered(path: str, answers: Mapping[str, Sequence[str]]) -> None:
     """Raises UserError where a question of SQuAD 1.1 has no answer."""
     without = [qas_id for qas_id, texts in answers.items() if not texts]
+    if len(without) == len(answers):
+        raise UserError(
+            f"{path}: none of its {len(answers)} questions has an answer: "
+            "there is nothing to evaluate with"
+        )
     if without:
         raise UserError(
             f"{path}: {len(without)} of {len(answers)} questions have no "

@@ -18,6 +18,7 @@ _NAMES = {
     ),
     "question": "question questiontext query querytext q",
     "id": "id qid questionid queryid qasid qaid guid uid uuid exampleid",
+    "paragraphs": "paragraphs",
     "qas": "qas questions qapairs questionanswers qa",
     "is_impossible": "isimpossible impossible isunanswerable unanswerable",
     "is_answerable": "isanswerable answerable",
@@ -25,8 +26,10 @@ _NAMES = {
     "detected_answers": "detectedanswers",
     "answers": (
         "answers answer answertext answertexts answerstext answerstexts "
-        "goldanswer goldanswers consensus"
+        "goldanswer goldanswers groundtruth groundtruths"
     ),
+    # NewsQA's, whose "answers" are those of each person.
+    "consensus": "consensus",
     "answer_start": (
         "answerstart answerstarts answersstart answersanswerstart "
         "answerstartidx answerstartindex answerstartchar answerstartposition "
@@ -78,13 +81,16 @@ def _chosen(
 
 
 @functools.lru_cache(maxsize=1024)
-def canonical(keys: tuple[str, ...]) -> dict[str, str]:
+def canonical(
+    keys: tuple[str, ...], has_context: bool = False
+) -> dict[str, str]:
     """The keys of an item by SQuAD's names for them.
 
     "text" is the context where nothing else is, and an answer otherwise.
 
     Args:
         keys: of an article, a paragraph or a question.
+        has_context: whether the context is not among them.
 
     Returns:
         {SQuAD's key: the item's key}, of each the likeliest.
@@ -92,8 +98,18 @@ def canonical(keys: tuple[str, ...]) -> dict[str, str]:
     chosen = _chosen(keys, _TABLE)
     text = next((key for key in keys if _plain(key) == "text"), None)
     if text is not None:
-        chosen.setdefault("answers" if "context" in chosen else "context", text)
+        is_answer = has_context or "context" in chosen
+        chosen.setdefault("answers" if is_answer else "context", text)
     return chosen
+
+
+@functools.lru_cache(maxsize=1024)
+def keys_with_answers(keys: tuple[str, ...]) -> list[str]:
+    """The keys that may hold a question's answers, the likeliest first."""
+    found = [
+        key for key in keys if _TABLE.get(_plain(key), "?")[0] == "answers"
+    ]
+    return sorted(found, key=lambda key: _TABLE[_plain(key)][1])
 
 
 @functools.lru_cache(maxsize=1024)

@@ -4,13 +4,14 @@
     [ITEM, …]                 an array
     ITEM ⏎ ITEM ⏎ …           JSON lines, or objects over several lines
     {"question": [cell, …], "context": [cell, …], …}    columns
-    question,context,…        a table: CSV or TSV with a header
+    question,context,…        a table: CSV, TSV, Parquet, Arrow, Excel
 
 An item is an article, a paragraph, or a single question. `questions.py` reads
 them. One item at a time is in memory; columns are there as a whole.
 """
 
 import codecs
+import contextlib
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -19,7 +20,7 @@ from typing import IO, Any
 import ijson
 
 from bert_tf import files
-from bert_tf.data import text_rows
+from bert_tf.data import spreadsheets, text_rows
 from bert_tf.data.json_objects import read_objects
 from bert_tf.data.squad.keys import canonical
 from bert_tf.errors import UserError
@@ -60,15 +61,24 @@ def read_items(path: str) -> Iterator[Item]:
 
 
 def _items(path: str) -> Iterator[Item]:
+    with files.looking(path) as content:
+        if content.kind is not None and content.kind.role == "table":
+            for number, row in spreadsheets.read_objects(content):
+                yield f"{path}:{number}", row
+            return
     first = _first_character(path)
     if first == b"[":
         yield from _list_items(path, "")
         return
     if first != b"{":
         if table := _table_format(path):
-            for row in text_rows.read_rows(path, table):
-                yield row.place, row.values
+            yield from _table_items(path, table)
             return
+        if files.uncompressed_name(path).lower().endswith((".csv", ".tsv")):
+            raise UserError(
+                f"{path}: a table of questions needs a header with the columns "
+                "question and context"
+            )
         yield from _list_items(path, "data")  # Says what is wrong.
         return
     name, is_list = _shape(path)
@@ -119,22 +129,28 @@ def _shape(path: str) -> tuple[str, bool]:
     depth = 0
     with files.reading(path) as reader:
         events = ijson.basic_parse(
-            _WithoutMark(reader), use_float=True, multiple_values=True
+            _WithoutMark(reader),
+            use_float=True,
+            multiple_values=True,
+            buf_size=1 << 10,  # The first keys say it.
         )
-        for event, value in events:
-            if event == "map_key" and depth == 1:
-                key = value
-                continue
-            is_start = event in ("start_array", "start_map")
-            if is_start and depth == 1:
-                if event == "start_array" and key.casefold() in _LISTS:
-                    return key, True
-                if canonical((key,)).get("question") == key:
-                    return key, False
-            depth += is_start
-            depth -= event in ("end_array", "end_map")
-            if not depth:
-                break
+        # Errors are for those who read all of the file: Python's JSON lines
+        # may have NaN.
+        with contextlib.suppress(ijson.JSONError, UnicodeDecodeError):
+            for event, value in events:
+                if event == "map_key" and depth == 1:
+                    key = value
+                    continue
+                is_start = event in ("start_array", "start_map")
+                if is_start and depth == 1:
+                    if event == "start_array" and key.casefold() in _LISTS:
+                        return key, True
+                    if canonical((key,)).get("question") == key:
+                        return key, False
+                depth += is_start
+                depth -= event in ("end_array", "end_map")
+                if not depth:
+                    break
     return "", False
 
 
@@ -237,6 +253,20 @@ def _table_format(path: str) -> text_rows.Format | None:
                 name="tsv" if is_tsv else "csv", delimiter=delimiter
             )
     return None
+
+
+def _table_items(path: str, table: text_rows.Format) -> Iterator[Item]:
+    try:
+        for row in text_rows.read_rows(path, table):
+            yield row.place, row.values
+    except UserError as error:
+        # Its advice is to change settings, which tables of texts have.
+        why = error.message_for(lambda name: f"`{name}`")
+        if "`" not in why:
+            raise
+        raise UserError(
+            f"{why.partition(';')[0]}; write it as CSV in UTF-8"
+        ) from None
 
 
 def _reason(error: Exception) -> str:

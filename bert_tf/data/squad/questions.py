@@ -11,18 +11,19 @@ numbers and answers as other tools write them (`variants.py`).
 """
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from bert_tf.data.squad import variants
 from bert_tf.data.squad.contexts import Context
-from bert_tf.data.squad.keys import canonical
+from bert_tf.data.squad.keys import canonical, keys_with_answers
 from bert_tf.data.squad.question_files import (
     Item,
     read_items,
     rows_of_columns,
 )
 from bert_tf.data.squad.variants import Answer
+from bert_tf.data.text_rows import Row
 from bert_tf.errors import UserError
 
 _SQUAD_KEYS = {
@@ -73,23 +74,64 @@ class Question:
 def read_questions(path: str) -> Iterator[tuple[Context, Question]]:
     """Yields the questions of a file; those of a paragraph share the context.
 
+    So do rows that follow one another.
+
     Raises:
         UserError: the file has something else.
     """
+    last = None
     for place, item in read_items(path):
-        yield from _of_item(item, place, path)
+        if "paragraphs" in item:
+            yield from _of_item(item, place, path)
+            continue
+        for context, question in _of_item(item, place, path):
+            if question.is_row:
+                if last is not None and last.text == context.text:
+                    context = last
+                last = context
+            yield context, question
+
+
+def question_rows(rows: Iterable[Row]) -> Iterator[Row]:
+    """Yields a row for each question in the rows of a file.
+
+    A row that is an article or a paragraph becomes a row for each of its
+    questions, with "id", "question" and "context". Another row stays, but for
+    the names of its columns: other tools' become "question" and "context".
+
+    Raises:
+        UserError: an article or a paragraph cannot be read.
+    """
+    for row in rows:
+        names = canonical(tuple(row.values))
+        if "paragraphs" in names or {"context", "qas"} <= {*names}:
+            path = row.place.rpartition(":")[0]
+            for context, question in _of_item(row.values, row.place, path):
+                values = {
+                    "id": question.qas_id,
+                    "question": question.text,
+                    "context": context.text,
+                }
+                yield Row(place=question.place, values=values)
+        elif {"context", "question"} <= {*names}:
+            renamed = {names[key]: key for key in ("context", "question")}
+            values = {renamed.get(k, k): v for k, v in row.values.items()}
+            yield Row(place=row.place, values=values)
+        else:
+            yield row
 
 
 def _of_item(
     item: dict[str, Any], place: str, path: str
 ) -> Iterator[tuple[Context, Question]]:
-    paragraphs = item.get("paragraphs")
+    names = {"paragraphs": "paragraphs"}
+    if "paragraphs" not in item:
+        names = canonical(tuple(item))
+    paragraphs = item.get(names.get("paragraphs", "paragraphs"))
     if isinstance(paragraphs, list):
-        for where, paragraph in _objects(item, "paragraphs", place):
+        for where, paragraph in _objects(item, names["paragraphs"], place):
             yield from _of_paragraph(paragraph, where, path)
-        return
-    names = canonical(tuple(item))
-    if {"context", "qas"} <= {*names}:
+    elif {"context", "qas"} <= {*names}:
         yield from _of_paragraph(item, place, path)
     elif {"context", "question"} <= {*names}:
         if isinstance(item[names["question"]], list | dict):
@@ -102,18 +144,38 @@ def _of_item(
     elif "header" in item and len(item) == 1:
         return  # MRQA's first line.
     else:
-        inner = _inner_item(item, place)
-        if inner is None:
+        inner = [*_inner_items(item, place)]
+        if not inner:
             raise UserError(_why_not(item, place, path))
-        yield from _of_item(inner[1], inner[0], path)
+        for where, entry in inner:
+            yield from _of_item(entry, where, path)
 
 
-def _inner_item(item: dict[str, Any], place: str) -> Item | None:
-    """The item within another one: "data", or "row" of a data set's server."""
-    for key in ("data", "row"):
-        if isinstance(item.get(key), dict):
-            return f"{_start(place)}{key}", item[key]
-    return None
+def _inner_items(item: dict[str, Any], place: str) -> Iterator[Item]:
+    """Yields the items within another one.
+
+    They are the list "data", "row" of a data set's server, or "data" of Label
+    Studio, whose annotations are the answers.
+    """
+    data = item.get("data", item.get("row"))
+    if isinstance(data, list):
+        yield from _objects(item, "data", place)
+    elif isinstance(data, dict):
+        answers = {}
+        if isinstance(item.get("annotations"), list):
+            answers = {"answers": _marked_spans(item["annotations"])}
+        key = "data" if "data" in item else "row"
+        yield f"{_start(place)}{key}", {"id": item.get("id"), **data, **answers}
+
+
+def _marked_spans(annotations: list[Any]) -> list[Any]:
+    """The spans of Label Studio's first annotation that somebody finished."""
+    for annotation in annotations:
+        if annotation.get("was_cancelled"):
+            continue
+        values = [r.get("value", {}) for r in annotation.get("result", ())]
+        return [value for value in values if "start" in value]
+    return []
 
 
 def _why_not(item: dict[str, Any], place: str, path: str) -> str:
@@ -121,8 +183,9 @@ def _why_not(item: dict[str, Any], place: str, path: str) -> str:
         return f'{place}: "paragraphs" must be a list; not a SQuAD file?'
     keys = ", ".join([*map(str, item)][:10])
     if not place.startswith(f"{path}: data["):
+        where = path if place == f"{path}:1" else place
         return (
-            f"{place}: not a SQuAD file: it must be an object with the list "
+            f"{where}: not a SQuAD file: it must be an object with the list "
             '"data", or have questions, each with "question" and "context"; '
             f"the keys here are {keys or 'none'}"
         )
@@ -162,20 +225,25 @@ def _question(
         and type(answers) is list
         and (is_impossible is None or type(is_impossible) is bool)
     ):
-        try:
-            found = [
-                Answer(answer["text"], answer["answer_start"])
-                for answer in answers
-            ]
-        except (KeyError, TypeError):
-            found = None
-        if found is not None and all(
-            type(answer) is str and type(start) is int and start >= 0
-            for answer, start in found
-        ):
+        found = _plain_answers(answers)
+        if found is not None:
             return Question(qas_id, text, found, is_impossible, place)
-    names = canonical(tuple(question))
+    names = canonical(tuple(question), has_context=True)
     return _any_question(question, names, context, place, path)
+
+
+def _plain_answers(answers: list[Any]) -> list[Answer] | None:
+    """The answers where they are as SQuAD has them, otherwise None."""
+    found = []
+    try:
+        for answer in answers:
+            text, start = answer["text"], answer["answer_start"]
+            if type(text) is not str or type(start) is not int or start < 0:
+                return None
+            found.append(Answer(text, start))
+    except (KeyError, TypeError):
+        return None
+    return found
 
 
 def _of_row(
@@ -226,14 +294,18 @@ def _answers(
     place: str,
 ) -> list[Answer] | None:
     starts, ends = (
-        question.get(names.get(edge, ""))
+        question[names[edge]] if edge in names else None
         for edge in ("answer_start", "answer_end")
     )
+    keys = [names[n] for n in ("consensus", "answers") if n in names][:1]
+    if "answers" in names and keys == [names["answers"]]:
+        keys = [*dict.fromkeys([*keys, *keys_with_answers(tuple(question))])]
+    if "detected_answers" in names:
+        keys = [names["detected_answers"], *keys]
     found: list[Answer] | None = None
-    for name in ("detected_answers", "answers"):
-        if name not in names:
-            continue
-        key = names[name]
+    for key in keys:
+        if found and key != names.get("answers"):
+            break  # Other names, of which the first has answers.
         answers = variants.answers_of(
             question[key],
             context.text,

@@ -16,6 +16,8 @@ from bert_tf.data.squad.keys import canonical_of_answer
 from bert_tf.errors import UserError
 
 _TRUE, _FALSE = ("true", "1"), ("false", "0")
+# Texts that other tools write where a value is missing.
+_MISSING = ("nan", "none", "null", "<na>")
 # Cells of a table in which a list or an object is written out.
 _NOTATION = re.compile(r"\s*[\[{].*[\]}]\s*", re.DOTALL)
 # NumPy's arrays in such a cell.
@@ -69,6 +71,8 @@ def flag_of(value: Any, name: str, place: str) -> bool | None:
     if is_missing(value):
         return None
     plain = str(value).strip().casefold().removesuffix(".0")
+    if plain in _MISSING:
+        return None
     if plain in _TRUE or plain in _FALSE:
         return plain in _TRUE
     raise UserError(
@@ -125,6 +129,8 @@ def answers_of(
     """
     if isinstance(value, str) and value not in context:
         value = from_notation(value)
+        if isinstance(value, str) and value.casefold() in _MISSING:
+            value = None
     if isinstance(starts, str):
         starts = from_notation(starts)
     if value is None or isinstance(value, float) and math.isnan(value):
@@ -134,6 +140,11 @@ def answers_of(
         value = _listed(value, place)
     if not isinstance(value, list):
         value = [value]
+    elif value and all(isinstance(item, int | float) for item in value):
+        raise UserError(
+            f"{place}: {shown(value)} are numbers; answers must be texts, or "
+            'objects with "text" and "answer_start"'
+        )
     if not isinstance(starts, list):
         starts = [starts] * min(1, len(value))
     if len(starts) > len(value):
@@ -171,9 +182,10 @@ def from_notation(value: Any) -> Any:
 def _listed(value: dict[str, Any], place: str) -> list[Any]:
     """The objects of one that holds lists; a single object by itself."""
     names = canonical_of_answer(tuple(value))
-    texts = value.get(names.get("text", ""))
-    starts = value.get(names.get("answer_start", ""))
-    spans = value.get(names.get("char_spans", ""))
+    texts, starts, spans = (
+        value[names[name]] if name in names else None
+        for name in ("text", "answer_start", "char_spans")
+    )
     if not isinstance(texts, list):
         return [value] if value else []
     others = spans if isinstance(spans, list) else starts
@@ -208,7 +220,9 @@ def _answer(item: Any, start: Any, context: str, place: str) -> Answer:
     start = start_of(start, place)
     if "text" in names:
         return Answer(_text(item[names["text"]], place), start)
-    end = start_of(item.get(names.get("answer_end", "")), place)
+    end = None
+    if "answer_end" in names:
+        end = start_of(item[names["answer_end"]], place)
     if start is None or end is None:
         if item.get("noAnswer") or item.get("badQuestion"):
             return Answer("", None)
