@@ -18,7 +18,7 @@ class ForkedProcess(RuntimeError):
         super().__init__(
             "this process was forked after TensorFlow had been used, and would "
             "wait for ever: use models in forked processes only and load them "
-            "there (gunicorn without --preload), or start processes by "
+            "there (gunicorn: preload_app = False), or start processes by "
             "multiprocessing's method 'spawn'"
         )
 
