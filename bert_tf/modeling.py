@@ -34,6 +34,16 @@ class ConfiguredModel(Configured, keras.Model):
         forks.check()
         return super().make_predict_function(force)
 
+    def make_test_function(self, force: bool = False) -> Any:
+        """Keras' own, which `evaluate` calls first."""
+        forks.check()
+        return super().make_test_function(force)
+
+    def make_train_function(self, force: bool = False) -> Any:
+        """Keras' own, which `fit` calls first."""
+        forks.check()
+        return super().make_train_function(force)
+
     def input_shapes(self) -> dict[str, Shape]:
         """The inputs of an export, int32; None for any size."""
         names = ("input_ids", "input_mask", "segment_ids")

@@ -27,7 +27,7 @@ SWITCHES = {
     **dict.fromkeys(("", "true", "t", "1", "yes", "y", "on"), "true"),
     **dict.fromkeys(("false", "f", "0", "no", "n", "off"), "false"),
 }
-PATHS = ("input", "output", "model", "flagfile")  # More flags that are paths.
+PATHS = ("input", "output", "model", "corpus")  # More flags that are paths.
 QUOTES = "\"'`´“”„‟‘’‚‛«»‹›"
 _DASH = "[-\u2010-\u2015\u2212\u2043\ufe58\ufe63\uff0d]"
 # Names of variables that a shell, a notebook or Windows would have replaced.
