@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 import tensorflow as tf
 
+from bert_tf import forks
 from bert_tf.checkpoints import load_weights
 from bert_tf.config import BertConfig
 from bert_tf.pooling import DEFAULT_LAYERS, BertEmbedder
@@ -86,6 +87,7 @@ class TextEmbedder:
         normalize: bool = False,
         batch_size: int = 32,
     ):
+        forks.check()
         if batch_size < 1:
             raise ValueError(
                 "batch_size must be positive. "
@@ -144,6 +146,7 @@ class TextEmbedder:
             texts: as for `embed`. They are read as they are needed, so there
                 may be any number of them.
         """
+        forks.check()
         if isinstance(texts, str):
             raise ValueError(
                 f"texts must be a list of texts. Received: texts={texts!r}"

@@ -5,6 +5,7 @@ from typing import Any, TypeAlias
 import keras
 from keras import ops
 
+from bert_tf import forks
 from bert_tf.backend import Shape, Tensor
 from bert_tf.config import BertConfig
 from bert_tf.layers import Configured, Embeddings, Encoder, Pooler
@@ -13,7 +14,35 @@ Inputs: TypeAlias = dict[str, Tensor] | Tensor  # See `BertModel`.
 
 
 class ConfiguredModel(Configured, keras.Model):
-    """Base of the encoder and of all heads."""
+    """Base of the encoder and of all heads.
+
+    Raises:
+        ForkedProcess: made or called in a process that was forked after
+            TensorFlow had run.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        forks.check()
+        super().__init__(*args, **kwargs)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        forks.check()
+        return super().__call__(*args, **kwargs)
+
+    def make_predict_function(self, force: bool = False) -> Any:
+        """Keras' own, which `predict` calls first."""
+        forks.check()
+        return super().make_predict_function(force)
+
+    def make_test_function(self, force: bool = False) -> Any:
+        """Keras' own, which `evaluate` calls first."""
+        forks.check()
+        return super().make_test_function(force)
+
+    def make_train_function(self, force: bool = False) -> Any:
+        """Keras' own, which `fit` calls first."""
+        forks.check()
+        return super().make_train_function(force)
 
     def input_shapes(self) -> dict[str, Shape]:
         """The inputs of an export, int32; None for any size."""

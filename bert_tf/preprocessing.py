@@ -14,6 +14,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from bert_tf import forks
 from bert_tf.text.graph_packing import GraphPacker, Slices, num_special
 from bert_tf.text.graph_tokenizer import GraphTokenizer, as_texts
 from bert_tf.text.wordpiece import tokens_by_id
@@ -112,6 +113,7 @@ class BertPreprocessor:
         Returns:
             {"input_ids", "input_mask", "segment_ids": int32 [B, S]}.
         """
+        forks.check()
         return self.pack(*self._tokenize_both(text, text_pair))
 
     def windows(
@@ -143,6 +145,7 @@ class BertPreprocessor:
 
     def tokenize(self, text: Any) -> tf.RaggedTensor:
         """WordPiece ids, int32 [B, (pieces)], without special tokens."""
+        forks.check()
         return self._tokenizer.tokenize(text)
 
     def tokenize_with_offsets(

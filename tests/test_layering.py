@@ -11,8 +11,8 @@ from support.common import ROOT
 # folders in one line do not import each other; modules at the root of bert_tf
 # may import from their own line.
 LEVELS = [
-    "errors files file_contents file_formats literal_paths choices suggestions "
-    "registration",
+    "errors files file_contents file_formats forks literal_paths choices "
+    "suggestions registration",
     "config tokenization backend dropout layers modeling pooling head_layers "
     "heads losses optimization checkpoints vocabulary pretrained metrics",
     "text training",

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from bert_tf import forks
 from bert_tf.choices import BATCH_SIZE
 from bert_tf.errors import UserError
 from bert_tf.export import given_words, saved_models
@@ -54,9 +55,12 @@ class Predictor:
 
     Raises:
         UserError: the folder has no such model.
+        ForkedProcess: raised by all methods in a process that was forked
+            after TensorFlow had run.
     """
 
     def __init__(self, folder: str, batch_size: int = BATCH_SIZE):
+        forks.check()
         self.folder = saved_models.find(folder)
         self._model, self.info = saved_models.load(self.folder)
         self.kind = self.info["kind"]
@@ -148,6 +152,7 @@ class Predictor:
         Raises:
             ValueError: see `predict`.
         """
+        forks.check()
         inputs = []
         for number, item in enumerate(items, first):
             try:
@@ -195,6 +200,7 @@ class Predictor:
             The outputs of the SavedModel, {name: array [number of requests,
             …]}.
         """
+        forks.check()
         if not requests:
             raise ValueError("requests must not be empty")
         if any(request.words for request in requests):

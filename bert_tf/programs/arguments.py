@@ -27,7 +27,7 @@ SWITCHES = {
     **dict.fromkeys(("", "true", "t", "1", "yes", "y", "on"), "true"),
     **dict.fromkeys(("false", "f", "0", "no", "n", "off"), "false"),
 }
-PATHS = ("input", "output", "model", "flagfile")  # More flags that are paths.
+PATHS = ("input", "output", "model", "corpus")  # More flags that are paths.
 QUOTES = "\"'`´“”„‟‘’‚‛«»‹›"
 _DASH = "[-\u2010-\u2015\u2212\u2043\ufe58\ufe63\uff0d]"
 # Names of variables that a shell, a notebook or Windows would have replaced.
@@ -129,7 +129,9 @@ def reason_of(argument: str) -> str:
             what = "a blank" if char == " " else f"U+{ord(char):04X}"
             if argument[0] != char:
                 return f"it holds {what}"
-            return f"it starts with {what}, as after a backslash within a line"
+            is_blank = char == " "
+            end = ", as after a backslash within a line" if is_blank else ""
+            return f"it starts with {what}{end}"
     return ""
 
 
@@ -200,11 +202,24 @@ def check_arguments(arguments: Sequence[str], takes_texts: bool) -> None:
                 _check_empty(name, after, takes_texts)
             elif not has_value and not FLAGS[name].boolean:
                 waiting = name
+        elif argument.startswith("-") and has_value and _is_off(name):
+            raise UserError(
+                f"{shown(argument)}: --{name} has no value; write --{name}, or "
+                f"--{name[2:]}={_meant_value(name[2:], value)}"
+            )
         elif takes_texts and re.match(_DASH, argument):
             if (meant := flag_in(argument)) and (why := reason_of(argument)):
                 raise UserError(
                     f"{shown(argument)}: {why}; did you mean {meant}?"
                 )
+
+
+def _is_off(name):
+    """Whether `--name` switches a flag off, as --nodo_train does."""
+    on = name.removeprefix("no")
+    return (
+        name not in FLAGS and on != name and on in FLAGS and (FLAGS[on].boolean)
+    )
 
 
 def _check_waited_for(name, value, after):
@@ -336,7 +351,13 @@ def hint_for_value(name: str, value: str) -> str:
     cleaned = re.sub(_DASH, "-", without_marks(value))
     if flag.boolean:
         cleaned = SWITCHES.get(cleaned.lower() or "?", "")
-    candidates = [cleaned, cleaned.replace(",", ""), cleaned.replace(" ", "")]
+    # A comma is that of thousands, or the decimal point of other languages.
+    point = "." if flag.flag_type() == "float" else ""
+    candidates = [
+        cleaned,
+        cleaned.replace(",", point),
+        cleaned.replace(" ", ""),
+    ]
     for candidate in filter(None, candidates):
         if candidate != value and _is_accepted(flag.parser.parse, candidate):
             return f"; did you mean --{name}={candidate}?"

@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from bert_tf.forks import ForkedProcess
 from bert_tf.serving import pages, schemas
 from bert_tf.serving.errors import Refusal
 from bert_tf.serving.handler import json_response
@@ -35,6 +36,7 @@ def make_app(serving: Serving) -> FastAPI:
             Refusal: _on_refusal,
             HTTPException: _on_http_error,
             RequestValidationError: _on_wrong_parameter,
+            ForkedProcess: _on_fork,
             Exception: _on_defect,
         },
     )
@@ -64,6 +66,10 @@ def _describe_with_examples(app, serving):
 
 def _error(status, message, headers=None) -> Response:
     return json_response({"error": message}, status, headers)
+
+
+async def _on_fork(request: Request, error: ForkedProcess) -> Response:
+    return _error(503, str(error))
 
 
 async def _on_refusal(request: Request, error: Refusal) -> Response:

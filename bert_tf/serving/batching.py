@@ -6,6 +6,7 @@ has a thread that runs it on all rows that arrived during the batch before.
 
 import heapq
 import itertools
+import os
 import threading
 import time
 from collections.abc import Callable, Hashable
@@ -14,6 +15,8 @@ from typing import Any
 
 import numpy as np
 from absl import logging
+
+from bert_tf import forks
 
 # {output name: array [B, …]} of a batch, or {output name: array […]} of a row.
 Columns = dict[str, np.ndarray]
@@ -112,6 +115,7 @@ class Batcher:
         self._turn = 0  # Number of batches so far.
         self._jobs_before = 0  # Number of requests in the batch before.
         self._is_closed = False
+        self._pid = os.getpid()
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()
 
@@ -132,7 +136,9 @@ class Batcher:
 
         Raises:
             QueueFull: none of the rows was accepted.
+            ForkedProcess: the batcher was made before the process forked.
         """
+        forks.check_process(self._pid)  # Its thread is only there.
         job = Job(len(rows))
         with self._changed:
             if self._is_closed:

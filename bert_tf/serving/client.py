@@ -10,6 +10,7 @@ of bert-as-service's client.
 import functools
 import itertools
 import json
+import sys
 import time
 import urllib.parse
 import uuid
@@ -103,9 +104,8 @@ class EncodeClient:
         if check_token_info:
             self.token_info_available = config["show_tokens_to_client"]
         if show_server_config:
-            print("server config:")
-            for name, value in config.items():
-                print(f"{name:>30}\t=\t{value}")
+            lines = [f"{name:>30}\t=\t{config[name]}" for name in config]
+            sys.stdout.write("\n".join(["server config:", *lines, ""]))
 
     def __enter__(self) -> "EncodeClient":
         return self

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from bert_tf import forks
 from bert_tf.errors import UserError
 from bert_tf.training import distribution
 from bert_tf.training.distribution import Batch
@@ -79,6 +80,7 @@ class BatchRunner:
         Raises:
             UserError: a file of the data set is wrong or cannot be read.
         """
+        forks.check()
         with user_errors(), distribution.lost_processes(self.strategy):
             for batch in distribution.distribute(self.strategy, dataset):
                 outputs, batch = self.run_batch(batch)

@@ -402,6 +402,13 @@ CHANGED = [
         "=1,000: must",
         "--vocab_size=1000?",
     ),
+    (
+        "run_classifier",
+        ["--nodo_train=true"],
+        "'--nodo_train=true'",
+        "write --nodo_train, or --do_train=true",
+    ),
+    ("run_squad", ["--learning_rate=0,01"], "=0,01: must", "=0.01?"),
     # What a shell or a notebook did not replace.
     ("run_classifier", ["--data_dir=~/x"], "'~/x'", f"--data_dir={HOME}/x?"),
     ("serve", ["--model=a=~/m"], "'a=~/m'", f"--model=a={HOME}/m?"),
