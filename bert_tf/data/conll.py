@@ -11,6 +11,8 @@ A file for prediction may also hold running text, a sentence on each line.
 """
 
 import ast
+import contextlib
+import gc
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -38,6 +40,19 @@ MANY_ALONE = 100  # More than the only sentence of a file has.
 NUM_ROWS_COMPARED = 200
 
 
+@contextlib.contextmanager
+def _without_collection() -> Iterator[None]:
+    """Puts off the garbage collector, which would visit all rows many times."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+@_without_collection()
 def read(path: str, set_type: str, columns: WordColumns) -> WordFile:
     """The sentences of a file.
 
@@ -63,7 +78,7 @@ def read(path: str, set_type: str, columns: WordColumns) -> WordFile:
     if set_type != "test":
         _check_rows(rows, places)
     sentences = [
-        _sentence(f"{set_type}-{index}", block, places, rows.separator)
+        _sentence(f"{set_type}-{index}", block, places, rows)
         for index, block in enumerate(_blocks(rows, places))
     ]
     _finish(rows, sentences)
@@ -78,6 +93,11 @@ def read(path: str, set_type: str, columns: WordColumns) -> WordFile:
 
 def _check_rows(rows: Rows, places: Places) -> None:
     """Raises UserError unless all rows have a tag, and the same columns."""
+    if rows.is_even and rows.num_columns == (
+        len(rows.names) or rows.num_columns
+    ):
+        if rows.num_columns > 1:
+            return
     all_rows = rows.rows
     first = next(all_rows)
     size = len(rows.names) or len(first.cells)
@@ -116,9 +136,7 @@ def _blocks(rows: Rows, places: Places) -> Iterator[Block]:
         yield Block(before, part)
 
 
-def _sentence(
-    guid: str, block: Block, places: Places, separator: str
-) -> Sentence:
+def _sentence(guid: str, block: Block, places: Places, file: Rows) -> Sentence:
     between: dict[int, list[str]] = {}
     rows: Sequence[Row] = block.rows
     if places.is_conllu:
@@ -128,17 +146,31 @@ def _sentence(
                 rows.append(row)
             else:
                 between.setdefault(len(rows), []).append(row.text)
-    tags = [places.tag_of(row) for row in rows]
+    tags: list[str | None]
+    if file.is_even and file.num_columns > 1 and not places.key:
+        word, tag = places.word, places.tag
+        words = [row.cells[word] for row in rows]
+        tags = [] if tag is None else [row.cells[tag] for row in rows]
+    else:
+        words = [places.word_of(row) for row in rows]
+        tags = [places.tag_of(row) for row in rows]
+    has_tags = any(tag is not None for tag in tags)
     return Sentence(
         guid=guid,
-        words=[places.word_of(row) for row in rows],
-        labels=None if all(tag is None for tag in tags) else tags,
+        words=words,
+        labels=tags if has_tags else None,
         rows=[row.text for row in rows],
         before=block.before,
-        separator=separator,
+        separator=file.separator,
         between=between,
-        lines=[row.line for row in rows],
+        lines=_lines_of(rows),
     )
+
+
+def _lines_of(rows: Sequence[Row]) -> Sequence[int]:
+    if rows and rows[-1].line - rows[0].line == len(rows) - 1:
+        return range(rows[0].line, rows[-1].line + 1)
+    return [row.line for row in rows]
 
 
 def _finish(rows: Rows, sentences: list[Sentence]) -> None:
@@ -171,11 +203,11 @@ def _finish(rows: Rows, sentences: list[Sentence]) -> None:
 # Running text.
 
 
-def _running_text(
-    path: str, lines: Sequence[tuple[int, str]], set_type: str
-) -> WordFile:
+def _running_text(path: str, lines: Sequence[str], set_type: str) -> WordFile:
     if set_type != "test":
-        number, line = next((n, text) for n, text in lines if text.strip())
+        number, line = next(
+            (n, text) for n, text in enumerate(lines, 1) if text.strip()
+        )
         shown = line if len(line) < 50 else f"{line[:47]}..."
         raise UserError(
             f"{path}:{number}: running text, not words with tags: {shown!r}; "
@@ -183,7 +215,9 @@ def _running_text(
             "each sentence (`word_column` names the column of the words)"
         )
     logging.info("%s: read as running text, a sentence on each line", path)
-    sentences = list(_texts(((n, text, None) for n, text in lines), LINES))
+    sentences = list(
+        _texts(((n, text, None) for n, text in enumerate(lines, 1)), LINES)
+    )
     if not sentences:
         raise UserError(f"{path}: no word in this file")
     return WordFile(path, sentences)

@@ -92,11 +92,13 @@ class TagReader:
         self._counts = self._count()
 
     def _count(self) -> collections.Counter[str]:
-        counts: collections.Counter[str] = collections.Counter()
+        counts: collections.Counter[str | None] = collections.Counter()
         for sentence in self._sentences:
             if sentence.labels is not None:
-                counts.update(t for t in sentence.labels if t is not None)
-        return counts
+                counts.update(sentence.labels)
+        return collections.Counter(
+            {tag: n for tag, n in counts.items() if tag is not None}
+        )
 
     def learn(self) -> LearnedTags:
         """Reads the tags of a training file.
@@ -190,6 +192,8 @@ class TagReader:
     def _change(self, read: Callable[[str], str | None]) -> None:
         """Replaces each tag."""
         new = {tag: read(tag) for tag in self._counts}
+        if all(tag == other for tag, other in new.items()):
+            return
         for sentence in self._sentences:
             if sentence.labels is not None:
                 sentence.labels = [
@@ -243,6 +247,8 @@ class TagReader:
             if spelling is not None and spelling.outside in marks:
                 if spelling.form != PLAIN:
                     marks.discard(spelling.outside)
+        if not marks:
+            return
         number, first = 0, None
         for sentence in self._sentences:
             labels = sentence.labels

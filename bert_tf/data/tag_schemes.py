@@ -246,23 +246,22 @@ def find_scheme(sentences: Iterable[Sequence[str]]) -> str | None:
         One of `SCHEMES`; None if there is no entity, or if some entities start
         with B and others with I for no reason.
     """
-    letters: collections.Counter[str] = collections.Counter()
+    pairs: collections.Counter[tuple[str, str]] = collections.Counter()
     for tags in sentences:
-        last_prefix, last_kind = OUTSIDE, ""
-        for tag in tags:
-            if tag == OUTSIDE:
-                last_prefix = OUTSIDE
-                continue
-            prefix, _, kind = tag.partition("-")
-            goes_on = last_prefix in ("B", "I") and kind == last_kind
-            if prefix == "I" and not goes_on:
-                letters["I that starts"] += 1
-            elif prefix == "B" and not (
-                last_prefix != OUTSIDE and kind == last_kind
-            ):
-                letters["B that parts nothing"] += 1
-            letters[prefix] += 1
-            last_prefix, last_kind = prefix, kind
+        pairs.update(zip((OUTSIDE, *tags), tags, strict=False))
+    letters: collections.Counter[str] = collections.Counter()
+    for (last_tag, tag), number in pairs.items():
+        if tag == OUTSIDE:
+            continue
+        prefix, _, kind = tag.partition("-")
+        last_prefix, _, last_kind = last_tag.partition("-")
+        goes_on = last_prefix in ("B", "I") and kind == last_kind
+        parts = last_tag != OUTSIDE and kind == last_kind
+        if prefix == "I" and not goes_on:
+            letters["I that starts"] += number
+        elif prefix == "B" and not parts:
+            letters["B that parts nothing"] += number
+        letters[prefix] += number
     if not any(letters[letter] for letter in LETTERS):
         return None
     if letters["I that starts"] and letters["B that parts nothing"]:
