@@ -254,9 +254,9 @@ def is_place(name: str) -> bool:
 def _is_header(cells, asked):
     if len(cells) < 2:
         return False
-    if asked and all(name in [c.strip() for c in cells] for name in asked):
-        return True
     names = [name_of(cell) for cell in cells]
+    if asked and all(name_of(name) in names for name in asked):
+        return True
     has_word = any(name in WORD_NAMES for name in names)
     others = (*TAG_NAMES, *OTHER_TAG_NAMES, *SENTENCE_NAMES, *OTHER_NAMES)
     known = sum(name in others and name not in WORD_NAMES for name in names)
