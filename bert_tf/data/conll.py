@@ -38,6 +38,7 @@ PREDICTION_COLUMN = "prediction"  # In a header of the file with predictions.
 MANY_WORDS = 1000  # More than any sentence has.
 MANY_ALONE = 100  # More than the only sentence of a file has.
 NUM_ROWS_COMPARED = 200
+_BRAT = re.compile(r"T[0-9]+\t\S+ [0-9]+ [0-9]+\t")
 
 
 @contextlib.contextmanager
@@ -70,6 +71,12 @@ def read(path: str, set_type: str, columns: WordColumns) -> WordFile:
     rows = word_rows.cut(path, lines, columns)
     if not any(block.rows for block in rows.blocks):
         raise UserError(f"{path}: no sentence in this file")
+    first = next(rows.rows)
+    if _BRAT.match(first.text):
+        raise UserError(
+            f"{path}:{first.line}: an annotation of brat, {first.text!r}, "
+            "without its text; give JSON with texts and entities"
+        )
     if columns.word_column is None and is_running_text(rows):
         return _running_text(path, lines, set_type)
     places = choose(rows, columns, set_type)
@@ -82,6 +89,7 @@ def read(path: str, set_type: str, columns: WordColumns) -> WordFile:
         for index, block in enumerate(_blocks(rows, places))
     ]
     _finish(rows, sentences)
+    _without_language(path, sentences)
     return WordFile(
         path,
         sentences,
@@ -154,6 +162,8 @@ def _sentence(guid: str, block: Block, places: Places, file: Rows) -> Sentence:
     else:
         words = [places.word_of(row) for row in rows]
         tags = [places.tag_of(row) for row in rows]
+    if places.has_brackets:
+        tags = _tags_of_brackets(tags)
     has_tags = any(tag is not None for tag in tags)
     return Sentence(
         guid=guid,
@@ -165,6 +175,19 @@ def _sentence(guid: str, block: Block, places: Places, file: Rows) -> Sentence:
         between=between,
         lines=_lines_of(rows),
     )
+
+
+def _tags_of_brackets(cells: Sequence[str | None]) -> list[str | None]:
+    """The tags of CoNLL-2012's cells: "(PERSON*", "*", "*)", "(GPE)"."""
+    tags: list[str | None] = []
+    kind = ""
+    for cell in cells:
+        starts = re.match(r"\(([A-Z_]+)", cell or "")
+        kind = starts[1] if starts else kind
+        tags.append(f"{'B' if starts else 'I'}-{kind}" if kind else "O")
+        if cell and cell.endswith(")"):
+            kind = ""
+    return tags
 
 
 def _lines_of(rows: Sequence[Row]) -> Sequence[int]:
@@ -188,6 +211,16 @@ def _finish(rows: Rows, sentences: list[Sentence]) -> None:
             name += "_2"
         header = rows.header + rows.separator + name
         sentences[0].before = [header, *sentences[0].before]
+    empty = [
+        s.line(i) for s in sentences for i, w in enumerate(s.words) if not w
+    ]
+    if empty:
+        logging.warning(
+            "%s:%d: %d of the words are empty (this line first)",
+            rows.path,
+            empty[0],
+            len(empty),
+        )
     longest = max(sentences, key=lambda sentence: len(sentence.words))
     if len(longest.words) > (MANY_WORDS if sentences[1:] else MANY_ALONE):
         logging.warning(
@@ -197,6 +230,20 @@ def _finish(rows: Rows, sentences: list[Sentence]) -> None:
             longest.line(0),
             len(longest.words),
         )
+
+
+def _without_language(path: str, sentences: list[Sentence]) -> None:
+    """Drops the language in front of each word, as in WikiAnn: "en:Rome"."""
+    prefix = re.match("[a-z]{2,3}:", sentences[0].words[0])
+    if prefix is None or len(sentences) == 1:
+        return
+    start = prefix[0]
+    if all(
+        w.startswith(start) and w != start for s in sentences for w in s.words
+    ):
+        logging.info("%s: %r in front of each word is dropped", path, start)
+        for sentence in sentences:
+            sentence.words = [w.removeprefix(start) for w in sentence.words]
 
 
 # ---------------------------------------------------------------------------

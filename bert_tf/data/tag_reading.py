@@ -177,6 +177,14 @@ class TagReader:
     def _say(self, spelling: Spelling) -> None:
         if spelling == Spelling():
             return
+        numbers = [tag for tag in self._counts if tag.isdecimal()]
+        if spelling.form == PLAIN and len(numbers) == len(self._counts):
+            logging.warning(
+                "%s: the tags are numbers; each is a tag of its own, and there "
+                "are no entities to score",
+                self._path,
+            )
+            return
         what = {
             PLAIN: "plain tags, each scored by itself",
             TYPES: f"{spelling}; words of one type in a row are one entity",

@@ -34,7 +34,7 @@ ONE_TYPE = "entity"  # The type of entities whose tags are letters alone.
 # What other letters stand for.
 MEANINGS = {"L": "E", "U": "S", "M": "I", "W": "S", **{x: x for x in LETTERS}}
 # Files without O may write one of these for it.
-OTHER_OUTSIDES = ("o", "_", "-")
+OTHER_OUTSIDES = tuple("o _ - 0 OTHER Other other NONE None none OUT".split())
 
 PREFIX, SUFFIX, TYPES, BARE, PLAIN = (
     "prefix",

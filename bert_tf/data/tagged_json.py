@@ -23,7 +23,12 @@ from bert_tf.data.sentences import (
     WordColumns,
     WordFile,
 )
-from bert_tf.data.tagged_objects import Item, to_item, token_key
+from bert_tf.data.tagged_objects import (
+    Item,
+    spacy_sentences,
+    to_item,
+    token_key,
+)
 from bert_tf.errors import UserError
 
 HEAD_BYTES = 1 << 14
@@ -108,6 +113,9 @@ def _values(path: str) -> Iterator[tuple[int, Any]]:
         yield 1, alone
         return
     for line, value in read_objects(path):
+        if isinstance(value.get("paragraphs"), list):
+            yield from ((line, inner) for inner in spacy_sentences(value))
+            continue
         # spaCy's annotators write all texts into one object.
         pairs = value.get("annotations")
         if isinstance(value.get("classes"), list) and isinstance(pairs, list):

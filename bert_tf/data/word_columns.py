@@ -33,6 +33,8 @@ from bert_tf.data.word_rows import (
 from bert_tf.errors import UserError
 
 NUM_ROWS_COMPARED = 200
+ONTONOTES_COLUMNS, ONTONOTES_TAG = 12, 10
+_BRACKETS = re.compile(r"(\([A-Z_]+)?\*?\)?|-")
 FEW_NUMBERS = 3  # Words that may all be numbers by chance.
 _NUMBER = re.compile("[0-9][0-9.,:]*")
 _TAG = re.compile(r"O|[BIESLUMW][-_:/|.].+")
@@ -53,6 +55,8 @@ class Places:
         is_asked: whether a setting names the column of tags.
         is_conllu: whether some rows are no words: "1-2", "1.1".
         key: of the tags inside CoNLL-U's MISC, or "".
+        has_brackets: whether tags are those of CoNLL-2012: "(PERSON*" starts
+            an entity, and "*)" ends it.
     """
 
     word: int = 0
@@ -62,6 +66,7 @@ class Places:
     is_asked: bool = False
     is_conllu: bool = False
     key: str = ""
+    has_brackets: bool = False
 
     def is_word(self, row: Row) -> bool:
         """Whether a row is a word."""
@@ -162,6 +167,15 @@ def _by_content(rows):
     def column(place):
         return [r.cells[place] for r in rows.rows if len(r.cells) == size]
 
+    if size >= ONTONOTES_COLUMNS:
+        cells = column(ONTONOTES_TAG)
+        if any("(" in c for c in cells) and all(
+            map(_BRACKETS.fullmatch, cells)
+        ):
+            logging.info("%s: columns are those of CoNLL-2012", rows.path)
+            return Places(
+                3, ONTONOTES_TAG, None, "column 11", has_brackets=True
+            )
     width = size
     while size > 2 and not any(_some(rows, size - 1)):
         if any(r.cells[size - 1] for r in rows.rows if len(r.cells) == width):

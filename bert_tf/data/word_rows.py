@@ -42,6 +42,7 @@ CSV_DELIMITERS = (",", ";", "|")
 NUM_ROWS_COMPARED = 1000  # To choose the separator.
 
 # A word may hold what Unicode calls a space.
+_MARKUP = re.compile(r"</?(s|p|g|doc|text|sentence|file|corpus)\b[^<>]*>")
 _CELL = re.compile("[^ \t]+")
 
 
@@ -108,7 +109,14 @@ def read_lines(path: str, encoding: str) -> list[str]:
         UserError: it is not text in this encoding.
     """
     if encoding.lower().replace("_", "-") in ("utf-8", "utf8", "utf-8-sig"):
-        return [line for _, line in files.read_lines(path)]
+        try:
+            return [line for _, line in files.read_lines(path)]
+        except UserError as error:
+            if ": not UTF-8" not in str(error):
+                raise
+            raise UserError(
+                f"{error}; `encoding`=latin-1 is another common one"
+            ) from None
     try:
         with files.reading(path) as reader:
             text = reader.read().decode(encoding)
@@ -144,13 +152,13 @@ def cut(path: str, lines: Sequence[str], columns: WordColumns) -> Rows:
         row
         for row in parsed
         if row.cells and row.cells[0][:1] != "#"
-        if row.cells[0] != DOCUMENT_START
+        if row.cells[0] != DOCUMENT_START and not _is_markup(row)
     ]
     sizes = collections.Counter([len(row.cells) for row in words])
     num_columns = sizes.most_common(1)[0][0] if sizes else 0
     if any("#" in line for line in lines):
         is_comment = _comment_finder(words, num_columns)
-    blocks = [*_blocks(parsed, separator, is_comment)]
+    blocks = [*_blocks(parsed, is_comment, num_columns)]
     is_even = len(sizes) == 1 and is_comment is None
     return Rows(path, separator, names, header, blocks, num_columns, is_even)
 
@@ -172,13 +180,15 @@ def _parsed(path, lines, separator):
     return rows
 
 
-def _blocks(parsed, separator, is_comment):
+def _blocks(parsed, is_comment, num_columns):
     before: list[str] = []
     rows: list[Row] = []
     for row in parsed:
         cells = row.cells
         if cells and cells[0] != DOCUMENT_START:
-            if rows or is_comment is None or not is_comment(cells):
+            if len(cells) != num_columns and _is_markup(row):
+                pass  # <s> and </s> are around sentences.
+            elif rows or is_comment is None or not is_comment(cells):
                 rows.append(row)
                 continue
         if rows:
@@ -186,6 +196,10 @@ def _blocks(parsed, separator, is_comment):
             before, rows = [], []
         before.append(row.text if cells else "")
     yield Block(before, rows)
+
+
+def _is_markup(row):
+    return row.text[:1] == "<" and _MARKUP.fullmatch(row.text.strip())
 
 
 def _comment_finder(words, num_columns):
@@ -244,6 +258,13 @@ def _content(lines):
     """The first lines that are not blank."""
     filled = (line for line in lines if line.strip(" \t"))
     return itertools.islice(filled, NUM_ROWS_COMPARED)
+
+
+def _unquoted(cells):
+    """Cells without quotes, where all have them, or pandas doubles a quote."""
+    if all(len(c) > 1 and c[0] == c[-1] == '"' for c in cells):
+        return [cell[1:-1].replace('""', '"') for cell in cells]
+    return ['"' if cell == '""""' else cell for cell in cells]
 
 
 def is_place(name: str) -> bool:
@@ -322,6 +343,8 @@ def _cells(line, separator, path, number):
         if not line.strip(" \t"):
             return []
         cells = [cell.strip(" ") for cell in line.split("\t")]
+        if '"' in line:
+            cells = _unquoted(cells)
         return cells if any(cells) else []
     if not line.strip(" \t" + separator):
         return []  # A blank row of a table.

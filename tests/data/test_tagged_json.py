@@ -72,6 +72,57 @@ OBJECTS = {
     },
     "spacy": {"text": TEXT, "ents": named()},
     "spacy's lists": [TEXT, {"entities": [s[:3] for s in SPANS]}],
+    "cluener": {
+        "text": TEXT,
+        "label": {x: {t: [[a, b - 1]]} for a, b, x, t in SPANS},
+    },
+    "sagemaker": {
+        "source": TEXT,
+        "job": {
+            "annotations": {
+                "entities": named(start="startOffset", end="endOffset"),
+                "labels": [{"label": "PER"}],
+            }
+        },
+    },
+    "vertex": {
+        "textContent": TEXT,
+        "textSegmentAnnotations": named(
+            start="startOffset", end="endOffset", label="displayName"
+        ),
+    },
+    "automl": {
+        "text_snippet": {"content": TEXT},
+        "annotations": [
+            {
+                "display_name": x,
+                "text_extraction": {
+                    "text_segment": {"start_offset": a, "end_offset": b}
+                },
+            }
+            for a, b, x, _ in SPANS
+        ],
+    },
+    "another key in label studio": {
+        "data": {"comment": TEXT},
+        "annotations": [{"result": STUDIO}],
+    },
+    "spacy 2": {
+        "paragraphs": [
+            {
+                "sentences": [
+                    {
+                        "tokens": [
+                            {"id": i, "orth": w, "tag": "X", "ner": t}
+                            for i, (w, t) in enumerate(
+                                zip(WORDS, TAGS, strict=True)
+                            )
+                        ]
+                    }
+                ]
+            }
+        ]
+    },
     "dataturks": {
         "content": TEXT,
         "annotation": [

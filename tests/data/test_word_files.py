@@ -126,6 +126,23 @@ FORMS = {
         for s in (1, 2)
         for i, (w, t) in enumerate(ROWS)
     ),
+    "markup": 2
+    * f"<s>\n{rows(lambda i, w, t: f'{w} {t}').split(chr(10) * 2)[0]}\n</s>\n",
+    "quoted tsv": rows(lambda i, w, t: f'"{w}"\t"{t}"'),
+    "zero for o": rows(lambda i, w, t: f"{w} {t.replace('O', '0')}").replace(
+        "B-L0C", "B-LOC"
+    ),
+    "wikiann": rows(lambda i, w, t: f"en:{w}\t{t}"),
+    "pipes": rows(lambda i, w, t: f"{w}|{t}"),
+    "conll-2012": "#begin document (a); part 000\n"
+    + rows(
+        lambda i, w, t: (
+            f"a 0 {i} {w} NN (S* - - - A "
+            + ("*" if t == "O" else f"({t[2:]})")
+            + " -"
+        )
+    )
+    + "#end document\n",
     "trailing tabs": rows(lambda i, w, t: f"{w}\t{t}\t"),
     "conll-u with entities": "# sent_id = 1\n# text = Anna saw # Oslo\n"
     + rows(
