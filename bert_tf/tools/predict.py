@@ -5,9 +5,6 @@
 
 --model is the folder of an exported model, or of a run that has one.
 
-For a model of tags the input may also have a word in each row, as CoNLL's files
-do; the output then has these rows and a column more.
-
 The input is a CSV or TSV file, JSON objects line by line, or lines of text; its
 content and its name say which. A table has the columns that the model was
 trained on. A line may hold a pair, `a ||| b`. A JSON object has the model's
@@ -17,6 +14,9 @@ inputs: {"text": "…"}, {"question": "…", "context": "…"}, {"text": "…",
 The output has the input's columns and the answer's, such as label and score,
 row by row, in the input's order and format; for lines of text it has a JSON
 object each, with all that `Predictor` answers.
+
+For a model of tags the input may also have a word in each row, as CoNLL's files
+do; the output then has these rows and a column more.
 
 Without --output answers go to standard output; `--input=-` reads standard
 input. Files may have any size.
