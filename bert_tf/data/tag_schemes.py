@@ -189,7 +189,7 @@ def _outside(counts):
     for mark in OTHER_OUTSIDES:
         others = [tag for tag in counts if tag != mark]
         has_letters = others and all(
-            any(len(part) == 1 for part in re.split(r"[-_:/|.]", tag))
+            any(part.upper() in MEANINGS for part in re.split(r"[-_:/|.]", tag))
             for tag in others
         )
         often = mark == "o" or 2 * counts.get(mark, 0) >= total
