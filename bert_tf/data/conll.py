@@ -68,6 +68,22 @@ def read(path: str, set_type: str, columns: WordColumns) -> WordFile:
             no tag, or more or fewer columns than the first.
     """
     lines = word_rows.read_lines(path, columns.encoding)
+    return read_rows(path, lines, set_type, columns)
+
+
+def read_rows(
+    path: str, lines: Sequence[str], set_type: str, columns: WordColumns
+) -> WordFile:
+    """The sentences of lines; see `read`.
+
+    Args:
+        path: of their file.
+        lines: without their ends.
+        set_type, columns: see `read`.
+
+    Raises:
+        UserError: see `read`.
+    """
     rows = word_rows.cut(path, lines, columns)
     if not any(block.rows for block in rows.blocks):
         raise UserError(f"{path}: no sentence in this file")

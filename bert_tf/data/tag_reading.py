@@ -7,7 +7,7 @@ marks for "no tag" are no tags.
 
 import collections
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from absl import logging
@@ -139,7 +139,7 @@ class TagReader:
         Raises:
             UserError: a file for evaluation has none of these tags.
         """
-        self._drop_missing()
+        self._drop_missing({*map(tags.spelling.write, tags.labels)})
         if not self._counts:
             if self._set_type == "dev":
                 raise UserError(f"{self._path}: no word in this file has a tag")
@@ -243,8 +243,12 @@ class TagReader:
 
     # --- Missing tags -----------------------------------------------------
 
-    def _drop_missing(self) -> None:
-        """Takes marks for "no tag" as words without tags; counts them."""
+    def _drop_missing(self, known: Collection[str] = ()) -> None:
+        """Takes marks for "no tag" as words without tags; counts them.
+
+        Args:
+            known: tags of the training file, which are no such marks.
+        """
         if self._file.is_spelled:
             return
         named = self._named
@@ -255,6 +259,7 @@ class TagReader:
             if spelling is not None and spelling.outside in marks:
                 if spelling.form != PLAIN:
                     marks.discard(spelling.outside)
+            marks -= {*known}
         if not marks:
             return
         number, first = 0, None

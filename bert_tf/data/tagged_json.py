@@ -7,7 +7,7 @@ line, or an array of them, or spaCy's lists.
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from absl import logging
@@ -69,8 +69,28 @@ def read(
     Raises:
         UserError: the file, or an object in it, cannot be used.
     """
+    return read_values(path, _values(path), set_type, columns, strict)
+
+
+def read_values(
+    path: str,
+    values: Iterable[tuple[int, Any]],
+    set_type: str,
+    columns: WordColumns,
+    strict: bool,
+) -> WordFile:
+    """The sentences of objects; see `read`.
+
+    Args:
+        path: of their file.
+        values: (line, object) each.
+        set_type, columns, strict: see `read`.
+
+    Raises:
+        UserError: an object cannot be used.
+    """
     items = []
-    for line, value in _values(path):
+    for line, value in values:
         try:
             items.append(to_item(value, line, columns))
         except (ValueError, TypeError, LookupError) as error:

@@ -369,3 +369,11 @@ def test_marks_that_are_named(file):
     path = file("Anna B-PER\nis O\n\nOslo B-none\n")
     sentences, tags = read(path, missing=["B-none"])
     assert tags.labels == ["O", "B-PER"] and len(sentences) == 1
+
+
+def test_marks_that_training_has_as_tags_are_tags(file):
+    train = file("a B-X\nb _\nc _\n", "train.conll")
+    test = file("a B-X\nb _\nc B-X\n", "test.conll")
+    settings = FileSettings(train_file=str(train), test_file=str(test))
+    found = tagging.read_sets(settings, ["train", "test"])
+    assert found.sets["test"][0].labels == ["B-X", "O", "B-X"]
