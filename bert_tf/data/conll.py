@@ -249,7 +249,7 @@ def _finish(rows: Rows, sentences: list[Sentence]) -> None:
 
 
 def _without_language(path: str, sentences: list[Sentence]) -> None:
-    """Drops the language in front of each word, as in WikiAnn: "en:Rome"."""
+    """Drops the language before each word, as in WikiAnn: "en:Rome"."""
     prefix = re.match("[a-z]{2,3}:", sentences[0].words[0])
     if prefix is None or len(sentences) == 1:
         return
@@ -257,7 +257,7 @@ def _without_language(path: str, sentences: list[Sentence]) -> None:
     if all(
         w.startswith(start) and w != start for s in sentences for w in s.words
     ):
-        logging.info("%s: %r in front of each word is dropped", path, start)
+        logging.info("%s: %r before each word is dropped", path, start)
         for sentence in sentences:
             sentence.words = [w.removeprefix(start) for w in sentence.words]
 

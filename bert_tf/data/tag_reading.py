@@ -6,13 +6,12 @@ marks for "no tag" are no tags.
 """
 
 import collections
-import dataclasses
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Sequence
 
 from absl import logging
 
 from bert_tf.data import splits
+from bert_tf.data.learned_tags import LearnedTags, infer_labels
 from bert_tf.data.missing_labels import marks_among
 from bert_tf.data.sentences import Sentence, WordFile
 from bert_tf.data.tag_schemes import (
@@ -25,7 +24,6 @@ from bert_tf.data.tag_schemes import (
     find_scheme,
     find_spelling,
     likeliest_spelling,
-    scheme_of_labels,
 )
 from bert_tf.errors import UserError
 
@@ -34,44 +32,6 @@ MARKS = ("-100", "_", "")
 NUM_TAGS_SHOWN = 10
 MANY_TAGS = 1000  # More than any set of plain tags has.
 FORMS = "O, B-type, I-type, E-type, S-type, where a type is such as PER"
-
-
-@dataclasses.dataclass(frozen=True)
-class LearnedTags:
-    """The tags that a model knows.
-
-    Attributes:
-        labels: in the order of its outputs, as the package spells them.
-        spelling: how the training file spells them.
-        scheme: of the training file; None where it has none.
-    """
-
-    labels: list[str]
-    spelling: Spelling = Spelling()
-    scheme: str | None = "BIO"
-
-    @classmethod
-    def from_record(cls, record: Mapping[str, Any]) -> "LearnedTags | None":
-        """Reads `record`'s result, or that of an earlier version.
-
-        Raises:
-            ValueError, TypeError: it is something else.
-        """
-        labels = record.get("labels")
-        if not labels:
-            return None
-        spelling = Spelling.from_json(record.get("tag_spelling", {}))
-        scheme = scheme_of_labels(labels)
-        return cls(labels, spelling, record.get("tag_scheme", scheme))
-
-    def record(self) -> dict[str, Any]:
-        """What a later run must know; nothing besides labels where it shows."""
-        record: dict[str, Any] = {"labels": self.labels}
-        if self.spelling != Spelling():
-            record["tag_spelling"] = self.spelling.to_json()
-        if self.scheme != scheme_of_labels(self.labels):
-            record["tag_scheme"] = self.scheme
-        return record
 
 
 class TagReader:
@@ -407,32 +367,3 @@ def _type(tag: str) -> str:
     """The type of an entity's tag; a plain tag is one of its own."""
     prefix, _, kind = tag.partition("-")
     return kind if prefix in {*LETTERS} and kind else tag
-
-
-def infer_labels(
-    sentences: Iterable[Sentence], are_plain: bool = False
-) -> list[str]:
-    """The tags of sentences, in the order of the model's outputs.
-
-    O is the first. The others are in the order of their types, and within a
-    type in the order B, I, E, S.
-
-    Args:
-        sentences: with labels, as the package spells them.
-        are_plain: whether tags have no types: they are in alphabetical order.
-    """
-    tags = {
-        tag
-        for sentence in sentences
-        for tag in sentence.labels or ()
-        if tag is not None
-    }
-    if are_plain:
-        return sorted(tags)
-    tags.discard(OUTSIDE)
-
-    def order(tag):
-        prefix, _, kind = tag.partition("-")
-        return kind, LETTERS.index(prefix)
-
-    return [OUTSIDE, *sorted(tags, key=order)]

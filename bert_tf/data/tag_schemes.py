@@ -31,7 +31,7 @@ OUTSIDE = "O"  # The tag of a word that is in no entity.
 LETTERS = "BIES"
 SEPARATORS = "-_:/|."
 ONE_TYPE = "entity"  # The type of entities whose tags are letters alone.
-# What other letters stand for.
+# {letter of a file: one of `LETTERS` with the same meaning}.
 MEANINGS = {"L": "E", "U": "S", "M": "I", "W": "S", **{x: x for x in LETTERS}}
 # Files without O may write one of these for it.
 OTHER_OUTSIDES = tuple("o _ - 0 OTHER Other other NONE None none OUT".split())

@@ -1,4 +1,4 @@
-"""What a JSON object says about a sentence, in the forms of many tools.
+"""Reads a JSON object as a sentence, in the forms of many tools.
 
     {"tokens": ["EU", …], "ner_tags": ["B-ORG", …]}           Hugging Face
     {"text": …, "entities": [{"start_offset": 0, …}]}         doccano

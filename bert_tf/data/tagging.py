@@ -11,6 +11,7 @@ import dataclasses
 from collections.abc import Iterable
 
 from bert_tf.data import conll, splits, tagged_json
+from bert_tf.data.learned_tags import LearnedTags, infer_labels
 from bert_tf.data.sentences import (
     Sentence,
     WordColumns,
@@ -18,7 +19,7 @@ from bert_tf.data.sentences import (
     conll_lines,
     span_lines,
 )
-from bert_tf.data.tag_reading import LearnedTags, TagReader, infer_labels
+from bert_tf.data.tag_reading import TagReader
 
 __all__ = [
     "LearnedTags",
@@ -37,7 +38,7 @@ COLUMNS = WordColumns()  # Those that a file shows.
 
 @dataclasses.dataclass(frozen=True)
 class TaggedSets:
-    """What the files of a run hold.
+    """The sentences and tags of a run's files.
 
     Attributes:
         sets: {set: sentences}.
