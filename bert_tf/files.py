@@ -8,15 +8,15 @@ work without it, under Keras' JAX backend.
 import codecs
 import contextlib
 import fnmatch
-import gzip
 import os
 import re
 import tempfile
-import zlib
 from collections.abc import Iterable, Iterator
 from typing import IO, Any, cast
 
 from bert_tf.errors import UserError
+from bert_tf.file_contents import Content, content_of
+from bert_tf.file_formats import HEAD_BYTES
 
 
 def is_remote(path: str) -> bool:
@@ -134,8 +134,14 @@ def is_regular(path: str) -> bool:
 
 
 def is_json_lines(path: str) -> bool:
-    """Whether the name of a file says that its lines are JSON."""
-    return bool(re.search(r"\.jsonl?(\.gz)?$", path))
+    """Whether the name of a file says that it holds JSON."""
+    name = uncompressed_name(path).lower()
+    return name.endswith((".json", ".jsonl", ".ndjson"))
+
+
+def uncompressed_name(path: str) -> str:
+    """The path without the ending that says how the file is compressed."""
+    return re.sub(r"\.(gz|bz2|xz|zst|zip)$", "", path, flags=re.IGNORECASE)
 
 
 def stamp(path: str) -> list[int]:
@@ -179,28 +185,39 @@ def remove_if_there(path: str) -> None:
 
 def open_binary(path: str, mode: str = "rb") -> IO[bytes]:
     """Opens a file of bytes, local or remote."""
-    return _gfile().GFile(path, mode) if is_remote(path) else open(path, mode)
+    if is_remote(path):
+        return _gfile().GFile(path, mode)
+    return open(path, mode, HEAD_BYTES)
 
 
 @contextlib.contextmanager
-def reading(path: str) -> Iterator[IO[bytes]]:
-    """Yields a reader of a file's bytes; `.gz` is decompressed.
+def reading(path: str, encoding: str | None = None) -> Iterator[IO[bytes]]:
+    """Yields a reader of a file's text, in UTF-8.
+
+    Its first bytes decide what is done, whatever its name: a file compressed
+    by gzip, bzip2, xz or zstd is decompressed, and so is a zip archive of one
+    file; UTF-16 and UTF-32 become UTF-8. The reader's `peek` returns the first
+    bytes. `open_binary` is for other files.
+
+    Args:
+        path: of the file, which may be a pipe.
+        encoding: of its text, if it is known to be another than UTF-8; then it
+            is not converted.
 
     Raises:
         OSError: the file cannot be read.
-        UserError: a `.gz` file is damaged, or has another format.
+        UserError: it does not hold text, or is compressed and damaged.
     """
+    with looking(path, encoding) as content:
+        content.check_text()
+        yield content.reader
+
+
+@contextlib.contextmanager
+def looking(path: str, encoding: str | None = None) -> Iterator[Content]:
+    """Yields a file's content, text or not; see `reading`."""
     with naming(path), open_binary(path) as reader:
-        if not path.endswith(".gz"):
-            yield reader
-            return
-        try:
-            with gzip.GzipFile(fileobj=reader) as decompressed:
-                yield decompressed  # type: ignore[misc]  # It reads bytes.
-        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-            raise UserError(
-                f"{path}: cannot be decompressed: {error}"
-            ) from None
+        yield content_of(reader, path, encoding)
 
 
 def decode_line(line: bytes, path: str, number: int) -> str:
@@ -251,10 +268,11 @@ def decode_lines(
 def count_lines(path: str) -> int:
     """The number of a file's lines, without empty ones at its end.
 
-    It reads bytes without decoding them, some gigabytes a second.
+    It reads bytes without decoding them, some gigabytes a second unless they
+    are compressed.
     """
     number, empty, last = 0, 0, 0
-    with naming(path), open_binary(path) as reader:
+    with reading(path) as reader:
         while block := reader.read(1 << 22):
             content = block.rstrip(b"\r\n")
             if content:

@@ -11,7 +11,7 @@ from support.common import ROOT
 # folders in one line do not import each other; modules at the root of bert_tf
 # may import from their own line.
 LEVELS = [
-    "errors files choices suggestions registration",
+    "errors files file_contents file_formats choices suggestions registration",
     "config tokenization backend dropout layers modeling pooling head_layers "
     "heads losses optimization checkpoints vocabulary pretrained metrics",
     "text training",

@@ -1,4 +1,4 @@
-"""Files with a JSON object on each line, read as a table.
+"""Files of JSON objects, read as a table.
 
     {"text": "hello", "label": "ham"}
     {"text": "win now!", "label": "spam"}
@@ -7,6 +7,8 @@ The keys are the columns. `csv_files.read_table` reads all formats.
 """
 
 import array
+from collections.abc import Iterable
+from typing import Any
 
 from bert_tf import suggestions
 from bert_tf.data.json_objects import read_objects
@@ -15,12 +17,21 @@ from bert_tf.errors import UserError
 
 
 class ObjectTable(Table):
-    """A JSON object on each line."""
+    """The JSON objects of a file.
 
-    def __init__(self, path: str):
+    Args:
+        path: of the file.
+        objects: its objects with their lines; None reads the file.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        objects: Iterable[tuple[int, dict[str, Any]]] | None = None,
+    ):
         self.path = path
         self.lines, self._objects, names = array.array("q"), [], {}
-        for line, value in read_objects(path):
+        for line, value in objects or read_objects(path):
             self.lines.append(line)
             self._objects.append(value)
             names.update(dict.fromkeys(value))
@@ -34,7 +45,7 @@ class ObjectTable(Table):
         value: str | None = None,
         optional: bool = False,
     ) -> list[str | None]:
-        return self._converted(name, optional, _wrong_text)
+        return self._converted(name, optional, wrong_text)
 
     def texts_or_lists(
         self,
@@ -44,7 +55,7 @@ class ObjectTable(Table):
         value: str | None = None,
         optional: bool = False,
     ) -> list[str | tuple[str, ...] | None]:
-        return self._converted(name, optional, _wrong_text_or_list)
+        return self._converted(name, optional, wrong_text_or_list)
 
     def _converted(self, name, optional, wrong):
         texts = []
@@ -58,11 +69,11 @@ class ObjectTable(Table):
             value = item.get(name)
             if why := wrong(value):
                 raise UserError(f'{self.place(row)}: "{name}" {why}')
-            texts.append(_as_text(value))
+            texts.append(as_text(value))
         return texts
 
 
-def _wrong_text(value, allowed="text, a number or null"):
+def wrong_text(value, allowed="text, a number or null"):
     """Says why a value cannot be a text; "" where it can."""
     if not isinstance(value, str):
         is_known = value is None or isinstance(value, int | float)
@@ -74,17 +85,17 @@ def _wrong_text(value, allowed="text, a number or null"):
     return ""
 
 
-def _wrong_text_or_list(value):
+def wrong_text_or_list(value):
     if not isinstance(value, list):
-        return _wrong_text(value, "text, a list or null")
+        return wrong_text(value, "text, a list or null")
     allowed = "a list of texts or numbers"
-    reasons = (_wrong_text(item, allowed) for item in value)
+    reasons = (wrong_text(item, allowed) for item in value)
     return next(filter(None, reasons), "")
 
 
-def _as_text(value):
+def as_text(value):
     if isinstance(value, list):
-        return tuple(_as_text(item) or "" for item in value)
+        return tuple(as_text(item) or "" for item in value)
     if value is None or value != value:  # NaN differs from itself.
         return None
     if isinstance(value, bool):

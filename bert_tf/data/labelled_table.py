@@ -235,6 +235,7 @@ def _read(settings, format, path, set_type) -> TableSet:
         delimiter=settings.delimiter,
         encoding=settings.encoding,
         header=settings.header,
+        strict=settings.strict,
     )
     names = label_columns(
         settings.problem_type, settings.label_column, table.names

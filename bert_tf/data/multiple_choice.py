@@ -2,18 +2,18 @@
 
     sent1, sent2, ending0, ending1, …, label
 
-A CSV file has them as columns; a file whose name ends in .json or .jsonl, with
-or without .gz, has them as keys of an object on each line. `sent2` is how each
-ending begins, and may be missing; the label is the number of the right ending.
-Rows may differ in the number of endings: empty ones at the end do not count.
+A CSV file has them as columns, and a file of JSON objects as keys. `sent2` is
+how each ending begins, and may be missing; the label is the number of the right
+ending. Rows may differ in the number of endings: empty ones at the end do not
+count.
 """
 
 import dataclasses
 import re
 from collections.abc import Iterable
 
-from bert_tf import files
 from bert_tf.data import csv_files, splits
+from bert_tf.data.json_lines import ObjectTable
 from bert_tf.data.labelled_table import TableSettings
 from bert_tf.data.table import RowWarnings, is_empty, listed, number
 from bert_tf.errors import UserError
@@ -72,18 +72,17 @@ def read_choices(
 
     Rows without `sent1` are left out of a training file.
     """
-    is_json = files.is_json_lines(path)
-    table = csv_files.read_table(
+    table = csv_files.read_any_table(
         path,
-        "jsonl" if is_json else "csv",
-        delimiter=None if is_json else settings.delimiter,
+        delimiter=settings.delimiter,
         encoding=settings.encoding,
+        strict=settings.strict,
     )
     if not len(table):
         raise UserError(f"{path}: no examples in this file")
     warnings = RowWarnings(table, settings.strict)
     texts = [text or "" for text in table.texts("sent1")]
-    endings = _endings(table, is_json)
+    endings = _endings(table)
     labels = _labels(table, [*map(len, endings)], set_type, warnings)
     columns = (
         _guids(table, set_type, settings.id_column),
@@ -133,14 +132,14 @@ def _guids(table, set_type, id_column):
 # Endings.
 
 
-def _endings(table, is_json) -> list[list[str]]:
+def _endings(table) -> list[list[str]]:
     """The endings of each row, without empty ones at the end."""
-    if is_json and "endings" in table.names:
+    if "endings" in table.names:
         rows = table.texts_or_lists("endings")
     else:
         columns = [
             # A JSON object ends where its endings do.
-            table.texts(name, optional=is_json)
+            table.texts(name, optional=isinstance(table, ObjectTable))
             for name in _ending_names(table)
         ]
         rows = zip(*columns, strict=True)

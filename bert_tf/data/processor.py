@@ -18,7 +18,10 @@ from absl import logging
 from bert_tf import files
 from bert_tf.data import splits
 from bert_tf.data.input_example import InputExample
+from bert_tf.data.table import listed
+from bert_tf.data.table import number as number_of
 from bert_tf.errors import UserError
+from bert_tf.file_formats import HTML, XML
 
 # The columns' names in errors.
 COLUMN_NAMES = {
@@ -27,6 +30,9 @@ COLUMN_NAMES = {
     "text_a": "the text",
     "text_b": "the second text",
 }
+COMPRESSED_ENDINGS = (".gz", ".bz2", ".xz", ".zst", ".zip")
+# The label's names in headers.
+LABEL_NAMES = {"label", "labels", "gold_label", "class", "category", "target"}
 NUM_CHECKED = 100_000  # Rows of a file that are checked before anything else.
 
 
@@ -117,7 +123,12 @@ class DataProcessor:
         names = self.files[set_type]
         names = [names] if isinstance(names, str) else names
         paths = [os.path.join(data_dir, name) for name in names]
-        return next(filter(files.exists, paths), paths[0])
+        found = (
+            path + ending
+            for path in paths
+            for ending in ("", *COMPRESSED_ENDINGS)
+        )
+        return next(filter(files.exists, found), paths[0])
 
     def columns_of(self, set_type: str, header: list[str]) -> dict[str, int]:
         """The columns of a set whose file has this header, or [] for none.
@@ -176,14 +187,42 @@ class DataProcessor:
         """Yields the example of each row, None for a row to skip."""
         columns = self.columns_of(set_type, [])
         for index, (number, cells) in enumerate(read_tsv(path)):
-            if index == 0 and set_type in self.headers:
-                columns = self.columns_of(set_type, cells)
+            if index == 0 and self.is_header(set_type, cells):
+                if set_type in self.headers:
+                    columns = self.columns_of(set_type, cells)
                 continue
             row = Row(path, number, cells)
             example = self.create_example(row, set_type, index, columns)
             if example is not None and example.label is not None:
                 example.label = self._checked_label(example, row, set_type)
             yield example
+
+    def is_header(self, set_type: str, first: list[str]) -> bool:
+        """Whether the first row of a file holds names, and is not data.
+
+        Args:
+            set_type: "train", "dev" or "test".
+            first: its cells.
+        """
+        place = self.columns_of(set_type, []).get("label")
+        label = None
+        if place is not None and -len(first) <= place < len(first):
+            label = first[place]
+        if set_type not in self.headers:
+            is_name = label is not None and label.strip().lower() in LABEL_NAMES
+            return is_name and not self._is_label(label)
+        if label is not None:
+            return not self._is_label(label)
+        # A test file starts with the number of its row.
+        return not (len(first) > 1 and first[0].strip().isdecimal())
+
+    def _is_label(self, label):
+        """Whether a text is a label, or a mark for a missing one."""
+        label = label.strip()
+        if self.labels is not None and label in self.labels:
+            return True
+        is_number = self.labels is None and number_of(label) is not None
+        return is_number or label in ("", "-", "-1", "?")
 
     def _checked_label(self, example, row, set_type):
         """The label; in a test set None for a label that is not known.
@@ -248,10 +287,10 @@ class Examples:
                 f"{path} does not exist", setting="data_dir", value=data_dir
             )
         limit = None if set_type in processor.partial else NUM_CHECKED
+        has_header = self._check_header(processor, set_type, strict)
         labels = self._check(limit, strict)
         is_whole = self._number != limit
         if not is_whole:
-            has_header = set_type in processor.headers
             self._number = files.count_lines(path) - has_header
         if not self._number:
             raise UserError(
@@ -264,6 +303,35 @@ class Examples:
                 f"all {self._number} examples have the label "
                 f"{next(iter(labels))!r}",
             )
+
+    def _check_header(self, processor, set_type, strict):
+        """Whether the file has a header; says so where it should not be so."""
+        with files.looking(self._path) as content:
+            if content.kind in (HTML, XML):
+                kind = content.kind
+                raise UserError(
+                    f"{self._path}: {kind.name}, not a table: {kind.advice}"
+                )
+        first = next(read_tsv(self._path), None)
+        if first is None:
+            return False
+        number, cells = first
+        has_header = processor.is_header(set_type, cells)
+        if has_header == (set_type in processor.headers):
+            return has_header
+        what = (
+            f"a header where this task has none ({listed(cells)}): left out"
+            if has_header
+            else "no header, but a row of data: read as an example"
+        )
+        if strict:
+            what = what.partition(": ")[0]
+            raise UserError(
+                f"{self._path}:{number}: the first row is {what}, under "
+                "`strict`"
+            )
+        logging.warning("%s:%d: the first row is %s", self._path, number, what)
+        return has_header
 
     def _check(self, limit, strict):
         """Counts the first examples; returns their labels."""

@@ -1,7 +1,6 @@
 """Sentences with two marked entities, and the relation between them.
 
-A file whose name ends in .json or .jsonl (.gz may follow) has an object on
-each line:
+A file may hold JSON objects, such as one on each line:
 
     {"text": "The child was in the cradle.", "e1": [4, 9], "e2": [21, 27],
      "label": "Entity-Destination(e1,e2)"}
@@ -214,7 +213,7 @@ def read_relations(
     id_column: str | None = None,
     strict: bool = False,
 ) -> list[RelationExample]:
-    """Reads a file in the layout that its name implies; see the top.
+    """Reads a file in the layout that it has; see the top.
 
     Sentences without a relation are left out of training and development
     sets, and counted.
@@ -229,8 +228,9 @@ def read_relations(
         UserError: the file cannot be used; or all of a training file's
             sentences have the same relation.
     """
-    if files.is_json_lines(path):
-        examples = _read_json(path, set_type, id_column)
+    table = csv_files.read_object_table(path)
+    if table is not None:
+        examples = _read_json(table, set_type, id_column)
     elif id_column:
         raise UserError(
             f"{path} has SemEval's layout, and ids of its own",
@@ -302,8 +302,7 @@ def _report(odd, examples, what, strict):
 # JSON.
 
 
-def _read_json(path, set_type, id_column):
-    table = csv_files.read_table(path, "jsonl")
+def _read_json(table, set_type, id_column):
     texts = table.texts("text")
     spans = (table.texts_or_lists("e1"), table.texts_or_lists("e2"))
     labels = table.texts("label", optional=set_type == "test")

@@ -133,7 +133,7 @@ def _values(path: str) -> Iterator[tuple[int, Any]]:
         yield 1, alone
         return
     for line, value in read_objects(path):
-        if isinstance(value.get("paragraphs"), list):
+        if isinstance(value.get("paragraphs"), list | dict):
             yield from ((line, inner) for inner in spacy_sentences(value))
             continue
         # spaCy's annotators write all texts into one object.

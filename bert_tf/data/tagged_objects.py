@@ -178,9 +178,12 @@ def spacy_sentences(value: Mapping[str, Any]) -> list[dict[str, Any]]:
     Raises:
         TypeError, LookupError: it is something else.
     """
+    paragraphs = value["paragraphs"]
+    if isinstance(paragraphs, Mapping):  # A list of one was read as a column.
+        paragraphs = [paragraphs]
     return [
         {"tokens": sentence["tokens"]}
-        for paragraph in value["paragraphs"]
+        for paragraph in paragraphs
         for sentence in paragraph["sentences"]
     ]
 

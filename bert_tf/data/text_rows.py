@@ -10,17 +10,20 @@ never taken for lines of text without a word. Files may have any size.
 """
 
 import dataclasses
-import json
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import AbstractContextManager
-from typing import IO, Any
+from collections.abc import Collection, Iterable, Iterator
+from typing import Any
 
 from absl import logging
 
 from bert_tf import files
-from bert_tf.data import csv_files
+from bert_tf.data import csv_files, file_shape, spreadsheets
+from bert_tf.data.csv_files import Opening
+from bert_tf.data.file_shape import cleaned_name
+from bert_tf.data.json_objects import objects_of
 from bert_tf.errors import UserError
+from bert_tf.file_contents import Content, content_of
+from bert_tf.file_formats import Kind
 
 ENDINGS = {
     ".csv": "csv",
@@ -32,8 +35,8 @@ DELIMITERS = (",", ";", "\t", "|")
 NUM_LINES_COMPARED = 20
 # A column's name. Texts have other signs, or are longer.
 NAME = re.compile(r"[A-Za-z_][\w .-]{0,30}")
-
-Reading = Callable[[str], AbstractContextManager[IO[bytes]]]
+# The kinds of tables whose rows are like those of CSV; others may hold lists.
+_SHEETS = ("xlsx", "xls", "ods")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -83,35 +86,48 @@ def detect_format(
     columns: Collection[str],
     *,
     delimiter: str | None = None,
+    kind: Kind | None = None,
 ) -> Format:
     """Finds how a file is written.
 
     Args:
-        path: its name; the endings of `ENDINGS` decide.
+        path: its name; the endings of `ENDINGS` decide where the content does
+            not.
         head: the start of its text, some lines.
         columns: names of which a table's header has at least one.
         delimiter: the character between cells, if it is known.
+        kind: of a file that does not hold text; its rows are then like those
+            of CSV, or like JSON objects where they may hold lists.
     """
-    name = path.removesuffix(".gz").lower()
+    if kind is not None and kind.role == "table":
+        return Format(name="csv" if kind.id in _SHEETS else "jsonl")
+    name = files.uncompressed_name(path).lower()
     by_name = next((f for end, f in ENDINGS.items() if name.endswith(end)), "")
     lines = [line for line in head.splitlines() if line.strip()]
     first = lines[0].removeprefix("\ufeff") if lines else ""
-    if by_name == "jsonl" or not by_name and _json_object(first) is not None:
+    shape = file_shape.shape_of(head)
+    if shape.is_json:
+        return Format(name="jsonl")
+    if shape.name == "fasttext" and lines:
+        return Format(name="csv")
+    if by_name == "jsonl":
         return Format(name="jsonl")
     if delimiter is None:
         delimiter = _delimiter_of(first, columns)
     if by_name:
         return Format(name=by_name, delimiter=delimiter)
-    if delimiter is not None or first.strip() in columns:
+    if delimiter is not None or cleaned_name(first) in columns:
         is_tsv = delimiter == "\t" or delimiter == "\\t"
         return Format(name="tsv" if is_tsv else "csv", delimiter=delimiter)
-    if names := _names_of_a_table(lines):
+    names = _names_of_a_table(lines)
+    if names or shape.name != "text" and lines:
         logging.warning(
-            "%s: read as lines of text, but it looks like a table with the "
-            "columns %s; if it is one, give its format and the column of the "
-            "text",
+            "%s: read as lines of text, but it looks like %s; if it is one, "
+            "give its format and the column of the text",
             path,
-            ", ".join(names),
+            f"a table with the columns {', '.join(names)}"
+            if names
+            else shape.described(),
         )
     return Format(name="lines")
 
@@ -119,7 +135,7 @@ def detect_format(
 def _delimiter_of(header: str, columns: Collection[str]) -> str | None:
     """The delimiter with which a header has one of the columns."""
     for delimiter in DELIMITERS:
-        names = [cell.strip().strip('"') for cell in header.split(delimiter)]
+        names = [*map(cleaned_name, header.split(delimiter))]
         if len(names) > 1 and not {*columns}.isdisjoint(names):
             return delimiter
     return None
@@ -145,7 +161,7 @@ def _names_of_a_table(lines: list[str]) -> list[str]:
 def read_rows(
     path: str,
     format: Format,
-    reading: Reading = files.reading,
+    reading: Opening | None = None,
     needed: Collection[str] = (),
 ) -> Iterator[Row]:
     """Yields the rows of a file.
@@ -153,7 +169,8 @@ def read_rows(
     Args:
         path: the file.
         format: how it is written.
-        reading: function(path) that gives a reader of the file's bytes.
+        reading: function(path) that gives the file's content, or a reader of
+            its bytes; None opens the file.
         needed: columns that are read, which a table may have once. Other
             columns that have a name again get a number: "note", "note_2".
 
@@ -163,20 +180,30 @@ def read_rows(
     if format.has_columns:
         yield from _table_rows(path, format, reading, needed)
         return
-    with reading(path) as reader:
-        for number, line in files.decode_lines(reader, path):
-            place = f"{path}:{number}"
-            if format.name == "lines":
-                yield Row(place=place, values={"": line})
-            elif line.strip():
-                values = _json_object(line)
-                if values is None:
-                    raise UserError(f"{place}: not a JSON object")
-                yield Row(place=place, values=values)
+    with (reading or files.looking)(path) as content:
+        if not isinstance(content, Content):
+            content = content_of(content, path)
+        if format.name != "lines":
+            for number, values in _objects(content):
+                yield Row(place=f"{path}:{number}", values=values)
+            return
+        content.check_text()
+        for number, line in files.decode_lines(content.reader, path):
+            yield Row(place=f"{path}:{number}", values={"": line})
+
+
+def _objects(content: Content) -> Iterator[tuple[int, dict[str, Any]]]:
+    if content.kind is not None and content.kind.role == "table":
+        return spreadsheets.read_objects(content)
+    content.check_text()
+    return objects_of(content.reader, content.path, skip_empty_lines=True)
 
 
 def _table_rows(
-    path: str, format: Format, reading: Reading, needed: Collection[str]
+    path: str,
+    format: Format,
+    reading: Opening | None,
+    needed: Collection[str],
 ) -> Iterator[Row]:
     rows = csv_files.stream_rows(
         path,
@@ -185,6 +212,7 @@ def _table_rows(
         encoding=format.encoding,
         header=format.header,
         reading=reading,
+        setting="input_format",
     )
     names: list[str] | None = None
     for line, cells in rows:
@@ -214,12 +242,3 @@ def free_name(name: str, taken: Collection[str]) -> str:
         number += 1
         free = f"{name}_{number}"
     return free
-
-
-def _json_object(line: str) -> dict[str, Any] | None:
-    """The JSON object that a line is; None if it is something else."""
-    try:
-        value = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None

@@ -231,7 +231,7 @@ def _absolute(path: str) -> str:
 
 def _name_of(path: str) -> str:
     """A name for the results of a file."""
-    name = os.path.basename(path).removesuffix(".gz")
+    name = os.path.basename(files.uncompressed_name(path))
     return os.path.splitext(name)[0] or "other"
 
 

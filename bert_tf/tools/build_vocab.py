@@ -22,6 +22,7 @@ import collections
 from absl import flags, logging
 
 from bert_tf import files
+from bert_tf.data import file_shape
 from bert_tf.errors import UserError
 from bert_tf.programs import flags as shared_flags
 from bert_tf.programs import program
@@ -100,13 +101,22 @@ def count_words(
     """
     tokenizer = BasicTokenizer(do_lower_case)
     counts: collections.Counter[str] = collections.Counter()
+    number = 0
     for path in paths:
+        file_shape.warn_unless_text(path)
         for number, line in files.read_lines(path):
             counts.update(tokenizer.tokenize(line))
             if number % LINES_BETWEEN_LOGS == 0:
                 logging.info(
                     "%s:%d: %d different words", path, number, len(counts)
                 )
+    if len(paths) == 1 and number == 1:
+        logging.warning(
+            "%s: 1 line of text, with %d different words: a vocabulary is "
+            "learned from many",
+            paths[0],
+            len(counts),
+        )
     return counts
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from absl import flags, logging
 
 from bert_tf import files
+from bert_tf.data import file_shape
 from bert_tf.data.pretraining import instances as pretraining_instances
 from bert_tf.data.pretraining import shards as pretraining_shards
 from bert_tf.data.pretraining.shards import RecordMaker
@@ -123,6 +124,7 @@ def main() -> None:
     logging.info("*** Reading from input files ***")
     for path in paths:
         logging.info("  %s", path)
+        file_shape.warn_unless_text(path)
     if FLAGS.num_shards:
         write_shards(maker, paths)
     else:
@@ -227,13 +229,18 @@ def write_as_the_original(maker: RecordMaker, paths: list[str]) -> None:
     reading = DocumentReporter("Read")
 
     def lines():
-        is_inside = False
+        is_inside, num_documents, num_lines = False, 0, 0
         for line in pretraining_instances.lines_of(paths):
             starts = not is_inside and bool(line.strip())
             is_inside = bool(line.strip())
+            num_documents += starts
+            num_lines += is_inside
             reading.add_documents(int(starts), len(line))
             yield line
         reading.log()
+        file_shape.warn_of_few_documents(
+            ", ".join(paths[:1]), num_documents, num_lines
+        )
 
     making = DocumentReporter("Used")
     serialized = maker.serialized_examples(

@@ -35,7 +35,7 @@ from absl import flags, logging
 
 from bert_tf import files
 from bert_tf.config import BertConfig
-from bert_tf.data import example_proto
+from bert_tf.data import example_proto, file_shape
 from bert_tf.errors import UserError
 from bert_tf.programs import defaults, model_files, program
 from bert_tf.programs import flags as shared_flags
@@ -97,6 +97,7 @@ def main() -> None:
     inputs = [FLAGS.input_file, FLAGS.vocab_file, FLAGS.bert_config_file]
     program.check_output("output_file", FLAGS.output_file, inputs)
     settings = embedder_settings(config)
+    file_shape.warn_unless_text(FLAGS.input_file)
     num_texts = sum(1 for _ in files.read_lines(FLAGS.input_file))
     if not num_texts:
         raise UserError(f"--input_file={FLAGS.input_file}: contains no text")

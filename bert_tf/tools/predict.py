@@ -5,11 +5,12 @@
 
 --model is the folder of an exported model, or of a run that has one.
 
-The input is a CSV or TSV file, JSON objects line by line, or lines of text; its
-content and its name say which. A table has the columns that the model was
-trained on. A line may hold a pair, `a ||| b`. A JSON object has the model's
-inputs: {"text": "…"}, {"question": "…", "context": "…"}, {"text": "…",
-"endings": ["…", "…"]}.
+The input is a CSV or TSV file, JSON objects (on lines, in a list or as
+columns), a book of Excel, a Parquet or Arrow file, fastText's lines, or lines
+of text; its content and its name say which, and it may be compressed. A table
+has the columns that the model was trained on. A line may hold a pair,
+`a ||| b`. A JSON object has the model's inputs: {"text": "…"}, {"question":
+"…", "context": "…"}, {"text": "…", "endings": ["…", "…"]}.
 
 The output has the input's columns and the answer's, such as label and score,
 row by row, in the input's order and format; for lines of text it has a JSON
@@ -24,7 +25,6 @@ input. Files may have any size.
 
 import collections
 import contextlib
-import gzip
 import os
 import sys
 import time
@@ -34,9 +34,11 @@ from typing import IO, TYPE_CHECKING, Any
 from absl import flags, logging
 
 from bert_tf import choices, files
-from bert_tf.data import text_rows
+from bert_tf.data import file_shape, text_rows
 from bert_tf.data.text_rows import Row
 from bert_tf.errors import UserError
+from bert_tf.file_contents import Content, content_of
+from bert_tf.file_formats import HEAD_BYTES, Kind
 from bert_tf.programs import flags as shared_flags
 from bert_tf.programs import program, run_record
 
@@ -47,8 +49,10 @@ if TYPE_CHECKING:
 FLAGS = flags.FLAGS
 REQUIRED = ("model", "input")
 STANDARD = "-"
-NOT_WRITTEN = (".gz", ".xlsx", ".xls", ".parquet")
-HEAD_BYTES = 1 << 16  # The part of a file by which its format is found.
+NOT_WRITTEN = (
+    *(".gz", ".bz2", ".xz", ".zst", ".zip", ".xlsx", ".xls", ".ods"),
+    *(".parquet", ".feather", ".arrow", ".orc"),
+)
 
 flags.DEFINE_string(
     "model", None, "Folder of an exported model, or of a run that has one."
@@ -110,7 +114,7 @@ def main() -> None:
         return
     input_file = InputFile(FLAGS.input)
     head = input_file.head()
-    source = input_format(head, columns, recorded)
+    source = input_format(head, columns, recorded, input_file.kind)
     logging.info("%s: read as %s", FLAGS.input, source.name)
     target = answer_files.output_format(columns.kind, wanted_format(), source)
     start, number = time.monotonic(), 0
@@ -220,7 +224,10 @@ def recorded_columns(predictor: "Predictor") -> dict[str, Any]:
 
 
 def input_format(
-    head: str, columns: "ModelColumns", recorded: dict[str, Any]
+    head: str,
+    columns: "ModelColumns",
+    recorded: dict[str, Any],
+    kind: Kind | None = None,
 ) -> text_rows.Format:
     """How the input is written.
 
@@ -228,6 +235,7 @@ def input_format(
         head: its first lines.
         columns: the model's columns.
         recorded: of `recorded_columns`.
+        kind: of an input that does not hold text.
     """
     delimiter = recorded.get("delimiter")
     settings = {
@@ -244,59 +252,77 @@ def input_format(
         head,
         columns.names,
         delimiter=FLAGS.delimiter,
+        kind=kind,
     )
     if not found.has_columns:
         return found
+    if kind is not None and kind.role == "table":
+        header = settings.get("header", True)
+        return text_rows.Format(name=found.name, header=header)
     return text_rows.Format(
         name=found.name, delimiter=found.delimiter or delimiter, **settings
     )
 
 
 class InputFile:
-    """The input, whose start is looked at before all of it is read.
+    """The input, whose start is read before all of it.
 
     Standard input and pipes are opened once, because they can be read once.
 
     Attributes:
         path: the value of --input.
         is_stream: whether it can be read only once.
+        kind: of an input that does not hold text.
+        is_json_on_lines: whether each of its lines is a JSON object.
     """
 
     def __init__(self, path: str):
         self.path = path
         self.is_stream = path == STANDARD or not files.is_regular(path)
-        self._stream = self._opened() if self.is_stream else None
+        self.kind: Kind | None = None
+        self.is_json_on_lines = False
+        self._content = self._opened() if self.is_stream else None
 
-    def _opened(self) -> Any:
-        if self.path == STANDARD:
-            return sys.stdin.buffer
-        if self.path.endswith(".gz"):
-            return gzip.open(self.path)
-        return open(self.path, "rb")
+    def _opened(self) -> Content:
+        stream = sys.stdin.buffer
+        if self.path != STANDARD:
+            stream = open(self.path, "rb")
+        return content_of(stream, self.path, self._encoding())
+
+    def _encoding(self) -> str | None:
+        """The encoding of the input, if it is surely none of UTF-8."""
+        encoding = FLAGS.encoding
+        return None if encoding == FLAGS["encoding"].default else encoding
 
     def head(self) -> str:
         """The first lines, with a mark for bytes of no text."""
-        if self._stream is not None:
-            head = self._stream.peek(HEAD_BYTES)[:HEAD_BYTES]
-        else:
-            with files.reading(self.path) as reader:
-                head = reader.read(HEAD_BYTES)
-        return head.decode("utf-8", "replace")
+        with self.reading(self.path) as content:
+            self.kind = content.kind
+            head = content.reader.peek(HEAD_BYTES)[:HEAD_BYTES]
+            if not (self.kind and self.kind.role == "table"):
+                content.check_text()
+        text = head.decode("utf-8", "replace")
+        text += "" if len(head) == HEAD_BYTES else "\n"
+        shape = file_shape.shape_of(text)
+        self.is_json_on_lines = shape.name == "json_lines"
+        return text
 
     @contextlib.contextmanager
-    def reading(self, path: str) -> Iterator[IO[bytes]]:
-        """Gives a reader of the bytes, from the start."""
-        if self._stream is not None:
-            yield self._stream
+    def reading(self, path: str) -> Iterator[Content]:
+        """Gives the content, at the start."""
+        if self._content is not None:
+            yield self._content
             return
-        with files.reading(path) as reader:
-            yield reader
+        with files.looking(path, self._encoding()) as content:
+            yield content
 
 
 def num_rows(input_file: InputFile, source: text_rows.Format) -> int | None:
     """Counts the rows of the input; None if they cannot be counted."""
-    if input_file.is_stream or source.name == "csv":
+    if input_file.is_stream or input_file.kind or source.name == "csv":
         return None  # A cell of CSV may hold line ends.
+    if source.name == "jsonl" and not input_file.is_json_on_lines:
+        return None
     with files.reading(input_file.path) as reader:
         number = sum(1 for _ in reader)
     return number - (source.name == "tsv" and source.header)

@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator
 from absl import flags, logging
 
 from bert_tf import files
+from bert_tf.data import file_shape
 from bert_tf.errors import UserError
 from bert_tf.programs import flags as shared_flags
 from bert_tf.programs import program
@@ -121,6 +122,7 @@ def main() -> None:
     num_documents = num_sentences = 0
     with files.writing_text(FLAGS.output_file) as writer:
         for path in paths:
+            file_shape.warn_unless_text(path)
             for document in documents_of(
                 without_frame(path), FLAGS.empty_lines
             ):

@@ -209,8 +209,7 @@ def test_json_values_are_texts():
         ),
         (
             '{"text": "a", "label": "x"}\n{"text": "a, b", "label": "x"}\n',
-            "x:2: 3 cells, but the header has 2; the file looks like JSON "
-            "lines, not a table",
+            "x: it is JSON lines, not a table; task_name=jsonl reads it",
         ),
         ("text,label\na,x\n\nb,y\n", "x:3: 0 cells, but the header has 2"),
         (

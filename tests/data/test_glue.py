@@ -1,9 +1,13 @@
 """The published files of each task: which columns are read, which rows."""
 
+import gzip
+import os
+
 import pytest
+from support.common import TESTS
 
 from bert_tf import choices
-from bert_tf.data.processor import Examples
+from bert_tf.data.processor import NUM_CHECKED, Examples
 from bert_tf.errors import UserError
 from bert_tf.tasks.registry import get_task
 
@@ -137,6 +141,77 @@ def test_texts_without_content(tmp_path, caplog):
         examples_of("cola", "train", tmp_path, strict=True)
 
 
+HEADERLESS = {
+    ("mrpc", "test"): "0\t1\t2\ta\tb\n1\t1\t2\tc\td\n",
+    ("mrpc", "train"): "1\t1\t2\ta\tb\n0\t1\t2\tc\td\n",
+    ("sst-2", "dev"): "a\t1\nc\t0\n",
+    ("sst-2", "test"): "0\ta\n1\tc\n",
+    ("sts-b", "train"): "0\tx\tx\tx\tx\tx\tx\ta\tb\t2.5\n"
+    "1\tx\tx\tx\tx\tx\tx\tc\td\t1.5\n",
+    ("rte", "dev"): "0\ta\tb\tentailment\n1\tc\td\tnot_entailment\n",
+    ("cola", "test"): "0\ta\n1\tc\n",
+    ("ax", "test"): "0\ta\tb\n1\tc\td\n",
+    ("snli", "train"): "-\t\t\t\t\tx\ty\nneutral\t\t\t\t\ta\tb\n"
+    "entailment\t\t\t\t\tc\td\n",
+}
+
+
+@pytest.mark.parametrize("task, set_type", HEADERLESS)
+def test_a_first_row_of_data_is_no_header(task, set_type, tmp_path, caplog):
+    processor = get_task(task).processor
+    path = processor.path(str(tmp_path), set_type)
+    name = os.path.basename(path)
+    write(tmp_path, {name: HEADERLESS[task, set_type]})
+    found = [e.text_a for e in examples_of(task, set_type, tmp_path)]
+    assert found == ["a", "c"]
+    assert ":1: the first row is no header, but a row of data" in caplog.text
+    with pytest.raises(UserError, match=":1: the first row is no header, but"):
+        examples_of(task, set_type, tmp_path, strict=True)
+
+
+@pytest.mark.parametrize(
+    "task, rows",
+    [
+        ("cola", "source\tlabel\tmark\ts\ns\t1\t\ta\ns\t0\t\tc\n"),
+        ("scitail", "a\tb\tlabel\na\tb\tentails\nc\td\tneutral\n"),
+    ],
+)
+def test_a_header_where_the_task_has_none(task, rows, tmp_path, caplog):
+    for set_type in ("train", "dev"):
+        path = get_task(task).processor.path(str(tmp_path), set_type)
+        write(tmp_path, {os.path.basename(path): rows})
+        found = [e.text_a for e in examples_of(task, set_type, tmp_path)]
+        assert found == ["a", "c"]
+    assert ":1: the first row is a header where this task has none" in (
+        caplog.text
+    )
+    with pytest.raises(UserError, match="a header where this task has none"):
+        examples_of(task, "dev", tmp_path, strict=True)
+
+
+def test_a_test_set_without_header_as_reported(caplog):
+    folder = TESTS / "reports" / "C13_mrpc"
+    lines = (folder / "test.tsv").read_text().splitlines()
+    found = [*examples_of("mrpc", "test", folder)]
+    assert len(found) == len(lines)
+    assert found[0].text_a == lines[0].split("\t")[3]
+    assert "test.tsv:1: the first row is no header" in caplog.text
+
+
+def test_the_rows_of_a_large_file_without_header(tmp_path):
+    rows = "".join(f"{i}\ttext\n" for i in range(NUM_CHECKED + 5))
+    write(tmp_path, {"test.tsv": rows})
+    assert len(examples_of("sst-2", "test", tmp_path)) == NUM_CHECKED + 5
+
+
+@pytest.mark.parametrize("name", ["test.tsv", "test.tsv.gz"])
+def test_compressed_files(name, tmp_path):
+    content = gzip.compress(b"index\tsentence\n0\ta\n1\tc\n")
+    (tmp_path / name).write_bytes(content)
+    found = [e.text_a for e in examples_of("sst-2", "test", tmp_path)]
+    assert found == ["a", "c"]
+
+
 def test_mistakes(tmp_path):
     write(tmp_path, {"dev.tsv": LAYOUTS["sts-b"]["train.tsv"]})
     text = (tmp_path / "dev.tsv").read_text()
@@ -148,6 +223,12 @@ def test_mistakes(tmp_path):
         examples_of("ax", "train", tmp_path)
     with pytest.raises(UserError, match="diagnostic.tsv does not exist"):
         examples_of("ax", "test", tmp_path)
+
+
+def test_a_page_that_was_downloaded(tmp_path):
+    write(tmp_path, {"dev.tsv": "<!DOCTYPE html>\n<p>404\n"})
+    with pytest.raises(UserError, match="dev.tsv: an HTML page, not a table"):
+        examples_of("sst-2", "dev", tmp_path)
 
 
 def test_nothing_to_learn_or_to_read(tmp_path):

@@ -3,6 +3,7 @@
 import csv
 import gzip
 import io
+import json
 
 import pytest
 from hypothesis import given
@@ -58,10 +59,11 @@ def test_columns_are_sorted_by_number():
     assert (example.guid, example.label) == ("test-0", None)
 
 
-@pytest.mark.parametrize("name", ["x.json", "x.jsonl", "x.jsonl.gz"])
-def test_json_becomes_examples(name):
+@pytest.mark.parametrize("form", [json_lines, lambda *rows: json.dumps(rows)])
+@pytest.mark.parametrize("name", ["x.json", "x.jsonl", "x.jsonl.gz", "x.txt"])
+def test_json_becomes_examples(name, form):
     examples = read(
-        json_lines(
+        form(
             {"sent1": "a", "ending0": "b", "ending1": "c", "label": 0},
             {
                 "sent1": "d",

@@ -1,6 +1,7 @@
 """Files of sentences with two marked entities, and what is wrong in them."""
 
 import gzip
+import json
 
 import pytest
 from absl import logging
@@ -433,3 +434,14 @@ def test_labels_are_those_of_the_training_file():
     assert labels == ["Cause-Effect(e2,e1)", "Entity-Destination(e1,e2)"]
     assert found == {"train": [FIRST, SECOND], "test": [FIRST, SECOND]}
     assert relations.read_sets(settings, ["test"])[1] == []
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+def test_a_list_in_json_under_any_name(indent):
+    rows = [
+        {"text": "a b", "e1": [0, 1], "e2": [2, 3], "label": "r"},
+        {"text": "c d", "e1": [2, 3], "e2": [0, 1], "label": "s"},
+    ]
+    examples = read(json.dumps(rows, indent=indent), "dev", "x.txt")
+    assert [e.label for e in examples] == ["r", "s"]
+    assert examples[1].e1 == (2, 3)

@@ -355,3 +355,20 @@ def test_predictions_as_spans(file):
     found = json.loads(line)
     assert found["text"] == "Anna Smith"
     assert found["spans"][0]["text"] == "Anna Smith"
+
+
+def test_tables_of_other_kinds(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    path = tmp_path / "words.parquet"
+    table = {"tokens": [WORDS, ["Rome"]], "ner_tags": [TAGS, ["B-LOC"]]}
+    pandas.DataFrame(table).to_parquet(path)
+    assert [s.labels for s in read(path)] == [TAGS, ["B-LOC"]]
+    path = tmp_path / "words.xlsx"
+    table = {
+        "Sentence #": ["Sentence: 1", *[None] * (len(WORDS) - 1)],
+        "Word": WORDS,
+        "Tag": TAGS,
+    }
+    pandas.DataFrame(table).to_excel(path, index=False)
+    (sentence,) = read(path)
+    assert (sentence.words, sentence.labels) == (WORDS, TAGS)

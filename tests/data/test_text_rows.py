@@ -1,11 +1,14 @@
 """Files of texts to label: how they are written is found by the content."""
 
 import contextlib
+import gzip
 import io
 
+import pandas as pd
 import pytest
+from support.common import needs
 
-from bert_tf import choices
+from bert_tf import choices, files
 from bert_tf.data import text_rows
 from bert_tf.data.text_rows import Format, detect_format, read_rows
 from bert_tf.errors import UserError
@@ -30,6 +33,12 @@ COLUMNS = ("message", "text_pair")
         ("a.txt", "hello\nsee you, then\n", "lines", None),
         ("a.txt", "message for you\n", "lines", None),
         ("a.txt", "\n\n", "lines", None),
+        ("a.txt", '[{"message": "hello"}]\n', "jsonl", None),
+        ("a.csv", '{"message": ["hello"]}\n', "jsonl", None),
+        ("a.jsonl", '[\n {"message": "hello"}\n]\n', "jsonl", None),
+        ("a.tsv.bz2", "id\tmessage\n", "tsv", "\t"),
+        ("a.txt", "id , message\n1,hello\n", "csv", ","),
+        ("a.txt", "__label__x hello\n__label__y bye\n", "csv", None),
     ],
 )
 def test_the_format_is_found(name, head, format, delimiter):
@@ -85,14 +94,54 @@ def test_rows_have_their_places():
     [
         ("a,b\n1\n", {"name": "csv"}, "f:2: 1 cell, but the header has 2"),
         ("\na\n", {"name": "csv"}, "f:1: an empty line at the start"),
-        ("[1]\n", {"name": "jsonl"}, "f:1: not a JSON object"),
-        ("{\n", {"name": "jsonl"}, "f:1: not a JSON object"),
+        ("[1]\n", {"name": "jsonl"}, "f:1: not an object such as"),
+        ("{\n", {"name": "jsonl"}, "f:1: not JSON: the file ends before"),
     ],
 )
 def test_mistakes_are_named(text, settings, message):
     with pytest.raises(UserError) as error:
         read(text, **settings)
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize("form", ["list", "columns", "pretty"])
+def test_json_of_any_form(form):
+    text = {
+        "list": '[{"a": 1}, {"a": 2}]',
+        "columns": '{"a": [1, 2]}',
+        "pretty": '{\n "a": 1\n}\n\n{\n "a": 2\n}\n',
+    }[form]
+    assert [v for _, v in read(text, name="jsonl")] == [{"a": 1}, {"a": 2}]
+
+
+def test_fasttext_and_compressed_rows(tmp_path):
+    rows = read("__label__x hello\n__label__y __label__z bye\n", name="csv")
+    assert rows == [
+        ("f:1", {"text": "hello", "label": "x"}),
+        ("f:2", {"text": "bye", "label": "y z"}),
+    ]
+    path = tmp_path / "a.csv"
+    path.write_bytes(gzip.compress(b"message\nhello\n"))
+    (row,) = read_rows(str(path), Format(name="csv"))
+    assert (row.place, row.values) == (f"{path}:2", {"message": "hello"})
+
+
+def test_rows_of_books_and_typed_columns(tmp_path):
+    needs("openpyxl", "openpyxl")
+    needs("pyarrow", "pyarrow")
+    frame = pd.DataFrame({"text": ["a"], "endings": [["b", "c"]], "n": [1]})
+    frame.to_parquet(tmp_path / "x")
+    frame[["text", "n"]].to_excel(tmp_path / "x.xlsx", index=False)
+    for name, format, expected in [
+        ("x", "jsonl", {"text": "a", "endings": ["b", "c"], "n": 1}),
+        ("x.xlsx", "csv", {"text": "a", "n": "1"}),
+    ]:
+        path = str(tmp_path / name)
+        with files.looking(path) as content:
+            found = detect_format(path, "", COLUMNS, kind=content.kind)
+        assert found.name == format
+        (row,) = read_rows(path, found)
+        assert row.values == expected
 
 
 def test_columns_of_the_same_name():

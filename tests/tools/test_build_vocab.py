@@ -4,6 +4,7 @@ What the program adds to a model's vocabulary: test_vocabulary.py.
 """
 
 import pytest
+from support.common import TESTS
 from support.programs import last_line, program_of, run_here
 
 from bert_tf import FullTokenizer, pretrained
@@ -66,3 +67,11 @@ def test_the_bundled_vocabulary_spells_the_bundled_messages():
         unknown += pieces.count("[UNK]")
         total += len(pieces)
     assert unknown < 0.001 * total
+
+
+def test_one_line_and_other_formats_are_said(caplog):
+    reports = TESTS / "reports"
+    BUILD.module.count_words([str(reports / "P03_one_line.txt")], True)
+    assert "1 line of text, with 4 different words" in caplog.text
+    BUILD.module.count_words([str(reports / "C18_doccano.jsonl")], True)
+    assert "it looks like JSON lines, and is read as lines of" in caplog.text

@@ -11,7 +11,7 @@ import time
 
 import pytest
 import tensorflow as tf
-from support.common import ROOT, needs, run_module, shared
+from support.common import ROOT, TESTS, needs, run_module, shared
 from support.programs import last_line, program_of, run_here
 
 from bert_tf import pretrained
@@ -290,7 +290,7 @@ def bad_inputs():
             {"input_file": "{}/latin", "num_shards": 2},
             "latin:2: not UTF-8: byte 0xe9",
         ),
-        "gzip": ({"input_file": "{}/no.gz"}, "no.gz: cannot be decompressed"),
+        "no text": ({"input_file": "{}/no.gz"}, "no.gz: an SQLite database"),
         "cut gzip": ({"input_file": "{}/cut.gz"}, "cut.gz: cannot be decompr"),
         "no mask": (
             {"vocab_file": "{}/no_mask"},
@@ -331,7 +331,7 @@ def test_bad_input_ends_in_one_line(name, corpus, tmp_path):
     (source / "empty").write_text("")
     (source / "blank").write_text("\n \n\n\u200b\n")
     (source / "latin").write_bytes(b"good\ncaf\xe9\n")
-    (source / "no.gz").write_text("text")
+    (source / "no.gz").write_bytes(b"SQLite format 3\0")
     (source / "cut.gz").write_bytes(gzip.compress(b"a b c\n" * 1000)[:-20])
     (source / "no_mask").write_text("[UNK]\n[CLS]\n[SEP]\na\n")
     changes = {
@@ -343,6 +343,24 @@ def test_bad_input_ends_in_one_line(name, corpus, tmp_path):
     assert "\n" not in str(error.value)
     out = tmp_path / "out"
     assert not out.exists() or not [*out.iterdir()]
+
+
+def test_one_line_as_reported(tmp_path, caplog):
+    path = str(TESTS / "reports" / "P03_one_line.txt")
+    create(tmp_path, tmp_path / "r", input_file=path)
+    assert "P03_one_line.txt: 1 document with 1 line of text: a line" in (
+        caplog.text
+    )
+
+
+@pytest.mark.parametrize("num_shards", [None, 1])
+def test_other_formats_as_text_are_said(num_shards, tmp_path, caplog):
+    path = str(TESTS / "reports" / "C12_array.json")
+    changes = {"num_shards": num_shards} if num_shards else {}
+    create(tmp_path, tmp_path / "r", input_file=path, **changes)
+    assert "C12_array.json: it looks like a list in JSON, and is" in (
+        caplog.text
+    )
 
 
 def test_a_mistake_ends_with_status_1(corpus, tmp_path):
