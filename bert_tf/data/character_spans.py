@@ -28,7 +28,7 @@ SPACE, ALONE, IGNORED, LETTER = range(4)
 
 
 class _Kinds(dict):
-    """What each character is, remembered as characters are met."""
+    """{character: its kind}, filled as characters are met."""
 
     def __missing__(self, char):
         if is_whitespace(char):
@@ -47,7 +47,7 @@ _KINDS = _Kinds()
 
 
 def words_of(text: str) -> list[Place]:
-    """Where the words of a text are.
+    """Finds the places of the words of a text.
 
     Punctuation marks and Chinese characters are words of their own. Control
     characters, which the tokenizer drops, belong to the word around them; they
@@ -91,7 +91,7 @@ class Span:
 
 @dataclasses.dataclass
 class SpanCounts:
-    """What is odd about the spans of a file.
+    """Counts what is odd about the spans of a file.
 
     Attributes:
         counts: {what is odd: how many spans}.

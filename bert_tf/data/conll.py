@@ -11,6 +11,8 @@ A file for prediction may also hold running text, a sentence on each line.
 """
 
 import ast
+import contextlib
+import gc
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -36,8 +38,22 @@ PREDICTION_COLUMN = "prediction"  # In a header of the file with predictions.
 MANY_WORDS = 1000  # More than any sentence has.
 MANY_ALONE = 100  # More than the only sentence of a file has.
 NUM_ROWS_COMPARED = 200
+_BRAT = re.compile(r"T[0-9]+\t\S+ [0-9]+ [0-9]+\t")
 
 
+@contextlib.contextmanager
+def _without_collection() -> Iterator[None]:
+    """Puts off the garbage collector, which would visit all rows many times."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+@_without_collection()
 def read(path: str, set_type: str, columns: WordColumns) -> WordFile:
     """The sentences of a file.
 
@@ -52,9 +68,31 @@ def read(path: str, set_type: str, columns: WordColumns) -> WordFile:
             no tag, or more or fewer columns than the first.
     """
     lines = word_rows.read_lines(path, columns.encoding)
+    return read_rows(path, lines, set_type, columns)
+
+
+def read_rows(
+    path: str, lines: Sequence[str], set_type: str, columns: WordColumns
+) -> WordFile:
+    """The sentences of lines; see `read`.
+
+    Args:
+        path: of their file.
+        lines: without their ends.
+        set_type, columns: see `read`.
+
+    Raises:
+        UserError: see `read`.
+    """
     rows = word_rows.cut(path, lines, columns)
     if not any(block.rows for block in rows.blocks):
         raise UserError(f"{path}: no sentence in this file")
+    first = next(rows.rows)
+    if _BRAT.match(first.text):
+        raise UserError(
+            f"{path}:{first.line}: an annotation of brat, {first.text!r}, "
+            "without its text; give JSON with texts and entities"
+        )
     if columns.word_column is None and is_running_text(rows):
         return _running_text(path, lines, set_type)
     places = choose(rows, columns, set_type)
@@ -63,10 +101,11 @@ def read(path: str, set_type: str, columns: WordColumns) -> WordFile:
     if set_type != "test":
         _check_rows(rows, places)
     sentences = [
-        _sentence(f"{set_type}-{index}", block, places, rows.separator)
+        _sentence(f"{set_type}-{index}", block, places, rows)
         for index, block in enumerate(_blocks(rows, places))
     ]
     _finish(rows, sentences)
+    _without_language(path, sentences)
     return WordFile(
         path,
         sentences,
@@ -78,6 +117,11 @@ def read(path: str, set_type: str, columns: WordColumns) -> WordFile:
 
 def _check_rows(rows: Rows, places: Places) -> None:
     """Raises UserError unless all rows have a tag, and the same columns."""
+    if rows.is_even and rows.num_columns == (
+        len(rows.names) or rows.num_columns
+    ):
+        if rows.num_columns > 1:
+            return
     all_rows = rows.rows
     first = next(all_rows)
     size = len(rows.names) or len(first.cells)
@@ -116,9 +160,7 @@ def _blocks(rows: Rows, places: Places) -> Iterator[Block]:
         yield Block(before, part)
 
 
-def _sentence(
-    guid: str, block: Block, places: Places, separator: str
-) -> Sentence:
+def _sentence(guid: str, block: Block, places: Places, file: Rows) -> Sentence:
     between: dict[int, list[str]] = {}
     rows: Sequence[Row] = block.rows
     if places.is_conllu:
@@ -128,17 +170,46 @@ def _sentence(
                 rows.append(row)
             else:
                 between.setdefault(len(rows), []).append(row.text)
-    tags = [places.tag_of(row) for row in rows]
+    tags: list[str | None]
+    if file.is_even and file.num_columns > 1 and not places.key:
+        word, tag = places.word, places.tag
+        words = [row.cells[word] for row in rows]
+        tags = [] if tag is None else [row.cells[tag] for row in rows]
+    else:
+        words = [places.word_of(row) for row in rows]
+        tags = [places.tag_of(row) for row in rows]
+    if places.has_brackets:
+        tags = _tags_of_brackets(tags)
+    has_tags = any(tag is not None for tag in tags)
     return Sentence(
         guid=guid,
-        words=[places.word_of(row) for row in rows],
-        labels=None if all(tag is None for tag in tags) else tags,
+        words=words,
+        labels=tags if has_tags else None,
         rows=[row.text for row in rows],
         before=block.before,
-        separator=separator,
+        separator=file.separator,
         between=between,
-        lines=[row.line for row in rows],
+        lines=_lines_of(rows),
     )
+
+
+def _tags_of_brackets(cells: Sequence[str | None]) -> list[str | None]:
+    """The tags of CoNLL-2012's cells: "(PERSON*", "*", "*)", "(GPE)"."""
+    tags: list[str | None] = []
+    kind = ""
+    for cell in cells:
+        starts = re.match(r"\(([A-Z_]+)", cell or "")
+        kind = starts[1] if starts else kind
+        tags.append(f"{'B' if starts else 'I'}-{kind}" if kind else "O")
+        if cell and cell.endswith(")"):
+            kind = ""
+    return tags
+
+
+def _lines_of(rows: Sequence[Row]) -> Sequence[int]:
+    if rows and rows[-1].line - rows[0].line == len(rows) - 1:
+        return range(rows[0].line, rows[-1].line + 1)
+    return [row.line for row in rows]
 
 
 def _finish(rows: Rows, sentences: list[Sentence]) -> None:
@@ -156,6 +227,16 @@ def _finish(rows: Rows, sentences: list[Sentence]) -> None:
             name += "_2"
         header = rows.header + rows.separator + name
         sentences[0].before = [header, *sentences[0].before]
+    empty = [
+        s.line(i) for s in sentences for i, w in enumerate(s.words) if not w
+    ]
+    if empty:
+        logging.warning(
+            "%s:%d: %d of the words are empty (this line first)",
+            rows.path,
+            empty[0],
+            len(empty),
+        )
     longest = max(sentences, key=lambda sentence: len(sentence.words))
     if len(longest.words) > (MANY_WORDS if sentences[1:] else MANY_ALONE):
         logging.warning(
@@ -167,15 +248,29 @@ def _finish(rows: Rows, sentences: list[Sentence]) -> None:
         )
 
 
+def _without_language(path: str, sentences: list[Sentence]) -> None:
+    """Drops the language before each word, as in WikiAnn: "en:Rome"."""
+    prefix = re.match("[a-z]{2,3}:", sentences[0].words[0])
+    if prefix is None or len(sentences) == 1:
+        return
+    start = prefix[0]
+    if all(
+        w.startswith(start) and w != start for s in sentences for w in s.words
+    ):
+        logging.info("%s: %r before each word is dropped", path, start)
+        for sentence in sentences:
+            sentence.words = [w.removeprefix(start) for w in sentence.words]
+
+
 # ---------------------------------------------------------------------------
 # Running text.
 
 
-def _running_text(
-    path: str, lines: Sequence[tuple[int, str]], set_type: str
-) -> WordFile:
+def _running_text(path: str, lines: Sequence[str], set_type: str) -> WordFile:
     if set_type != "test":
-        number, line = next((n, text) for n, text in lines if text.strip())
+        number, line = next(
+            (n, text) for n, text in enumerate(lines, 1) if text.strip()
+        )
         shown = line if len(line) < 50 else f"{line[:47]}..."
         raise UserError(
             f"{path}:{number}: running text, not words with tags: {shown!r}; "
@@ -183,7 +278,9 @@ def _running_text(
             "each sentence (`word_column` names the column of the words)"
         )
     logging.info("%s: read as running text, a sentence on each line", path)
-    sentences = list(_texts(((n, text, None) for n, text in lines), LINES))
+    sentences = list(
+        _texts(((n, text, None) for n, text in enumerate(lines, 1)), LINES)
+    )
     if not sentences:
         raise UserError(f"{path}: no word in this file")
     return WordFile(path, sentences)

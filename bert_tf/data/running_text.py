@@ -26,8 +26,11 @@ def is_running_text(rows: Rows) -> bool:
     """Whether lines are sentences, rather than words with tags."""
     if rows.separator != " " or rows.names or _has_documents(rows):
         return False
-    blocks = [[row.cells for row in block.rows] for block in rows.blocks]
-    blocks = [block for block in blocks if block]
+    blocks = [
+        [row.cells for row in block.rows]
+        for block in rows.blocks[:NUM_ROWS_COMPARED]
+        if block.rows
+    ]
     cells = [row for block in blocks for row in block][:NUM_ROWS_COMPARED]
     if not cells:
         return False

@@ -15,7 +15,7 @@ from bert_tf.metrics.entities import entity_spans
 DOCUMENT_START = "-DOCSTART-"
 NOTHING = "_"  # In the column of predictions, of a row that is no word.
 
-# What a file holds.
+# Kinds of files: rows with a word each, and others.
 ROWS, TOKENS, TEXTS, LINES = "rows", "tokens", "texts", "lines"
 
 
@@ -150,7 +150,7 @@ def span_lines(
 
 
 def places_of(words: Sequence[str]) -> list[tuple[int, int]]:
-    """Where words are in a text that joins them by spaces."""
+    """The places of words in a text that joins them by spaces."""
     places, start = [], 0
     for word in words:
         places.append((start, start + len(word)))
@@ -168,7 +168,7 @@ class WordFile:
         where: the column of the tags, for messages; "" without tags.
         tags_are_found: whether nobody named that column.
         is_spelled: whether tags are spelled as the package does already.
-        has_columns: the number of columns; 0 where there are none.
+        num_columns: the number of columns of rows; 0 of other files.
     """
 
     path: str

@@ -23,6 +23,7 @@ SPAN_KEYS = (
     "entity",
     "ner",
     "result",
+    "textSegmentAnnotations",
     "tokens",
 )
 START_KEYS = ("start", "start_offset", "startOffset", "begin", "BeginOffset")
@@ -39,8 +40,10 @@ LABEL_KEYS = (
     "category",
     "Type",
     "entityLabel",
+    "displayName",
+    "display_name",
 )
-SPAN_TEXT_KEYS = ("text", "word", "surface", "Text", "mention")
+SPAN_TEXT_KEYS = ("text", "word", "surface", "Text", "mention", "value")
 
 
 def span_list(
@@ -59,6 +62,8 @@ def span_list(
             spans.get("entities"), list
         ):
             spans = spans["entities"]
+        elif isinstance(spans, Mapping):
+            spans = _by_label(spans)
         if not isinstance(spans, list):
             continue
         if not spans:
@@ -78,6 +83,19 @@ def span_list(
             continue  # Labels of the whole text.
         return key, spans
     return empty
+
+
+def _by_label(value):
+    """CLUENER's {"PER": {"Ann": [[0, 2]]}} as entities; None for others."""
+    try:
+        return [
+            [start, end, label, text]
+            for label, texts in value.items()
+            for text, places in texts.items()
+            for start, end in places
+        ]
+    except (AttributeError, TypeError, ValueError):
+        return None
 
 
 def spans_of(spans: Sequence[Any], text: str) -> Iterator[Span]:
@@ -110,6 +128,9 @@ def span_parts(span: Any) -> tuple[int, int, str, str | None]:
         ValueError: it lacks one of the first three.
     """
     if isinstance(span, Mapping):
+        inner = span.get("text_extraction")
+        if isinstance(inner, Mapping):  # AutoML's.
+            span = {**inner.get("text_segment", {}), **span}
         start, end = first_of(span, START_KEYS), first_of(span, END_KEYS)
         label, said = label_of(span), first_of(span, SPAN_TEXT_KEYS)
     elif isinstance(span, list) and len(span) in (3, 4):

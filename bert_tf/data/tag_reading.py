@@ -6,13 +6,12 @@ marks for "no tag" are no tags.
 """
 
 import collections
-import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Sequence
 
 from absl import logging
 
 from bert_tf.data import splits
+from bert_tf.data.learned_tags import LearnedTags, infer_labels
 from bert_tf.data.missing_labels import marks_among
 from bert_tf.data.sentences import Sentence, WordFile
 from bert_tf.data.tag_schemes import (
@@ -25,7 +24,6 @@ from bert_tf.data.tag_schemes import (
     find_scheme,
     find_spelling,
     likeliest_spelling,
-    scheme_of_labels,
 )
 from bert_tf.errors import UserError
 
@@ -34,44 +32,6 @@ MARKS = ("-100", "_", "")
 NUM_TAGS_SHOWN = 10
 MANY_TAGS = 1000  # More than any set of plain tags has.
 FORMS = "O, B-type, I-type, E-type, S-type, where a type is such as PER"
-
-
-@dataclasses.dataclass(frozen=True)
-class LearnedTags:
-    """The tags that a model knows.
-
-    Attributes:
-        labels: in the order of its outputs, as the package spells them.
-        spelling: how the training file spells them.
-        scheme: of the training file; None where it has none.
-    """
-
-    labels: list[str]
-    spelling: Spelling = Spelling()
-    scheme: str | None = "BIO"
-
-    @classmethod
-    def from_record(cls, record: Mapping[str, Any]) -> "LearnedTags | None":
-        """Reads `record`'s result, or that of an earlier version.
-
-        Raises:
-            ValueError, TypeError: it is something else.
-        """
-        labels = record.get("labels")
-        if not labels:
-            return None
-        spelling = Spelling.from_json(record.get("tag_spelling", {}))
-        scheme = scheme_of_labels(labels)
-        return cls(labels, spelling, record.get("tag_scheme", scheme))
-
-    def record(self) -> dict[str, Any]:
-        """What a later run must know; nothing besides labels where it shows."""
-        record: dict[str, Any] = {"labels": self.labels}
-        if self.spelling != Spelling():
-            record["tag_spelling"] = self.spelling.to_json()
-        if self.scheme != scheme_of_labels(self.labels):
-            record["tag_scheme"] = self.scheme
-        return record
 
 
 class TagReader:
@@ -92,11 +52,13 @@ class TagReader:
         self._counts = self._count()
 
     def _count(self) -> collections.Counter[str]:
-        counts: collections.Counter[str] = collections.Counter()
+        counts: collections.Counter[str | None] = collections.Counter()
         for sentence in self._sentences:
             if sentence.labels is not None:
-                counts.update(t for t in sentence.labels if t is not None)
-        return counts
+                counts.update(sentence.labels)
+        return collections.Counter(
+            {tag: n for tag, n in counts.items() if tag is not None}
+        )
 
     def learn(self) -> LearnedTags:
         """Reads the tags of a training file.
@@ -137,7 +99,7 @@ class TagReader:
         Raises:
             UserError: a file for evaluation has none of these tags.
         """
-        self._drop_missing()
+        self._drop_missing({*map(tags.spelling.write, tags.labels)})
         if not self._counts:
             if self._set_type == "dev":
                 raise UserError(f"{self._path}: no word in this file has a tag")
@@ -175,6 +137,14 @@ class TagReader:
     def _say(self, spelling: Spelling) -> None:
         if spelling == Spelling():
             return
+        numbers = [tag for tag in self._counts if tag.isdecimal()]
+        if spelling.form == PLAIN and len(numbers) == len(self._counts):
+            logging.warning(
+                "%s: the tags are numbers; each is a tag of its own, and there "
+                "are no entities to score",
+                self._path,
+            )
+            return
         what = {
             PLAIN: "plain tags, each scored by itself",
             TYPES: f"{spelling}; words of one type in a row are one entity",
@@ -190,6 +160,8 @@ class TagReader:
     def _change(self, read: Callable[[str], str | None]) -> None:
         """Replaces each tag."""
         new = {tag: read(tag) for tag in self._counts}
+        if all(tag == other for tag, other in new.items()):
+            return
         for sentence in self._sentences:
             if sentence.labels is not None:
                 sentence.labels = [
@@ -231,8 +203,12 @@ class TagReader:
 
     # --- Missing tags -----------------------------------------------------
 
-    def _drop_missing(self) -> None:
-        """Takes marks for "no tag" as words without tags; counts them."""
+    def _drop_missing(self, known: Collection[str] = ()) -> None:
+        """Takes marks for "no tag" as words without tags; counts them.
+
+        Args:
+            known: tags of the training file, which are no such marks.
+        """
         if self._file.is_spelled:
             return
         named = self._named
@@ -243,6 +219,9 @@ class TagReader:
             if spelling is not None and spelling.outside in marks:
                 if spelling.form != PLAIN:
                     marks.discard(spelling.outside)
+            marks -= {*known}
+        if not marks:
+            return
         number, first = 0, None
         for sentence in self._sentences:
             labels = sentence.labels
@@ -388,32 +367,3 @@ def _type(tag: str) -> str:
     """The type of an entity's tag; a plain tag is one of its own."""
     prefix, _, kind = tag.partition("-")
     return kind if prefix in {*LETTERS} and kind else tag
-
-
-def infer_labels(
-    sentences: Iterable[Sentence], are_plain: bool = False
-) -> list[str]:
-    """The tags of sentences, in the order of the model's outputs.
-
-    O is the first. The others are in the order of their types, and within a
-    type in the order B, I, E, S.
-
-    Args:
-        sentences: with labels, as the package spells them.
-        are_plain: whether tags have no types: they are in alphabetical order.
-    """
-    tags = {
-        tag
-        for sentence in sentences
-        for tag in sentence.labels or ()
-        if tag is not None
-    }
-    if are_plain:
-        return sorted(tags)
-    tags.discard(OUTSIDE)
-
-    def order(tag):
-        prefix, _, kind = tag.partition("-")
-        return kind, LETTERS.index(prefix)
-
-    return [OUTSIDE, *sorted(tags, key=order)]

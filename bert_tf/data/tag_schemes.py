@@ -31,10 +31,10 @@ OUTSIDE = "O"  # The tag of a word that is in no entity.
 LETTERS = "BIES"
 SEPARATORS = "-_:/|."
 ONE_TYPE = "entity"  # The type of entities whose tags are letters alone.
-# What other letters stand for.
+# {letter of a file: one of `LETTERS` with the same meaning}.
 MEANINGS = {"L": "E", "U": "S", "M": "I", "W": "S", **{x: x for x in LETTERS}}
 # Files without O may write one of these for it.
-OTHER_OUTSIDES = ("o", "_", "-")
+OTHER_OUTSIDES = tuple("o _ - 0 OTHER Other other NONE None none OUT".split())
 
 PREFIX, SUFFIX, TYPES, BARE, PLAIN = (
     "prefix",
@@ -189,7 +189,7 @@ def _outside(counts):
     for mark in OTHER_OUTSIDES:
         others = [tag for tag in counts if tag != mark]
         has_letters = others and all(
-            any(len(part) == 1 for part in re.split(r"[-_:/|.]", tag))
+            any(part.upper() in MEANINGS for part in re.split(r"[-_:/|.]", tag))
             for tag in others
         )
         often = mark == "o" or 2 * counts.get(mark, 0) >= total
@@ -246,23 +246,22 @@ def find_scheme(sentences: Iterable[Sequence[str]]) -> str | None:
         One of `SCHEMES`; None if there is no entity, or if some entities start
         with B and others with I for no reason.
     """
-    letters: collections.Counter[str] = collections.Counter()
+    pairs: collections.Counter[tuple[str, str]] = collections.Counter()
     for tags in sentences:
-        last_prefix, last_kind = OUTSIDE, ""
-        for tag in tags:
-            if tag == OUTSIDE:
-                last_prefix = OUTSIDE
-                continue
-            prefix, _, kind = tag.partition("-")
-            goes_on = last_prefix in ("B", "I") and kind == last_kind
-            if prefix == "I" and not goes_on:
-                letters["I that starts"] += 1
-            elif prefix == "B" and not (
-                last_prefix != OUTSIDE and kind == last_kind
-            ):
-                letters["B that parts nothing"] += 1
-            letters[prefix] += 1
-            last_prefix, last_kind = prefix, kind
+        pairs.update(zip((OUTSIDE, *tags), tags, strict=False))
+    letters: collections.Counter[str] = collections.Counter()
+    for (last_tag, tag), number in pairs.items():
+        if tag == OUTSIDE:
+            continue
+        prefix, _, kind = tag.partition("-")
+        last_prefix, _, last_kind = last_tag.partition("-")
+        goes_on = last_prefix in ("B", "I") and kind == last_kind
+        parts = last_tag != OUTSIDE and kind == last_kind
+        if prefix == "I" and not goes_on:
+            letters["I that starts"] += number
+        elif prefix == "B" and not parts:
+            letters["B that parts nothing"] += number
+        letters[prefix] += number
     if not any(letters[letter] for letter in LETTERS):
         return None
     if letters["I that starts"] and letters["B that parts nothing"]:

@@ -7,14 +7,14 @@ line, or an array of them, or spaCy's lists.
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from absl import logging
 
 from bert_tf import files
 from bert_tf.data import character_spans
-from bert_tf.data.character_spans import Span, SpanCounts
+from bert_tf.data.character_spans import SpanCounts
 from bert_tf.data.json_objects import read_objects
 from bert_tf.data.sentences import (
     TEXTS,
@@ -23,7 +23,12 @@ from bert_tf.data.sentences import (
     WordColumns,
     WordFile,
 )
-from bert_tf.data.tagged_objects import Item, to_item, token_key
+from bert_tf.data.span_places import settle_places
+from bert_tf.data.tagged_objects import (
+    spacy_sentences,
+    to_item,
+    token_key,
+)
 from bert_tf.errors import UserError
 
 HEAD_BYTES = 1 << 14
@@ -64,8 +69,28 @@ def read(
     Raises:
         UserError: the file, or an object in it, cannot be used.
     """
+    return read_values(path, _values(path), set_type, columns, strict)
+
+
+def read_values(
+    path: str,
+    values: Iterable[tuple[int, Any]],
+    set_type: str,
+    columns: WordColumns,
+    strict: bool,
+) -> WordFile:
+    """The sentences of objects; see `read`.
+
+    Args:
+        path: of their file.
+        values: (line, object) each.
+        set_type, columns, strict: see `read`.
+
+    Raises:
+        UserError: an object cannot be used.
+    """
     items = []
-    for line, value in _values(path):
+    for line, value in values:
         try:
             items.append(to_item(value, line, columns))
         except (ValueError, TypeError, LookupError) as error:
@@ -73,7 +98,7 @@ def read(
     if not items:
         raise UserError(f"{path}: no sentence in this file")
     _name_numbers(path, items, set_type, strict)
-    _settle_places(path, items)
+    settle_places(path, items)
     notes = SpanCounts()
     kept = _kept(path, items, set_type, strict)
     sentences = _sentences(path, kept, set_type, notes)
@@ -108,6 +133,9 @@ def _values(path: str) -> Iterator[tuple[int, Any]]:
         yield 1, alone
         return
     for line, value in read_objects(path):
+        if isinstance(value.get("paragraphs"), list | dict):
+            yield from ((line, inner) for inner in spacy_sentences(value))
+            continue
         # spaCy's annotators write all texts into one object.
         pairs = value.get("annotations")
         if isinstance(value.get("classes"), list) and isinstance(pairs, list):
@@ -201,7 +229,7 @@ def _names_beside(path, key):
         except ValueError:
             continue
         if found:
-            logging.info("%s: names of the tags are in %s", path, beside)
+            logging.info("%s: the names of the tags are in %s", path, beside)
             return found
     return None
 
@@ -219,82 +247,6 @@ def _find_names(value, key):
             if found := _find_names(inner, key):
                 return found
     return None
-
-
-# ---------------------------------------------------------------------------
-# How a file counts characters.
-
-
-def _in_utf16(text: str, span: Span) -> Span:
-    """A span whose places count UTF-16 units, as JavaScript does."""
-    raw = text.encode("utf-16-le", "surrogatepass")
-    start, end = (
-        len(raw[: 2 * n].decode("utf-16-le", "ignore"))
-        for n in (span.start, span.end)
-    )
-    return Span(start, end, span.label, span.text)
-
-
-def _in_bytes(text: str, span: Span) -> Span:
-    """A span whose places count bytes of UTF-8."""
-    raw = text.encode("utf-8", "surrogatepass")
-    start, end = (
-        len(raw[:n].decode("utf-8", "ignore")) for n in (span.start, span.end)
-    )
-    return Span(start, end, span.label, span.text)
-
-
-def _end_included(text: str, span: Span) -> Span:
-    return Span(span.start, span.end + 1, span.label, span.text)
-
-
-UNITS: dict[str, Callable[[str, Span], Span]] = {
-    "UTF-16 units": _in_utf16,
-    "bytes": _in_bytes,
-    "characters, the last one included": _end_included,
-}
-
-
-def _settle_places(path: str, items: Sequence[Item]) -> None:
-    """Finds what places count, by the texts that spans say they hold."""
-    pairs = [
-        (item, span)
-        for item in items
-        if item.text is not None
-        for span in item.spans or ()
-    ]
-    said = [(i, s) for i, s in pairs if s.text is not None]
-    wrong = [(i, s) for i, s in said if not _holds(i.text, s)]
-    if wrong:
-        for name, change in UNITS.items():
-            if all(_holds(i.text, change(i.text or "", s)) for i, s in said):
-                logging.info("%s: places count %s", path, name)
-                for item in items:
-                    if item.text is not None and item.spans is not None:
-                        text = item.text
-                        item.spans = [change(text, s) for s in item.spans]
-                wrong = []
-                break
-    if 2 * len(wrong) > len(said):
-        item, span = wrong[0]
-        raise UserError(
-            f"{path}:{item.line}: {span.start} to {span.end} is "
-            f"{(item.text or '')[span.start : span.end]!r} in the text, but "
-            f"the entity says {span.text!r}; places must count characters"
-        )
-    for item in items:
-        for span in item.spans or () if item.text is not None else ():
-            if span.end > len(item.text or ""):
-                raise UserError(
-                    f"{path}:{item.line}: the entity {span.label} from "
-                    f"{span.start} to {span.end} is outside the text of "
-                    f"{len(item.text or '')} characters"
-                )
-
-
-def _holds(text, span):
-    found = (text or "")[span.start : span.end]
-    return "".join(found.split()) == "".join(span.text.split())
 
 
 # ---------------------------------------------------------------------------

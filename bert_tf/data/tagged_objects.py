@@ -1,4 +1,4 @@
-"""What a JSON object says about a sentence, in the forms of many tools.
+"""Reads a JSON object as a sentence, in the forms of many tools.
 
     {"tokens": ["EU", …], "ner_tags": ["B-ORG", …]}           Hugging Face
     {"text": …, "entities": [{"start_offset": 0, …}]}         doccano
@@ -39,6 +39,7 @@ TEXT_KEYS = (
     "raw",
     "source",
     "value",
+    "textContent",
 )
 TOKEN_KEYS = (
     "tokens",
@@ -144,6 +145,9 @@ def _without_wrapping(value):
         inner: dict[str, Any] = {**data}
         if "id" in value:
             inner.setdefault("id", value["id"])
+        texts = [key for key, text in data.items() if isinstance(text, str)]
+        if len(texts) == 1:
+            inner.setdefault("text", data[texts[0]])
         if isinstance(results, list):
             kept = [
                 r
@@ -155,9 +159,33 @@ def _without_wrapping(value):
         elif isinstance(value.get("result"), list):
             inner["entities"] = _studio_spans(value["result"])
         value = inner
+    for inner in value.values():  # SageMaker has a key for each job.
+        if isinstance(inner, Mapping) and "entities" not in value:
+            found = inner.get("annotations")
+            if isinstance(found, Mapping) and "entities" in found:
+                value = {**value, "entities": found["entities"]}
+                break
+    if isinstance(value.get("text_snippet"), Mapping):
+        value = {**value["text_snippet"], **value}
     if isinstance(value.get("document"), Mapping):
         value = {**value["document"], **value}
     return value
+
+
+def spacy_sentences(value: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The sentences of a document in the JSON of spaCy 2.
+
+    Raises:
+        TypeError, LookupError: it is something else.
+    """
+    paragraphs = value["paragraphs"]
+    if isinstance(paragraphs, Mapping):  # A list of one was read as a column.
+        paragraphs = [paragraphs]
+    return [
+        {"tokens": sentence["tokens"]}
+        for paragraph in paragraphs
+        for sentence in paragraph["sentences"]
+    ]
 
 
 def _studio_spans(results):
@@ -215,7 +243,7 @@ def _are_tokens(value):
 
 
 def _tag_of_token(token):
-    return first_of(token, ("tag", "ner", "label", "ner_tag", "tags"))
+    return first_of(token, ("ner", "ner_tag", "label", "tag", "tags"))
 
 
 def _are_aligned(words, tags):
@@ -232,7 +260,8 @@ def _read_tokens(item, value, key, columns):
     if isinstance(tokens, str):
         tokens = tokens.split()
     if isinstance(tokens[0], Mapping):
-        item.tags = [_tag(_tag_of_token(token), item) for token in tokens]
+        given = [_tag_of_token(token) for token in tokens]
+        item.tags = [_tag(tag, item) for tag in given]
         tokens = [
             first_of(t, ("text", "word", "token", "orth")) for t in tokens
         ]

@@ -3,6 +3,7 @@
     rows of words       `conll`
     running text        `conll`, for prediction
     JSON                `tagged_json`
+    Excel, Parquet      `tagged_tables`
 
 `tag_reading` turns their tags into those of the model.
 """
@@ -10,7 +11,9 @@
 import dataclasses
 from collections.abc import Iterable
 
-from bert_tf.data import conll, splits, tagged_json
+from bert_tf import files
+from bert_tf.data import conll, splits, tagged_json, tagged_tables
+from bert_tf.data.learned_tags import LearnedTags, infer_labels
 from bert_tf.data.plausible.examples import of_sentences
 from bert_tf.data.sentences import (
     Sentence,
@@ -19,7 +22,7 @@ from bert_tf.data.sentences import (
     conll_lines,
     span_lines,
 )
-from bert_tf.data.tag_reading import LearnedTags, TagReader, infer_labels
+from bert_tf.data.tag_reading import TagReader
 
 __all__ = [
     "LearnedTags",
@@ -38,7 +41,7 @@ COLUMNS = WordColumns()  # Those that a file shows.
 
 @dataclasses.dataclass(frozen=True)
 class TaggedSets:
-    """What the files of a run hold.
+    """The sentences and tags of a run's files.
 
     Attributes:
         sets: {set: sentences}.
@@ -63,6 +66,9 @@ def read_file(
     Raises:
         UserError: see `conll.read` and `tagged_json.read`.
     """
+    with files.looking(path) as content:
+        if tagged_tables.is_table(content):
+            return tagged_tables.read(content, set_type, columns, strict)
     if tagged_json.is_json(path):
         return tagged_json.read(path, set_type, columns, strict)
     return conll.read(path, set_type, columns)

@@ -32,7 +32,11 @@ from bert_tf.data.word_rows import (
 )
 from bert_tf.errors import UserError
 
+NUM_ROWS_COMPARED = 200
+ONTONOTES_COLUMNS, ONTONOTES_TAG = 12, 10
+_BRACKETS = re.compile(r"(\([A-Z_]+)?\*?\)?|-")
 FEW_NUMBERS = 3  # Words that may all be numbers by chance.
+_NUMBER = re.compile("[0-9][0-9.,:]*")
 _TAG = re.compile(r"O|[BIESLUMW][-_:/|.].+")
 _IN_MISC = re.compile(r"(?:^|\|)(NER|ner|Ner|NE|Entity|BIO)=([^|]+)")
 CHUNKS = frozenset(
@@ -51,6 +55,8 @@ class Places:
         is_asked: whether a setting names the column of tags.
         is_conllu: whether some rows are no words: "1-2", "1.1".
         key: of the tags inside CoNLL-U's MISC, or "".
+        has_brackets: whether tags are those of CoNLL-2012: "(PERSON*" starts
+            an entity, and "*)" ends it.
     """
 
     word: int = 0
@@ -60,6 +66,7 @@ class Places:
     is_asked: bool = False
     is_conllu: bool = False
     key: str = ""
+    has_brackets: bool = False
 
     def is_word(self, row: Row) -> bool:
         """Whether a row is a word."""
@@ -154,33 +161,53 @@ def _key_in_misc(rows):
 def _by_content(rows):
     """The columns of rows without a header."""
     size = rows.num_columns
-    full = [row for row in rows.rows if len(row.cells) == size]
-    if size < 2 or not full:
+    if size < 2:
         return Places()
-    columns = [*zip(*(row.cells for row in full), strict=True)]
-    while size > 2 and not any(columns[size - 1]):
+
+    def column(place):
+        return [r.cells[place] for r in rows.rows if len(r.cells) == size]
+
+    if size >= ONTONOTES_COLUMNS:
+        cells = column(ONTONOTES_TAG)
+        if any("(" in c for c in cells) and all(
+            map(_BRACKETS.fullmatch, cells)
+        ):
+            logging.info("%s: columns are those of CoNLL-2012", rows.path)
+            return Places(
+                3, ONTONOTES_TAG, None, "column 11", has_brackets=True
+            )
+    width = size
+    while size > 2 and not any(_some(rows, size - 1)):
+        if any(r.cells[size - 1] for r in rows.rows if len(r.cells) == width):
+            break
         size -= 1  # Rows end in a separator.
-    last = -1 if size == rows.num_columns else size - 1
+    last = -1 if size == width else size - 1
     where = "the last column" if last < 0 else f"column {size}"
-    sentence = None
-    if _starts_sentences(columns[0]) and size > 2:
+    if size > 2 and _starts_sentences(_some(rows, 0)):
         return Places(1, last, 0, where)
-    if size > 2 and _counts(rows, size):
-        if size == 4 and _are_nested(columns[2], columns[3]):
+    if size > 2 and _counts(rows):
+        if size == 4 and _are_nested(column(2), column(3)):
             logging.info(
                 "%s: running numbers, words, tags and inner tags: words are "
                 "in column 2 and tags in column 3 (`tag_column`=4 takes the "
                 "inner ones)",
                 rows.path,
             )
-            return Places(1, 2, sentence, "column 3")
+            return Places(1, 2, None, "column 3")
         logging.info("%s: column 1 counts; words are in column 2", rows.path)
-        return Places(1, last, sentence, where)
-    is_first = _are_tags(columns[0]) and {*columns[0]} != {"O"}
-    if size == 2 and is_first and not _are_tags(columns[1]):
-        logging.info("%s: column 1 holds the tags, 2 the words", rows.path)
-        return Places(1, 0, sentence, "column 1")
-    return Places(0, last, sentence, where)
+        return Places(1, last, None, where)
+    if size == 2 and _are_tags(_some(rows, 0)):
+        tags, words = column(0), column(1)
+        if _are_tags(tags) and {*tags} != {"O"} and not _are_tags(words):
+            logging.info("%s: column 1 holds the tags, 2 the words", rows.path)
+            return Places(1, 0, None, "column 1")
+    return Places(0, last, None, where)
+
+
+def _some(rows, place):
+    """A column of the first rows."""
+    full = (r for r in rows.rows if len(r.cells) == rows.num_columns)
+    return [r.cells[place] for r in itertools.islice(full, NUM_ROWS_COMPARED)]
 
 
 def _are_tags(column: Sequence[str]) -> bool:
@@ -202,9 +229,9 @@ def _starts_sentences(column):
     )
 
 
-def _counts(rows, size):
+def _counts(rows):
     """Whether the first column has the number of each word in its sentence."""
-    longest = total = 0
+    longest = 0
     before = None
     for block in rows.blocks:
         cells = [row.cells[0] for row in block.rows]
@@ -216,7 +243,7 @@ def _counts(rows, size):
         if numbers and numbers[0] not in (0, 1) and numbers[0] != before:
             return False
         before = numbers[-1] + 1 if numbers else before
-        longest, total = max(longest, len(numbers)), total + len(numbers)
+        longest = max(longest, len(numbers))
     return longest > 1
 
 
@@ -286,11 +313,15 @@ def _place(setting, value, names, size, rows):
 
 def _check_words(rows, places, names):
     """Raises UserError if all words are numbers: this is another column."""
-    words = [places.word_of(row) for row in rows.rows if places.is_word(row)]
-    size = rows.num_columns
-    if size < 2 or len(words) < FEW_NUMBERS:
+    if rows.num_columns < 2:
         return
-    if not all(re.fullmatch(r"[0-9][0-9.,:]*", word) for word in words):
+    number = 0
+    for row in rows.rows:
+        if places.is_word(row):
+            if not _NUMBER.fullmatch(places.word_of(row)):
+                return
+            number += 1
+    if number < FEW_NUMBERS:
         return
     row = next(rows.rows)
     shown = ", ".join(f"{n} is {c!r}" for n, c in enumerate(row.cells, 1))

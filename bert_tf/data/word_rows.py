@@ -13,6 +13,7 @@ show which.
 import collections
 import csv
 import dataclasses
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 
@@ -41,16 +42,17 @@ CSV_DELIMITERS = (",", ";", "|")
 NUM_ROWS_COMPARED = 1000  # To choose the separator.
 
 # A word may hold what Unicode calls a space.
+_MARKUP = re.compile(r"</?(s|p|g|doc|text|sentence|file|corpus)\b[^<>]*>")
 _CELL = re.compile("[^ \t]+")
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(slots=True)
 class Row:
-    """A line that is not blank.
+    """A line.
 
     Attributes:
         line: its number.
-        cells: its columns.
+        cells: its columns; none of a blank line.
         text: the row as it is written back.
     """
 
@@ -78,6 +80,7 @@ class Rows:
         header: the header's line, or "".
         blocks: at least one; the last may have no rows.
         num_columns: that of most rows.
+        is_even: whether all rows have as many.
     """
 
     path: str
@@ -86,6 +89,7 @@ class Rows:
     header: str
     blocks: list[Block]
     num_columns: int
+    is_even: bool
 
     @property
     def rows(self) -> Iterator[Row]:
@@ -98,14 +102,21 @@ def name_of(cell: str) -> str:
     return re.sub(r"[\W_]+", "", cell.lower())
 
 
-def read_lines(path: str, encoding: str) -> list[tuple[int, str]]:
-    """The lines of a file with their numbers from 1.
+def read_lines(path: str, encoding: str) -> list[str]:
+    """The lines of a file.
 
     Raises:
         UserError: it is not text in this encoding.
     """
     if encoding.lower().replace("_", "-") in ("utf-8", "utf8", "utf-8-sig"):
-        return list(files.read_lines(path))
+        try:
+            return [line for _, line in files.read_lines(path)]
+        except UserError as error:
+            if ": not UTF-8" not in str(error):
+                raise
+            raise UserError(
+                f"{error}; `encoding`=latin-1 is another common one"
+            ) from None
     try:
         with files.reading(path) as reader:
             text = reader.read().decode(encoding)
@@ -116,12 +127,10 @@ def read_lines(path: str, encoding: str) -> list[tuple[int, str]]:
     lines = text.removeprefix("\ufeff").replace("\r", "").split("\n")
     if not lines[-1]:
         lines.pop()
-    return list(enumerate(lines, start=1))
+    return lines
 
 
-def cut(
-    path: str, lines: Sequence[tuple[int, str]], columns: WordColumns
-) -> Rows:
+def cut(path: str, lines: Sequence[str], columns: WordColumns) -> Rows:
     """Cuts the lines of a file into cells.
 
     Args:
@@ -133,64 +142,80 @@ def cut(
         UserError: a row of CSV has an open quote.
     """
     separator, names = _layout(path, lines, columns)
-    parsed = [
-        (number, line, _cells(line, separator, path, number))
-        for number, line in lines
-    ]
+    parsed = _parsed(path, lines, separator)
     header = ""
     if names:
-        place = next(i for i, (_, _, cells) in enumerate(parsed) if any(cells))
-        _, header, _ = parsed.pop(place)
-    sizes = collections.Counter(
-        len(cells)
-        for _, _, cells in parsed
-        if cells and cells[0] != DOCUMENT_START and cells[0][:1] != "#"
-    )
+        place = next(i for i, row in enumerate(parsed) if row.cells)
+        header = parsed.pop(place).text
+    is_comment = None
+    words = [
+        row
+        for row in parsed
+        if row.cells and row.cells[0][:1] != "#"
+        if row.cells[0] != DOCUMENT_START and not _is_markup(row)
+    ]
+    sizes = collections.Counter([len(row.cells) for row in words])
     num_columns = sizes.most_common(1)[0][0] if sizes else 0
-    is_comment = _comment_finder(parsed, num_columns)
-    blocks = [*_blocks(parsed, separator, is_comment)]
-    return Rows(path, separator, names, header, blocks, num_columns)
+    if any("#" in line for line in lines):
+        is_comment = _comment_finder(words, num_columns)
+    blocks = [*_blocks(parsed, is_comment, num_columns)]
+    is_even = len(sizes) == 1 and is_comment is None
+    return Rows(path, separator, names, header, blocks, num_columns, is_even)
 
 
-def _blocks(parsed, separator, is_comment):
+def _parsed(path, lines, separator):
+    """The lines as rows; blank ones have no cells."""
+    if separator != " ":
+        return [
+            Row(number, _cells(line, separator, path, number), line)
+            for number, line in enumerate(lines, start=1)
+        ]
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        cells = line.split(" ")
+        if "" in cells or "\t" in line:
+            cells = _CELL.findall(line)
+            line = " ".join(cells)
+        rows.append(Row(number, cells, line))
+    return rows
+
+
+def _blocks(parsed, is_comment, num_columns):
     before: list[str] = []
     rows: list[Row] = []
-    for number, line, cells in parsed:
-        is_row = any(cells) and cells[0] != DOCUMENT_START
-        if is_row and (rows or not is_comment(line, cells)):
-            text = " ".join(cells) if separator == " " else line
-            rows.append(Row(number, cells, text))
-            continue
+    for row in parsed:
+        cells = row.cells
+        if cells and cells[0] != DOCUMENT_START:
+            if len(cells) != num_columns and _is_markup(row):
+                pass  # <s> and </s> are around sentences.
+            elif rows or is_comment is None or not is_comment(cells):
+                rows.append(row)
+                continue
         if rows:
             yield Block(before, rows)
             before, rows = [], []
-        if not any(cells):
-            before.append("")
-        else:
-            before.append(line if is_row else " ".join(_CELL.findall(line)))
-            if not is_row and separator == "\t":
-                before[-1] = line
+        before.append(row.text if cells else "")
     yield Block(before, rows)
 
 
-def _comment_finder(parsed, num_columns):
-    """Returns function(line, cells): whether it is a comment, not a word.
+def _is_markup(row):
+    return row.text[:1] == "<" and _MARKUP.fullmatch(row.text.strip())
+
+
+def _comment_finder(words, num_columns):
+    """Returns function(cells): whether they are a comment, not a word.
 
     A comment starts with "#", comes before a sentence, and has another number
     of columns than the rows, or no number where rows have one.
     """
-    firsts = [c[0] for _, _, c in parsed if any(c) and c[0][:1] != "#"]
-    numbered = num_columns > 1 and firsts and _share(firsts, _is_number) > 0.9
-    lasts = {
-        c[-1]
-        for _, _, c in parsed
-        if c and len(c) == num_columns and c[0][:1] != "#"
-    }
+    numbers = sum(row.cells[0][:1].isdigit() for row in words)
+    are_numbered = num_columns > 1 and 10 * numbers > 9 * len(words)
+    lasts = {row.cells[-1] for row in words if len(row.cells) == num_columns}
 
-    def is_comment(line, cells):
+    def is_comment(cells):
         if not cells[0].startswith("#"):
             return False
-        if len(cells) != num_columns or numbered:
+        if len(cells) != num_columns or are_numbered:
             return True
         # "# newdoc" in a file of two columns, in which "# O" is a word.
         return (
@@ -204,21 +229,13 @@ def _comment_finder(parsed, num_columns):
     return is_comment
 
 
-def _is_number(cell):
-    return cell[:1].isdigit()
-
-
-def _share(values, test):
-    return sum(map(bool, map(test, values))) / len(values)
-
-
 # ---------------------------------------------------------------------------
 # The separator, and the header.
 
 
 def _layout(path, lines, columns):
     """(separator, names of the header)."""
-    content = [line for _, line in lines if line.strip(" \t")]
+    content = [*_content(lines)]
     first = content[0] if content else ""
     asked = [columns.word_column, columns.tag_column]
     asked = [name for name in asked if name and not is_place(name)]
@@ -232,11 +249,22 @@ def _layout(path, lines, columns):
             if _is_header(cells, asked):
                 return separator, cells
     rows = [
-        line
-        for line in content[:NUM_ROWS_COMPARED]
-        if not line.startswith((DOCUMENT_START, "#"))
+        line for line in content if not line.startswith((DOCUMENT_START, "#"))
     ]
     return "\t" if _is_by_tabs(rows) else _csv_delimiter(path, rows), []
+
+
+def _content(lines):
+    """The first lines that are not blank."""
+    filled = (line for line in lines if line.strip(" \t"))
+    return itertools.islice(filled, NUM_ROWS_COMPARED)
+
+
+def _unquoted(cells):
+    """Cells without quotes, where all have them, or pandas doubles a quote."""
+    if all(len(c) > 1 and c[0] == c[-1] == '"' for c in cells):
+        return [cell[1:-1].replace('""', '"') for cell in cells]
+    return ['"' if cell == '""""' else cell for cell in cells]
 
 
 def is_place(name: str) -> bool:
@@ -247,9 +275,9 @@ def is_place(name: str) -> bool:
 def _is_header(cells, asked):
     if len(cells) < 2:
         return False
-    if asked and all(name in [c.strip() for c in cells] for name in asked):
-        return True
     names = [name_of(cell) for cell in cells]
+    if asked and all(name_of(name) in names for name in asked):
+        return True
     has_word = any(name in WORD_NAMES for name in names)
     others = (*TAG_NAMES, *OTHER_TAG_NAMES, *SENTENCE_NAMES, *OTHER_NAMES)
     known = sum(name in others and name not in WORD_NAMES for name in names)
@@ -315,9 +343,11 @@ def _cells(line, separator, path, number):
         if not line.strip(" \t"):
             return []
         cells = [cell.strip(" ") for cell in line.split("\t")]
-        return cells
+        if '"' in line:
+            cells = _unquoted(cells)
+        return cells if any(cells) else []
     if not line.strip(" \t" + separator):
-        return []
+        return []  # A blank row of a table.
     try:
         (cells,) = csv.reader([line], delimiter=separator, strict=True)
     except (csv.Error, ValueError):

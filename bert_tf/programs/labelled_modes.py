@@ -135,6 +135,7 @@ def write_predictions(
         how many examples there are.
     """
     texts = job.problem.prediction_files()
+    folder.remove(*job.problem.other_prediction_files())
     labels, outputs, number = [], [], 0
     with contextlib.ExitStack() as stack:
         writers = [stack.enter_context(folder.writing(name)) for name in texts]

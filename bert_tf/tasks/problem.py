@@ -281,6 +281,10 @@ class Problem:
         """Returns the files of predictions by their names."""
         raise NotImplementedError
 
+    def other_prediction_files(self) -> list[str]:
+        """Returns names of files of an earlier run with the same answers."""
+        return []
+
     # --- What must be known besides the weights -----------------------------
 
     def record(self) -> Record:

@@ -42,6 +42,9 @@ from bert_tf.tasks.problem import (
     softmax,
 )
 
+ROWS_FILE = "test_predictions.conll"
+SPANS_FILE = "test_predictions.jsonl"
+
 
 @dataclasses.dataclass(frozen=True)
 class Tagging(Problem):
@@ -216,8 +219,15 @@ class Tagging(Problem):
 
     def prediction_files(self) -> dict[str, PredictionFile]:
         if self.prediction_format == "spans":
-            return {"test_predictions.jsonl": PredictionFile("", self._spans)}
-        return {"test_predictions.conll": PredictionFile("", self._rows)}
+            return {SPANS_FILE: PredictionFile("", self._spans)}
+        return {ROWS_FILE: PredictionFile("", self._rows)}
+
+    def other_prediction_files(self) -> list[str]:
+        return [
+            name
+            for name in (SPANS_FILE, ROWS_FILE)
+            if name not in self.prediction_files()
+        ]
 
     def _spans(self, sentence: Sentence, logits: np.ndarray) -> str:
         scores = softmax(logits).max(axis=-1).tolist()

@@ -5,9 +5,6 @@
 
 --model is the folder of an exported model, or of a run that has one.
 
-For a model of tags the input may also have a word in each row, as CoNLL's files
-do; the output then has these rows and a column more.
-
 The input is a CSV or TSV file, JSON objects (on lines, in a list or as
 columns), a book of Excel, a Parquet or Arrow file, fastText's lines, or lines
 of text; its content and its name say which, and it may be compressed. A table
@@ -18,6 +15,9 @@ has the columns that the model was trained on. A line may hold a pair,
 The output has the input's columns and the answer's, such as label and score,
 row by row, in the input's order and format; for lines of text it has a JSON
 object each, with all that `Predictor` answers.
+
+For a model of tags the input may also have a word in each row, as CoNLL's files
+do; the output then has these rows and a column more.
 
 Without --output answers go to standard output; `--input=-` reads standard
 input. Files may have any size.

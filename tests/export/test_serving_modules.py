@@ -21,7 +21,7 @@ from bert_tf.data.input_example import InputExample
 from bert_tf.data.multiple_choice import ChoiceExample
 from bert_tf.data.text_reader import TextReader, TextReaderSettings
 from bert_tf.errors import UserError
-from bert_tf.export import saved_models, writing
+from bert_tf.export import given_words, kinds, saved_models, writing
 from bert_tf.export.predictor import Predictor
 from bert_tf.export.serving_modules import SAMPLES, EmbeddingServing, InputShape
 from bert_tf.export.tagging import SPACES, split_at, split_text
@@ -206,6 +206,37 @@ def test_tags_of_words_are_the_programs(tagger):
         assert {*tags[number:]} <= {""}
         texts = [word.decode() for word in found["words"].numpy()[row]]
         assert texts[:number] == sentences[row]
+
+
+def test_given_words_stay_as_they_are(tagger):
+    """Also those with blanks, without letters, and empty ones."""
+    problem, model, module = tagger
+    words = ["call home", "", "it\0", "\u200b", "\n", "U.S.", "a\tb", "é"]
+    example = tagging.Sentence("0", words, None, words)
+    windows = problem.prepare([example], reader())
+    logits = logits_of(problem, model, [example])
+    rows = [problem.convert(window, reader())[0] for window in windows]
+    answers = problem.predictions(zip(logits, rows, strict=True), windows)
+    ((_, expected),) = answers
+    # Next to a text that has more words.
+    outputs = module.words(
+        strings([given_words.joined(words).decode(), "a b c d e f g h i"])
+    )
+    columns = {name: value.numpy() for name, value in outputs.items()}
+    found = given_words.answer({n: c[:1] for n, c in columns.items()}, [words])
+    both = given_words.merged(
+        [([1], found), ([0], {n: c[1:] for n, c in columns.items()})]
+    )
+    text, answer = kinds.tagged_words(both)
+    assert len(text["words"]) == 9
+    assert answer["words"] == words
+    assert answer["tags"] == problem.tags(expected)
+    np.testing.assert_allclose(
+        answer["scores"], softmax(expected).max(-1), atol=1e-5
+    )
+    for entity in answer["entities"]:
+        place = slice(entity["start"], entity["end"])
+        assert " ".join(words)[place] == entity["text"]
 
 
 @pytest.mark.parametrize(

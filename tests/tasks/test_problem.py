@@ -1,5 +1,6 @@
 """Problems: examples to features, scores, thresholds, lines of predictions."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -9,7 +10,8 @@ from support.programs import DEMO
 from bert_tf import FullTokenizer, metrics
 from bert_tf.data.input_example import InputExample
 from bert_tf.data.multiple_choice import ChoiceExample
-from bert_tf.data.tagging import Sentence
+from bert_tf.data.tag_schemes import Spelling
+from bert_tf.data.tagging import LearnedTags, Sentence
 from bert_tf.data.text_reader import TextReader, TextReaderSettings
 from bert_tf.errors import UserError
 from bert_tf.metrics import reports
@@ -186,6 +188,35 @@ def test_tags():
     assert found.report["micro_avg"]["support"] == 2
 
 
+def test_tags_that_are_missing_or_unknown():
+    """The first are not scored, the second are missed."""
+    problem = Tagging(["O", "B-X", "I-X"])
+    logits = np.eye(3)[[1, 2, 0, 1]] * 9
+    truth = ["B-X", "I-X", None, "B-Y"]
+    found = problem.evaluate([truth, None, [None]], [logits] * 3, 8)
+    assert found.results["eval_accuracy"] == np.float32(2 / 3)
+    assert found.results["precision"] == found.results["recall"] == 0.5
+    assert found.results["eval_loss"] < 0.01
+    assert found.report["labels"]["Y"]["support"] == 1
+
+
+def test_tags_are_written_as_training_spells_them():
+    spelling = Spelling(separator="_", letters="BILU")
+    labels = ["O", "S-X", "B-X", "E-X"]
+    problem = Tagging(labels, LearnedTags(labels, spelling, "BIOES"))
+    sentence = Sentence("s-0", [*"abc"], None, [*"abc"])
+    logits = np.eye(4)[[2, 3, 1]] * 9
+    text = problem.prediction_files()["test_predictions.conll"]
+    assert text.lines(sentence, logits) == "a B_X\nb L_X\nc U_X\n"
+    problem = dataclasses.replace(problem, prediction_format="spans")
+    text = problem.prediction_files()["test_predictions.jsonl"]
+    found = json.loads(text.lines(sentence, logits))["spans"]
+    assert [(s["start"], s["end"]) for s in found] == [(0, 3), (4, 5)]
+    assert found[0]["score"] == pytest.approx(0.99963, abs=1e-5)
+    read = LearnedTags.from_record(json.loads(json.dumps(problem.record())))
+    assert read == problem.learned
+
+
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_what_was_learned_is_read_again(name, tmp_path):
     problem, _ = PROBLEMS[name]
@@ -204,6 +235,7 @@ def test_what_was_learned_is_read_again(name, tmp_path):
         "[]",
         "{}",
         '{"problem": "tags", "labels": 5}',
+        '{"problem": "tags", "labels": ["O"], "tag_spelling": {"form": "x"}}',
         '{"problem": "single_label", "labels": [1, 2]}',
         '{"problem": "regression", "mean": 3.0}',
         '{"problem": "regression", "mean": 1, "deviation": Infinity}',
