@@ -72,6 +72,9 @@ def _quote_hint(reader, cells):
     return ""
 
 
+MOST_WORDS_IN_A_NAME = 4  # A header with more is hardly one.
+
+
 class CellTable(Table):
     """The cells of a CSV or TSV file.
 
@@ -205,7 +208,11 @@ class CellTable(Table):
         """The end of an error for a column that is not there."""
         if end := _format_hint(self._reader, self._first_cells, [wanted]):
             return end
-        if self._header and file_shape.is_data(self._first_cells):
+        is_data = file_shape.is_data(self._first_cells) or any(
+            len(cell.split()) > MOST_WORDS_IN_A_NAME
+            for cell in self._first_cells
+        )
+        if self._header and is_data:
             return (
                 "; if this is not a header, `header`=false numbers the columns "
                 "from 1"

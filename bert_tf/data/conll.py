@@ -20,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from absl import logging
 
 from bert_tf.data import character_spans, word_rows
-from bert_tf.data.running_text import is_running_text
+from bert_tf.data.running_text import has_tags_in_words, is_running_text
 from bert_tf.data.sentences import (
     LINES,
     TEXTS,
@@ -93,6 +93,12 @@ def read_rows(
             f"{path}:{first.line}: an annotation of brat, {first.text!r}, "
             "without its text; give JSON with texts and entities"
         )
+    if columns.word_column is None and has_tags_in_words(rows):
+        raise UserError(
+            f"{path}:{first.line}: words and tags in one cell, as in "
+            f"{first.cells[0]!r}; each row must hold a word and its tag, and a "
+            " blank line must follow each sentence"
+        )
     if columns.word_column is None and is_running_text(rows):
         return _running_text(path, lines, set_type)
     places = choose(rows, columns, set_type)
@@ -106,6 +112,7 @@ def read_rows(
     ]
     _finish(rows, sentences)
     _without_language(path, sentences)
+    _warn_of_one_sentence(path, sentences)
     return WordFile(
         path,
         sentences,
@@ -260,6 +267,22 @@ def _without_language(path: str, sentences: list[Sentence]) -> None:
         logging.info("%s: %r before each word is dropped", path, start)
         for sentence in sentences:
             sentence.words = [w.removeprefix(start) for w in sentence.words]
+
+
+def _warn_of_one_sentence(path: str, sentences: Sequence[Sentence]) -> None:
+    """Logs a warning where nothing separates the sentences of a file."""
+    if len(sentences) != 1:
+        return
+    words = sentences[0].words
+    num_ends = sum(word in (".", "?", "!", "。") for word in words[:-1])
+    if num_ends > 1:
+        logging.warning(
+            "%s: one sentence of %d words, with %d full stops within: a blank "
+            "line must follow each sentence",
+            path,
+            len(words),
+            num_ends,
+        )
 
 
 # ---------------------------------------------------------------------------

@@ -7,6 +7,7 @@ Anna NNP B-PER                 rows
 went VBD O
 """
 
+import itertools
 import re
 from collections.abc import Sequence
 
@@ -19,6 +20,8 @@ _TAG = re.compile(
 )
 _SENTENCE_END = re.compile(r"[.!?…。！？][\"'”’»)\]]*$")
 _MARKS = ".,;:!?\"'()¿¡"
+# Anna/B-PER went/VBD: a word and its tag in one cell.
+_WORD_AND_TAG = re.compile(r".+[/|_]([Oo]|[BIESLUMWbiesluw]-.+|[A-Z$.,:]{1,5})")
 NUM_CJK = 6  # Characters of Chinese that are more than a word.
 
 
@@ -45,7 +48,23 @@ def is_running_text(rows: Rows) -> bool:
     is_alone = all(len(block) == 1 for block in blocks)
     if is_alone and any(len(row) > 2 for row in cells) and _has_words(cells):
         return True  # A sentence of one word in each block is not likely.
+    if len(rows.blocks) == 1 and len(cells) > 1 and _end_with_words(cells):
+        return True  # No blank line, and the last column holds words.
     return _has_sentence_ends(cells) or _has_plain_words(cells)
+
+
+def has_tags_in_words(rows: Rows) -> bool:
+    """Whether lines are sentences of words with tags: `Anna/B-PER went/O`."""
+    if rows.separator != " " or rows.names:
+        return False
+    cells = [
+        cell
+        for row in itertools.islice(rows.rows, NUM_ROWS_COMPARED)
+        for cell in row.cells
+        if len(row.cells) > 2
+    ]
+    tagged = sum(bool(_WORD_AND_TAG.fullmatch(cell)) for cell in cells)
+    return len(cells) > 2 and 10 * tagged > 9 * len(cells)
 
 
 def _has_documents(rows):
@@ -61,6 +80,17 @@ def _has_sentence_ends(cells: Sequence[list[str]]) -> bool:
         bool(_SENTENCE_END.search(row[-1])) for row in cells if len(row) > 2
     )
     return 2 * ends > len(cells)
+
+
+def _end_with_words(cells: Sequence[list[str]]) -> bool:
+    """Whether what might be tags are words, or the ends of sentences."""
+    last = [row[-1] for row in cells if len(row) > 2]
+    words = sum(
+        bool(_SENTENCE_END.search(cell))
+        or (cell.isalpha() and not cell.isupper())
+        for cell in last
+    )
+    return 2 * len(last) > len(cells) and 5 * words > 4 * len(last)
 
 
 def _has_words(cells: Sequence[list[str]]) -> bool:
