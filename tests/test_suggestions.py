@@ -29,10 +29,12 @@ def test_columns_of_a_file(tmp_path, word, names, meant):
     table = csv_files.read_table(str(path), "csv")
     with pytest.raises(UserError) as error:
         table.texts(word)
-    end = f"it has {', '.join(names)}"
+    message = str(error.value)
+    assert f"it has {', '.join(names)}" in message
     if meant:
-        end += f"; did you mean {meant!r}?"
-    assert str(error.value).endswith(end)
+        assert message.endswith(f"; did you mean {meant!r}?")
+    else:
+        assert "did you mean" not in message
 
 
 def test_keys_of_objects(tmp_path):

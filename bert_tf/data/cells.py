@@ -264,7 +264,9 @@ class CellReader:
         pairs = [(i, changed) for i, changed in pairs if changed != lines[i]]
         if not pairs:
             return
-        if self._has_escapes is None:
+        if self._has_escapes is None and not before and self._are_rows(lines):
+            self._has_escapes = False  # They are rows as they stand.
+        elif self._has_escapes is None:
             pro, contra = self._votes(lines, pairs, before)
             if contra:
                 self._has_escapes = False

@@ -254,6 +254,40 @@ def test_other_running_texts(file, content, first):
         read(file(content, "texts.txt"))
 
 
+SAME_LENGTH = "Anna Smith went to Rome .\nPeter saw Big Corp in May\n" * 6
+
+
+def test_sentences_of_one_length_are_no_columns(file):
+    with pytest.raises(UserError, match="conll:1: running text, not words"):
+        read(file(SAME_LENGTH))
+    sentences, _ = read(file(SAME_LENGTH, "test.txt"), "test")
+    assert len(sentences) == 12
+    assert sentences[0].words == "Anna Smith went to Rome .".split()
+
+
+def test_lemmas_without_blank_lines_are_columns(file):
+    text = "Anna Anna NNP\nwent go VBD\nto to TO\nRome Rome NNP\n"
+    sentences, tags = read(file(text * 5))
+    assert len(sentences) == 1
+    assert tags.labels == ["NNP", "TO", "VBD"]
+
+
+@pytest.mark.parametrize("sign", "/|_")
+def test_words_and_tags_in_one_cell(sign, file):
+    text = "Anna/B-PER went/O to/O Rome/B-LOC ./O\n" * 3
+    with pytest.raises(UserError, match="conll:1: words and tags in one cell"):
+        read(file(text.replace("/", sign)))
+
+
+def test_a_file_without_blank_lines_is_said(file, caplog):
+    text = "Anna B-PER\nwent O\n. O\n"
+    read(file(text * 4))
+    assert "one sentence of 12 words, with 3 full stops" in caplog.text
+    caplog.clear()
+    read(file(f"{text}\n" * 4))
+    assert "one sentence" not in caplog.text
+
+
 def test_words_without_tags_are_no_running_text(file):
     for content in "Anna\nwent\n\nOslo\n", "Anna NNP\nwent VBD\n\nOslo NNP\n":
         sentences, _ = read(file(content), "test")

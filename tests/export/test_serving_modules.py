@@ -569,7 +569,7 @@ def test_only_a_regular_file_is_replaced(pairs, tmp_path):
             {},
             "in.jsonl:2: text must be str, not int",
         ),
-        ("in.jsonl", "[" * 100_000, {}, "in.jsonl:1: not a JSON object"),
+        ("in.jsonl", "[" * 100_000, {}, "in.jsonl:1: not JSON: maximum"),
         ("in.txt", "a", {"input": "none.txt"}, "--input=none.txt: no such"),
         ("in.txt", "a ||| b", {"model": "/none"}, "--model=/none: no such"),
     ],
