@@ -28,7 +28,7 @@ WINDOW_POOLINGS = ("mean", "max")
 # bert_tf.data.text_reader
 LONG_DOCUMENTS = ("truncate", "head_tail", "windows")
 
-# bert_tf.data.label_cells
+# bert_tf.data.labels.label_cells
 PROBLEM_TYPES = ("single_label", "multi_label", "regression")
 
 # bert_tf.data.glue
@@ -62,7 +62,7 @@ PRETRAINING_NAMES = (
 # bert_tf.export.predictor: texts that a model reads together.
 BATCH_SIZE = 32
 
-# bert_tf.data.text_rows, bert_tf.export.answer_files
+# bert_tf.data.tabular.text_rows, bert_tf.export.answer_files
 INPUT_FORMATS = ("csv", "tsv", "jsonl", "lines")
 OUTPUT_FORMATS = ("csv", "tsv", "jsonl")
 

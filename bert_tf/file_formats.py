@@ -29,8 +29,8 @@ class Kind:
         name: what it is, for people: "an Excel workbook".
         advice: what helps, if there is something.
         role: "compressed" and "encoding" for what can be read as text, "table"
-            for what `data.spreadsheets` reads, "page" for text that is no
-            data, "other" for everything else.
+            for what `data.tabular.spreadsheets` reads, "page" for text that is
+            not data, "other" for everything else.
     """
 
     id: str

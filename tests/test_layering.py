@@ -82,6 +82,14 @@ def test_imports_go_down_only(module):
         assert steps_down > 0 or steps_down == 0 and is_near, imported
 
 
+def test_files_of_rows_know_nothing_of_what_is_in_them():
+    below = ("data.tabular.", "data.plausib", "errors", "file", "suggestions")
+    for module in MODULES:
+        if module.startswith("data.tabular."):
+            for imported in imports_of(module) - {"__init__", "data.tabular"}:
+                assert imported.startswith(below), (module, imported)
+
+
 def test_there_is_no_circle():
     graph = {module: imports_of(module) for module in MODULES}
     tuple(graphlib.TopologicalSorter(graph).static_order())

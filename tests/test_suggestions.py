@@ -4,8 +4,9 @@ import pytest
 from support.common import json_lines
 
 from bert_tf import suggestions
-from bert_tf.data import csv_files, labelled_table
+from bert_tf.data import labelled_table
 from bert_tf.data.labelled_table import TableSettings
+from bert_tf.data.tabular import csv_files
 from bert_tf.errors import UserError
 
 

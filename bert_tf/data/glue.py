@@ -9,7 +9,7 @@ from typing import Any
 
 from bert_tf.data.input_example import InputExample
 from bert_tf.data.processor import DataProcessor
-from bert_tf.data.tsv_rows import Row
+from bert_tf.data.tabular.tsv_rows import Row
 
 
 class ColaProcessor(DataProcessor):

@@ -20,11 +20,18 @@ import numpy as np
 from absl import logging
 
 from bert_tf.choices import PROBLEM_TYPES
-from bert_tf.data import csv_files, splits
-from bert_tf.data.known_labels import check_labels as check_labels
-from bert_tf.data.label_cells import LabelReader, answers, label_columns
+from bert_tf.data import splits
 from bert_tf.data.labelled_set import Columns, TableSet
-from bert_tf.data.table import RowWarnings, ids_of, is_empty, listed, number
+from bert_tf.data.labels.known_labels import check_labels as check_labels
+from bert_tf.data.labels.label_cells import LabelReader, answers, label_columns
+from bert_tf.data.tabular import csv_files
+from bert_tf.data.tabular.table import (
+    RowWarnings,
+    ids_of,
+    is_empty,
+    listed,
+    number,
+)
 from bert_tf.errors import UserError
 
 

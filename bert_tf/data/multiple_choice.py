@@ -12,11 +12,13 @@ import dataclasses
 import re
 from collections.abc import Iterable
 
-from bert_tf.data import csv_files, missing_labels, splits
-from bert_tf.data.json_lines import ObjectTable
+from bert_tf.data import splits
 from bert_tf.data.labelled_table import TableSettings
+from bert_tf.data.labels import missing_labels
 from bert_tf.data.plausible.examples import of_choices
-from bert_tf.data.table import (
+from bert_tf.data.tabular import csv_files
+from bert_tf.data.tabular.json_lines import ObjectTable
+from bert_tf.data.tabular.table import (
     RowWarnings,
     ids_of,
     is_empty,

@@ -15,11 +15,12 @@ from typing import Any
 from absl import logging
 
 from bert_tf import files
-from bert_tf.data import fixed_labels, plausibility, splits
+from bert_tf.data import plausibility, splits
 from bert_tf.data.input_example import InputExample
+from bert_tf.data.labels import fixed_labels
 from bert_tf.data.plausible import examples
-from bert_tf.data.table import listed
-from bert_tf.data.tsv_rows import Row, read_tsv
+from bert_tf.data.tabular.table import listed
+from bert_tf.data.tabular.tsv_rows import Row, read_tsv
 from bert_tf.errors import UserError
 from bert_tf.file_formats import HTML, XML
 

@@ -37,10 +37,12 @@ from collections.abc import Iterator, Sequence
 from absl import logging
 
 from bert_tf import files
-from bert_tf.data import csv_files, relation_labels, splits
+from bert_tf.data import splits
+from bert_tf.data.labels import relation_labels
+from bert_tf.data.labels.relation_labels import check_labels as check_labels
 from bert_tf.data.plausible.examples import of_relations
-from bert_tf.data.relation_labels import check_labels as check_labels
-from bert_tf.data.table import ids_of, is_empty
+from bert_tf.data.tabular import csv_files
+from bert_tf.data.tabular.table import ids_of, is_empty
 from bert_tf.errors import UserError
 
 Span = tuple[int, int]  # The place of the first character, and after the last.

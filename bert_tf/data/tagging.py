@@ -12,17 +12,18 @@ import dataclasses
 from collections.abc import Iterable
 
 from bert_tf import files
-from bert_tf.data import conll, splits, tagged_json, tagged_tables
-from bert_tf.data.learned_tags import LearnedTags, infer_labels
+from bert_tf.data import splits
 from bert_tf.data.plausible.examples import of_sentences
-from bert_tf.data.sentences import (
+from bert_tf.data.tagged import conll, tagged_json, tagged_tables
+from bert_tf.data.tagged.learned_tags import LearnedTags, infer_labels
+from bert_tf.data.tagged.sentences import (
     Sentence,
     WordColumns,
     WordFile,
     conll_lines,
     span_lines,
 )
-from bert_tf.data.tag_reading import TagReader
+from bert_tf.data.tagged.tag_reading import TagReader
 
 __all__ = [
     "LearnedTags",

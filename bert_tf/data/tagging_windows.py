@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from bert_tf.data.features import FeatureSpec, sequence_specs
-from bert_tf.data.sentences import Sentence
+from bert_tf.data.tagged.sentences import Sentence
 from bert_tf.text import packing
 from bert_tf.tokenization import UNKNOWN, FullTokenizer
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from bert_tf import suggestions
 from bert_tf.choices import COLUMN_SETTINGS
-from bert_tf.data.text_rows import Format, Row, free_name
+from bert_tf.data.tabular.text_rows import Format, Row, free_name
 from bert_tf.errors import UserError
 from bert_tf.export.kinds import KINDS, TAGS, Answer, Input, Kind
 from bert_tf.text.packing import split_pair

@@ -11,10 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from bert_tf.data import conll, tagged_json
-from bert_tf.data.learned_tags import LearnedTags
-from bert_tf.data.sentences import ROWS, Sentence, WordColumns, conll_lines
-from bert_tf.data.tag_schemes import OUTSIDE
+from bert_tf.data.tagged import conll, tagged_json
+from bert_tf.data.tagged.learned_tags import LearnedTags
+from bert_tf.data.tagged.sentences import (
+    ROWS,
+    Sentence,
+    WordColumns,
+    conll_lines,
+)
+from bert_tf.data.tagged.tag_schemes import OUTSIDE
 from bert_tf.export.given_words import NAME
 from bert_tf.export.kinds import Answer
 

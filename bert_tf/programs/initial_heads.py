@@ -15,7 +15,7 @@ from bert_tf.checkpoints import (
     weights_in,
     weights_of,
 )
-from bert_tf.data.table import listed
+from bert_tf.data.tabular.table import listed
 from bert_tf.tasks.problem import Problem
 from bert_tf.tasks.record import TaskRecord
 

@@ -15,7 +15,6 @@ from typing import Any, Protocol
 
 from bert_tf import choices, metrics
 from bert_tf.data import (
-    csv_files,
     glue,
     labelled_table,
     multiple_choice,
@@ -24,6 +23,7 @@ from bert_tf.data import (
     tagging,
 )
 from bert_tf.data.processor import DataProcessor, Examples
+from bert_tf.data.tabular import csv_files
 from bert_tf.errors import UserError
 from bert_tf.tasks.multiple_choice import MultipleChoice
 from bert_tf.tasks.problem import Problem, Record

@@ -19,7 +19,7 @@ from bert_tf import heads, losses
 from bert_tf.config import BertConfig
 from bert_tf.data import tagging_windows
 from bert_tf.data.features import FeatureSpec
-from bert_tf.data.sentences import Sentence, conll_lines, span_lines
+from bert_tf.data.tagged.sentences import Sentence, conll_lines, span_lines
 from bert_tf.data.tagging import LearnedTags
 from bert_tf.data.text_reader import TextReader
 from bert_tf.export import kinds

@@ -22,7 +22,7 @@ import collections
 from absl import flags, logging
 
 from bert_tf import files
-from bert_tf.data import file_shape
+from bert_tf.data.tabular import file_shape
 from bert_tf.errors import UserError
 from bert_tf.programs import flags as shared_flags
 from bert_tf.programs import program

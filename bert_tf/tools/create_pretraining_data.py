@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING
 from absl import flags, logging
 
 from bert_tf import files
-from bert_tf.data import file_shape
 from bert_tf.data.pretraining import instances as pretraining_instances
 from bert_tf.data.pretraining import shards as pretraining_shards
 from bert_tf.data.pretraining.shards import RecordMaker
+from bert_tf.data.tabular import file_shape
 from bert_tf.errors import UserError
 from bert_tf.programs import defaults, program
 from bert_tf.programs import flags as shared_flags

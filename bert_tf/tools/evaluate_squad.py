@@ -22,9 +22,9 @@ from typing import Any
 from absl import flags, logging
 
 from bert_tf import files
-from bert_tf.data.json_objects import read_objects
 from bert_tf.data.squad import examples as squad_examples
 from bert_tf.data.squad import variants
+from bert_tf.data.tabular.json_objects import read_objects
 from bert_tf.errors import UserError
 from bert_tf.programs import flags as shared_flags
 from bert_tf.programs import program

@@ -35,7 +35,8 @@ from absl import flags, logging
 
 from bert_tf import files
 from bert_tf.config import BertConfig
-from bert_tf.data import example_proto, file_shape
+from bert_tf.data import example_proto
+from bert_tf.data.tabular import file_shape
 from bert_tf.errors import UserError
 from bert_tf.programs import defaults, model_files, program
 from bert_tf.programs import flags as shared_flags

@@ -34,9 +34,9 @@ from typing import IO, TYPE_CHECKING, Any
 from absl import flags, logging
 
 from bert_tf import choices, files
-from bert_tf.data import file_shape, text_rows
 from bert_tf.data.squad.questions import question_rows
-from bert_tf.data.text_rows import Row
+from bert_tf.data.tabular import file_shape, text_rows
+from bert_tf.data.tabular.text_rows import Row
 from bert_tf.errors import UserError
 from bert_tf.file_contents import Content, content_of
 from bert_tf.file_formats import HEAD_BYTES, Kind
@@ -150,7 +150,7 @@ def main() -> None:
 
 def answers_words(predictor: "Predictor") -> bool:
     """Answers a file with a word in each row; says whether it is one."""
-    from bert_tf.data.sentences import WordColumns
+    from bert_tf.data.tagged.sentences import WordColumns
     from bert_tf.export import answer_words
 
     if FLAGS.input == STANDARD or not files.is_regular(FLAGS.input):

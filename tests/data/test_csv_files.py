@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.common import json_lines
 
-from bert_tf.data.csv_files import read_table
-from bert_tf.data.table import RowWarnings
-from bert_tf.data.table import number as number_of
+from bert_tf.data.tabular.csv_files import read_table
+from bert_tf.data.tabular.table import RowWarnings
+from bert_tf.data.tabular.table import number as number_of
 from bert_tf.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("here")

@@ -3,8 +3,8 @@
 import pytest
 from support.common import TESTS, shared
 
-from bert_tf.data import file_shape
-from bert_tf.data.file_shape import likely_delimiter, shape_of
+from bert_tf.data.tabular import file_shape
+from bert_tf.data.tabular.file_shape import likely_delimiter, shape_of
 
 pytestmark = pytest.mark.usefixtures("here")
 REPORTS = TESTS / "reports"

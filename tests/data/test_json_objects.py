@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from support.common import TESTS
 
-from bert_tf.data.csv_files import read_table
-from bert_tf.data.json_objects import read_objects
+from bert_tf.data.tabular.csv_files import read_table
+from bert_tf.data.tabular.json_objects import read_objects
 from bert_tf.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("here")

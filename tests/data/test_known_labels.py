@@ -3,8 +3,8 @@
 import pytest
 from support.common import json_lines
 
-from bert_tf.data.known_labels import check_labels, compare
 from bert_tf.data.labelled_table import TableSettings, read_sets
+from bert_tf.data.labels.known_labels import check_labels, compare
 from bert_tf.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("here")

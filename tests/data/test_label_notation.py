@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bert_tf.data.label_notation import Marked, from_json, parse
+from bert_tf.data.tabular.label_notation import Marked, from_json, parse
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bert_tf.data.missing_labels import (
+from bert_tf.data.labels.missing_labels import (
     in_doubt,
     marks_among,
     taken_for_labels,

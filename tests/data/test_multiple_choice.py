@@ -13,7 +13,7 @@ from support.common import json_lines
 from bert_tf.data import multiple_choice
 from bert_tf.data.labelled_table import TableSettings
 from bert_tf.data.multiple_choice import ChoiceExample
-from bert_tf.data.table import is_empty
+from bert_tf.data.tabular.table import is_empty
 from bert_tf.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("here")

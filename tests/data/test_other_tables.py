@@ -12,8 +12,12 @@ import pandas as pd
 import pytest
 from support.common import TESTS, needs
 
-from bert_tf.data.csv_files import read_any_table, read_table, stream_rows
-from bert_tf.data.text_rows import Format, read_rows
+from bert_tf.data.tabular.csv_files import (
+    read_any_table,
+    read_table,
+    stream_rows,
+)
+from bert_tf.data.tabular.text_rows import Format, read_rows
 from bert_tf.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("here")

@@ -6,8 +6,8 @@ import pytest
 from support.common import ROOT
 
 from bert_tf.data import tagging
-from bert_tf.data.character_spans import words_of
 from bert_tf.data.splits import FileSettings
+from bert_tf.data.tagged.character_spans import words_of
 from bert_tf.data.tagging import WordColumns
 from bert_tf.errors import UserError
 

@@ -13,9 +13,9 @@ from support.common import ROOT
 
 from bert_tf import FullTokenizer
 from bert_tf.data import features, tagging
-from bert_tf.data.learned_tags import LearnedTags
 from bert_tf.data.splits import FileSettings
-from bert_tf.data.tag_reading import TagReader
+from bert_tf.data.tagged.learned_tags import LearnedTags
+from bert_tf.data.tagged.tag_reading import TagReader
 from bert_tf.data.tagging import Sentence
 from bert_tf.data.tagging_windows import (
     Window,

@@ -9,8 +9,8 @@ import pytest
 from support.common import needs
 
 from bert_tf import choices, files
-from bert_tf.data import text_rows
-from bert_tf.data.text_rows import Format, detect_format, read_rows
+from bert_tf.data.tabular import text_rows
+from bert_tf.data.tabular.text_rows import Format, detect_format, read_rows
 from bert_tf.errors import UserError
 
 COLUMNS = ("message", "text_pair")

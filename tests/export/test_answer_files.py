@@ -2,7 +2,7 @@
 
 import pytest
 
-from bert_tf.data.text_rows import Row
+from bert_tf.data.tabular.text_rows import Row
 from bert_tf.errors import UserError
 from bert_tf.export.answer_files import model_columns
 

@@ -12,8 +12,8 @@ from support.common import ROOT
 from support.programs import DEMO, SMALL_CONFIG
 
 from bert_tf import BertConfig, FullTokenizer
+from bert_tf.data.tabular.text_rows import Row
 from bert_tf.data.text_reader import TextReader, TextReaderSettings
-from bert_tf.data.text_rows import Row
 from bert_tf.export import Predictor, export_model, kinds
 from bert_tf.export.answer_files import model_columns
 from bert_tf.export.kinds import KINDS, Kind, Request

@@ -16,7 +16,7 @@ from support.programs import (
 )
 
 from bert_tf import pretrained
-from bert_tf.data.csv_files import read_table
+from bert_tf.data.tabular.csv_files import read_table
 from bert_tf.errors import UserError
 from bert_tf.programs import defaults, hyperparameters
 from bert_tf.programs.run_folder import RunFolder

@@ -10,7 +10,7 @@ from support.programs import DEMO
 from bert_tf import FullTokenizer, metrics
 from bert_tf.data.input_example import InputExample
 from bert_tf.data.multiple_choice import ChoiceExample
-from bert_tf.data.tag_schemes import Spelling
+from bert_tf.data.tagged.tag_schemes import Spelling
 from bert_tf.data.tagging import LearnedTags, Sentence
 from bert_tf.data.text_reader import TextReader, TextReaderSettings
 from bert_tf.errors import UserError

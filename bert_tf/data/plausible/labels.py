@@ -6,7 +6,7 @@ import unicodedata
 
 from bert_tf.data.plausible import kinds
 from bert_tf.data.plausible.sample import MIN_ROWS, Finding, Sample
-from bert_tf.data.table import number
+from bert_tf.data.tabular.table import number
 
 NUM_COUNTED = 100_000  # Rows of which each label is counted, at most.
 RECURRING = 0.8  # Share of a label's parts that are in other labels, too.

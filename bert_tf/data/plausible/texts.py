@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from bert_tf.data.plausible import kinds
 from bert_tf.data.plausible.sample import MIN_ROWS, MOST, Finding, Sample
-from bert_tf.data.table import is_empty
+from bert_tf.data.tabular.table import is_empty
 
 Find = Callable[[Sample], Finding | None]
 MAX_DECODED = 300  # Characters of a text that are decoded again.

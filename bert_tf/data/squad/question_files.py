@@ -20,9 +20,9 @@ from typing import IO, Any
 import ijson
 
 from bert_tf import files
-from bert_tf.data import spreadsheets, text_rows
-from bert_tf.data.json_objects import read_objects
 from bert_tf.data.squad.keys import canonical
+from bert_tf.data.tabular import spreadsheets, text_rows
+from bert_tf.data.tabular.json_objects import read_objects
 from bert_tf.errors import UserError
 
 Item = tuple[str, dict[str, Any]]

@@ -23,7 +23,7 @@ from bert_tf.data.squad.question_files import (
     rows_of_columns,
 )
 from bert_tf.data.squad.variants import Answer
-from bert_tf.data.text_rows import Row
+from bert_tf.data.tabular.text_rows import Row
 from bert_tf.errors import UserError
 
 _SQUAD_KEYS = {

@@ -1,0 +1,1 @@
+"""Labels: read from cells, missing, known to a model."""

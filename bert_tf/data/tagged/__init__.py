@@ -1,0 +1,1 @@
+"""Words with tags, as files and annotation tools have them."""
