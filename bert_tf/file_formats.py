@@ -267,14 +267,14 @@ def _is_decoded(head: bytes, encoding: str) -> bool:
     odd -= sum(text.count(c) for c in "\t\r\n\f")
     if encoding in ("utf-16", "utf-32"):  # Their mark says it.
         return odd <= _MOST_CONTROLS * len(text)
-    if odd or not text:
-        return False
     num_zeros = head.count(0)
+    if odd or num_zeros <= 2:  # One or two may be a fault of any file.
+        return False
     if num_zeros > len(head) // 5:  # Letters of Latin.
         return True
     # In others only blanks and line ends have one.
     is_utf8 = decoded_start(head, "utf-8") is not None
-    return "\n" in text and num_zeros > 2 and not is_utf8
+    return "\n" in text and not is_utf8
 
 
 def decoded_start(head: bytes, encoding: str) -> str | None:

@@ -159,6 +159,7 @@ def test_what_works_in_a_child_works(results, use):
     assert results[use][1] == "answer"
 
 
+@pytest.mark.slow
 def test_tensorflow_alone_makes_a_fork_useless_too(tmp_path):
     program = tmp_path / "program.py"
     program.write_text(OTHERS)

@@ -83,7 +83,10 @@ def assert_same(tokenizer, preprocess, texts):
 # -- The same tokens. --------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["tokens", "tokens_other_vocabs"])
+@pytest.mark.parametrize(
+    "name",
+    ["tokens", pytest.param("tokens_other_vocabs", marks=pytest.mark.slow)],
+)
 def test_golden_tokens(name):
     path = shared(f"golden/1_tokenization/{name}.jsonl.gz")
     rows = collections.defaultdict(list)
@@ -679,6 +682,7 @@ assert not any(name.startswith("bert_tf") for name in sys.modules)
 """
 
 
+@pytest.mark.slow
 def test_saved_model_needs_tensorflow_and_tensorflow_text_alone(tmp_path):
     vocab_file = str(shared("data/vocab/uncased/vocab.txt"))
     preprocess = BertPreprocessor(vocab_file, max_seq_length=16)

@@ -130,6 +130,7 @@ def test_train_evaluate_predict(finished):
     np.testing.assert_allclose(again, probabilities, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_second_run_continues_or_has_nothing_to_do(folder, caplog):
     caplog.set_level("INFO", logger="absl")
     run(folder, do_train=True, save_checkpoints_steps=4)
@@ -194,7 +195,9 @@ def test_console_lines_that_people_search_for(finished, caplog):
     )
 
 
-@pytest.mark.parametrize("write_tf_records", [False, True])
+@pytest.mark.parametrize(
+    "write_tf_records", [False, pytest.param(True, marks=pytest.mark.slow)]
+)
 def test_fixed_evaluation_is_the_originals(tmp_path, write_tf_records):
     """Evaluation and prediction straight from a checkpoint of the original."""
     golden = shared("golden")

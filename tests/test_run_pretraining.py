@@ -329,6 +329,7 @@ def test_it_goes_on_from_the_originals_checkpoint(tmp_path):
             np.testing.assert_array_equal(after[name], value)
 
 
+@pytest.mark.slow
 def test_checkpoints_with_and_without_heads(trained, caplog):
     values = values_of(trained / "out" / "model.ckpt-8")
     weights = {n: v for n, v in values.items() if "/adam_" not in n}
@@ -473,6 +474,7 @@ def test_folders_of_other_tasks_are_refused(folder):
     assert os.listdir(folder / "out") == ["train.json"]
 
 
+@pytest.mark.slow
 def test_wrong_records_end_training_and_evaluation(trained):
     def write(**changes):
         records = [*examples(range(8))]

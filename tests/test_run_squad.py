@@ -107,6 +107,7 @@ def test_train_predict_evaluate_export(finished):
         assert " ".join(found["answer"].split()) == predictions[qas_id]
 
 
+@pytest.mark.slow
 def test_the_exported_model_answers_files_of_questions(finished, tmp_path):
     """SQuAD's own files, and rows with other names."""
     expected = predictions_of(finished)

@@ -189,6 +189,7 @@ def test_windows(written):
     np.testing.assert_allclose(found["probabilities"], expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_head_and_tail_of_long_texts(written):
     preprocess = BertPreprocessor(
         VOCAB, max_seq_length=24, truncation="head_tail"
@@ -200,6 +201,7 @@ def test_head_and_tail_of_long_texts(written):
     np.testing.assert_allclose(found["probabilities"], expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_tags(written):
     model = randomized(BertTokenClassifier(CONFIG, 3))
     export_model("x", model, PREPROCESS, labels=["O", "B-A", "I-A"])
@@ -211,6 +213,7 @@ def test_tags(written):
     )
 
 
+@pytest.mark.slow
 def test_endings(written):
     model = randomized(BertMultipleChoice(CONFIG))
     export_model("x", model, PREPROCESS)
@@ -225,6 +228,7 @@ def test_endings(written):
     np.testing.assert_allclose(found["probabilities"], expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_relations(written, tmp_path):
     words = (DEMO / "demo" / "vocab.txt").read_text("utf-8")
     vocab = tmp_path / "vocab.txt"
@@ -240,6 +244,7 @@ def test_relations(written, tmp_path):
     np.testing.assert_allclose(found["probabilities"], expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_questions(written):
     model = BertSpanLabeler(CONFIG)
     settings = SquadSettings(version_2_with_negative=True)

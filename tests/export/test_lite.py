@@ -158,6 +158,7 @@ def test_other_shapes(module, tmp_path, shape):
         np.testing.assert_allclose(value, expected[name], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_other_heads_and_signatures_of_a_savedmodel(tmp_path):
     model = BertSpanLabeler(CONFIG)
     ids = tf.function(
@@ -204,6 +205,7 @@ def test_a_file_of_other_weights_is_found(folder):
             lite.check_same(other.ids, path, CONFIG, tolerance)
 
 
+@pytest.mark.slow
 def test_outputs_that_are_no_numbers_or_missing(module, folder):
     path = str(folder / "float.tflite")
 

@@ -119,8 +119,13 @@ def python_answer(model, text, context, settings):
     [
         {"version_2_with_negative": False},
         {"null_score_diff_threshold": 1e3},
-        {"doc_stride": 1, "n_best_size": 5, "max_answer_length": 3},
-        {"doc_stride": 1000, "n_best_size": 1},
+        pytest.param(
+            {"doc_stride": 1, "n_best_size": 5, "max_answer_length": 3},
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            {"doc_stride": 1000, "n_best_size": 1}, marks=pytest.mark.slow
+        ),
     ],
 )
 def test_it_answers_as_the_python_way(model, changes):

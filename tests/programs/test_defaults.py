@@ -177,6 +177,7 @@ def test_a_given_flag_wins(run_folder, files):
         )
 
 
+@pytest.mark.slow
 def test_a_moved_run_has_its_model_with_it(run_folder, files, tmp_path):
     moved = shutil.copytree(run_folder, tmp_path / "moved")
     record = json.loads((moved / "train.json").read_text())
@@ -191,6 +192,7 @@ def test_a_moved_run_has_its_model_with_it(run_folder, files, tmp_path):
     assert (moved / "predictions" / "old" / "test_report.json").exists()
 
 
+@pytest.mark.slow
 def test_a_run_is_used_from_another_folder(run_folder, tmp_path, monkeypatch):
     # Its paths were typed in the folder of its files.
     copy = shutil.copytree(

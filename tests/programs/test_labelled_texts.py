@@ -16,7 +16,6 @@ from support.labelled_files import (
     KINDS,
     NUM_ROWS,
     WORDS,
-    checkpoint_of,
     flags_of,
     make,
 )
@@ -31,16 +30,25 @@ EXPORT_MODEL = program_of("bert_tf.tools.export_model")
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A trained run of each kind, in folders named by it."""
-    folder = make(tmp_path_factory.mktemp("kinds"))
-    for kind in KINDS:
+    """The files of each kind, and the runs that tests have trained."""
+    return make(tmp_path_factory.mktemp("kinds"))
+
+
+def trained(kind, folder):
+    """The folder of a trained run, which the first test that asks trains."""
+    if not (folder / kind).exists():
         RUN_CLASSIFIER.run(
             **flags_of(kind, folder, num_train_epochs=1.0),
             do_train=True,
             do_eval=True,
             do_predict=True,
         )
-    return folder
+    return folder / kind
+
+
+def checkpoint_of(kind, folder):
+    """The prefix of a trained run's newest checkpoint."""
+    return tf.train.latest_checkpoint(str(trained(kind, folder)))
 
 
 def predictions_of(out):
@@ -64,9 +72,17 @@ def assert_same_predictions(out, other):
     assert ids == [line.split("\t")[0] for line in other_lines]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        kind
+        if kind in ("single_label", "ner")
+        else pytest.param(kind, marks=pytest.mark.slow)
+        for kind in KINDS
+    ],
+)
 def test_scores_and_predictions(folder, kind):
-    out = folder / kind
+    out = trained(kind, folder)
     results = results_of(out / "eval_results.txt")
     assert int(results["global_step"]) >= 6
     scores = json.loads((out / "eval_report.json").read_text())["scores"]
@@ -171,23 +187,25 @@ def numbers_of(kind, answers):
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "ner"])
 def test_the_exported_model_predicts_as_the_program(folder, kind):
     flags = {**flags_of(kind, folder), "train_file": None, "test_file": None}
+    out = trained(kind, folder)
     RUN_CLASSIFIER.run(**flags, do_export=True)
-    predictor = Predictor(str(folder / kind / "export"))
+    predictor = Predictor(str(out / "export"))
     path = folder / pathlib.Path(flags_of(kind, folder)["test_file"]).name
     found = numbers_of(kind, predictor.predict(inputs_of(kind, path)))
-    _, expected = predictions_of(folder / kind)
+    _, expected = predictions_of(out)
     np.testing.assert_allclose(found, expected, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.slow
 def test_the_exported_model_tags_as_the_program(folder):
+    out = trained("ner", folder)
     RUN_CLASSIFIER.run(**flags_of("ner", folder), do_export=True)
-    predictor = Predictor(str(folder / "ner" / "export"))
+    predictor = Predictor(str(out / "export"))
     words = predictor.signatures["words"]
     texts = inputs_of("ner", folder / "ner-test.conll")
     tags = words(text=tf.constant(texts))["tags"].numpy()
     found = [tag.decode() for row in tags for tag in row if tag]
-    lines, _ = predictions_of(folder / "ner")
+    lines, _ = predictions_of(out)
     expected = [
         line.rpartition(" ")[2]
         for line in lines
@@ -200,7 +218,9 @@ def test_the_exported_model_tags_as_the_program(folder):
 def test_export_model_writes_what_do_export_does(folder, tmp_path):
     kind = "multi_label"
     target = tmp_path / "model"
-    EXPORT_MODEL.run(output_dir=str(folder / kind), export_dir=str(target))
+    EXPORT_MODEL.run(
+        output_dir=str(trained(kind, folder)), export_dir=str(target)
+    )
     flags = {**flags_of(kind, folder), "train_file": None}
     RUN_CLASSIFIER.run(**flags, do_export=True)
     texts = ["call home", "", "free prize now"]
@@ -214,6 +234,8 @@ def test_export_model_writes_what_do_export_does(folder, tmp_path):
 @pytest.mark.slow
 def test_two_replicas(folder):
     """They train, evaluate and predict each kind; predictions are the same."""
+    for kind in KINDS:
+        trained(kind, folder)
     done = subprocess.run(
         [sys.executable, "-m", "support.labelled_files", str(folder), *KINDS],
         cwd=TESTS,
@@ -328,6 +350,7 @@ def predict(kind, folder, out, **changes):
     RUN_CLASSIFIER.run(**{**flags, **changes}, do_predict=True)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_knows_what_it_was_trained_for(folder, tmp_path):
     """Other labels, or another kind of problem, are never mixed up."""
     predict("single_label", folder, tmp_path / "out")
@@ -369,14 +392,14 @@ def folder_of_other(folder):
     """The runs, with other labels told of the one with windows."""
     other = folder / "other"
     if not other.exists():
-        shutil.copytree(folder / "windows", other / "windows")
+        shutil.copytree(trained("windows", folder), other / "windows")
         told = {"problem": "single_label", "labels": ["no", "yes"]}
         (other / "windows" / "task.json").write_text(json.dumps(told))
     return other
 
 
 def test_without_task_json_labels_come_from_training(folder, tmp_path):
-    shutil.copytree(folder / "single_label", tmp_path / "single_label")
+    shutil.copytree(trained("single_label", folder), tmp_path / "single_label")
     (tmp_path / "single_label" / "task.json").unlink()
     (tmp_path / "single_label" / "train.json").unlink()
     source = checkpoint_of("single_label", tmp_path)
@@ -395,6 +418,7 @@ def test_without_task_json_labels_come_from_training(folder, tmp_path):
     assert_same_predictions(tmp_path / "out", folder / "single_label")
 
 
+@pytest.mark.slow
 def test_scores_do_not_outlive_their_predictions(folder, tmp_path):
     out = tmp_path / "out"
     source = (folder / "regression-test.tsv").read_text()
@@ -422,6 +446,7 @@ def test_a_new_training_learns_its_own_numbers(folder, tmp_path):
     assert told["mean"] == pytest.approx(0.75)
 
 
+@pytest.mark.slow
 def test_thresholds_belong_to_the_chosen_weights(folder, tmp_path):
     flags = flags_of("multi_label", folder, output_dir=str(tmp_path / "out"))
     RUN_CLASSIFIER.run(
@@ -442,6 +467,7 @@ def test_another_split_is_named(folder, tmp_path, caplog):
     assert "--split_seed was 12345 before, and is 7 now" in caplog.text
 
 
+@pytest.mark.slow
 def test_labels_of_an_earlier_run(folder, tmp_path, caplog):
     """They keep their places where they do, and are named where not."""
     flags = flags_of("single_label", folder, num_train_epochs=1.0)

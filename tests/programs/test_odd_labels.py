@@ -44,6 +44,7 @@ def report_of(out, name="eval"):
     return json.loads((out / f"{name}_report.json").read_text())
 
 
+@pytest.mark.slow
 def test_a_class_that_is_none(tmp_path):
     """C07: -1 is left out of training and of the score, and still labelled."""
     texts = {
@@ -95,6 +96,7 @@ def test_a_class_that_is_none(tmp_path):
         )
 
 
+@pytest.mark.slow
 def test_columns_that_are_not_known(tmp_path):
     """C17: rows of -1 in a test file are labelled and not scored."""
     out = tmp_path / "out"
@@ -152,6 +154,7 @@ def test_several_labels_in_a_list(tmp_path, name, task, labels):
     assert any("With thresholds of 0.5 instead" in line for line in lines)
 
 
+@pytest.mark.slow
 def test_lists_of_one_label(tmp_path):
     """C18, and a dev file with a label that training did not have."""
     rows = (REPORTS / "C18_doccano.jsonl").read_text().splitlines()

@@ -118,6 +118,7 @@ def test_an_existing_file_wins_over_a_pattern(name, here):
             assert found == [f"{name}/1.txt", f"{name}/2.txt", "x/1.txt"]
 
 
+@pytest.mark.slow
 def test_a_run_in_such_a_folder_can_be_used(tmp_path):
     home = tmp_path / "My Drive [x]" / "run *1\\"
     home.mkdir(parents=True)
@@ -146,6 +147,7 @@ def run_in_c_locale(*command, cwd):
     )
 
 
+@pytest.mark.slow
 def test_files_are_named_in_utf8_whatever_the_locale_says(tmp_path):
     folder = tmp_path / "größe"
     folder.mkdir()

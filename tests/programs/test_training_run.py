@@ -44,6 +44,7 @@ def difference(ours, theirs, part):
     )
 
 
+@pytest.mark.slow
 def test_best_checkpoint_early_stop_and_event_files(folder, caplog):
     caplog.set_level("INFO", logger="absl")
     settings = {
@@ -242,6 +243,7 @@ def test_a_signal_saves_and_tells_how_to_go_on(trained, monkeypatch):
         assert value.tobytes() == expected[name].tobytes(), name
 
 
+@pytest.mark.slow
 def test_a_signal_behind_the_last_step_counts_too(folder, monkeypatch):
     class Killer(keras.callbacks.Callback):
         def on_epoch_end(self, step, logs):

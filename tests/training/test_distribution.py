@@ -87,7 +87,7 @@ def compare(ours, theirs, tolerance):
 @pytest.mark.parametrize(
     "name",
     [
-        "two, 2 parts",
+        pytest.param("two, 2 parts", marks=pytest.mark.slow),
         pytest.param("one, 4 parts", marks=pytest.mark.slow),
         pytest.param("two", marks=pytest.mark.slow),
         pytest.param("four, 4 parts", marks=pytest.mark.slow),
