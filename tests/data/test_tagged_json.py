@@ -232,18 +232,17 @@ def test_odd_spans_are_counted(file, monkeypatch):
     path = file({"text": TEXT, "label": spans}, {"text": "Rome", "label": []})
     assert read(path)[0].labels == [*TAGS[:-1], "B-END"]
     assert [line.partition(": ")[2] for line in lines] == [
-        "1 of 5 entities start or end with a blank: it is left out of them "
+        "1 of 5 entities has a blank at an end: it is left out "
         "(line of the first)",
-        "1 of 5 entities hold no word: they are left out (line of the first)",
-        "1 of 5 entities overlap a longer one: they are left out (line of the "
-        "first)",
+        "1 of 5 entities holds no word: left out (line of the first)",
+        "1 of 5 entities overlaps a longer one: left out (line of the first)",
     ]
     with pytest.raises(UserError, match=":1: 1 of 5 entities .* strict"):
         read(path, strict=True)
     lines.clear()
     path = file({"text": TEXT, "label": [[2, 8, "PER"]]})
     assert read(path)[0].labels[:3] == ["B-PER", "I-PER", "O"]
-    assert "1 of 1 entities start or end inside a word" in lines[0]
+    assert "1 of 1 entity cuts a word" in lines[0]
 
 
 @pytest.mark.parametrize(
@@ -295,7 +294,10 @@ def test_what_annotators_refused(file):
         ({"tokens": ["a", "b"], "tags": ["O"]}, "2 words in 'tokens', but 1 "),
         ({"tokens": ["a", None], "tags": ["O", "O"]}, "neither words nor a "),
         ({"tokens": ["a"], "tags": [True]}, "must be a string or a number"),
-        ({"tokens": ["a"], "entities": [[0, 2, "X"]]}, "outside the 1 words"),
+        (
+            {"tokens": ["a"], "entities": [[0, 2, "X"]]},
+            "the text of 1 word",
+        ),
         (
             {
                 "text": "Anna in Rome",

@@ -395,7 +395,7 @@ def test_marks_for_no_tag(file, mark):
     assert [s.labels for s in sentences] == [["B-PER", "O", "O"], [None, "O"]]
     sentences, _ = read(path, "test")
     assert [s.label for s in sentences][1:] == [[None, "O"], None]
-    with pytest.raises(UserError, match="2 words have no tag .* strict"):
+    with pytest.raises(UserError, match="no tag for 2 words .* strict"):
         read(path, strict=True)
 
 

@@ -11,11 +11,12 @@ from typing import Any
 
 from absl import logging
 
+from bert_tf.counts import counted
 from bert_tf.data.labels import missing_labels
 from bert_tf.data.splits import Label
 from bert_tf.data.tabular import label_notation
 from bert_tf.data.tabular.label_notation import Marked
-from bert_tf.data.tabular.table import Table, counted
+from bert_tf.data.tabular.table import Table
 from bert_tf.errors import UserError
 
 LABEL_DELIMITER = ","  # The default between two labels in a cell.
@@ -79,7 +80,7 @@ def find_marks(
     marks = missing_labels.marks_among(counts, named)
 
     def rows(label):
-        return f"{counted(counts[label], num_rows)} the label {label!r}"
+        return f"{counted(counts[label], num_rows, 'row')} the label {label!r}"
 
     if named:
         for label in sorted(missing_labels.marks_among(counts) - marks):

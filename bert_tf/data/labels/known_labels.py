@@ -16,10 +16,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from absl import logging
 
 from bert_tf import suggestions
+from bert_tf.counts import counted
 from bert_tf.data.labelled_set import TableSet
 from bert_tf.data.labels import file_labels, missing_labels
 from bert_tf.data.splits import Label
-from bert_tf.data.tabular.table import counted, listed
+from bert_tf.data.tabular.table import listed
 from bert_tf.errors import UserError
 
 _BOOLEANS = {"true": 1, "false": 0}
@@ -135,7 +136,7 @@ def check_labels(
     each = itertools.chain.from_iterable(map(file_labels.several, table.labels))
     warn_of_unknown(
         table.place(index),
-        counted(len(odd), len(table)),
+        counted(len(odd), len(table), "row"),
         [x for x in each if x in comparison.unknown],
         labels,
         is_scored=has_known,
@@ -231,7 +232,7 @@ def _without_marks(table, comparison, set_type, strict):
         log(
             "%s: %s %s (row of line %s first): %s",
             table.path,
-            counted(len(indices), len(table)),
+            counted(len(indices), len(table), "row"),
             what,
             table.line(indices[0]),
             "not scored" if set_type == "test" else "left out",

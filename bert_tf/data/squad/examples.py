@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from absl import logging
 
+from bert_tf.counts import counted
 from bert_tf.data.plausible.sample import NUM_ROWS
 from bert_tf.data.squad.contexts import Context
 from bert_tf.data.squad.questions import Question, read_questions
@@ -312,10 +313,9 @@ def read_answers(
         is_marked |= bool(question.is_impossible)
     if version_2_with_negative and not is_marked and not any(texts.values()):
         logging.warning(
-            "%s: none of its %d questions has an answer, and none is marked as "
-            "having none: in the scores, no answer is right for all",
+            "%s: no question has an answer, and none is marked as having none: "
+            "in the scores, no answer is right for all",
             path,
-            len(texts),
         )
     return texts
 
@@ -325,12 +325,12 @@ def check_answered(path: str, answers: Mapping[str, Sequence[str]]) -> None:
     without = [qas_id for qas_id, texts in answers.items() if not texts]
     if len(without) == len(answers):
         raise UserError(
-            f"{path}: none of its {len(answers)} questions has an answer: "
-            "there is nothing to evaluate with"
+            f"{path}: no question has an answer: there "
+            "is nothing to evaluate with"
         )
     if without:
         raise UserError(
-            f"{path}: {len(without)} of {len(answers)} questions have no "
+            f"{path}: {counted(len(without), len(answers), 'question')} no "
             f"answer, {without[0]} first: to evaluate on SQuAD 2.0 give "
             "`version_2_with_negative`"
         )

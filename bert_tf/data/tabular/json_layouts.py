@@ -13,6 +13,7 @@ from typing import Any
 
 from absl import logging
 
+from bert_tf.counts import number_of
 from bert_tf.data.tabular.file_shape import KNOWN_NAMES
 from bert_tf.errors import UserError
 
@@ -64,7 +65,9 @@ def rows_of(
         rows, what = _columns(value)
     if rows is None:
         return None
-    logging.info("%s: read as %s, with %d rows", path, what, len(rows))
+    logging.info(
+        "%s: read as %s, with %s", path, what, number_of(len(rows), "row")
+    )
     if len(lines) != len(rows):
         lines = [first_line] * len(rows)
     return [*zip(lines, rows, strict=True)]

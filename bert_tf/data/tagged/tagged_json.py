@@ -13,6 +13,7 @@ from typing import Any
 from absl import logging
 
 from bert_tf import files
+from bert_tf.counts import counted
 from bert_tf.data.tabular.json_objects import read_objects
 from bert_tf.data.tagged import character_spans
 from bert_tf.data.tagged.character_spans import SpanCounts
@@ -104,7 +105,8 @@ def read_values(
     sentences = _sentences(path, kept, set_type, notes)
     for what, number in notes.counts.items():
         place = f"{path}:{notes.lines[what]}"
-        text = f"{number} of {notes.total} entities {what}"
+        verb, _, rest = what.partition(" ")
+        text = f"{counted(number, notes.total, 'entity', verb)} {rest}"
         if strict:
             raise UserError(f"{place}: {text}, under `strict`")
         logging.warning("%s: %s (line of the first)", place, text)

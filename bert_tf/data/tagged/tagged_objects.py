@@ -19,6 +19,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bert_tf.counts import number_of
 from bert_tf.data.tagged.character_spans import Span
 from bert_tf.data.tagged.sentences import WordColumns
 from bert_tf.data.tagged.span_objects import (
@@ -285,8 +286,8 @@ def _read_tags(item, value, key, columns):
             continue
         if len(tags) != len(item.tokens):
             raise ValueError(
-                f"{len(item.tokens)} words in {key!r}, but {len(tags)} tags in "
-                f"{tag_key!r}"
+                f"{number_of(len(item.tokens), 'word')} in {key!r}, but "
+                f"{number_of(len(tags), 'tag')} in {tag_key!r}"
             )
         item.where = tag_key
         item.tags = [_tag(tag, item) for tag in tags]
@@ -334,7 +335,8 @@ def _read_token_spans(item, value, key):
             last += one
         if not 0 <= first < last <= len(item.tokens):
             raise ValueError(
-                f"the entity {span!r} is outside the {len(item.tokens)} words"
+                f"the entity {span!r} is outside the text of "
+                f"{number_of(len(item.tokens), 'word')}"
             )
         item.spans.append(Span(first, last, label))
 

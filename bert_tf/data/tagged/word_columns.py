@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from absl import logging
 
 from bert_tf import suggestions
+from bert_tf.counts import number_of
 from bert_tf.data.tagged.sentences import WordColumns
 from bert_tf.data.tagged.word_rows import (
     CONLLU_NAMES,
@@ -293,8 +294,8 @@ def _place(setting, value, names, size, rows):
             return number - 1 if number > 0 else number
         example = next(rows.rows).text
         return UserError(
-            f"{rows.path} has {size} columns, numbered from 1, or from -1 on "
-            f"from the end; a row is {example!r}",
+            f"{rows.path} has {number_of(size, 'column')}, numbered from 1, or "
+            f"from -1 on from the end; a row is {example!r}",
             setting=setting,
             value=value,
         )
