@@ -559,7 +559,7 @@ def test_questions_marked_impossible_are_answered_with_a_warning(
     train_file = write_json(folder / "train.json", squad_data())
     with caplog.at_level("INFO", logger="absl"):
         run(folder, do_train=True, do_predict=True, train_file=train_file)
-    assert "2 of 6 questions are marked as having no answer" in caplog.text
+    assert "2 of 8 questions are marked as having no answer" in caplog.text
     assert len(predictions_of(folder)) == 8
 
 

@@ -462,9 +462,17 @@ def test_the_likely_delimiter_is_named(sign, warnings):
     assert message.startswith("x:2: label 'joy")
     assert message.endswith(f"is it label_delimiter={sign}")
     read(csv_of(*cells), label_delimiter="/", **SEVERAL)
-    assert warnings()[-1].endswith(f"is it `label_delimiter`={sign}")
+    # `plausibility` says it, and nobody else.
+    (warning,) = warnings()
+    assert f"several with {sign!r} between them" in warning
     table = read(csv_of(*cells), label_delimiter=sign, **SEVERAL)
     assert table.labels == [("joy", "anger"), ("joy",), ("anger", "fear")]
+
+
+def test_an_error_comes_without_notes(infos):
+    error_of(csv_of("['a', 'b']", "['c']"))
+    error_of(csv_of("[1, 0, 1]", "[0, 1]"), **SEVERAL)
+    assert infos == []
 
 
 def test_signs_in_labels_are_no_delimiters():

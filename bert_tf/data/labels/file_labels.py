@@ -185,10 +185,12 @@ def check_delimiter(
         texts: {cell: its text}; other values do not count.
         delimiter: the setting `label_delimiter`, a tab as a tab.
 
+    A space is a warning, because labels may have several words. Where somebody
+    chose the delimiter, `plausibility` warns of others.
+
     Raises:
         UserError: most cells seem to have another one, and the setting has
-            its default. Where somebody chose it, this is a warning; a space
-            is one as well, because labels may have several words.
+            its default.
     """
     found = {
         text: cell
@@ -209,9 +211,10 @@ def check_delimiter(
             f"no cell has `label_delimiter`={delimiter} in it; is it "
             f"`label_delimiter`={other}"
         )
-        if delimiter == LABEL_DELIMITER and sign != " ":
+        if sign == " ":
+            logging.warning("%s", message)
+        elif delimiter == LABEL_DELIMITER:
             raise UserError(message)
-        logging.warning("%s", message)
         return
 
 

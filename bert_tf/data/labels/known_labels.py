@@ -140,6 +140,7 @@ def check_labels(
         [x for x in each if x in comparison.unknown],
         labels,
         is_scored=has_known,
+        is_several=any(isinstance(label, tuple) for label in table.labels),
     )
     if has_known:
         return table
@@ -153,6 +154,7 @@ def warn_of_unknown(
     labels: Sequence[str],
     *,
     is_scored: bool,
+    is_several: bool = False,
     what: str = "label",
 ) -> None:
     """Logs labels that were not in training.
@@ -163,10 +165,13 @@ def warn_of_unknown(
         unknown: the labels, each as often as it occurs.
         labels: those of training.
         is_scored: whether they count as wrong.
+        is_several: whether an example has several labels: its loss is that of
+            those that training had.
         what: what labels are called.
     """
     path, _, line = place.rpartition(":")
     counts = collections.Counter(unknown).most_common()
+    loss = f"is that of the other {what}s" if is_several else "leaves it out"
     logging.warning(
         "%s: %s a %s that was not in training (line %s first): %s%s; %s",
         path,
@@ -175,7 +180,7 @@ def warn_of_unknown(
         line,
         listed([f"{label!r} ({number})" for label, number in counts]),
         suggestions.hint(counts[0][0], labels),
-        "it counts as wrong, and eval_loss leaves it out"
+        f"it counts as wrong, and eval_loss {loss}"
         if is_scored
         else f"no {what} of the file was, and nothing is scored",
     )

@@ -78,11 +78,19 @@ def find_kind(sample: Sample) -> Finding | None:
 _DELIMITERS = "|;,+/&#\t"
 
 
+def _has_several(sample):
+    """Whether a row has more than one label."""
+    return any(labels and len(labels) > 1 for labels in sample.labels)
+
+
 def find_joined(sample: Sample) -> Finding | None:
     """Labels that are several labels with a delimiter between them."""
     if sample.kind == "tags":
         return None
     known = sample.known_labels
+    share = RECURRING
+    if sample.kind == "multi_label" and not _has_several(sample):
+        share = 0  # Is there another delimiter? One such part is enough.
     for delimiter in _DELIMITERS:
         joined = sorted(label for label in known if delimiter in label)
         if len(joined) < 2:
@@ -94,7 +102,9 @@ def find_joined(sample: Sample) -> Finding | None:
         uses = collections.Counter(p for label in parts for p in {*label})
         uses.update(known.difference(joined))
         again = [part and uses[part] > 1 for one in parts for part in one]
-        if sum(map(bool, again)) >= RECURRING * len(again):
+        if share == 0 and 2 * len(joined) < len(known):
+            continue
+        if sum(map(bool, again)) >= max(1, share * len(again)):
             return Finding(
                 _row_of(sample, joined[0]),
                 f"{_counted(joined, sample, 'look')} like several with "

@@ -124,6 +124,8 @@ def _columns(value: Object) -> tuple[list[Object] | None, str]:
             return rows, "a list of columns and one of rows"
     if not members:
         return None, ""
+    if len(members) == 1 and _is_list_of_objects(members[0]):
+        return None, ""  # Such as SQuAD's {"paragraphs": [{…}]}.
     if all(isinstance(member, list) for member in members):
         return _columns_of_lists(value), "columns"
     if not all(isinstance(m, dict) and m for m in members):
