@@ -39,8 +39,8 @@ def test_unknown_labels_stay_and_are_named(warnings):
     assert test.labels == ["a", "c", None, "d", "c"]
     assert warnings()[before:] == [
         f"x: 3 of {number} rows have a label that was not in training (line 3 "
-        "first): 'c' (2), 'd' (1); it counts as wrong, and eval_loss leaves "
-        "it out"
+        "first): 'c' (2), 'd' (1); they count as wrong, and eval_loss leaves "
+        "them out"
         for number in (4, 5)
     ]
 

@@ -516,3 +516,13 @@ def test_answers_that_were_not_accepted(warnings):
         json_lines(*accepted), "jsonl", label_column="accept", **SEVERAL
     )
     assert table.labels == [("a", "b"), ("b",), ()]
+
+
+def test_numbers_that_mean_nothing_in_a_test_file_are_said(infos):
+    rows = csv_of("-1", "-1")
+    table = read(rows, "csv", "test", problem_type="regression")
+    assert table.labels == [None, None]
+    assert infos == [
+        "x: 2 of 2 rows have the label '-1', which means that there is none: "
+        "not scored"
+    ]

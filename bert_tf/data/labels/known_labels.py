@@ -171,7 +171,11 @@ def warn_of_unknown(
     """
     path, _, line = place.rpartition(":")
     counts = collections.Counter(unknown).most_common()
-    loss = f"is that of the other {what}s" if is_several else "leaves it out"
+    is_one = len(counts) == 1
+    subject = "it counts" if is_one else "they count"
+    loss = f"leaves {'it' if is_one else 'them'} out"
+    if is_several:
+        loss = f"is that of the other {what}s"
     logging.warning(
         "%s: %s a %s that was not in training (line %s first): %s%s; %s",
         path,
@@ -180,7 +184,7 @@ def warn_of_unknown(
         line,
         listed([f"{label!r} ({number})" for label, number in counts]),
         suggestions.hint(counts[0][0], labels),
-        f"it counts as wrong, and eval_loss {loss}"
+        f"{subject} as wrong, and eval_loss {loss}"
         if is_scored
         else f"no {what} of the file was, and nothing is scored",
     )
