@@ -280,7 +280,7 @@ def test_what_annotators_refused(file):
     sentences = read(path, "test")  # Predicted, not scored.
     assert [s.labels is None for s in sentences] == [False, True, True]
     assert sentences[-1].after == [""]
-    with pytest.raises(UserError, match=':2: 1 of 4 objects have "answer": "r'):
+    with pytest.raises(UserError, match=':2: 1 of 4 objects has "answer": "r'):
         read(path, strict=True)
 
 
@@ -374,3 +374,18 @@ def test_tables_of_other_kinds(tmp_path):
     pandas.DataFrame(table).to_excel(path, index=False)
     (sentence,) = read(path)
     assert (sentence.words, sentence.labels) == (WORDS, TAGS)
+
+
+def test_what_an_entity_lacks_is_named(file):
+    spans = [{"token_start": 0, "label": "X"}]
+    path = file({"tokens": ["a", "b"], "spans": spans})
+    with pytest.raises(UserError, match=":1: no 'token_end' in an entity"):
+        read(path)
+    point = {"start": "0", "text": "a"}
+    spans = [{"label": ["X"], "points": [point]}]
+    path = file({"content": "a b", "annotation": spans})
+    with pytest.raises(UserError, match="must have a start, an end and a lab"):
+        read(path)
+    spans = [{"label": ["X"], "points": [{**point, "end": "0"}]}]
+    path = file({"content": "a b", "annotation": spans})
+    assert read(path)[0].labels == ["B-X", "O"]

@@ -94,6 +94,8 @@ def read_values(
     for line, value in values:
         try:
             items.append(to_item(value, line, columns))
+        except KeyError as error:
+            raise UserError(f"{path}:{line}: no {error} in an entity") from None
         except (ValueError, TypeError, LookupError) as error:
             raise UserError(f"{path}:{line}: {error}") from None
     if not items:
@@ -272,12 +274,13 @@ def _kept(path, items, set_type, strict):
         else:
             kept.append(item)
     for why, lines in reasons.items():
-        text = f"{len(lines)} of {len(items)} objects {why}"
+        verb, _, rest = why.partition(" ")
+        text = f"{counted(len(lines), len(items), 'object', verb)} {rest}"
         if strict or not kept:
             end = ", under `strict`" if kept else ""
             raise UserError(f"{path}:{lines[0]}: {text}{end}")
         logging.warning(
-            "%s: %s (line %d first): they are left out", path, text, lines[0]
+            "%s: %s (line %d first): left out", path, text, lines[0]
         )
     return kept
 

@@ -83,7 +83,7 @@ class Item:
             nothing about entities.
         where: the key of the tags or entities.
         id: what the file calls it.
-        left_out: why a set for training leaves it out, or "".
+        left_out: why a set for training leaves it out, a verb first; or "".
         are_numbers: whether its tags were numbers.
         names: the names of such numbers, if the object has them.
     """
@@ -180,8 +180,6 @@ def spacy_sentences(value: Mapping[str, Any]) -> list[dict[str, Any]]:
         TypeError, LookupError: it is something else.
     """
     paragraphs = value["paragraphs"]
-    if isinstance(paragraphs, Mapping):  # A list of one was read as a column.
-        paragraphs = [paragraphs]
     return [
         {"tokens": sentence["tokens"]}
         for paragraph in paragraphs
@@ -367,4 +365,4 @@ def _read_text(item, value, columns):
     if found is None:
         return
     item.where, spans = found
-    item.spans = [*spans_of(spans, item.text)]
+    item.spans = [*spans_of(spans)]
