@@ -140,11 +140,14 @@ class TagReader:
             return
         numbers = [tag for tag in self._counts if tag.isdecimal()]
         if spelling.form == PLAIN and len(numbers) == len(self._counts):
-            logging.warning(
-                "%s: the tags are numbers; each is a tag of its own, and there "
-                "are no entities to score",
-                self._path,
+            text = (
+                f"{self._path}: the tags in {self._file.where} are numbers "
+                "without names; each is a tag of its own, and there are no "
+                "entities to score"
             )
+            if self._strict:
+                raise UserError(f"{text}, under `strict`")
+            logging.warning("%s", text)
             return
         what = {
             PLAIN: "plain tags, each scored by itself",

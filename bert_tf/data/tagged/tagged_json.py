@@ -100,7 +100,7 @@ def read_values(
             raise UserError(f"{path}:{line}: {error}") from None
     if not items:
         raise UserError(f"{path}: no sentence in this file")
-    _name_numbers(path, items, set_type, strict)
+    _name_numbers(path, items)
     settle_places(path, items)
     notes = SpanCounts()
     kept = _kept(path, items, set_type, strict)
@@ -189,23 +189,14 @@ def _loaded(line, place):
 # Numbers in place of tags.
 
 
-def _name_numbers(path, items, set_type, strict):
+def _name_numbers(path, items):
     """Gives tags that are numbers their names, where these are known."""
     numbered = [item for item in items if item.are_numbers]
     if not numbered:
         return
     names = numbered[0].names or _names_beside(path, numbered[0].where)
     if names is None:
-        if set_type == "train":
-            text = (
-                f"{path}:{numbered[0].line}: the tags in {numbered[0].where!r} "
-                "are numbers without names; each number is a tag of its own, "
-                "and there are no entities to score"
-            )
-            if strict:
-                raise UserError(f"{text}, under `strict`")
-            logging.warning("%s", text)
-        return
+        return  # `tag_reading` says it.
     for item in numbered:
         tags = item.tags or []
         for tag in tags:
