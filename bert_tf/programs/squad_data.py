@@ -31,11 +31,12 @@ def read_examples(mode: str) -> squad_examples.SquadExamples:
         path, mode == "train", FLAGS.version_2_with_negative, _log_skipped
     )
     total = examples.num_skipped + len(examples)
-    if examples.num_skipped:
+    num_without = examples.num_skipped - examples.num_in_doubt
+    if num_without:
         logging.warning(
             "%s: %s left out, as the answer is not in the context%s",
             path,
-            counted(examples.num_skipped, total, "question", "are"),
+            counted(num_without, total, "question", "are"),
             "" if FLAGS.verbose_logging else " (--verbose_logging names them)",
         )
     if examples.num_with_several_answers:

@@ -681,3 +681,10 @@ def test_an_answer_that_looks_like_a_list(tmp_path):
     for text in ("['a']", "[1871]"):
         found = read(written(tmp_path, one(context, answers=text)))
         assert [e.orig_answer_text for e in found] == [text]
+
+
+def test_a_file_whose_only_answer_is_in_doubt(tmp_path):
+    bad = {"id": "a", "question": WHO, "answers": [{"text": "is"}]}
+    path = written(tmp_path, nested(bad, context="It is what it is."))
+    with pytest.raises(UserError, match=r"qas\[0\]: .* at several places"):
+        read(path)
