@@ -143,7 +143,7 @@ _STARTS: list[tuple[bytes, Kind]] = [
     (b"OggS\0", Kind("ogg", "a sound or film (Ogg)")),
     (b"fLaC\0", Kind("flac", "a sound (FLAC)")),
 ]
-# Kinds whose start could also be that of a text: some byte must be none.
+# Kinds whose start could also be that of a text: it must look binary, too.
 _COULD_BE_TEXT = ("parquet", "gguf", "sav", "avro", "netcdf", "gif")
 
 _MARKS = [  # UTF-32 first: the little-endian mark starts as UTF-16's does.
@@ -159,6 +159,7 @@ _CONTROLS = bytes({*range(32), 127}.difference(_TEXT_CONTROLS))
 _MOST_CONTROLS = 0.05  # The share of them in what still counts as text.
 
 _HTML = re.compile(rb"<!doctype\s+html|<html[\s>]|<head>", re.IGNORECASE)
+# Comments and instructions before a page's first element.
 _NOTES = re.compile(rb"^(\s*<(\?.*?\?|!--.*?--)>)*\s*", re.DOTALL)
 _PICKLE_OF_TEXT = re.compile(
     rb"\(?[dl]p[01]\n|ccopy_reg\n|c__builtin__\n|cnumpy|cpandas"
@@ -219,10 +220,7 @@ def _kind_of_text(head: bytes) -> Kind | None:
     """Returns the kind of pages and other files that are written as text."""
     start = head[:1000].removeprefix(codecs.BOM_UTF8).lstrip()
     if start.startswith((b"<?xml", b"<!--")):
-        inner = re.sub(
-            rb"^(\s*<(\?.*?\?|!--.*?--)>)*\s*", b"", start, flags=re.S
-        )
-        if _HTML.match(inner):
+        if _HTML.match(_NOTES.sub(b"", start)):
             return HTML
         return XML if start.startswith(b"<?xml") else None
     return HTML if _HTML.match(start) else None
@@ -237,7 +235,9 @@ def _kind_by_structure(head: bytes) -> Kind | None:
     if b"\0" not in head:
         return BINARY if _is_binary(head) else None
     for name in ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"):
-        if _is_decoded(head, name):
+        width = 2 if "16" in name else 4
+        is_cut = len(head) < HEAD_BYTES and len(head) % width
+        if not is_cut and _is_decoded(head, name):
             return _utf(name, mark=False)
     if not _is_binary(head):
         return None  # Readers name the line of a NUL.

@@ -16,7 +16,7 @@ import pytest
 import tensorflow as tf
 from support.common import TESTS, needs
 
-from bert_tf import files
+from bert_tf import file_formats, files
 from bert_tf.data.features import FeatureSpec, write_tf_records
 from bert_tf.errors import UserError
 from bert_tf.tokenization import load_vocab
@@ -241,3 +241,11 @@ def test_the_reported_files():
     assert lines[1][1] == "cold, loud and empty number 0 ü\t0"
     with pytest.raises(UserError, match="an Excel workbook, not text"):
         [*files.read_lines(str(REPORTS / "C16_book.xlsx"))]
+
+
+def test_a_nul_in_a_short_text_is_no_utf_16():
+    """Such a file has an even number of bytes."""
+    assert file_formats.kind_of(b"a\n\0 \n") is None
+    assert (
+        file_formats.kind_of("a\nb c\n".encode("utf-16-le")).id == "utf-16-le"
+    )

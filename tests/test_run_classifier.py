@@ -288,7 +288,7 @@ MISTAKES = {
     "few columns": (
         ("data/dev.tsv", "label\ttext\nham\n"),
         {},
-        "dev.tsv:2: 1 column(s), but the text is column 2",
+        "dev.tsv:2: 1 column, but the text is column 2",
     ),
     "not UTF-8": (
         ("data/dev.tsv", b"label\ttext\nham\t\xe9\n"),

@@ -449,7 +449,7 @@ def test_empty_and_long_contexts_and_questions(folder, caplog):
     predict_file = write_json(folder / "odd.json", data)
     run(folder, do_predict=True, predict_file=predict_file)
     assert set(predictions_of(folder).values()) == {"empty"}
-    assert "1 of 8 questions are longer than --max_query_length=12" in (
+    assert "1 of 8 questions is longer than --max_query_length=12" in (
         caplog.text
     )
 
@@ -542,9 +542,9 @@ def test_left_out_examples_are_counted_and_named(folder, caplog):
     write_json(folder / "squad.json", data)
     with caplog.at_level("INFO", logger="absl"):
         run(folder, do_train=True)
-    assert "1 of 6 questions are left out" in caplog.text
+    assert "1 of 6 questions is left out" in caplog.text
     assert "(--verbose_logging names them)" in caplog.text
-    assert "1 questions have several answers; training takes the first" in (
+    assert "several answers to 1 question; training takes the first" in (
         caplog.text
     )
     assert "question light-1 is left out" not in caplog.text
@@ -560,7 +560,7 @@ def test_questions_marked_impossible_are_answered_with_a_warning(
     train_file = write_json(folder / "train.json", squad_data())
     with caplog.at_level("INFO", logger="absl"):
         run(folder, do_train=True, do_predict=True, train_file=train_file)
-    assert "2 questions are marked as having no answer" in caplog.text
+    assert "2 of 8 questions are marked as having no answer" in caplog.text
     assert len(predictions_of(folder)) == 8
 
 
@@ -588,14 +588,14 @@ def test_scoring_a_file_of_predictions(tmp_path, capsys, caplog):
         "exact_match": pytest.approx(100 / 6),
         "f1": pytest.approx(100 * (1 + 2 / 3) / 6),
     }
-    assert "1 predictions are for questions" in caplog.text
+    assert "1 of 3 predictions is ignored" in caplog.text
     assert "4 of 6 questions have no prediction, light-2 first" in caplog.text
 
     path = write_json(tmp_path / "unknown.json", {"x": "y"})
     files = {"predict_file": predict_file, "predictions_file": path}
     done = run_here("bert_tf/tools/evaluate_squad.py", *as_flags(files))
     assert done.returncode == 1
-    assert "none of its 1 questions is in" in last_line(done)
+    assert "no question of it is in" in last_line(done)
     with pytest.raises(UserError, match="must be an object by question id"):
         score(write_json(tmp_path / "list.json", ["x"]))
 

@@ -20,6 +20,7 @@ import numpy as np
 from absl import logging
 
 from bert_tf.choices import PROBLEM_TYPES
+from bert_tf.counts import counted
 from bert_tf.data import splits
 from bert_tf.data.labelled_set import Columns, TableSet
 from bert_tf.data.labels.known_labels import check_labels as check_labels
@@ -328,14 +329,18 @@ def _labels(cells, names, settings, set_type, table, warnings):
         where=where,
         consequence="unknown",
     )
-    if set_type != "test":
-        for mark, rows in found.marked.items():
-            warnings.report(
-                rows,
-                what=f"the label {mark!r}, which means that there is none",
-                where=where,
-                consequence="left out; `missing_label` names such labels",
-            )
+    for mark, rows in found.marked.items():
+        what = f"the label {mark!r}, which means that there is none"
+        if set_type == "test":
+            number = counted(len(rows), len(table), "row")
+            logging.info("%s: %s %s: not scored", table.path, number, what)
+            continue
+        warnings.report(
+            rows,
+            what=what,
+            where=where,
+            consequence="left out; `missing_label` names such labels",
+        )
     return found
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from absl import logging
 
 from bert_tf import files
+from bert_tf.counts import counted
 from bert_tf.data import plausibility, splits
 from bert_tf.data.input_example import InputExample
 from bert_tf.data.labels import fixed_labels
@@ -355,27 +356,23 @@ class Examples:
             )
         if without_text:
             logging.warning(
-                "%s: %d of %d rows have no text (%s first)",
+                "%s: %s no text (%s first)",
                 self._path,
-                len(without_text),
-                total,
+                counted(len(without_text), total, "row"),
                 without_text[0],
             )
         if without_label:
             logging.warning(
-                "%s: %d of %d rows have no label (row of line %d first): left "
-                "out",
+                "%s: %s no label (row of line %d first): left out",
                 self._path,
-                len(without_label),
-                total,
+                counted(len(without_label), total, "row"),
                 without_label[0],
             )
         if self.num_skipped:
             logging.info(
-                "%s: %d of %d rows are skipped",
+                "%s: %s skipped",
                 self._path,
-                self.num_skipped,
-                total,
+                counted(self.num_skipped, total, "row", "are"),
             )
 
     def __len__(self) -> int:

@@ -267,9 +267,7 @@ def read_relations(
     if not known:
         raise UserError(f"{path}: no sentence has a relation")
     odd = [example for example in examples if example.label is None]
-    relation_labels.report(
-        odd, examples, "without a relation: left out", strict
-    )
+    relation_labels.report_missing(odd, examples, "left out", strict)
     if set_type == "train" and len({example.label for example in known}) < 2:
         raise UserError(
             f"{path}: all {len(known)} sentences have the relation "

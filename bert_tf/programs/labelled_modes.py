@@ -6,6 +6,7 @@ from typing import Any
 
 from absl import flags, logging
 
+from bert_tf.counts import counted
 from bert_tf.metrics import reports
 from bert_tf.programs import batches, training_run
 from bert_tf.programs.labelled_job import (
@@ -118,7 +119,9 @@ def predict(job: Job) -> None:
     for name in job.problem.prediction_files():
         logging.info("  %s", folder.file(name))
     if evaluation:
-        logging.info("%d of %d have a known label", len(labels), number)
+        logging.info(
+            "%s a known label", counted(len(labels), number, "example")
+        )
         folder.write_results(evaluation.scores, "test_eval_results.txt")
         show_scores(folder, evaluation, "test", weighs_labels(job))
     else:

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import logging as standard_logging
 import os
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -171,6 +172,24 @@ def message_of(error: UserError) -> str:
     )
 
 
+def name_flags(record: standard_logging.LogRecord) -> bool:
+    """Writes the settings of a message of the log as flags, as of errors.
+
+    Returns:
+        True: the log takes every message.
+    """
+    values = record.args if isinstance(record.args, tuple) else ()
+    if any(isinstance(value, UserError) for value in values):
+        record.args = tuple(
+            message_of(value) if isinstance(value, UserError) else value
+            for value in values
+        )
+    message = record.getMessage()
+    if "`" in message:
+        record.msg, record.args = message_of(UserError(message)), ()
+    return True
+
+
 def run(
     main: Callable[..., None],
     *,
@@ -218,6 +237,7 @@ def run(
                 _exit(command_line.message_of_words(argv[1:], sys.argv[1:]))
             if FLAGS["verbosity"].using_default_value:
                 logging.set_verbosity(logging.INFO)
+            logging.get_absl_logger().addFilter(name_flags)
             main(*texts)
 
     # Flags may also come after a text.

@@ -11,6 +11,7 @@ import numpy as np
 from absl import logging
 
 from bert_tf import files
+from bert_tf.counts import counted
 from bert_tf.programs.settings import RunSettings
 from bert_tf.tasks.problem import Evaluation
 
@@ -69,8 +70,8 @@ def summary_of(by_seed: dict[int, Evaluation]) -> dict[str, Any]:
         summary[name] = {"mean": mean, "std": deviation, "values": values}
         logging.info("  %s = %.4f ± %.4f", name, mean, deviation)
     logging.info(
-        "  %d of them answer the same for all examples%s",
-        len(collapsed),
+        "  %s the same for all examples%s",
+        counted(len(collapsed), len(by_seed), "seed", "answer"),
         f": seed {', '.join(map(str, collapsed))}" if collapsed else "",
     )
     return summary

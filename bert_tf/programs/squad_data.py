@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from absl import flags, logging
 
+from bert_tf.counts import counted, number_of
 from bert_tf.data import features, plausibility
 from bert_tf.data.plausible.examples import of_questions
 from bert_tf.data.squad import dataset as squad_dataset
@@ -29,36 +30,36 @@ def read_examples(mode: str) -> squad_examples.SquadExamples:
     examples = squad_examples.SquadExamples(
         path, mode == "train", FLAGS.version_2_with_negative, _log_skipped
     )
-    if examples.num_skipped:
+    total = examples.num_skipped + len(examples)
+    num_without = examples.num_skipped - examples.num_in_doubt
+    if num_without:
         logging.warning(
-            "%s: %d of %d questions are left out, as their answer is not in "
-            "their context%s",
+            "%s: %s left out, as the answer is not in the context%s",
             path,
-            examples.num_skipped,
-            examples.num_skipped + len(examples),
+            counted(num_without, total, "question", "are"),
             "" if FLAGS.verbose_logging else " (--verbose_logging names them)",
         )
     if examples.num_with_several_answers:
         logging.info(
-            "%s: %d questions have several answers; training takes the first",
+            "%s: several answers to %s; training takes the first",
             path,
-            examples.num_with_several_answers,
+            number_of(examples.num_with_several_answers, "question"),
         )
     for key, note in examples.notes.items():
+        verb, _, what = squad_examples.NOTES[key].partition(" ")
         logging.warning(
-            "%s: %d of %d questions %s (%s first)",
+            "%s: %s %s (%s first)",
             path,
-            note.number,
-            examples.num_skipped + len(examples),
-            squad_examples.NOTES[key],
+            counted(note.number, total, "question", verb),
+            what,
             note.place.removeprefix(path).lstrip(": "),
         )
     if examples.num_marked_impossible and not FLAGS.version_2_with_negative:
         logging.warning(
-            "%s: %d questions are marked as having no answer; without "
+            "%s: %s marked as having no answer; without "
             "--version_2_with_negative each gets one",
             path,
-            examples.num_marked_impossible,
+            counted(examples.num_marked_impossible, total, "question", "are"),
         )
     plausibility.warn(_sample(mode, examples), strict=False)
     return examples
@@ -130,11 +131,11 @@ def convert_examples(
     )
     if windows.num_cut_questions:
         logging.warning(
-            "%s: %d of %d questions are longer than --max_query_length=%d and "
-            "are cut",
+            "%s: %s longer than --max_query_length=%d: cut",
             value_of(f"{mode}_file"),
-            windows.num_cut_questions,
-            len(examples),
+            counted(
+                windows.num_cut_questions, len(examples), "question", "are"
+            ),
             FLAGS.max_query_length,
         )
     if mode == "train" and not len(windows):

@@ -105,7 +105,7 @@ def _check_texts(texts, is_tokenized, limits):
             if not isinstance(text, list) or not all(
                 isinstance(token, str) for token in text
             ):
-                raise Refusal(400, f"texts[{place}] must be a list of words")
+                raise Refusal(400, f"texts[{place}] must be a list of tokens")
         elif not isinstance(text, str):
             end = ""
             if isinstance(text, list):

@@ -16,6 +16,7 @@ from absl import logging
 
 from bert_tf import heads
 from bert_tf.config import BertConfig
+from bert_tf.counts import number_of
 from bert_tf.data.features import FeatureSpec
 from bert_tf.data.text_reader import TextReader
 from bert_tf.export import kinds
@@ -72,11 +73,11 @@ class Relations(SingleLabel):
         num_cut = int(np.sum(first + second > room))
         if num_apart:
             logging.warning(
-                "The entities of %d of %d sentences are too far apart for %d "
-                "tokens: the text between them loses its middle; %d of these "
-                "lose a part of an entity, too",
+                "The entities of %d of %s are too far apart for %d tokens: the "
+                "text between them loses its middle; an entity loses a part, "
+                "too, in %d of these",
                 num_apart,
-                len(examples),
+                number_of(len(examples), "sentence"),
                 reader.max_seq_length,
                 num_cut,
             )

@@ -17,6 +17,7 @@ from absl import logging
 
 from bert_tf import heads, losses
 from bert_tf.config import BertConfig
+from bert_tf.counts import number_of
 from bert_tf.data import tagging_windows
 from bert_tf.data.features import FeatureSpec
 from bert_tf.data.tagged.sentences import Sentence, conll_lines, span_lines
@@ -81,8 +82,8 @@ class Tagging(Problem):
         )
         if len(windows) > len(examples):
             logging.info(
-                "%d sentences are read in %d windows of %d tokens",
-                len(examples),
+                "%s in %d windows of %d tokens",
+                number_of(len(examples), "sentence"),
                 len(windows),
                 reader.max_seq_length,
             )

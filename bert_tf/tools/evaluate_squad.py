@@ -22,6 +22,7 @@ from typing import Any
 from absl import flags, logging
 
 from bert_tf import files
+from bert_tf.counts import counted
 from bert_tf.data.squad import examples as squad_examples
 from bert_tf.data.squad import variants
 from bert_tf.data.tabular.json_objects import read_objects
@@ -208,24 +209,22 @@ def compare_ids(
     missing = [qas_id for qas_id in answers if qas_id not in predictions]
     if len(missing) == len(answers):
         raise UserError(
-            f"--predictions_file={FLAGS.predictions_file}: none of its "
-            f"{len(predictions)} questions is in {FLAGS.predict_file}"
+            f"--predictions_file={FLAGS.predictions_file}: no "
+            f"question of it is in {FLAGS.predict_file}"
         )
     if unknown:
         logging.warning(
-            "%d predictions are for questions that %s does not have, %s "
-            "first: they are ignored",
-            len(unknown),
+            "%s ignored: %s does not have the question (%s first)",
+            counted(len(unknown), len(predictions), "prediction", "are"),
             FLAGS.predict_file,
             unknown[0],
         )
     if missing:
         logging.warning(
-            "%d of %d questions have no prediction, %s first: they %s",
-            len(missing),
-            len(answers),
+            "%s no prediction, %s first: %s",
+            counted(len(missing), len(answers), "question"),
             missing[0],
-            "are ignored" if FLAGS.version_2_with_negative else "score 0",
+            "ignored" if FLAGS.version_2_with_negative else "scored as 0",
         )
 
 

@@ -35,6 +35,7 @@ from absl import flags, logging
 
 from bert_tf import files
 from bert_tf.config import BertConfig
+from bert_tf.counts import number_of
 from bert_tf.data import example_proto
 from bert_tf.data.tabular import file_shape
 from bert_tf.errors import UserError
@@ -171,8 +172,8 @@ def write_output(embedder: "TextEmbedder", num_texts: int) -> None:
                 f"--input_file={FLAGS.input_file}: changed while it was read"
             )
     logging.info(
-        "%d texts written to %s, %d of them truncated to --max_seq_length=%d",
-        num_written,
+        "%s written to %s, %d of them truncated to --max_seq_length=%d",
+        number_of(num_written, "text"),
         FLAGS.output_file,
         num_truncated,
         FLAGS.max_seq_length,

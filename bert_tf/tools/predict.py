@@ -34,6 +34,7 @@ from typing import IO, TYPE_CHECKING, Any
 from absl import flags, logging
 
 from bert_tf import choices, files
+from bert_tf.counts import number_of
 from bert_tf.data.squad.questions import question_rows
 from bert_tf.data.tabular import file_shape, text_rows
 from bert_tf.data.tabular.text_rows import Row
@@ -143,7 +144,7 @@ def main() -> None:
             )
     seconds = time.monotonic() - start
     where = "" if FLAGS.output == STANDARD else f"{FLAGS.output}: "
-    answers_given = "1 answer" if number == 1 else f"{number} answers"
+    answers_given = number_of(number, "answer")
     speed = number / seconds
     logging.info("%s%s, %.1f per second", where, answers_given, speed)
 
@@ -180,7 +181,7 @@ def answers_words(predictor: "Predictor") -> bool:
             writer.write(
                 answer_words.lines_of(sentence, answer, target, predictor.info)
             )
-    logging.info("%d sentences are answered", len(sentences))
+    logging.info("%s", number_of(len(sentences), "answer"))
     return True
 
 

@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator
 from absl import flags, logging
 
 from bert_tf import files
+from bert_tf.counts import number_of
 from bert_tf.data.tabular import file_shape
 from bert_tf.errors import UserError
 from bert_tf.programs import flags as shared_flags
@@ -137,9 +138,9 @@ def main() -> None:
                 f"--input_file={FLAGS.input_file}: contains no text"
             )
     logging.info(
-        "%d sentences of %d documents written to %s",
-        num_sentences,
-        num_documents,
+        "%s of %s written to %s",
+        number_of(num_sentences, "sentence"),
+        number_of(num_documents, "document"),
         FLAGS.output_file,
     )
 

@@ -136,7 +136,7 @@ def test_a_test_file_may_have_labels(tmp_path, task, rows):
 def test_texts_without_content(tmp_path, caplog):
     write(tmp_path, {"train.tsv": "s\t1\t\t\ns\t0\t\tb\n"})
     assert len(examples_of("cola", "train", tmp_path)) == 2
-    assert "1 of 2 rows have no text (train-0 first)" in caplog.text
+    assert "1 of 2 rows has no text (train-0 first)" in caplog.text
     with pytest.raises(UserError, match="train-0 has no text, under strict"):
         examples_of("cola", "train", tmp_path, strict=True)
 
@@ -265,7 +265,7 @@ def test_rows_without_a_label_are_left_out(tmp_path, task, label, caplog):
         examples = Examples(processor, str(tmp_path), set_type)
         assert len(examples) == len(list(examples)) == 2
         assert caplog.messages.pop().endswith(
-            "1 of 3 rows have no label (row of line 3 first): left out"
+            "1 of 3 rows has no label (row of line 3 first): left out"
         )
         with pytest.raises(UserError, match=":3: no label, under `?strict"):
             Examples(processor, str(tmp_path), set_type, strict=True)

@@ -149,3 +149,13 @@ def test_a_key_that_is_twice(warnings):
     assert message.startswith('x:2: an object has the key "text" twice')
     rows('{"text": "say \\"text\\": \\"b\\"", "n": {"text": 1}}\n{}\n')
     assert len(warnings()) == 1
+
+
+def test_a_list_of_objects_is_no_column(tmp_path, caplog):
+    """SQuAD's paragraphs, alone in an object."""
+    path = tmp_path / "x.json"
+    content = {"paragraphs": [{"context": "a"}, {"context": "b"}]}
+    path.write_text(json.dumps(content))
+    with caplog.at_level("INFO", logger="absl"):
+        assert [*read_objects(str(path))] == [(1, content)]
+    assert not caplog.records

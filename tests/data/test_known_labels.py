@@ -39,8 +39,8 @@ def test_unknown_labels_stay_and_are_named(warnings):
     assert test.labels == ["a", "c", None, "d", "c"]
     assert warnings()[before:] == [
         f"x: 3 of {number} rows have a label that was not in training (line 3 "
-        "first): 'c' (2), 'd' (1); it counts as wrong, and eval_loss leaves "
-        "it out"
+        "first): 'c' (2), 'd' (1); they count as wrong, and eval_loss leaves "
+        "them out"
         for number in (4, 5)
     ]
 
@@ -148,3 +148,10 @@ def test_vectors_of_another_length():
     assert error_of(table, ["0", "1", "2", "3"], "dev", False) == (
         "x:1: vectors of 3 labels, but training had 4"
     )
+
+
+def test_of_several_labels_the_loss_is_that_of_the_others(warnings):
+    content = 'text,label\nfirst text,"a,c"\nsecond text,b\n'
+    table = read(content, "dev", problem_type="multi_label")
+    check_labels(table, ["a", "b"], "dev", False)
+    assert warnings()[-1].endswith("eval_loss is that of the other labels")

@@ -462,9 +462,17 @@ def test_the_likely_delimiter_is_named(sign, warnings):
     assert message.startswith("x:2: label 'joy")
     assert message.endswith(f"is it label_delimiter={sign}")
     read(csv_of(*cells), label_delimiter="/", **SEVERAL)
-    assert warnings()[-1].endswith(f"is it `label_delimiter`={sign}")
+    # `plausibility` says it, and nobody else.
+    (warning,) = warnings()
+    assert f"several with {sign!r} between them" in warning
     table = read(csv_of(*cells), label_delimiter=sign, **SEVERAL)
     assert table.labels == [("joy", "anger"), ("joy",), ("anger", "fear")]
+
+
+def test_an_error_comes_without_notes(infos):
+    error_of(csv_of("['a', 'b']", "['c']"))
+    error_of(csv_of("[1, 0, 1]", "[0, 1]"), **SEVERAL)
+    assert infos == []
 
 
 def test_signs_in_labels_are_no_delimiters():
@@ -508,3 +516,13 @@ def test_answers_that_were_not_accepted(warnings):
         json_lines(*accepted), "jsonl", label_column="accept", **SEVERAL
     )
     assert table.labels == [("a", "b"), ("b",), ()]
+
+
+def test_numbers_that_mean_nothing_in_a_test_file_are_said(infos):
+    rows = csv_of("-1", "-1")
+    table = read(rows, "csv", "test", problem_type="regression")
+    assert table.labels == [None, None]
+    assert infos == [
+        "x: 2 of 2 rows have the label '-1', which means that there is none: "
+        "not scored"
+    ]

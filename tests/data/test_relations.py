@@ -335,17 +335,18 @@ def test_sentences_without_a_relation(warnings):
     for set_type in ("train", "dev"):
         assert read(content, set_type) == [FIRST, SECOND]
         assert warnings()[-1] == (
-            "x.txt: 1 of 3 sentences (line 9 first) without a relation: left "
-            "out"
+            "x.txt: 1 of 3 sentences has no relation (line 9 first): left out"
         )
     assert [e.label for e in read(content, "test")][2] is None
     assert len(warnings()) == 2
     assert error_of(read, content, strict=True) == (
-        "x.txt:9: a sentence without a relation, under strict"
+        "x.txt:9: no relation, under strict"
     )
     rows = (ROW, {**ROW, "label": " "}, {**ROW, "label": "NaN"})
     assert len(read_json(*rows)) == 1
-    assert warnings()[-1].startswith("x.jsonl: 2 of 3 sentences (line 2 first)")
+    assert warnings()[-1].startswith(
+        "x.jsonl: 2 of 3 sentences have no relation (line 2"
+    )
     content = "1\t<e1>a</e1> <e2>b</e2>\n"
     assert error_of(read, content) == "x.txt: no sentence has a relation"
 
@@ -418,7 +419,7 @@ def test_marks_of_relations(warnings):
     found = check(read_json(*rows, set_type="test"), known, "test", False)
     assert [e.label for e in found] == ["a", "b", "NA", None, None]
     assert error_of(check, read_json(*rows), known, "dev", True) == (
-        "x.jsonl:4: a sentence without a relation, under strict"
+        "x.jsonl:4: no relation, under strict"
     )
 
 

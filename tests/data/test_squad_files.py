@@ -340,7 +340,7 @@ def test_forms_that_are_no_text(tmp_path, ending):
         (
             one(answers={"text": ["a", "b"], "answer_start": [1]}),
             "a.json",
-            "answers: 2 texts, but 1 starts",
+            "answers: 2 texts, but 1 start",
         ),
         (
             [{**ROW, "answers": None, "answer_start": 36, "answer_end": 99}],
@@ -658,11 +658,11 @@ def test_files_without_any_answer(tmp_path, caplog):
     question = {"question": WHO, "answers": []}
     path = written(tmp_path, nested(*({**question, "id": i} for i in "ab")))
     answers = squad_examples.read_answers(path)
-    with pytest.raises(UserError, match="none of its 2 questions has an answ"):
+    with pytest.raises(UserError, match="no question has an answ"):
         squad_examples.check_answered(path, answers)
     assert not caplog.text
     squad_examples.read_answers(path, True)
-    assert "none of its 2 questions has an answer, and none is m" in caplog.text
+    assert "no question has an answer, and none is m" in caplog.text
     path = written(tmp_path, one(answers=[], is_impossible=True))
     caplog.clear()
     squad_examples.read_answers(path, True)
@@ -681,3 +681,10 @@ def test_an_answer_that_looks_like_a_list(tmp_path):
     for text in ("['a']", "[1871]"):
         found = read(written(tmp_path, one(context, answers=text)))
         assert [e.orig_answer_text for e in found] == [text]
+
+
+def test_a_file_whose_only_answer_is_in_doubt(tmp_path):
+    bad = {"id": "a", "question": WHO, "answers": [{"text": "is"}]}
+    path = written(tmp_path, nested(bad, context="It is what it is."))
+    with pytest.raises(UserError, match=r"qas\[0\]: .* at several places"):
+        read(path)

@@ -203,8 +203,9 @@ def test_numbers_get_their_names(file, tmp_path, caplog):
     # Without names each number is a tag.
     (sentence,) = read(file(value))
     assert sentence.labels == [str(n) if n >= 0 else None for n in numbers]
-    with pytest.raises(UserError, match="numbers without names"):
-        read(file(value), strict=True)
+    assert caplog.text.count("'ner_tags' are numbers without names") == 1
+    with pytest.raises(UserError, match="'t.*' are numbers without names"):
+        read(file({"tokens": ["a", "b"], "tags": [0, 1]}), strict=True)
     feature = {"feature": {"names": names, "_type": "ClassLabel"}}
     info = {"features": {"ner_tags": {**feature, "_type": "Sequence"}}}
     (tmp_path / "dataset_info.json").write_text(json.dumps(info))
@@ -232,18 +233,17 @@ def test_odd_spans_are_counted(file, monkeypatch):
     path = file({"text": TEXT, "label": spans}, {"text": "Rome", "label": []})
     assert read(path)[0].labels == [*TAGS[:-1], "B-END"]
     assert [line.partition(": ")[2] for line in lines] == [
-        "1 of 5 entities start or end with a blank: it is left out of them "
+        "1 of 5 entities has a blank at an end: it is left out "
         "(line of the first)",
-        "1 of 5 entities hold no word: they are left out (line of the first)",
-        "1 of 5 entities overlap a longer one: they are left out (line of the "
-        "first)",
+        "1 of 5 entities holds no word: left out (line of the first)",
+        "1 of 5 entities overlaps a longer one: left out (line of the first)",
     ]
     with pytest.raises(UserError, match=":1: 1 of 5 entities .* strict"):
         read(path, strict=True)
     lines.clear()
     path = file({"text": TEXT, "label": [[2, 8, "PER"]]})
     assert read(path)[0].labels[:3] == ["B-PER", "I-PER", "O"]
-    assert "1 of 1 entities start or end inside a word" in lines[0]
+    assert "1 of 1 entity cuts a word" in lines[0]
 
 
 @pytest.mark.parametrize(
@@ -281,7 +281,7 @@ def test_what_annotators_refused(file):
     sentences = read(path, "test")  # Predicted, not scored.
     assert [s.labels is None for s in sentences] == [False, True, True]
     assert sentences[-1].after == [""]
-    with pytest.raises(UserError, match=':2: 1 of 4 objects have "answer": "r'):
+    with pytest.raises(UserError, match=':2: 1 of 4 objects has "answer": "r'):
         read(path, strict=True)
 
 
@@ -295,7 +295,10 @@ def test_what_annotators_refused(file):
         ({"tokens": ["a", "b"], "tags": ["O"]}, "2 words in 'tokens', but 1 "),
         ({"tokens": ["a", None], "tags": ["O", "O"]}, "neither words nor a "),
         ({"tokens": ["a"], "tags": [True]}, "must be a string or a number"),
-        ({"tokens": ["a"], "entities": [[0, 2, "X"]]}, "outside the 1 words"),
+        (
+            {"tokens": ["a"], "entities": [[0, 2, "X"]]},
+            "the text of 1 word",
+        ),
         (
             {
                 "text": "Anna in Rome",
@@ -372,3 +375,18 @@ def test_tables_of_other_kinds(tmp_path):
     pandas.DataFrame(table).to_excel(path, index=False)
     (sentence,) = read(path)
     assert (sentence.words, sentence.labels) == (WORDS, TAGS)
+
+
+def test_what_an_entity_lacks_is_named(file):
+    spans = [{"token_start": 0, "label": "X"}]
+    path = file({"tokens": ["a", "b"], "spans": spans})
+    with pytest.raises(UserError, match=":1: no 'token_end' in an entity"):
+        read(path)
+    point = {"start": "0", "text": "a"}
+    spans = [{"label": ["X"], "points": [point]}]
+    path = file({"content": "a b", "annotation": spans})
+    with pytest.raises(UserError, match="must have a start, an end and a lab"):
+        read(path)
+    spans = [{"label": ["X"], "points": [{**point, "end": "0"}]}]
+    path = file({"content": "a b", "annotation": spans})
+    assert read(path)[0].labels == ["B-X", "O"]

@@ -187,8 +187,8 @@ def test_tags_that_training_had_not(tmp_path, warnings):
     (sentence,) = read(tmp_path, "a O\nb B-ORG\n", "dev", LABELS)
     assert sentence.labels == ["O", "B-ORG"]
     assert warnings == [
-        f"{tmp_path / 'words.txt'}:2: 1 of 2 words have a tag that training "
-        "does not have: B-ORG (1); they are counted as missed (the tags are O, "
+        f"{tmp_path / 'words.txt'}:2: 1 of 2 words has a tag that training "
+        "does not have: B-ORG (1); counted as missed (the tags are O, "
         "B-PER, I-PER, B-LOC)"
     ]
     with pytest.raises(UserError, match="words.txt:1: tag 'VBZ' is not one of"):
@@ -277,7 +277,7 @@ def test_sets_with_files_of_their_own(settings):
 def test_under_strict_dev_has_the_tags_of_training(settings, tmp_path):
     (tmp_path / "dev.txt").write_text("a O\nb B-ORG\n")
     strict = dataclasses.replace(settings, strict=True)
-    message = "dev.txt:2: 1 of 2 words have a tag that training does not have"
+    message = "dev.txt:2: 1 of 2 words has a tag that training does not have"
     with pytest.raises(UserError, match=message):
         tagging.read_sets(strict, ["dev", "train"])
     with pytest.raises(UserError, match=message):
@@ -295,7 +295,7 @@ def test_tags_that_were_learned(settings, warnings):
     part = dataclasses.replace(settings, dev_file=None, dev_fraction=0.5)
     found = tagging.read_sets(part, ["dev"], fewer)
     assert found.tags == fewer
-    assert "train.txt:4: 1 of 3 words have a tag that training" in warnings[0]
+    assert "train.txt:4: 1 of 3 words has a tag that training" in warnings[0]
 
 
 def test_tags_are_those_of_the_whole_training_file(tmp_path):

@@ -395,7 +395,7 @@ def test_marks_for_no_tag(file, mark):
     assert [s.labels for s in sentences] == [["B-PER", "O", "O"], [None, "O"]]
     sentences, _ = read(path, "test")
     assert [s.label for s in sentences][1:] == [[None, "O"], None]
-    with pytest.raises(UserError, match="2 words have no tag .* strict"):
+    with pytest.raises(UserError, match="no tag for 2 words .* strict"):
         read(path, strict=True)
 
 
@@ -411,3 +411,26 @@ def test_marks_that_training_has_as_tags_are_tags(file):
     settings = FileSettings(train_file=str(train), test_file=str(test))
     found = tagging.read_sets(settings, ["train", "test"])
     assert found.sets["test"][0].labels == ["B-X", "O", "B-X"]
+
+
+def test_what_rows_show_is_not_said_where_a_column_is_asked_for(file, caplog):
+    path = file("1\tAnna\tB-PER\tB-X\n2\tran\tO\tO\n\n")
+    with caplog.at_level("INFO", logger="absl"):
+        read(path, tag_column="3")
+        assert "inner tags" in caplog.text
+        caplog.clear()
+        read(path, tag_column="4")
+        assert "column" not in caplog.text
+
+
+def test_conll_2012_has_other_tags_by_number(file):
+    row = "wb 0 {} {} NNP (TOP* - - - A {} -\n"
+    cells = ((0, "Anna", "(PERSON)"), (1, "ran", "*"), (2, "off", "*"))
+    path = file("".join(row.format(*one) for one in cells) + "\n")
+    assert read(path)[0][0].labels == ["B-PERSON", "O", "O"]
+    row = row.replace("NNP", "{}")
+    tags = [
+        (*one[:2], tag, one[2]) for one, tag in zip(cells, "NVP", strict=True)
+    ]
+    path = file("".join(row.format(*one) for one in tags) + "\n")
+    assert read(path, tag_column="5")[0][0].labels == ["N", "V", "P"]

@@ -120,8 +120,8 @@ def test_entities_that_are_far_apart_are_counted(warnings):
     assert problem.prepare(rows, reader) == rows
     assert warnings() == [
         "The entities of 2 of 4 sentences are too far apart for 13 tokens: "
-        "the text between them loses its middle; 1 of these lose a part of an "
-        "entity, too"
+        "the text between them loses its middle; an entity loses a part, too, "
+        "in 1 of these"
     ]
     lengths = problem.num_tokens(rows, reader).tolist()
     assert lengths[0] == len(problem.convert(rows[0], reader)[1])

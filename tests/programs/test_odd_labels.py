@@ -71,7 +71,7 @@ def test_a_class_that_is_none(tmp_path):
     assert labels_of(out) == ["0", "1", "2"]
     assert any("the label '-1', which means that" in line for line in lines)
     # The label 7 counts as wrong, -1 is not scored.
-    assert "11 of 12 have a known label" in lines
+    assert "11 of 12 examples have a known label" in lines
     report = report_of(out, "test")
     assert report["labels"]["7"] == {
         "precision": 0.0,
@@ -112,7 +112,7 @@ def test_columns_that_are_not_known(tmp_path):
         do_predict=True,
     )
     assert labels_of(out) == TOXIC.split(",")
-    assert "10 of 20 have a known label" in lines
+    assert "10 of 20 examples have a known label" in lines
     predictions = (out / "test_predictions.tsv").read_text().splitlines()
     assert len(predictions) == 21
 

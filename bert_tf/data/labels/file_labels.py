@@ -11,11 +11,12 @@ from typing import Any
 
 from absl import logging
 
+from bert_tf.counts import counted
 from bert_tf.data.labels import missing_labels
 from bert_tf.data.splits import Label
 from bert_tf.data.tabular import label_notation
 from bert_tf.data.tabular.label_notation import Marked
-from bert_tf.data.tabular.table import Table, counted
+from bert_tf.data.tabular.table import Table
 from bert_tf.errors import UserError
 
 LABEL_DELIMITER = ","  # The default between two labels in a cell.
@@ -79,7 +80,7 @@ def find_marks(
     marks = missing_labels.marks_among(counts, named)
 
     def rows(label):
-        return f"{counted(counts[label], num_rows)} the label {label!r}"
+        return f"{counted(counts[label], num_rows, 'row')} the label {label!r}"
 
     if named:
         for label in sorted(missing_labels.marks_among(counts) - marks):
@@ -184,10 +185,12 @@ def check_delimiter(
         texts: {cell: its text}; other values do not count.
         delimiter: the setting `label_delimiter`, a tab as a tab.
 
+    A space is a warning, because labels may have several words. Where somebody
+    chose the delimiter, `plausibility` warns of others.
+
     Raises:
         UserError: most cells seem to have another one, and the setting has
-            its default. Where somebody chose it, this is a warning; a space
-            is one as well, because labels may have several words.
+            its default.
     """
     found = {
         text: cell
@@ -208,9 +211,10 @@ def check_delimiter(
             f"no cell has `label_delimiter`={delimiter} in it; is it "
             f"`label_delimiter`={other}"
         )
-        if delimiter == LABEL_DELIMITER and sign != " ":
+        if sign == " ":
+            logging.warning("%s", message)
+        elif delimiter == LABEL_DELIMITER:
             raise UserError(message)
-        logging.warning("%s", message)
         return
 
 

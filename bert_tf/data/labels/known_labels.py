@@ -16,10 +16,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from absl import logging
 
 from bert_tf import suggestions
+from bert_tf.counts import counted
 from bert_tf.data.labelled_set import TableSet
 from bert_tf.data.labels import file_labels, missing_labels
 from bert_tf.data.splits import Label
-from bert_tf.data.tabular.table import counted, listed
+from bert_tf.data.tabular.table import listed
 from bert_tf.errors import UserError
 
 _BOOLEANS = {"true": 1, "false": 0}
@@ -135,10 +136,11 @@ def check_labels(
     each = itertools.chain.from_iterable(map(file_labels.several, table.labels))
     warn_of_unknown(
         table.place(index),
-        counted(len(odd), len(table)),
+        counted(len(odd), len(table), "row"),
         [x for x in each if x in comparison.unknown],
         labels,
         is_scored=has_known,
+        is_several=any(isinstance(label, tuple) for label in table.labels),
     )
     if has_known:
         return table
@@ -152,6 +154,7 @@ def warn_of_unknown(
     labels: Sequence[str],
     *,
     is_scored: bool,
+    is_several: bool = False,
     what: str = "label",
 ) -> None:
     """Logs labels that were not in training.
@@ -162,10 +165,17 @@ def warn_of_unknown(
         unknown: the labels, each as often as it occurs.
         labels: those of training.
         is_scored: whether they count as wrong.
+        is_several: whether an example has several labels: its loss is that of
+            those that training had.
         what: what labels are called.
     """
     path, _, line = place.rpartition(":")
     counts = collections.Counter(unknown).most_common()
+    is_one = len(counts) == 1
+    subject = "it counts" if is_one else "they count"
+    loss = f"leaves {'it' if is_one else 'them'} out"
+    if is_several:
+        loss = f"is that of the other {what}s"
     logging.warning(
         "%s: %s a %s that was not in training (line %s first): %s%s; %s",
         path,
@@ -174,7 +184,7 @@ def warn_of_unknown(
         line,
         listed([f"{label!r} ({number})" for label, number in counts]),
         suggestions.hint(counts[0][0], labels),
-        "it counts as wrong, and eval_loss leaves it out"
+        f"{subject} as wrong, and eval_loss {loss}"
         if is_scored
         else f"no {what} of the file was, and nothing is scored",
     )
@@ -231,7 +241,7 @@ def _without_marks(table, comparison, set_type, strict):
         log(
             "%s: %s %s (row of line %s first): %s",
             table.path,
-            counted(len(indices), len(table)),
+            counted(len(indices), len(table), "row"),
             what,
             table.line(indices[0]),
             "not scored" if set_type == "test" else "left out",

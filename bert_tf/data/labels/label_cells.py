@@ -120,10 +120,12 @@ class LabelReader:
             return self._numbers(cells)
         names: list[str] | None = self.columns
         if len(self.columns) > 1:
-            found = self._marks.of_columns(cells)
+            found = self._checked(cells, self._marks.of_columns(cells))
         else:
-            found, names = self._of_cells(cells)
-        found = self._checked(cells, found)
+            parsed = self._parse(cells)
+            found, names = self._of_parsed(cells, parsed)
+            found = self._checked(cells, found)
+            self._log_notation(cells, parsed, names)
         marked: dict[str, list[int]] = {}
         if names is None and self.set_type == "train":
             marks = file_labels.marks_of_cells(cells, found, self.missing_label)
@@ -198,28 +200,39 @@ class LabelReader:
 
     # --- One column ---------------------------------------------------------
 
-    def _of_cells(self, cells):
-        """({cell: labels}, names); labels are tuples, or None."""
-        parsed, example = {}, None
+    def _parse(self, cells):
+        """{cell: its text, a tuple, a `Marked` or None}."""
+        parsed = {}
         for cell in cells.distinct:
             try:
-                parsed[cell] = value = _parsed(cell)
+                parsed[cell] = _parsed(cell)
             except ValueError as error:
                 raise UserError(f"{cells.place(cell)}: {error}") from None
-            is_ours = value is cell and (
-                self.problem_type != "single_label" or not _is_single(cell)
-            )
-            if example is None and not is_ours:
-                example = cell
-        if example is not None:
+        return parsed
+
+    def _log_notation(self, cells, parsed, names):
+        """Says that labels were in the notation of another program."""
+        is_one = self.problem_type == "single_label"
+        odd = (
+            cell
+            for cell, value in parsed.items()
+            if value is not cell or (is_one and _is_single(cell))
+        )
+        start = f"{cells.table.path}: `label_column`={self.label_column}"
+        if (example := next(odd, None)) is not None:
             logging.info(
-                "%s: labels in `label_column`=%s are read without brackets and "
-                "quotes (%s in line %s first)",
-                cells.table.path,
-                self.label_column,
+                "%s: labels are read without brackets and quotes (%s in line "
+                "%s first)",
+                start,
                 shown(example),
                 cells.line(example),
             )
+        if names and not any(isinstance(v, Marked) for v in parsed.values()):
+            size = len(names)
+            logging.info("%s: vectors of %d labels from 0 on", start, size)
+
+    def _of_parsed(self, cells, parsed):
+        """({cell: labels}, names); labels are tuples, or None."""
         if any(isinstance(value, Marked) for value in parsed.values()):
             return self._of_objects(cells, parsed)
         split = self._split(parsed)
@@ -267,13 +280,6 @@ class LabelReader:
         """Vectors of 0 and 1; the labels are their places from 0."""
         names = [str(place) for place in range(size)]
         start = next(c for c, v in split.items() if v and len(v) == size)
-        logging.info(
-            "%s: `label_column`=%s holds vectors of %d labels, 0 to %d",
-            cells.table.path,
-            self.label_column,
-            size,
-            size - 1,
-        )
         found = {}
         for cell, values in split.items():
             if values and len(values) != size:

@@ -12,8 +12,9 @@ from typing import Protocol, TypeVar
 from absl import logging
 
 from bert_tf import suggestions
+from bert_tf.counts import counted
 from bert_tf.data.labels import file_labels, known_labels, missing_labels
-from bert_tf.data.tabular.table import counted, listed
+from bert_tf.data.tabular.table import listed
 from bert_tf.errors import UserError
 
 
@@ -99,7 +100,7 @@ def check_labels(
         )
     known_labels.warn_of_unknown(
         odd[0].place,
-        counted(len(odd), len(examples)).replace(" rows ", " sentences "),
+        counted(len(odd), len(examples), "sentence"),
         [example.label for example in odd if example.label],
         labels,
         is_scored=has_known,
@@ -127,10 +128,10 @@ def _without(marks, examples, set_type, strict):
     """The sentences of a set without marks, as `check_labels` has them."""
     marked = [example for example in examples if example.label in marks]
     is_test = set_type == "test"
-    report(
+    report_missing(
         marked,
         examples,
-        "without a relation: " + ("not scored" if is_test else "left out"),
+        "not scored" if is_test else "left out",
         strict and not is_test,
     )
     if not is_test:
@@ -138,18 +139,18 @@ def _without(marks, examples, set_type, strict):
     return [_relabelled(e, None) if e.label in marks else e for e in examples]
 
 
-def report(
+def report_missing(
     odd: Sequence[Labelled],
     examples: Sequence[Labelled],
-    what: str,
+    consequence: str,
     strict: bool,
 ) -> None:
-    """Logs one warning for odd sentences, or raises an error.
+    """Logs one warning for sentences without a relation, or raises an error.
 
     Args:
         odd: the sentences; there may be none.
         examples: all of the file.
-        what: what is odd, a colon, and what becomes of them.
+        consequence: what is done with them.
         strict: whether they are an error.
 
     Raises:
@@ -158,11 +159,15 @@ def report(
     if not odd:
         return
     if strict:
-        why = what.partition(":")[0]
-        raise UserError(f"{odd[0].place}: a sentence {why}, under `strict`")
+        raise UserError(f"{odd[0].place}: no relation, under `strict`")
     path, _, line = odd[0].place.rpartition(":")
-    numbers = f"{len(odd)} of {len(examples)} sentences"
-    logging.warning("%s: %s (line %s first) %s", path, numbers, line, what)
+    logging.warning(
+        "%s: %s no relation (line %s first): %s",
+        path,
+        counted(len(odd), len(examples), "sentence"),
+        line,
+        consequence,
+    )
 
 
 def _relabelled(example, label):

@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Hashable
 from typing import Any
 
+from bert_tf.counts import number_of
 from bert_tf.data.plausible.sample import (
     MIN_ROWS,
     MOST,
@@ -100,8 +101,8 @@ def find_id(sample: Sample) -> Finding | None:
         return None
     return Finding(
         next(row for row, one in enumerate(ids) if ids.index(one) < row),
-        f"{len(ids)} {sample.unit} have {number} different ids in "
-        f"{sample.id_name}",
+        f"{number_of(len(ids), sample.unit)} have "
+        f"{number_of(number, 'different id')} in {sample.id_name}",
         "predictions with the same id cannot be told apart",
     )
 
@@ -144,7 +145,7 @@ def find_contradictions(sample: Sample) -> Finding | None:
     return Finding(
         rows[0],
         f"{sample.counted(len(rows), len(keys))} a text that comes again with "
-        f"another label ({len(odd)} texts)",
+        f"another label ({number_of(len(odd), 'text')})",
         "one of the labels may be wrong",
     )
 

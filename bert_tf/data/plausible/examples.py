@@ -69,7 +69,7 @@ def _relations(id_column, examples, path, set_type):
         id_name=f"`id_column`={id_column}",
         line=lambda row: _line_of(examples[row].place),
         number=len(examples),
-        unit="sentences",
+        unit="sentence",
         kind="single_label",
         keys=lambda: ((e.text, e.e1, e.e2) for e in examples),
     )
@@ -114,7 +114,7 @@ def of_sentences(examples: Sequence[Any], path: str, set_type: str) -> Sample:
         label_name="the tags",
         line=_line_in(examples),
         number=len(examples),
-        unit="sentences",
+        unit="sentence",
         kind="tags",
         keys=lambda: (" ".join(example.words) for example in examples),
     )
@@ -153,7 +153,7 @@ def of_questions(
             places[min(row, len(places) - 1)].removeprefix(path).lstrip(": ")
         ),
         number=number,
-        unit="questions",
+        unit="question",
         kind="answers",
         keys=lambda: keys,
     )

@@ -4,6 +4,7 @@ import collections
 import re
 import unicodedata
 
+from bert_tf.counts import counted, number_of
 from bert_tf.data.plausible import kinds
 from bert_tf.data.plausible.sample import MIN_ROWS, Finding, Sample
 from bert_tf.data.tabular.table import number
@@ -31,6 +32,12 @@ def _counts(sample):
     )
 
 
+def _counted(labels, sample, verb):
+    """ "2 of 5 labels in label_column=label look"."""
+    where = f"in {sample.label_name}"
+    return counted(len(labels), len(sample.known_labels), "label", verb, where)
+
+
 _NOTATION = re.compile(
     r"__label__.*|[\[{(]\s*['\"].*|['\"].+['\"]|\[.*\]|\{.*\}|.*['\"]\s*[\]})]",
     re.DOTALL,
@@ -45,8 +52,8 @@ def find_notation(sample: Sample) -> Finding | None:
         return None
     return Finding(
         _row_of(sample, odd[0]),
-        f"{len(odd)} of {len(known)} labels in {sample.label_name} look like "
-        f"another program's notation, such as {odd[0][:40]!r}",
+        f"{_counted(odd, sample, 'look')} like another program's notation, "
+        f"such as {odd[0][:40]!r}",
         "each is a label as it is written",
     )
 
@@ -71,11 +78,19 @@ def find_kind(sample: Sample) -> Finding | None:
 _DELIMITERS = "|;,+/&#\t"
 
 
+def _has_several(sample):
+    """Whether a row has more than one label."""
+    return any(labels and len(labels) > 1 for labels in sample.labels)
+
+
 def find_joined(sample: Sample) -> Finding | None:
     """Labels that are several labels with a delimiter between them."""
     if sample.kind == "tags":
         return None
     known = sample.known_labels
+    share = RECURRING
+    if sample.kind == "multi_label" and not _has_several(sample):
+        share = 0  # Is there another delimiter? One such part is enough.
     for delimiter in _DELIMITERS:
         joined = sorted(label for label in known if delimiter in label)
         if len(joined) < 2:
@@ -87,12 +102,13 @@ def find_joined(sample: Sample) -> Finding | None:
         uses = collections.Counter(p for label in parts for p in {*label})
         uses.update(known.difference(joined))
         again = [part and uses[part] > 1 for one in parts for part in one]
-        if sum(map(bool, again)) >= RECURRING * len(again):
+        if share == 0 and 2 * len(joined) < len(known):
+            continue
+        if sum(map(bool, again)) >= max(1, share * len(again)):
             return Finding(
                 _row_of(sample, joined[0]),
-                f"{len(joined)} of {len(known)} labels in {sample.label_name} "
-                f"look like several with {delimiter!r} between them, such as "
-                f"{joined[0][:40]!r}",
+                f"{_counted(joined, sample, 'look')} like several with "
+                f"{delimiter!r} between them, such as {joined[0][:40]!r}",
                 "`label_delimiter` says what is between labels"
                 if sample.kind == "multi_label"
                 else "`problem_type`=multi_label with `label_delimiter` reads "
@@ -132,7 +148,7 @@ def find_too_many(sample: Sample) -> Finding | None:
     numbers = all(number(label) is not None for label in known)
     return Finding(
         next(r for r, label in enumerate(sample.labels) if label is not None),
-        f"{len(known)} different labels in {total} {sample.unit} of "
+        f"{len(known)} different labels in {number_of(total, sample.unit)} of "
         f"{sample.label_name}",
         "is it the label? `problem_type`=regression takes numbers as numbers"
         if numbers
@@ -152,8 +168,7 @@ def find_alone(sample: Sample) -> Finding | None:
         return None
     return Finding(
         _row_of(sample, alone[0]),
-        f"{len(alone)} of {len(known)} labels in {sample.label_name} have one "
-        f"{sample.unit.removesuffix('s')} only",
+        f"{_counted(alone, sample, 'have')} one {sample.unit} only",
         "little can be learned of them",
     )
 

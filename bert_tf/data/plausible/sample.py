@@ -6,6 +6,8 @@ import itertools
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
+from bert_tf import counts
+
 NUM_ROWS = 1_000  # The first rows of a file, which are checked.
 MIN_ROWS = 10  # Fewer do not say what a column holds.
 MOST = 0.9  # Share of the rows that says what a column holds.
@@ -27,7 +29,7 @@ class Sample:
         ids, id_name: the same for ids of the first rows.
         line: function(row) -> its line, or what it is called.
         number: of all rows.
-        unit: what they are called.
+        unit: what one of them is called.
         keys: function() that gives what two sets must not share, for each row
             of the file in order: its text, or its texts.
         kind: of the problem; see `choices.PROBLEM_TYPES`. "tags" are labels of
@@ -44,7 +46,7 @@ class Sample:
     label_name: str = "the label"
     ids: Sequence[str] = ()
     id_name: str = ""
-    unit: str = "rows"
+    unit: str = "row"
     keys: Callable[[], Iterable[Hashable]] = tuple
 
     @functools.cached_property
@@ -67,9 +69,10 @@ class Sample:
 
     def counted(self, number: int, looked_at: int) -> str:
         """Subject and verb of a warning: "3 of the first 9 rows have"."""
-        first = "the first " if looked_at < self.number else ""
-        verb = "has" if number == 1 else "have"
-        return f"{number} of {first}{looked_at} {self.unit} {verb}"
+        text = counts.counted(number, looked_at, self.unit)
+        if looked_at < self.number:
+            return text.replace(" of ", " of the first ", 1)
+        return text
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,6 +5,7 @@ import collections
 import re
 from collections.abc import Callable
 
+from bert_tf.counts import counted, number_of
 from bert_tf.data.plausible import kinds
 from bert_tf.data.plausible.sample import MIN_ROWS, MOST, Finding, Sample
 from bert_tf.data.tabular.table import is_empty
@@ -159,8 +160,8 @@ def find_count(sample: Sample) -> Finding | None:
         else:
             return Finding(
                 0,
-                f"{len(column)} {sample.unit} count up in {name}, such as "
-                f"{column[0][:40]!r} and {column[1][:40]!r}",
+                f"{number_of(len(column), sample.unit)} count up in {name}, "
+                f"such as {column[0][:40]!r} and {column[1][:40]!r}",
                 "are these ids, and not texts?",
             )
     return None
@@ -205,7 +206,8 @@ def find_number_words(sample: Sample) -> Finding | None:
         if len(words) >= MIN_ROWS and len(odd) >= MOST * len(words):
             return Finding(
                 0,
-                f"{len(odd)} of {len(words)} words are numbers in {name}",
+                f"{counted(len(odd), len(words), 'word', 'are')} numbers in "
+                f"{name}",
                 "are these the words?",
             )
     return None

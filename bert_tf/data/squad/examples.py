@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from absl import logging
 
+from bert_tf.counts import counted
 from bert_tf.data.plausible.sample import NUM_ROWS
 from bert_tf.data.squad.contexts import Context
 from bert_tf.data.squad.questions import Question, read_questions
@@ -22,23 +23,23 @@ from bert_tf.errors import UserError
 # {what was read in another way than SQuAD has it: what a log says of some
 # questions}.
 NOTES = {
-    "made_id": "have no id; their place in the file is their id in predictions",
-    "searched": "have an answer without a start, which their context has once: "
+    "made_id": "have no id: the place in the file is the id in predictions",
+    "searched": "have an answer without a start, which the context has once: "
     "it is read there",
     "moved": "have an answer that is not where the file says, but once in "
-    "their context: it is read there",
-    "case": "have an answer that differs from their context by upper and lower "
+    "the context: it is read there",
+    "case": "have an answer that differs from the context by upper and lower "
     "case: the context counts",
     "utf-16-le": "have an answer whose start counts UTF-16 units, as "
     "JavaScript and Java do: it is read there",
     "utf-8": "have an answer whose start counts bytes of UTF-8: it is read "
     "there",
-    "in_doubt": "have an answer that their context has at several places, but "
-    "not where the file says: they are left out",
+    "in_doubt": "have an answer that the context has at several places, but "
+    "not where the file says: left out",
     "impossible": "are marked as having no answer, and have one: the mark "
     "counts",
-    "unmarked": "have no answer, and no mark that says so: they count as "
-    "questions without an answer",
+    "unmarked": "have no answer, and no mark that says so: read as questions "
+    "without an answer",
 }
 
 
@@ -161,6 +162,12 @@ class SquadExamples:
             if is_training and not question.is_impossible:
                 several = len(question.answers or ()) > 1
                 self.num_with_several_answers += several
+        if not self._number and self.num_in_doubt:
+            raise UserError(
+                f"{self.notes['in_doubt'].place}: the context has the answer "
+                'at several places, and "answer_start" names none of them; no '
+                "question is left"
+            )
         if not self._number:
             raise UserError(
                 f"{path}: no question"
@@ -169,6 +176,12 @@ class SquadExamples:
 
     def __len__(self) -> int:
         return self._number
+
+    @property
+    def num_in_doubt(self) -> int:
+        """The skipped questions whose answer may be at several places."""
+        note = self.notes.get("in_doubt")
+        return note.number if note else 0
 
     def __iter__(self) -> Iterator[SquadExample]:
         for context, question in read_questions(self.path):
@@ -312,10 +325,9 @@ def read_answers(
         is_marked |= bool(question.is_impossible)
     if version_2_with_negative and not is_marked and not any(texts.values()):
         logging.warning(
-            "%s: none of its %d questions has an answer, and none is marked as "
-            "having none: in the scores, no answer is right for all",
+            "%s: no question has an answer, and none is marked as having none: "
+            "in the scores, no answer is right for all",
             path,
-            len(texts),
         )
     return texts
 
@@ -325,12 +337,12 @@ def check_answered(path: str, answers: Mapping[str, Sequence[str]]) -> None:
     without = [qas_id for qas_id, texts in answers.items() if not texts]
     if len(without) == len(answers):
         raise UserError(
-            f"{path}: none of its {len(answers)} questions has an answer: "
-            "there is nothing to evaluate with"
+            f"{path}: no question has an answer: there "
+            "is nothing to evaluate with"
         )
     if without:
         raise UserError(
-            f"{path}: {len(without)} of {len(answers)} questions have no "
+            f"{path}: {counted(len(without), len(answers), 'question')} no "
             f"answer, {without[0]} first: to evaluate on SQuAD 2.0 give "
             "`version_2_with_negative`"
         )

@@ -12,6 +12,7 @@ import math
 import re
 from typing import Any, NamedTuple
 
+from bert_tf.counts import number_of
 from bert_tf.data.squad.keys import canonical_of_answer
 from bert_tf.errors import UserError
 
@@ -149,7 +150,8 @@ def answers_of(
         starts = [starts] * min(1, len(value))
     if len(starts) > len(value):
         raise UserError(
-            f"{place}: {len(value)} answers, but {len(starts)} starts"
+            f"{place}: {number_of(len(value), 'answer')}, but "
+            f"{number_of(len(starts), 'start')}"
         )
     answers = []
     for index, item in enumerate(value):
@@ -193,7 +195,8 @@ def _listed(value: dict[str, Any], place: str) -> list[Any]:
         others = [others] * len(texts)
     if others and len(others) != len(texts):
         raise UserError(
-            f"{place}: {len(texts)} texts, but {len(others)} starts"
+            f"{place}: {number_of(len(texts), 'text')}, but "
+            f"{number_of(len(others), 'start')}"
         )
     name = "char_spans" if isinstance(spans, list) else "answer_start"
     others = others or [None] * len(texts)
@@ -230,7 +233,7 @@ def _answer(item: Any, start: Any, context: str, place: str) -> Answer:
     if not start < end <= len(context):
         raise UserError(
             f"{place}: {start} to {end} is not a part of the context, which "
-            f"has {len(context)} characters"
+            f"has {number_of(len(context), 'character')}"
         )
     return Answer(context[start:end], start)
 

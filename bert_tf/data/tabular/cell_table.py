@@ -6,6 +6,7 @@ from typing import IO
 from absl import logging
 
 from bert_tf import suggestions
+from bert_tf.counts import number_of
 from bert_tf.data.tabular import file_shape
 from bert_tf.data.tabular.cells import CellReader, without_limit
 from bert_tf.data.tabular.file_shape import cleaned_name
@@ -37,7 +38,7 @@ def check_width(
     """Raises UserError if a row has more or fewer cells than the first."""
     if len(cells) != len(first):
         what = "header" if reader.has_header else "first row"
-        number = "1 cell" if len(cells) == 1 else f"{len(cells)} cells"
+        number = number_of(len(cells), "cell")
         raise UserError(
             f"{reader.path}:{line}: {number}, but the {what} has {len(first)}"
             + (_format_hint(reader, first) or _quote_hint(reader, cells))

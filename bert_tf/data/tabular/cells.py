@@ -21,6 +21,7 @@ from typing import IO
 
 from absl import logging
 
+from bert_tf.counts import number_of
 from bert_tf.data.tabular.decoding import decoding, with_mark
 from bert_tf.errors import UserError
 from bert_tf.file_formats import HEAD_BYTES, decoded_start
@@ -393,7 +394,7 @@ class CellReader:
             raise UserError(
                 f"{self.path}:{lines[0]}: a line {what}, under `strict`; {why}"
             )
-        number = "1 line" if len(lines) == 1 else f"{len(lines)} lines"
+        number = number_of(len(lines), "line")
         where = f"{self.path}: {number} {what} (line {lines[0]} first)"
         logging.warning("%s", UserError(f"{where}: {why}"))
 

@@ -14,8 +14,9 @@ from collections.abc import Collection, Sequence
 from absl import logging
 
 from bert_tf import files
+from bert_tf.counts import number_of
 from bert_tf.data.tabular.table import COLUMN_SYNONYMS, listed
-from bert_tf.data.tabular.table import number as number_of
+from bert_tf.data.tabular.table import number as to_number
 from bert_tf.file_formats import HEAD_BYTES
 
 # Characters between cells, the usual ones first.
@@ -132,7 +133,7 @@ def is_header(cells: Sequence[str]) -> bool:
 def is_data(cells: Sequence[str]) -> bool:
     """Whether cells are surely no names of columns."""
     return any(
-        number_of(cell) is not None or len(cell) > MOST_IN_A_NAME
+        to_number(cell) is not None or len(cell) > MOST_IN_A_NAME
         for cell in cells
     )
 
@@ -253,11 +254,9 @@ def warn_of_few_documents(
     else:
         return
     logging.warning(
-        "%s: %d document%s with %d line%s of text: %s",
+        "%s: %s with %s of text: %s",
         what,
-        num_documents,
-        "" if num_documents == 1 else "s",
-        num_lines,
-        "" if num_lines == 1 else "s",
+        number_of(num_documents, "document"),
+        number_of(num_lines, "line"),
         why,
     )

@@ -13,6 +13,7 @@ from typing import Any
 
 from absl import logging
 
+from bert_tf.counts import number_of
 from bert_tf.data.tabular.file_shape import KNOWN_NAMES
 from bert_tf.errors import UserError
 
@@ -64,7 +65,9 @@ def rows_of(
         rows, what = _columns(value)
     if rows is None:
         return None
-    logging.info("%s: read as %s, with %d rows", path, what, len(rows))
+    logging.info(
+        "%s: read as %s, with %s", path, what, number_of(len(rows), "row")
+    )
     if len(lines) != len(rows):
         lines = [first_line] * len(rows)
     return [*zip(lines, rows, strict=True)]
@@ -121,6 +124,8 @@ def _columns(value: Object) -> tuple[list[Object] | None, str]:
             return rows, "a list of columns and one of rows"
     if not members:
         return None, ""
+    if len(members) == 1 and _is_list_of_objects(members[0]):
+        return None, ""  # Such as SQuAD's {"paragraphs": [{…}]}.
     if all(isinstance(member, list) for member in members):
         return _columns_of_lists(value), "columns"
     if not all(isinstance(m, dict) and m for m in members):

@@ -13,6 +13,7 @@ from typing import Any
 
 from absl import logging
 
+from bert_tf.counts import counted
 from bert_tf.errors import UserError
 
 # Other names of columns. An error suggests one that the file has.
@@ -170,16 +171,11 @@ class RowWarnings:
         logging.warning(
             "%s: %s %s (row of line %s first): %s",
             self._table.path,
-            counted(len(rows), len(self._table)),
+            counted(len(rows), len(self._table), "row"),
             what,
             self._table.line(rows[0]),
             consequence,
         )
-
-
-def counted(number: int, total: int) -> str:
-    """The subject and verb of a warning: "2 of 5 rows have"."""
-    return f"{number} of {total} rows {'has' if number == 1 else 'have'}"
 
 
 def listed(names: Sequence[str]) -> str:

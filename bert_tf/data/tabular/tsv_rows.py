@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from bert_tf import files
+from bert_tf.counts import number_of
 from bert_tf.errors import UserError
 
 
@@ -36,7 +37,7 @@ class Row:
         """The text of a column, counted from 0; -1 is the last."""
         if column >= len(self.columns):
             raise UserError(
-                f"{self.place}: {len(self.columns)} column(s), "
+                f"{self.place}: {number_of(len(self.columns), 'column')}, "
                 f"but {what} is column {column + 1} (columns are separated by "
                 "tabs)"
             )

@@ -111,11 +111,12 @@ class SpanCounts:
         self.lines.setdefault(what, line)
 
 
-WIDENED = "start or end inside a word: they take the whole word"
-TRIMMED = "start or end with a blank: it is left out of them"
-EMPTY = "hold no word: they are left out"
-OVERLAP = "overlap a longer one: they are left out"
-DIFFERS = "hold another text than the file says: they are left out"
+# Each starts with a verb, as of many.
+WIDENED = "cut a word: the whole word is taken"
+TRIMMED = "have a blank at an end: it is left out"
+EMPTY = "hold no word: left out"
+OVERLAP = "overlap a longer one: left out"
+DIFFERS = "hold another text than the file says: left out"
 
 
 def to_tags(

@@ -19,6 +19,7 @@ from collections.abc import Iterator, Sequence
 
 from absl import logging
 
+from bert_tf.counts import number_of
 from bert_tf.data.tagged import character_spans, word_rows
 from bert_tf.data.tagged.running_text import has_tags_in_words, is_running_text
 from bert_tf.data.tagged.sentences import (
@@ -97,7 +98,7 @@ def read_rows(
         raise UserError(
             f"{path}:{first.line}: words and tags in one cell, as in "
             f"{first.cells[0]!r}; each row must hold a word and its tag, and a "
-            " blank line must follow each sentence"
+            "blank line must follow each sentence"
         )
     if columns.word_column is None and is_running_text(rows):
         return _running_text(path, lines, set_type)
@@ -142,8 +143,9 @@ def _check_rows(rows: Rows, places: Places) -> None:
             )
         if len(row.cells) != size:
             raise UserError(
-                f"{place}: {len(row.cells)} columns, but line {first.line} has "
-                f"{len(first.cells)}; all rows must have the same number"
+                f"{place}: {number_of(len(row.cells), 'column')}, but line "
+                f"{first.line} has {len(first.cells)}; all rows must have the "
+                "same number"
             )
 
 
@@ -239,10 +241,10 @@ def _finish(rows: Rows, sentences: list[Sentence]) -> None:
     ]
     if empty:
         logging.warning(
-            "%s:%d: %d of the words are empty (this line first)",
+            "%s:%d: no word in %s (this line first)",
             rows.path,
             empty[0],
-            len(empty),
+            number_of(len(empty), "row"),
         )
     longest = max(sentences, key=lambda sentence: len(sentence.words))
     if len(longest.words) > (MANY_WORDS if sentences[1:] else MANY_ALONE):
@@ -357,8 +359,8 @@ def _sentences_in_cells(
         labels = _list_of(places.tag_of(row) or "")
         if len(words) != len(labels):
             raise UserError(
-                f"{rows.path}:{row.line}: {len(words)} words, but "
-                f"{len(labels)} tags in {places.where}"
+                f"{rows.path}:{row.line}: {number_of(len(words), 'word')}, but "
+                f"{number_of(len(labels), 'tag')} in {places.where}"
             )
         if words:
             sentences.append(

@@ -34,7 +34,7 @@ class Sentence:
             lines, which are "" here, comments, and those that start a
             document. Of texts, those without a word.
         after: the lines after the last sentence of a file.
-        separator: what parts a row and the predicted tag.
+        separator: what is between a row and the predicted tag.
         between: {place of a word: lines right before it that are no words}.
         origin: what the file holds: ROWS with a word each; TOKENS or TEXTS in
             JSON; or LINES of text.

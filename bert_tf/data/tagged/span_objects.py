@@ -98,7 +98,7 @@ def _by_label(value):
         return None
 
 
-def spans_of(spans: Sequence[Any], text: str) -> Iterator[Span]:
+def spans_of(spans: Sequence[Any]) -> Iterator[Span]:
     """Yields the entities of a text.
 
     Raises:
@@ -110,15 +110,10 @@ def spans_of(spans: Sequence[Any], text: str) -> Iterator[Span]:
             if label is None:
                 continue
             for point in span["points"]:
-                yield _checked(
-                    point["start"],
-                    point["end"] + 1,
-                    label,
-                    point.get("text"),
-                    text,
-                )
+                start, end, _, said = span_parts({**point, "label": label})
+                yield _checked(start, end + 1, label, said)
             continue
-        yield _checked(*span_parts(span), text)
+        yield _checked(*span_parts(span))
 
 
 def span_parts(span: Any) -> tuple[int, int, str, str | None]:
@@ -167,7 +162,7 @@ def label_of(span: Mapping[str, Any]) -> str | None:
     return str(label) if isinstance(label, str | int) else None
 
 
-def _checked(start, end, label, said, text):
+def _checked(start, end, label, said):
     """A span whose place can be in the text."""
     if start < 0 or end < start:
         raise ValueError(

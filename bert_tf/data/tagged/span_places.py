@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from absl import logging
 
+from bert_tf.counts import number_of
 from bert_tf.data.tagged.character_spans import Span
 from bert_tf.data.tagged.tagged_objects import Item
 from bert_tf.errors import UserError
@@ -86,7 +87,7 @@ def settle_places(path: str, items: Sequence[Item]) -> None:
                 raise UserError(
                     f"{path}:{item.line}: the entity {span.label} from "
                     f"{span.start} to {span.end} is outside the text of "
-                    f"{len(item.text or '')} characters"
+                    f"{number_of(len(item.text or ''), 'character')}"
                 )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from absl import logging
 
+from bert_tf.counts import counted, number_of
 from bert_tf.data import splits
 from bert_tf.data.labels.missing_labels import marks_among
 from bert_tf.data.tagged.learned_tags import LearnedTags, infer_labels
@@ -27,7 +28,7 @@ from bert_tf.data.tagged.tag_schemes import (
 )
 from bert_tf.errors import UserError
 
-# Beside the marks of other tasks: of PyTorch's losses, and of CoNLL-U.
+# Besides the marks of other tasks: PyTorch's losses and CoNLL-U have them.
 MARKS = ("-100", "_", "")
 NUM_TAGS_SHOWN = 10
 MANY_TAGS = 1000  # More than any set of plain tags has.
@@ -139,11 +140,14 @@ class TagReader:
             return
         numbers = [tag for tag in self._counts if tag.isdecimal()]
         if spelling.form == PLAIN and len(numbers) == len(self._counts):
-            logging.warning(
-                "%s: the tags are numbers; each is a tag of its own, and there "
-                "are no entities to score",
-                self._path,
+            text = (
+                f"{self._path}: the tags in {self._file.where} are numbers "
+                "without names; each is a tag of its own, and there are no "
+                "entities to score"
             )
+            if self._strict:
+                raise UserError(f"{text}, under `strict`")
+            logging.warning("%s", text)
             return
         what = {
             PLAIN: "plain tags, each scored by itself",
@@ -196,9 +200,9 @@ class TagReader:
         total = self._counts.total()
         if number > MANY_TAGS or number > 30 and 2 * number > total:
             raise UserError(
-                f"{self._path}: {number} different tags for {total} words in "
-                f"{self._file.where}: are these tags? `tag_column` chooses "
-                "another column"
+                f"{self._path}: {number_of(number, 'different tag')} for "
+                f"{number_of(total, 'word')} in {self._file.where}: are "
+                "these tags? `tag_column` chooses another column"
             )
 
     # --- Missing tags -----------------------------------------------------
@@ -243,27 +247,24 @@ class TagReader:
             "test": "predicted, not scored",
         }[self._set_type]
         text = (
-            f"{self._path}: {number} words have no tag ({first[1]!r} on line "
-            f"{first[0]} first)"
+            f"{self._path}: no tag for {number_of(number, 'word')} "
+            f"({first[1]!r} on line {first[0]} first)"
         )
         if self._strict and self._set_type != "test":
             raise UserError(f"{text}, under `strict`")
         logging.warning(
-            "%s: they are %s (`missing_label` says which tags mean none)",
-            text,
-            what,
+            "%s: %s (`missing_label` says which tags mean none)", text, what
         )
 
     def with_labels(self) -> list[Sentence]:
         """The sentences that have a tag, for a training set."""
         kept = [s for s in self._sentences if s.label is not None]
         if len(kept) < len(self._sentences):
-            number = len(self._sentences) - len(kept)
+            total = len(self._sentences)
             logging.warning(
-                "%s: %d of %d sentences have no tag: they are left out",
+                "%s: %s no tag: left out",
                 self._path,
-                number,
-                len(self._sentences),
+                counted(total - len(kept), total, "sentence"),
             )
         return kept
 
@@ -350,14 +351,14 @@ class TagReader:
         if len(shown) > NUM_TAGS_SHOWN:
             shown[NUM_TAGS_SHOWN:] = ["…"]
         text = (
-            f"{self._path}:{line}: {sum(unknown.values())} of "
-            f"{self._counts.total()} words have a tag that training does not "
-            f"have: {', '.join(shown)}"
+            f"{self._path}:{line}: "
+            f"{counted(sum(unknown.values()), self._counts.total(), 'word')} a "
+            f"tag that training does not have: {', '.join(shown)}"
         )
         if self._strict:
             raise UserError(f"{text}, under `strict`")
         logging.warning(
-            "%s; they are counted as missed (the tags are %s)",
+            "%s; counted as missed (the tags are %s)",
             text,
             ", ".join(map(write, tags.labels)),
         )

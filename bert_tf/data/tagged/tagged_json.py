@@ -13,6 +13,7 @@ from typing import Any
 from absl import logging
 
 from bert_tf import files
+from bert_tf.counts import counted
 from bert_tf.data.tabular.json_objects import read_objects
 from bert_tf.data.tagged import character_spans
 from bert_tf.data.tagged.character_spans import SpanCounts
@@ -93,18 +94,21 @@ def read_values(
     for line, value in values:
         try:
             items.append(to_item(value, line, columns))
+        except KeyError as error:
+            raise UserError(f"{path}:{line}: no {error} in an entity") from None
         except (ValueError, TypeError, LookupError) as error:
             raise UserError(f"{path}:{line}: {error}") from None
     if not items:
         raise UserError(f"{path}: no sentence in this file")
-    _name_numbers(path, items, set_type, strict)
+    _name_numbers(path, items)
     settle_places(path, items)
     notes = SpanCounts()
     kept = _kept(path, items, set_type, strict)
     sentences = _sentences(path, kept, set_type, notes)
     for what, number in notes.counts.items():
         place = f"{path}:{notes.lines[what]}"
-        text = f"{number} of {notes.total} entities {what}"
+        verb, _, rest = what.partition(" ")
+        text = f"{counted(number, notes.total, 'entity', verb)} {rest}"
         if strict:
             raise UserError(f"{place}: {text}, under `strict`")
         logging.warning("%s: %s (line of the first)", place, text)
@@ -185,23 +189,14 @@ def _loaded(line, place):
 # Numbers in place of tags.
 
 
-def _name_numbers(path, items, set_type, strict):
+def _name_numbers(path, items):
     """Gives tags that are numbers their names, where these are known."""
     numbered = [item for item in items if item.are_numbers]
     if not numbered:
         return
     names = numbered[0].names or _names_beside(path, numbered[0].where)
     if names is None:
-        if set_type == "train":
-            text = (
-                f"{path}:{numbered[0].line}: the tags in {numbered[0].where!r} "
-                "are numbers without names; each number is a tag of its own, "
-                "and there are no entities to score"
-            )
-            if strict:
-                raise UserError(f"{text}, under `strict`")
-            logging.warning("%s", text)
-        return
+        return  # `tag_reading` says it.
     for item in numbered:
         tags = item.tags or []
         for tag in tags:
@@ -270,12 +265,13 @@ def _kept(path, items, set_type, strict):
         else:
             kept.append(item)
     for why, lines in reasons.items():
-        text = f"{len(lines)} of {len(items)} objects {why}"
+        verb, _, rest = why.partition(" ")
+        text = f"{counted(len(lines), len(items), 'object', verb)} {rest}"
         if strict or not kept:
             end = ", under `strict`" if kept else ""
             raise UserError(f"{path}:{lines[0]}: {text}{end}")
         logging.warning(
-            "%s: %s (line %d first): they are left out", path, text, lines[0]
+            "%s: %s (line %d first): left out", path, text, lines[0]
         )
     return kept
 

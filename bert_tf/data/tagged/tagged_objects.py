@@ -19,6 +19,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bert_tf.counts import number_of
 from bert_tf.data.tagged.character_spans import Span
 from bert_tf.data.tagged.sentences import WordColumns
 from bert_tf.data.tagged.span_objects import (
@@ -82,7 +83,7 @@ class Item:
             nothing about entities.
         where: the key of the tags or entities.
         id: what the file calls it.
-        left_out: why a set for training leaves it out, or "".
+        left_out: why a set for training leaves it out, a verb first; or "".
         are_numbers: whether its tags were numbers.
         names: the names of such numbers, if the object has them.
     """
@@ -179,8 +180,6 @@ def spacy_sentences(value: Mapping[str, Any]) -> list[dict[str, Any]]:
         TypeError, LookupError: it is something else.
     """
     paragraphs = value["paragraphs"]
-    if isinstance(paragraphs, Mapping):  # A list of one was read as a column.
-        paragraphs = [paragraphs]
     return [
         {"tokens": sentence["tokens"]}
         for paragraph in paragraphs
@@ -285,8 +284,8 @@ def _read_tags(item, value, key, columns):
             continue
         if len(tags) != len(item.tokens):
             raise ValueError(
-                f"{len(item.tokens)} words in {key!r}, but {len(tags)} tags in "
-                f"{tag_key!r}"
+                f"{number_of(len(item.tokens), 'word')} in {key!r}, but "
+                f"{number_of(len(tags), 'tag')} in {tag_key!r}"
             )
         item.where = tag_key
         item.tags = [_tag(tag, item) for tag in tags]
@@ -334,7 +333,8 @@ def _read_token_spans(item, value, key):
             last += one
         if not 0 <= first < last <= len(item.tokens):
             raise ValueError(
-                f"the entity {span!r} is outside the {len(item.tokens)} words"
+                f"the entity {span!r} is outside the text of "
+                f"{number_of(len(item.tokens), 'word')}"
             )
         item.spans.append(Span(first, last, label))
 
@@ -365,4 +365,4 @@ def _read_text(item, value, columns):
     if found is None:
         return
     item.where, spans = found
-    item.spans = [*spans_of(spans, item.text)]
+    item.spans = [*spans_of(spans)]

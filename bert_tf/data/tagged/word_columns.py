@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from absl import logging
 
 from bert_tf import suggestions
+from bert_tf.counts import number_of
 from bert_tf.data.tagged.sentences import WordColumns
 from bert_tf.data.tagged.word_rows import (
     CONLLU_NAMES,
@@ -57,6 +58,7 @@ class Places:
         key: of the tags inside CoNLL-U's MISC, or "".
         has_brackets: whether tags are those of CoNLL-2012: "(PERSON*" starts
             an entity, and "*)" ends it.
+        note: what the rows showed, for the log.
     """
 
     word: int = 0
@@ -67,6 +69,7 @@ class Places:
     is_conllu: bool = False
     key: str = ""
     has_brackets: bool = False
+    note: str = ""
 
     def is_word(self, row: Row) -> bool:
         """Whether a row is a word."""
@@ -108,7 +111,10 @@ def choose(rows: Rows, columns: WordColumns, set_type: str) -> Places:
         places = _by_names(names, rows, has_ids)
     else:
         places = _by_content(rows)
-    places = _as_asked(places, names, rows, columns, set_type)
+    found = places
+    places = _as_asked(found, names, rows, columns, set_type)
+    if found.note and (places.word, places.tag) == (found.word, found.tag):
+        logging.info("%s: %s", rows.path, found.note)
     if set_type != "test" and places.tag is None:
         raise UserError(
             f"{rows.path}: which column holds the tags? `tag_column` chooses "
@@ -172,9 +178,13 @@ def _by_content(rows):
         if any("(" in c for c in cells) and all(
             map(_BRACKETS.fullmatch, cells)
         ):
-            logging.info("%s: columns are those of CoNLL-2012", rows.path)
             return Places(
-                3, ONTONOTES_TAG, None, "column 11", has_brackets=True
+                3,
+                ONTONOTES_TAG,
+                None,
+                "column 11",
+                has_brackets=True,
+                note="columns are those of CoNLL-2012",
             )
     width = size
     while size > 2 and not any(_some(rows, size - 1)):
@@ -187,20 +197,19 @@ def _by_content(rows):
         return Places(1, last, 0, where)
     if size > 2 and _counts(rows):
         if size == 4 and _are_nested(column(2), column(3)):
-            logging.info(
-                "%s: running numbers, words, tags and inner tags: words are "
-                "in column 2 and tags in column 3 (`tag_column`=4 takes the "
-                "inner ones)",
-                rows.path,
+            note = (
+                "running numbers, words, tags and inner tags: words are in "
+                "column 2 and tags in column 3 (`tag_column`=4 takes the inner "
+                "ones)"
             )
-            return Places(1, 2, None, "column 3")
-        logging.info("%s: column 1 counts; words are in column 2", rows.path)
-        return Places(1, last, None, where)
+            return Places(1, 2, None, "column 3", note=note)
+        note = "column 1 counts; words are in column 2"
+        return Places(1, last, None, where, note=note)
     if size == 2 and _are_tags(_some(rows, 0)):
         tags, words = column(0), column(1)
         if _are_tags(tags) and {*tags} != {"O"} and not _are_tags(words):
-            logging.info("%s: column 1 holds the tags, 2 the words", rows.path)
-            return Places(1, 0, None, "column 1")
+            note = "column 1 holds the tags, 2 the words"
+            return Places(1, 0, None, "column 1", note=note)
     return Places(0, last, None, where)
 
 
@@ -271,6 +280,7 @@ def _as_asked(places, names, rows, columns, set_type):
                 "where": where,
                 "is_asked": True,
                 "key": "",
+                "has_brackets": places.has_brackets and found == places.tag,
             }
     places = dataclasses.replace(places, **changes)
     if places.tag is not None and size > 1:
@@ -293,8 +303,8 @@ def _place(setting, value, names, size, rows):
             return number - 1 if number > 0 else number
         example = next(rows.rows).text
         return UserError(
-            f"{rows.path} has {size} columns, numbered from 1, or from -1 on "
-            f"from the end; a row is {example!r}",
+            f"{rows.path} has {number_of(size, 'column')}, numbered from 1, or "
+            f"from -1 on from the end; a row is {example!r}",
             setting=setting,
             value=value,
         )
