@@ -6,6 +6,7 @@ marks for "no tag" are no tags.
 """
 
 import collections
+import re
 from collections.abc import Callable, Collection, Sequence
 
 from absl import logging
@@ -31,6 +32,8 @@ from bert_tf.errors import UserError
 MARKS = ("-100", "_", "")
 NUM_TAGS_SHOWN = 10
 MANY_TAGS = 1000  # More than any set of plain tags has.
+_FRACTION = re.compile(r"-?[0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?")
+_JOINED = re.compile(r"[BIESLU]-.+[|,;+/#][BIESLU]-.+")  # B-PER|B-ORG.
 FORMS = "O, B-type, I-type, E-type, S-type, where a type is such as PER"
 
 
@@ -73,6 +76,7 @@ class TagReader:
         if spelling.form == PLAIN:
             self._check_plain()
         self._say(spelling)
+        self._check_joined()
         self._change(spelling.read)
         scheme = None
         if spelling.form != PLAIN:
@@ -200,6 +204,39 @@ class TagReader:
                 f"{self._file.where}: are these tags? `tag_column` chooses "
                 "another column"
             )
+
+        if any("." in tag for tag in self._counts) and all(
+            map(_FRACTION.fullmatch, self._counts)
+        ):
+            raise UserError(
+                f"{self._path}: the tags in {self._file.where} are numbers, "
+                f"such as {next(iter(self._counts))}: are these tags? "
+                "`tag_column` chooses another column"
+            )
+
+    def _check_joined(self) -> None:
+        """Warns of words with several tags in one, as of nested entities."""
+        joined = {tag for tag in self._counts if _JOINED.fullmatch(tag)}
+        if not joined:
+            return
+        line, first = next(
+            (sentence.line(place), tag)
+            for sentence in self._sentences
+            for place, tag in enumerate(sentence.labels or ())
+            if tag in joined
+        )
+        number = sum(self._counts[tag] for tag in joined)
+        text = (
+            f"{self._path}:{line}: {number} words have several tags in one, "
+            f"such as {first!r}"
+        )
+        if self._strict:
+            raise UserError(f"{text}, under `strict`")
+        logging.warning(
+            "%s: what follows the first letter is read as one type; leave one "
+            "tag, or give each a column for `tag_column`",
+            text,
+        )
 
     # --- Missing tags -----------------------------------------------------
 

@@ -185,6 +185,10 @@ def _by_content(rows):
     where = "the last column" if last < 0 else f"column {size}"
     if size > 2 and _starts_sentences(_some(rows, 0)):
         return Places(1, last, 0, where)
+    if size > 2:
+        _warn_of_two_tags(rows, size)
+    if size > 2 and _names_sentences(_some(rows, 0)):
+        return _after_names(rows, size, last, where)
     if size > 2 and _counts(rows):
         if size == 4 and _are_nested(column(2), column(3)):
             logging.info(
@@ -227,6 +231,52 @@ def _starts_sentences(column):
         is_named or not cell
         for is_named, cell in zip(named, column, strict=True)
     )
+
+
+def _names_sentences(column):
+    """Whether cells name the sentence or document that a word is in.
+
+    Each name comes in one run of rows, and these have two words or more.
+    """
+    runs = sum(1 for _ in itertools.groupby(column))
+    return (
+        len(column) > 5 and 2 * runs <= len(column) and (len({*column}) == runs)
+    )
+
+
+def _after_names(rows, size, last, where):
+    """The columns where the first one names sentences or documents."""
+    word = 1
+    while word < size - 2 and all(c.isdecimal() for c in _some(rows, word)):
+        word += 1  # The number of a word in its sentence.
+    is_one = sum(bool(block.rows) for block in rows.blocks) == 1
+    logging.info(
+        "%s: column 1 names sentences or documents; words are in column %d",
+        rows.path,
+        word + 1,
+    )
+    return Places(word, last, 0 if is_one else None, where)
+
+
+def _warn_of_two_tags(rows, size):
+    """Warns where the last two columns have tags of the same kind."""
+    one, other = _some(rows, size - 2), _some(rows, size - 1)
+    types = [{tag[2:] or tag for tag in {*c} - {"O"}} for c in (one, other)]
+    few = all(2 * len({*column}) <= len(column) for column in (one, other))
+    if one == other or not few or not types[0] & types[1]:
+        return
+    if "O" in one and "O" in other:
+        row = next(rows.rows)
+        logging.warning(
+            "%s:%d: columns %d and %d both hold tags, and column %d is read; "
+            "`tag_column`=%d reads the other, if this one is a model's answer",
+            rows.path,
+            row.line,
+            size - 1,
+            size,
+            size,
+            size - 1,
+        )
 
 
 def _counts(rows):

@@ -42,7 +42,9 @@ CSV_DELIMITERS = (",", ";", "|")
 NUM_ROWS_COMPARED = 1000  # To choose the separator.
 
 # A word may hold what Unicode calls a space.
-_MARKUP = re.compile(r"</?(s|p|g|doc|text|sentence|file|corpus)\b[^<>]*>")
+_MARKUP = re.compile(
+    r"</?(s|p|g|doc|text|sentence|file|corpus)\b[^<>]*>|#(begin|end) document.*"
+)
 _CELL = re.compile("[^ \t]+")
 
 
@@ -199,7 +201,7 @@ def _blocks(parsed, is_comment, num_columns):
 
 
 def _is_markup(row):
-    return row.text[:1] == "<" and _MARKUP.fullmatch(row.text.strip())
+    return row.text[:1] in ("<", "#") and _MARKUP.fullmatch(row.text.strip())
 
 
 def _comment_finder(words, num_columns):
