@@ -19,6 +19,7 @@ from collections.abc import Iterator, Sequence
 
 from bert_tf import files
 from bert_tf.data.tabular.csv_files import unescaped
+from bert_tf.data.tabular.decoding import other_encoding
 from bert_tf.data.tagged.sentences import DOCUMENT_START, WordColumns
 from bert_tf.errors import UserError
 
@@ -117,7 +118,8 @@ def read_lines(path: str, encoding: str) -> list[str]:
             if ": not UTF-8" not in str(error):
                 raise
             raise UserError(
-                f"{error}; `encoding`=latin-1 is another common one"
+                f"{error}; `encoding`={other_encoding(str(error))} is another "
+                "common one"
             ) from None
     try:
         with files.reading(path) as reader:
