@@ -162,10 +162,19 @@ class SquadExamples:
                 several = len(question.answers or ()) > 1
                 self.num_with_several_answers += several
         if not self._number:
-            raise UserError(
-                f"{path}: no question"
-                + (" with an answer in its context" if self.num_skipped else "")
+            raise UserError(f"{path}: no question{self._why_none()}")
+
+    def _why_none(self) -> str:
+        """The end of an error, for a file without a question to learn."""
+        if not self.num_skipped:
+            return ""
+        why = " with an answer in its context"
+        if doubt := self.notes.get("in_doubt"):
+            why += (
+                f": {doubt.number} of {self.num_skipped} answers come several "
+                f'times there ({doubt.place} first), and need "answer_start"'
             )
+        return why
 
     def __len__(self) -> int:
         return self._number
@@ -232,7 +241,8 @@ class SquadExamples:
         if not self.version_2_with_negative:
             mark = "" if question.is_row else ", and mark them in the file with"
             mark += "" if question.is_row else ' "is_impossible": true'
-            return (
+            start = '"answers" is missing, and there is '
+            return (start if question.answers is None else "") + (
                 "no answer to learn from: to train on questions without an "
                 f"answer, give `version_2_with_negative`{mark}"
             )
