@@ -41,6 +41,25 @@ def test_names_of_sentences_are_no_words(form, end, tmp_path):
     assert tags.scheme == "BIO"
 
 
+def test_line_ends_of_old_macs(tmp_path):
+    text = rows(lambda k, i, w, t: f"{w} {t}").replace("\n", "\r")
+    assert [s.words for s in read(tmp_path, text)[0]] == [WORDS] * 3
+
+
+def test_names_of_sentences_before_words_alone(tmp_path):
+    path = tmp_path / "train.conll"
+    path.write_text(rows(lambda k, i, w, t: f"{w} {t}"), encoding="utf-8")
+    alone = rows(lambda k, i, w, t: f"s{k}\t{w}", "")
+    with pytest.raises(UserError, match="which column holds the tags"):
+        read(tmp_path, alone)
+    settings = FileSettings(
+        train_file=str(path), test_file=str(tmp_path / "words.conll")
+    )
+    found = tagging.read_sets(settings, ["train", "test"]).sets["test"]
+    assert [s.words for s in found] == [WORDS] * 3
+    assert all(s.labels is None for s in found)
+
+
 def test_lines_around_a_document(tmp_path):
     text = "#begin document (x); part 000\n"
     text += rows(lambda k, i, w, t: f"{w} NN {t}")[:-1] + "#end document\n"

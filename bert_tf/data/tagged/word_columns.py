@@ -110,9 +110,10 @@ def choose(rows: Rows, columns: WordColumns, set_type: str) -> Places:
         places = _by_content(rows)
     places = _as_asked(places, names, rows, columns, set_type)
     if set_type != "test" and places.tag is None:
+        there = ", ".join(names) or f"{rows.num_columns} columns"
         raise UserError(
             f"{rows.path}: which column holds the tags? `tag_column` chooses "
-            f"it; there are {', '.join(names)}"
+            f"it; there are {there}"
         )
     if columns.word_column is None:
         _check_words(rows, places, names)
@@ -200,6 +201,8 @@ def _by_content(rows):
             return Places(1, 2, None, "column 3")
         logging.info("%s: column 1 counts; words are in column 2", rows.path)
         return Places(1, last, None, where)
+    if size == 2 and _names_sentences(_some(rows, 0)):
+        return _after_names(rows, size, None, "")
     if size == 2 and _are_tags(_some(rows, 0)):
         tags, words = column(0), column(1)
         if _are_tags(tags) and {*tags} != {"O"} and not _are_tags(words):

@@ -22,6 +22,7 @@ from bert_tf.data.tabular.csv_files import unescaped
 from bert_tf.data.tabular.decoding import other_encoding
 from bert_tf.data.tagged.sentences import DOCUMENT_START, WordColumns
 from bert_tf.errors import UserError
+from bert_tf.file_contents import with_line_ends
 
 # Names of columns, without case and signs.
 WORD_NAMES = (
@@ -123,7 +124,7 @@ def read_lines(path: str, encoding: str) -> list[str]:
             ) from None
     try:
         with files.reading(path) as reader:
-            text = reader.read().decode(encoding)
+            text = with_line_ends(reader).read().decode(encoding)
     except (UnicodeDecodeError, LookupError) as error:
         raise UserError(
             f"{path}: {files.reason(error)}", setting="encoding", value=encoding
