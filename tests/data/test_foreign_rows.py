@@ -10,11 +10,12 @@ WORDS = "Anna saw New York .".split()
 TAGS = "B-PER O B-LOC I-LOC O".split()
 
 
-def read(tmp_path, text, strict=False):
+def read(tmp_path, text, strict=False, **columns):
     path = tmp_path / "words.conll"
     path.write_text(text, encoding="utf-8")
     settings = FileSettings(train_file=str(path), strict=strict)
-    found = tagging.read_sets(settings, ["train"])
+    columns = tagging.WordColumns(**columns)
+    found = tagging.read_sets(settings, ["train"], None, columns)
     return found.sets["train"], found.tags
 
 
@@ -79,6 +80,14 @@ def test_lines_around_a_document(tmp_path):
 def test_files_of_other_tools_are_named(text, message, tmp_path):
     with pytest.raises(UserError, match=rf"words.conll:1: .*{message}"):
         read(tmp_path, text)
+
+
+def test_a_header_of_unknown_names(tmp_path):
+    text = "Wort;Typ\n" + rows(lambda k, i, w, t: f"{w};{t}".replace(" ", ""))
+    with pytest.raises(UserError, match=":1: tag 'Typ' .*if this row is a h"):
+        read(tmp_path, text)
+    sentences, _ = read(tmp_path, text, tag_column="Typ")
+    assert [s.labels for s in sentences] == [TAGS] * 3
 
 
 def test_numbers_in_place_of_tags(tmp_path):

@@ -33,6 +33,7 @@ MARKS = ("-100", "_", "")
 NUM_TAGS_SHOWN = 10
 MANY_TAGS = 1000  # More than any set of plain tags has.
 _FRACTION = re.compile(r"-?[0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?")
+_HEADER = "; if this row is a header, `tag_column` may name its column"
 _JOINED = re.compile(r"[BIESLU]-.+[|,;+/#][BIESLU]-.+")  # B-PER|B-ORG.
 FORMS = "O, B-type, I-type, E-type, S-type, where a type is such as PER"
 
@@ -182,17 +183,22 @@ class TagReader:
                     continue
                 is_known = tag in known if known else bool(plain.read(tag))
                 if not is_known:
+                    is_first = sentence is self._sentences[0] and not place
+                    is_header = is_first and known is None
                     return UserError(
                         f"{self._path}:{sentence.line(place)}: tag {tag!r} is "
                         f"not one of {', '.join(known) if known else FORMS}"
-                        + self._hint()
+                        + (self._hint() or _HEADER * is_header)
                     )
         return UserError(f"{self._path}: tags of different spellings")
 
     def _hint(self) -> str:
         if not self._file.tags_are_found or self._file.num_columns < 3:
             return ""
-        return f"; `tag_column` chooses another column than {self._file.where}"
+        return (
+            f"; `tag_column` chooses another column than {self._file.where}, "
+            "by its number or, in a file with a header, by its name"
+        )
 
     def _check_plain(self) -> None:
         """Raises UserError if plain tags are so many that they are no tags."""

@@ -201,7 +201,11 @@ def _by_content(rows):
             return Places(1, 2, None, "column 3")
         logging.info("%s: column 1 counts; words are in column 2", rows.path)
         return Places(1, last, None, where)
-    if size == 2 and _names_sentences(_some(rows, 0)):
+    if (
+        size == 2
+        and _names_sentences(_some(rows, 0))
+        and not any(map(_TAG.fullmatch, _some(rows, 1)))
+    ):
         return _after_names(rows, size, None, "")
     if size == 2 and _are_tags(_some(rows, 0)):
         tags, words = column(0), column(1)
