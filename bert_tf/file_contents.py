@@ -175,6 +175,23 @@ def _with_head(raw: Any) -> io.BufferedReader:
     return io.BufferedReader(_Stream(start, raw), HEAD_BYTES)
 
 
+def with_line_ends(reader: Any) -> Any:
+    """A reader of text whose lines end in \\n, where all end in \\r.
+
+    Old Macs wrote such lines, and some of Excel's exports have them.
+
+    Args:
+        reader: of bytes, at the start of a file.
+    """
+    if not hasattr(reader, "peek"):
+        return reader
+    head = _head(reader)
+    if head.count(b"\r") < 2 or b"\n" in head:
+        return reader
+    blocks = iter(lambda: reader.read(BLOCK_BYTES), b"")
+    return _buffered(block.replace(b"\r", b"\n") for block in blocks)
+
+
 def _seekable(reader: Any) -> Any:
     """The reader, or a copy of what it reads where a place must be found."""
     if reader.seekable():

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from typing import IO, Any, cast
 
 from bert_tf.errors import UserError
-from bert_tf.file_contents import Content, content_of
+from bert_tf.file_contents import Content, content_of, with_line_ends
 from bert_tf.file_formats import HEAD_BYTES
 
 
@@ -247,7 +247,7 @@ def decode_line(line: bytes, path: str, number: int) -> str:
 def read_lines(path: str) -> Iterator[tuple[int, str]]:
     """Yields (line number from 1, text) for each line of a UTF-8 file.
 
-    Only `\\n` ends a line.
+    Only `\\n` ends a line; in a file without it, `\\r` does.
 
     Raises:
         OSError: the file cannot be read.
@@ -261,7 +261,7 @@ def decode_lines(
     reader: Iterable[bytes], path: str
 ) -> Iterator[tuple[int, str]]:
     """Yields (line number from 1, text) of lines of bytes; see `read_lines`."""
-    for number, line in enumerate(reader, start=1):
+    for number, line in enumerate(with_line_ends(reader), start=1):
         yield number, decode_line(line, path, number)
 
 
@@ -272,7 +272,8 @@ def count_lines(path: str) -> int:
     are compressed.
     """
     number, empty, last = 0, 0, 0
-    with reading(path) as reader:
+    with reading(path) as text:
+        reader = with_line_ends(text)
         while block := reader.read(1 << 22):
             content = block.rstrip(b"\r\n")
             if content:

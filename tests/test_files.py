@@ -27,6 +27,20 @@ def test_lines(tmp_path):
     assert lines_of(tmp_path, b"") == []
 
 
+def test_lines_of_old_macs(tmp_path):
+    for data in b"a\rb\r\rc\r", b"\xef\xbb\xbfa\rb\r\rc":
+        assert lines_of(tmp_path, data) == ["a", "b", "", "c"]
+        assert files.count_lines(str(tmp_path / "text")) == 4
+    long = b"x" * 70000
+    assert lines_of(tmp_path, b"a\rb\r" + long + b"\n") == [
+        "a",
+        "b",
+        long.decode(),
+    ]
+    assert lines_of(tmp_path, "a\rb\rc".encode("utf-16")) == ["a", "b", "c"]
+    assert lines_of(tmp_path, b"a\rb") == ["ab"]
+
+
 def test_invalid_utf8_names_the_place(tmp_path):
     with pytest.raises(UserError, match="text:2: not UTF-8: byte 0xe9 at pos"):
         lines_of(tmp_path, b"ok\ncaf\xe9\n")

@@ -233,7 +233,7 @@ def _read(settings, format, path, set_type) -> TableSet:
     if not columns.rows:
         raise UserError(f"{path}: no row has a text and a label")
     if set_type == "train":
-        _check_varied(columns.labels, path, settings)
+        _check_varied(columns.labels, path, settings, table)
     return TableSet(
         set_type,
         path,
@@ -359,7 +359,7 @@ def _leave_out_rejected(found, table, settings, warnings):
     )
 
 
-def _check_varied(labels, path, settings):
+def _check_varied(labels, path, settings, table):
     """Raises UserError where every example has the same label."""
     label, kinds = labels[0], labels
     what = f"the label {label!r}"
@@ -368,9 +368,13 @@ def _check_varied(labels, path, settings):
         what = f"the labels {label!r}" if label else "no label"
         if len(label) == 1:
             what = f"the label {label[0]!r}"
+    advice = ""
+    if "reject" in answers(table, [settings.label_column]):
+        advice = "; `label_column`=answer learns what was accepted"
     splits.check_varied(
         kinds,
         path,
         what=f"all {len(labels)} rows have {what}",
         where=f"`label_column`={settings.label_column}",
+        advice=advice,
     )

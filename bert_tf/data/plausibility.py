@@ -50,6 +50,7 @@ def _trained(find: Find) -> Find:
 CHECKS: Sequence[Sequence[Check]] = (
     (  # What the texts are. A few numbers are enough: nobody reads these.
         Check("numbers", _most(kinds.is_number, "a number", 1)),
+        Check("several numbers", _most(kinds.are_numbers, "numbers alone")),
         Check("dates", _most(kinds.is_date, "a date or a time")),
         Check("paths", _most(kinds.is_path, "a path or an address")),
         Check("the label", columns.find_leak),
@@ -85,11 +86,34 @@ CHECKS: Sequence[Sequence[Check]] = (
             ),
         ),
         Check(
+            "control characters",
+            _many(
+                texts.has_control,
+                "control characters such as U+0096",
+                "in a file in cp1252 these are dashes and quotes; is it "
+                "`encoding`=cp1252?",
+                signs=texts.CONTROLS,
+            ),
+        ),
+        Check(
             "wrong encoding",
             _many(
                 texts.is_mojibake,
                 "characters such as Ã© or â€™",
                 "the file was read in a wrong encoding when it was written",
+            ),
+        ),
+    ),
+    (
+        Check(
+            "question marks",
+            texts.share_of(
+                texts.has_lost,
+                "a question mark within a word",
+                "the letter there may have been lost when it was written",
+                share=0.1,
+                least=3,
+                signs="?",
             ),
         ),
     ),
@@ -128,11 +152,23 @@ CHECKS: Sequence[Sequence[Check]] = (
             ),
         ),
     ),
-    (Check("cut", texts.find_cut),),
+    (
+        Check("cut", texts.find_cut),
+        Check(
+            "shortened",
+            texts.share_of(
+                texts.is_shortened,
+                "three points at the end",
+                "the program that wrote the file may have cut them",
+                share=0.5,
+            ),
+        ),
+    ),
     (  # What the labels are.
         Check("notation", _trained(labels.find_notation)),
         Check("fractions", _trained(labels.find_fractions)),
         Check("dates and paths", _trained(labels.find_kind)),
+        Check("one label", labels.find_one_label),
         Check("too many", _trained(labels.find_too_many)),
         Check("joined", _trained(labels.find_joined)),
         Check("one example", _trained(labels.find_alone)),

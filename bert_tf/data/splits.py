@@ -153,7 +153,11 @@ def _read_train(settings, sets, read, pick, label_of):
 
 
 def check_varied(
-    labels: Iterable[Hashable], path: str, what: str, where: str = ""
+    labels: Iterable[Hashable],
+    path: str,
+    what: str,
+    where: str = "",
+    advice: str = "",
 ) -> None:
     """Checks that the examples to train on have more than one label.
 
@@ -163,13 +167,16 @@ def check_varied(
         what: the examples and their label, for the error, such as
             "all 3 rows have the label 'x'".
         where: the setting or the column that holds the label, for the error.
+        advice: the end of the error.
 
     Raises:
         UserError: all labels are the same.
     """
     if len(set(labels)) < 2:
         place = f" in {where}" if where else ""
-        raise UserError(f"{path}: {what}{place}: there is nothing to learn")
+        raise UserError(
+            f"{path}: {what}{place}: there is nothing to learn" + advice
+        )
 
 
 # ---------------------------------------------------------------------------

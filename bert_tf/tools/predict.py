@@ -39,7 +39,7 @@ from bert_tf.data.squad.questions import question_rows
 from bert_tf.data.tabular import file_shape, text_rows
 from bert_tf.data.tabular.text_rows import Row
 from bert_tf.errors import UserError
-from bert_tf.file_contents import Content, content_of
+from bert_tf.file_contents import Content, content_of, with_line_ends
 from bert_tf.file_formats import HEAD_BYTES, Kind
 from bert_tf.programs import flags as shared_flags
 from bert_tf.programs import program, run_record
@@ -326,7 +326,7 @@ def num_rows(input_file: InputFile, source: text_rows.Format) -> int | None:
     if source.name == "jsonl" and not input_file.is_json_on_lines:
         return None
     with files.reading(input_file.path) as reader:
-        number = sum(1 for _ in reader)
+        number = sum(1 for _ in with_line_ends(reader))
     return number - (source.name == "tsv" and source.header)
 
 

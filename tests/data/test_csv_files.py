@@ -195,7 +195,12 @@ def test_json_values_are_texts():
             "encoding=utf-16 have some",
         ),
         # pandas would take the first column for an index.
-        ("text,label\n1,a,x\n2,b,y\n", "x:2: 3 cells, but the header has 2"),
+        (
+            "text,label\n1,a,x\n2,b,y\n",
+            "x:2: 3 cells, but the header has 2; does the header lack the name "
+            "of the rows' numbers, as R's write.table leaves it out? Add one, "
+            "or write with col.names=NA",
+        ),
         ("text,label\na,x\nb\n", "x:3: 1 cell, but the header has 2"),
         (
             "text;label\na, b;x\n",

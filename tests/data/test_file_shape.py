@@ -33,6 +33,12 @@ TEXTS = "It was late, and dark.\nNobody came.\n\nWe left: at last.\n"
         (TEXTS, "text", ""),
         ("a ||| b\n" * 20, "text", ""),
         ("Well, yes.\nNo, not he.\n", "text", ""),
+        (
+            "1\n00:00:01,000 --> 00:00:02,000\nHello.\n\n" * 4,
+            "subtitles",
+            "",
+        ),
+        ("text,label\ra,x\rb,y\r", "table", ","),
         ("{he} said\n[sic] it\n", "text", ""),
         ("[CLS] is a token\n", "text", ""),
         ("", "text", ""),

@@ -322,8 +322,8 @@ def test_a_column_for_each_class():
     assert message.startswith("x:5: 2 labels ")
     message = error_of(content, label_column="bad,fine")
     assert "no such column" in message
-    message = error_of(json_of({"label": "POS", "score": 0.9}), "jsonl")
-    assert message.startswith("x:1: 'POS' in label of ")
+    message = error_of(json_of({"result": "POS", "score": 0.9}), "jsonl")
+    assert message.startswith("x:1: 'POS' in result of ")
 
 
 @pytest.mark.parametrize("yes", ["1", "x", "X", "yes", "TRUE"])

@@ -135,6 +135,21 @@ def test_messages_do_not_advise_what_is_given(tmp_path, changes, says):
 # Forms of files.
 
 
+def test_answers_without_a_place_and_other_keys_are_named(tmp_path):
+    context = "Marta saw Rome. Marta left."
+    item = {"context": context, "question": "Who?", "answer": "Marta"}
+    path = written(tmp_path, json.dumps(item) + "\n")
+    with pytest.raises(UserError) as error:
+        read(path)
+    assert str(error.value).endswith(
+        ".json:1: the context has the answer at several places, and "
+        '"answer_start" does not say which; no question is left'
+    )
+    item["label"] = item.pop("answer")
+    with pytest.raises(UserError, match=':1: "answers" is missing, and'):
+        read(written(tmp_path, json.dumps(item) + "\n"))
+
+
 def rows(number=3):
     return [{**ROW, "id": i, "title": f"t{i}"} for i in range(number)]
 

@@ -390,3 +390,28 @@ def test_what_an_entity_lacks_is_named(file):
     spans = [{"label": ["X"], "points": [{**point, "end": "0"}]}]
     path = file({"content": "a b", "annotation": spans})
     assert read(path)[0].labels == ["B-X", "O"]
+
+
+@pytest.mark.parametrize("kind", ["Sequence", "List", "list"])
+def test_names_in_the_schema_of_a_data_set(kind, tmp_path, caplog):
+    pa = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    names = {"names": ["O", "B-PER", "B-LOC"], "_type": "ClassLabel"}
+    tags = [names] if kind == "list" else {"feature": names, "_type": kind}
+    info = {"info": {"features": {"ner_tags": tags}}}
+    table = pa.table(
+        {"tokens": [["Anna", "saw", "Rome"]], "ner_tags": [[1, 0, 2]]}
+    )
+    metadata = {b"huggingface": json.dumps(info).encode()}
+    path = tmp_path / "train.parquet"
+    parquet.write_table(table.replace_schema_metadata(metadata), path)
+    sentences = read(path)
+    assert sentences[0].labels == ["B-PER", "O", "B-LOC"]
+    assert "without names" not in caplog.text
+
+
+def test_spans_of_a_start_and_a_length(file):
+    spans = [{"offset": 0, "length": 4, "category": "PER"}]
+    value = {"text": "Anna saw Rome", "entities": spans}
+    sentences = read(file(value))
+    assert sentences[0].labels == ["B-PER", "O", "O"]

@@ -497,8 +497,10 @@ def test_each_word_needs_a_tag():
         tagging.conll_lines(sentence_of("a b"), ["O"])
 
 
+# A file with NUL characters is a binary one, or in UTF-16.
+printed = words.filter(lambda word: "\0" not in word)
 lines = st.one_of(
-    st.lists(words, min_size=1, max_size=4),
+    st.lists(printed, min_size=1, max_size=4),
     st.just([]),
     st.just(["-DOCSTART-", "O"]),
 )

@@ -6,6 +6,7 @@ where a row has no label. Here they come as {cell: label}, each cell once.
 
 import collections
 import dataclasses
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
@@ -20,7 +21,7 @@ from bert_tf.data.tabular.table import Table
 from bert_tf.errors import UserError
 
 LABEL_DELIMITER = ","  # The default between two labels in a cell.
-OTHER_DELIMITERS = (";", "|", "\t", ",", " ")
+OTHER_DELIMITERS = (";", "|", "\t", ",", "#", " ")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -229,6 +230,18 @@ def vector_size(values: Collection[tuple[str, ...] | None]) -> int:
     if any(len({*vector}) < len(vector) for vector in vectors):
         return collections.Counter(map(len, vectors)).most_common(1)[0][0]
     return 2 if {*lists} == {("0", "1"), ("1", "0")} else 0
+
+
+def number_hint(text: Any) -> str:
+    """The end of an error, for a number that is written otherwise."""
+    plain = text.strip().replace("\u2212", "-") if isinstance(text, str) else ""
+    if re.fullmatch(r"[-+]?\d+,\d+", plain):
+        return f": write {plain.replace(',', '.')}, with a decimal point"
+    if re.fullmatch(r"[-+]?\d{1,3}([,. '\u2019]\d{3})+([.,]\d+)?", plain):
+        return ": write it without signs between thousands"
+    if re.fullmatch(r"[-+]?\d+([.,]\d+)? ?[%$€£¥]|[$€£¥] ?\d.*", plain):
+        return ": write it without a unit"
+    return ""
 
 
 def shown(cell: Any) -> str:

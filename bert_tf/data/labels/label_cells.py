@@ -169,7 +169,7 @@ class LabelReader:
                 raise UserError(
                     f"{cells.place(cell)}: label {shown(text)} in "
                     f"`label_column`={self.label_column} is not a finite "
-                    "number"
+                    f"number{file_labels.number_hint(text)}"
                 )
         if self._is_constant(cells, found):
             marked |= {cell: _unwrapped(cell) for cell, x in found.items() if x}

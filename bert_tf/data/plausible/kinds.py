@@ -65,6 +65,12 @@ def is_number(text: str) -> bool:
     )
 
 
+def are_numbers(text: str) -> bool:
+    """Whether all words of a text are whole numbers, such as ids of tokens."""
+    # Few texts start with a digit, and this is asked of all.
+    return text[:1].isdecimal() and text.replace(" ", "").isdecimal()
+
+
 def is_date(text: str) -> bool:
     """Whether a text is a date, a time or both."""
     return (

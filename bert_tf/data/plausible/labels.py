@@ -58,6 +58,24 @@ def find_notation(sample: Sample) -> Finding | None:
     )
 
 
+def find_one_label(sample: Sample) -> Finding | None:
+    """A dev or test set all of whose rows have one label."""
+    if sample.set_type == "train" or sample.kind != "single_label":
+        return None
+    if len(sample.labels) < MIN_ROWS or len({*sample.labels}) > 1:
+        return None
+    label = sample.labels[0]
+    if label is None:
+        return None
+    return Finding(
+        0,
+        f"all {number_of(len(sample.labels), sample.unit)} have the label "
+        f"{label[:40]!r} in {sample.label_name}",
+        "scores say little if it only stands there for a label that is not "
+        "known",
+    )
+
+
 def find_kind(sample: Sample) -> Finding | None:
     """Labels that are dates, or names of files."""
     known = sample.known_labels

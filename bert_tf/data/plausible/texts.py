@@ -78,6 +78,10 @@ _OTHERS = {
     "cp1251": re.compile("[РС][^а-яА-Я ,.]"),
     "gbk": re.compile("[㐀-鿿]"),
 }
+# Those of C1, without U+0085, which ends a line.
+CONTROLS = "".join(map(chr, (*range(0x80, 0x85), *range(0x86, 0xA0))))
+_CONTROL = re.compile(f"[{CONTROLS}]")
+_LOST = re.compile(r"(?<![\w/=&?.:-])[^\W\d_]+\?[^\W\dA-Z_]+(?![\w=&/.])")
 REPLACEMENTS = "\ufffd锟斤拷"  # The character, and what it is in GBK.
 _HTML = re.compile(
     r"</?[a-zA-Z][a-zA-Z0-9]*(\s[^<>]*)?/?>|&([a-z]{2,6}|#x?[0-9a-f]{2,6});"
@@ -121,6 +125,21 @@ def _is_utf8(text, encoding):
 def has_replacement(text: str) -> bool:
     """Whether characters of it were lost."""
     return REPLACEMENTS[0] in text or REPLACEMENTS[1:] in text
+
+
+def has_control(text: str) -> bool:
+    """Whether it has control characters, which cp1252 has as other signs."""
+    return not text.isascii() and _CONTROL.search(text) is not None
+
+
+def has_lost(text: str) -> bool:
+    """Whether a question mark is within a word: the letter was lost."""
+    return "?" in text and _LOST.search(text) is not None
+
+
+def is_shortened(text: str) -> bool:
+    """Whether the end is left out, as programs show long texts."""
+    return text.endswith(("...", "…")) and not text.endswith("....")
 
 
 def is_html(text: str) -> bool:

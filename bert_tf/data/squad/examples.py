@@ -162,17 +162,18 @@ class SquadExamples:
             if is_training and not question.is_impossible:
                 several = len(question.answers or ()) > 1
                 self.num_with_several_answers += several
-        if not self._number and self.num_in_doubt:
-            raise UserError(
-                f"{self.notes['in_doubt'].place}: the context has the answer "
-                'at several places, and "answer_start" names none of them; no '
-                "question is left"
-            )
         if not self._number:
-            raise UserError(
-                f"{path}: no question"
-                + (" with an answer in its context" if self.num_skipped else "")
+            raise UserError(self._why_none())
+
+    def _why_none(self) -> str:
+        """The error of a file without a question that can be learned."""
+        if doubt := self.notes.get("in_doubt"):
+            return (
+                f"{doubt.place}: the context has the answer at several places, "
+                'and "answer_start" does not say which; no question is left'
             )
+        why = " with an answer in its context" if self.num_skipped else ""
+        return f"{self.path}: no question{why}"
 
     def __len__(self) -> int:
         return self._number
@@ -245,7 +246,8 @@ class SquadExamples:
         if not self.version_2_with_negative:
             mark = "" if question.is_row else ", and mark them in the file with"
             mark += "" if question.is_row else ' "is_impossible": true'
-            return (
+            start = '"answers" is missing, and there is '
+            return (start if question.answers is None else "") + (
                 "no answer to learn from: to train on questions without an "
                 f"answer, give `version_2_with_negative`{mark}"
             )

@@ -1,6 +1,7 @@
 """The cells of a CSV or TSV file as a table, and errors in its rows."""
 
 import array
+import re
 from typing import IO
 
 from absl import logging
@@ -41,7 +42,11 @@ def check_width(
         number = number_of(len(cells), "cell")
         raise UserError(
             f"{reader.path}:{line}: {number}, but the {what} has {len(first)}"
-            + (_format_hint(reader, first) or _quote_hint(reader, cells))
+            + (
+                _format_hint(reader, first)
+                or _width_hint(reader, line, cells, first)
+                or _quote_hint(reader, cells)
+            )
         )
 
 
@@ -52,6 +57,8 @@ def _format_hint(reader, first, wanted=()):
     found = file_shape.likely_delimiter(header, in_use, wanted)
     if found is None and reader.looks_like:
         return f"; the file looks like {reader.looks_like}"
+    if found is None and len(first) == 1 and _SPACED.fullmatch(first[0]):
+        found = " "
     if found is None:
         return ""
     if found == "," and not reader.has_quotes:
@@ -78,6 +85,30 @@ def _quote_hint(reader, cells):
     return ""
 
 
+def _unquoted(cell):
+    """A cell without quotes around it."""
+    if len(cell) > 1 and cell[0] == cell[-1] == '"':
+        return cell[1:-1].replace('""', '"')
+    return cell
+
+
+def _width_hint(reader, line, cells, first):
+    """The end of an error, for rows with one cell more than the header."""
+    if not reader.has_header or len(cells) != len(first) + 1:
+        return ""
+    if not cells[-1].strip():
+        return "; a delimiter ends the row, but not the header"
+    is_first = line == reader.first_line + 1
+    if is_first and cells[0].strip('"').isdecimal():
+        return (
+            "; does the header lack the name of the rows' numbers, as R's "
+            "write.table leaves it out? Add one, or write with col.names=NA"
+        )
+    return ""
+
+
+_SPACED = re.compile(r'"?[^"]*"?( +"[^"]*"?)+')  # "text" "label"
+MARK = "\ufeff"  # The byte order mark.
 MOST_WORDS_IN_A_NAME = 4  # A header with more is hardly one.
 
 
@@ -106,6 +137,7 @@ class CellTable(Table):
                 check_no_header(reader, first)
                 self._add(reader.first_line, first)
             self._add_all(rows)
+        self._drop_marks()
         if self._header:
             self._leave_out_headers()
 
@@ -134,6 +166,14 @@ class CellTable(Table):
             if len(cells) != width:
                 self._check(line, cells)
             self._add(line, cells)
+
+    def _drop_marks(self):
+        """Drops byte order marks within: files were put together."""
+        cells = self._columns[0]
+        for row, cell in enumerate(cells):
+            if cell[:1] == MARK:
+                # The mark has kept the reader from seeing the quotes.
+                cells[row] = _unquoted(cell.lstrip(MARK))
 
     def _leave_out_headers(self):
         """Drops rows that are the header again: files were put together."""

@@ -3,6 +3,7 @@
 import codecs
 import contextlib
 import io
+import re
 from collections.abc import Iterator
 from typing import IO, Any
 
@@ -50,10 +51,22 @@ def decoding(
     try:
         yield io.TextIOWrapper(buffer, with_mark(encoding), newline=newline)
     except UnicodeError as error:
+        byte = _wrong_byte(error, path, encoding)
         raise UserError(
-            f"{path}: not {encoding}: {_wrong_byte(error, path, encoding)}; "
-            "`encoding`=latin-1 is another common one"
+            f"{path}: not {encoding}: {byte}; `encoding`="
+            f"{other_encoding(byte)} is another common one"
         ) from None
+
+
+def other_encoding(message: str) -> str:
+    """The likeliest encoding of a file that is not UTF-8.
+
+    Args:
+        message: names the byte that is wrong, such as "byte 0x96".
+    """
+    found = re.search(r"byte 0x([89][0-9a-f])", message)
+    # latin-1 has control characters there, cp1252 dashes and quotes.
+    return "cp1252" if found else "latin-1"
 
 
 def _wrong_byte(error: UnicodeError, path: str, encoding: str) -> str:
@@ -64,11 +77,15 @@ def _wrong_byte(error: UnicodeError, path: str, encoding: str) -> str:
     if not files.is_regular(path):
         return f"byte 0x{byte:02x}"
     with files.reading(path, encoding) as reader:
+        others = 0  # Line ends of a carriage return alone.
         for number, line in enumerate(reader, start=1):
             try:
                 line.decode(encoding)
+                others += line.rstrip().count(b"\r")
             except UnicodeDecodeError as in_line:
                 if in_line.object[in_line.start] == byte:
+                    others += in_line.object[: in_line.start].count(b"\r")
+                    number += others
                     return f"byte 0x{byte:02x} in line {number}"
                 break
     return f"byte 0x{byte:02x}"

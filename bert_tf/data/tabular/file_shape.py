@@ -35,6 +35,7 @@ KNOWN_NAMES = {
     *("quality", *COLUMN_SYNONYMS),
     *(name for names in COLUMN_SYNONYMS.values() for name in names),
 }
+_TIMES = re.compile(r"[\d:]+:\d\d[.,]\d{3} --> [\d:]+:\d\d[.,]\d{3}")
 _TAG = re.compile(r"O|[BIESLU][-_]\S+|\S+[-_][BIESLU]")
 
 
@@ -44,7 +45,8 @@ class Shape:
 
     Attributes:
         name: "json_lines", "json_list", "json_object", "page" for HTML and XML,
-            "fasttext", "conll", "table", or "text" for everything else.
+            "fasttext", "subtitles", "conll", "table", or "text" for everything
+            else.
         delimiter: of a table, the character between its cells.
         names: of a table's columns, if its first row is a header.
     """
@@ -72,6 +74,7 @@ class Shape:
             "json_object": "JSON",
             "page": "HTML or XML",
             "fasttext": "fastText's lines",
+            "subtitles": "subtitles with their times",
             "conll": "words with tags",
         }.get(self.name, "text")
 
@@ -97,6 +100,8 @@ def shape_of(head: str) -> Shape:
         return Shape("json_list")
     if is_fasttext(lines):
         return Shape("fasttext")
+    if sum(bool(_TIMES.match(line)) for line in lines) > 2:
+        return Shape("subtitles")
     return _table(lines) or (
         Shape("conll") if _is_conll(lines) else Shape("text")
     )
@@ -105,6 +110,8 @@ def shape_of(head: str) -> Shape:
 def whole_lines(head: str) -> list[str]:
     """The lines of a file's start, without one that is cut."""
     lines = head.removeprefix("\ufeff").replace("\r\n", "\n").split("\n")
+    if len(lines) == 1:
+        lines = lines[0].split("\r")  # As on old Macs.
     if len(lines) > 1 or not head:
         lines.pop()  # The text after the last line's end.
     return lines

@@ -12,6 +12,7 @@ from typing import Any
 
 from bert_tf import suggestions
 from bert_tf.data.tabular import label_notation
+from bert_tf.data.tabular.annotation_tasks import TaskRow, rows_of_tasks
 from bert_tf.data.tabular.json_objects import read_objects
 from bert_tf.data.tabular.table import COLUMN_SYNONYMS, Table, listed
 from bert_tf.errors import UserError
@@ -32,7 +33,7 @@ class ObjectTable(Table):
     ):
         self.path = path
         self.lines, self._objects, names = array.array("q"), [], {}
-        for line, value in objects or read_objects(path):
+        for line, value in rows_of_tasks(path, objects or read_objects(path)):
             self.lines.append(line)
             self._objects.append(value)
             names.update(dict.fromkeys(value))
@@ -73,7 +74,8 @@ class ObjectTable(Table):
     def _converted(self, name, optional, wrong, convert=None):
         texts = []
         for row, item in enumerate(self._objects):
-            if name not in item and not optional:
+            is_open = isinstance(item, TaskRow) and name in self.names
+            if name not in item and not (optional or is_open):
                 raise UserError(
                     f'{self.place(row)}: no "{name}"; the keys are '
                     f"{listed(list(item))}"

@@ -118,6 +118,8 @@ def _objects_of_lines(lines: Lines, path: str):
         except (ValueError, RecursionError):
             value = None
         if type(value) is not dict:
+            # Files that were put together have a mark within.
+            line = line.removeprefix("\ufeff")
             value = _object_of(line, path, number)  # It says what is wrong.
         if number <= NUM_LINES_CHECKED and line.count('":') > len(value):
             if not is_warned and (key := _key_twice(line)) is not None:

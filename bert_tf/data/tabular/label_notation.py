@@ -6,6 +6,7 @@
     [1, 0, 0, 1]                  a vector: 1 where a label holds
     {"joy": true, "anger": 0}     spaCy's, doccano's and Prodigy's `cats`
     {"choices": ["joy"]}          Label Studio's
+    {"label": "joy", "user": 1}   a label with what is known of it
 
 `parse` turns a text into a tuple of texts, or into a `Marked`; what is none of
 these stays a text.
@@ -21,9 +22,25 @@ from typing import Any
 
 # Keys whose value is the labels, where an object has no other.
 WRAPPERS = ("choices", "cats", "labels", "label", "accept")
+# Keys of an object that names one label, and of what is no label.
+NAMES = (
+    "label",
+    "name",
+    "Name",
+    "displayName",
+    "display_name",
+    "category",
+    "class",
+)
+PLACES = ("start", "start_offset", "startOffset", "begin", "offset")
+SCORES = ("score", "Score", "confidence", "probability", "prob")
 YES = ("1", "1.0", "true", "yes", "y", "t")
 NO = ("0", "0.0", "false", "no", "n", "f")
 
+_PLACES, _SCORES = frozenset(PLACES), frozenset(SCORES)
+_PLACED = (
+    "holds places in the text, as of entities: `task_name`=ner reads these"
+)
 _PAIRS = {"[": "]", "{": "}", "(": ")"}
 # np.str_('joy') and array([…], dtype=object), as NumPy writes values.
 _NUMPY_VALUE = re.compile(
@@ -94,7 +111,7 @@ def from_json(value: Any) -> Notation | None:
         value = [*value]
         if len(value) == 1 and isinstance(value[0], dict):
             return from_json(value[0])
-        return tuple(_scalar(item) for item in value)
+        return tuple(_item(item, len(value)) for item in value)
     if isinstance(value, dict):
         if len(value) == 1 and (key := next(iter(value))) in WRAPPERS:
             inner = value[key]
@@ -103,8 +120,42 @@ def from_json(value: Any) -> Notation | None:
                 return from_json(inner)
             if isinstance(inner, dict):
                 return from_json(inner)
+        if (label := _named(value)) is not None:
+            return label
         return Marked(tuple((str(k), _scalar(v)) for k, v in value.items()))
     return None if value is None or value != value else _scalar(value)
+
+
+def _item(value, size):
+    """One label of a list of labels."""
+    if isinstance(value, list) and [*map(type, value)][:2] == [int, int]:
+        raise ValueError(_PLACED)
+    if isinstance(value, dict) and (label := _named(value)) is not None:
+        if size > 1 and not _SCORES.isdisjoint(value):
+            raise ValueError(
+                "holds scores of several labels: give those that hold"
+            )
+        return label
+    return _scalar(value)
+
+
+def _named(value):
+    """The label that an object names beside other facts, or None.
+
+    Numbers are taken for 0 and 1, which say whether a key holds, unless the
+    key is "label".
+    """
+    if not _PLACES.isdisjoint(value) and any(n in value for n in NAMES):
+        raise ValueError(_PLACED)
+    found = [value[name] for name in NAMES if name in value]
+    if len(found) != 1 or not isinstance(found[0], str | int):
+        return None
+    if isinstance(found[0], bool):
+        return None
+    if isinstance(found[0], int):
+        return str(found[0]) if "label" in value and len(value) > 1 else None
+    is_mark = found[0].strip().lower() in (*YES, *NO, "")
+    return None if is_mark else _scalar(found[0])
 
 
 def is_vector(values: Sequence[str]) -> bool:

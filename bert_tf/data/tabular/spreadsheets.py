@@ -8,7 +8,8 @@ written as 2024-03-01.
 import datetime
 import decimal
 import io
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from absl import logging
@@ -162,11 +163,31 @@ def _columns(content: Content) -> Table:
         first = next((v for v in values if v is not None), None)
         if not isinstance(first, str | int | float):
             columns[name] = [_plain(value) for value in values]
-    return ValueTable(
+    found = ValueTable(
         content.path,
         {name.strip(): values for name, values in columns.items()},
         range(1, table.num_rows + 1),
     )
+    found.class_names = _class_names(table.schema.metadata or {})
+    return found
+
+
+def _class_names(metadata: Mapping[bytes, bytes]) -> dict[str, list[str]]:
+    """{column: names of its numbers}, as Hugging Face's datasets keep them."""
+    try:
+        info = json.loads(metadata.get(b"huggingface", b"{}"))
+        features = info["info"]["features"].items()
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return {}
+    names = {}
+    for column, feature in features:
+        while isinstance(feature, dict) and "names" not in feature:
+            feature = feature.get("feature")
+        if isinstance(feature, list) and len(feature) == 1:  # Of a list.
+            feature = feature[0]
+        if isinstance(feature, dict) and isinstance(feature.get("names"), list):
+            names[column.strip()] = [*map(str, feature["names"])]
+    return names
 
 
 def read_objects(content: Content) -> Iterator[tuple[int, dict[str, Any]]]:

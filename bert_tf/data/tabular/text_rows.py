@@ -18,6 +18,7 @@ from absl import logging
 
 from bert_tf import files
 from bert_tf.data.tabular import csv_files, file_shape, spreadsheets
+from bert_tf.data.tabular.annotation_tasks import rows_of_tasks
 from bert_tf.data.tabular.csv_files import Opening
 from bert_tf.data.tabular.file_shape import cleaned_name
 from bert_tf.data.tabular.json_objects import objects_of
@@ -196,7 +197,8 @@ def _objects(content: Content) -> Iterator[tuple[int, dict[str, Any]]]:
     if content.kind is not None and content.kind.role == "table":
         return spreadsheets.read_objects(content)
     content.check_text()
-    return objects_of(content.reader, content.path, skip_empty_lines=True)
+    objects = objects_of(content.reader, content.path, skip_empty_lines=True)
+    return rows_of_tasks(content.path, objects)
 
 
 def _table_rows(

@@ -22,6 +22,10 @@ class ValueTable(Table):
         path: of the file.
         columns: {name: the values of all rows}.
         lines: the line, or the row in the file, of each row.
+
+    Attributes:
+        class_names: {column: the names of its numbers}, where the file has
+            them.
     """
 
     def __init__(
@@ -32,6 +36,7 @@ class ValueTable(Table):
     ):
         self.path, self.lines, self.names = path, lines, [*columns]
         self._columns = columns
+        self.class_names: dict[str, list[str]] = {}
 
     def objects(self) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yields (line, {column: value}) of each row."""

@@ -20,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from absl import logging
 
 from bert_tf.counts import number_of
-from bert_tf.data.tagged import character_spans, word_rows
+from bert_tf.data.tagged import character_spans, foreign_rows, word_rows
 from bert_tf.data.tagged.running_text import has_tags_in_words, is_running_text
 from bert_tf.data.tagged.sentences import (
     LINES,
@@ -39,7 +39,6 @@ PREDICTION_COLUMN = "prediction"  # In a header of the file with predictions.
 MANY_WORDS = 1000  # More than any sentence has.
 MANY_ALONE = 100  # More than the only sentence of a file has.
 NUM_ROWS_COMPARED = 200
-_BRAT = re.compile(r"T[0-9]+\t\S+ [0-9]+ [0-9]+\t")
 
 
 @contextlib.contextmanager
@@ -85,15 +84,11 @@ def read_rows(
     Raises:
         UserError: see `read`.
     """
+    foreign_rows.check(path, lines)
     rows = word_rows.cut(path, lines, columns)
     if not any(block.rows for block in rows.blocks):
         raise UserError(f"{path}: no sentence in this file")
     first = next(rows.rows)
-    if _BRAT.match(first.text):
-        raise UserError(
-            f"{path}:{first.line}: an annotation of brat, {first.text!r}, "
-            "without its text; give JSON with texts and entities"
-        )
     if columns.word_column is None and has_tags_in_words(rows):
         raise UserError(
             f"{path}:{first.line}: words and tags in one cell, as in "

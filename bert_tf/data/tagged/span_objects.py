@@ -1,6 +1,7 @@
 """Entities in JSON, as annotation tools write them.
 
     {"start": 0, "end": 4, "label": "PER"}      and other names of the three
+    {"offset": 0, "length": 4, "category": "PER"}
     [0, 4, "PER"]
     {"label": ["PER"], "points": [{"start": 0, "end": 3, "text": "Anna"}]}
 
@@ -26,8 +27,16 @@ SPAN_KEYS = (
     "textSegmentAnnotations",
     "tokens",
 )
-START_KEYS = ("start", "start_offset", "startOffset", "begin", "BeginOffset")
+START_KEYS = (
+    "start",
+    "start_offset",
+    "startOffset",
+    "begin",
+    "BeginOffset",
+    "offset",
+)
 END_KEYS = ("end", "end_offset", "endOffset", "EndOffset", "stop")
+LENGTH_KEYS = ("length", "len")  # In place of the end.
 LABEL_KEYS = (
     "label",
     "labels",
@@ -127,6 +136,9 @@ def span_parts(span: Any) -> tuple[int, int, str, str | None]:
         if isinstance(inner, Mapping):  # AutoML's.
             span = {**inner.get("text_segment", {}), **span}
         start, end = first_of(span, START_KEYS), first_of(span, END_KEYS)
+        length = _whole(first_of(span, LENGTH_KEYS))
+        if end is None and length is not None and _whole(start) is not None:
+            end = _whole(start) + length
         label, said = label_of(span), first_of(span, SPAN_TEXT_KEYS)
     elif isinstance(span, list) and len(span) in (3, 4):
         start, end, label = span[:3]

@@ -6,6 +6,7 @@ marks for "no tag" are no tags.
 """
 
 import collections
+import re
 from collections.abc import Callable, Collection, Sequence
 
 from absl import logging
@@ -32,6 +33,9 @@ from bert_tf.errors import UserError
 MARKS = ("-100", "_", "")
 NUM_TAGS_SHOWN = 10
 MANY_TAGS = 1000  # More than any set of plain tags has.
+_FRACTION = re.compile(r"-?[0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?")
+_HEADER = "; if this row is a header, `tag_column` may name its column"
+_JOINED = re.compile(r"[BIESLU]-.+[|,;+/#][BIESLU]-.+")  # B-PER|B-ORG.
 FORMS = "O, B-type, I-type, E-type, S-type, where a type is such as PER"
 
 
@@ -74,6 +78,7 @@ class TagReader:
         if spelling.form == PLAIN:
             self._check_plain()
         self._say(spelling)
+        self._check_joined()
         self._change(spelling.read)
         scheme = None
         if spelling.form != PLAIN:
@@ -182,17 +187,22 @@ class TagReader:
                     continue
                 is_known = tag in known if known else bool(plain.read(tag))
                 if not is_known:
+                    is_first = sentence is self._sentences[0] and not place
+                    is_header = is_first and known is None
                     return UserError(
                         f"{self._path}:{sentence.line(place)}: tag {tag!r} is "
                         f"not one of {', '.join(known) if known else FORMS}"
-                        + self._hint()
+                        + (self._hint() or _HEADER * is_header)
                     )
         return UserError(f"{self._path}: tags of different spellings")
 
     def _hint(self) -> str:
         if not self._file.tags_are_found or self._file.num_columns < 3:
             return ""
-        return f"; `tag_column` chooses another column than {self._file.where}"
+        return (
+            f"; `tag_column` chooses another column than {self._file.where}, "
+            "by its number or, in a file with a header, by its name"
+        )
 
     def _check_plain(self) -> None:
         """Raises UserError if plain tags are so many that they are no tags."""
@@ -204,6 +214,39 @@ class TagReader:
                 f"{number_of(total, 'word')} in {self._file.where}: are "
                 "these tags? `tag_column` chooses another column"
             )
+
+        if any("." in tag for tag in self._counts) and all(
+            map(_FRACTION.fullmatch, self._counts)
+        ):
+            raise UserError(
+                f"{self._path}: the tags in {self._file.where} are numbers, "
+                f"such as {next(iter(self._counts))}: are these tags? "
+                "`tag_column` chooses another column"
+            )
+
+    def _check_joined(self) -> None:
+        """Warns of words with several tags in one, as of nested entities."""
+        joined = {tag for tag in self._counts if _JOINED.fullmatch(tag)}
+        if not joined:
+            return
+        line, first = next(
+            (sentence.line(place), tag)
+            for sentence in self._sentences
+            for place, tag in enumerate(sentence.labels or ())
+            if tag in joined
+        )
+        number = sum(self._counts[tag] for tag in joined)
+        text = (
+            f"{self._path}:{line}: {number} words have several tags in one, "
+            f"such as {first!r}"
+        )
+        if self._strict:
+            raise UserError(f"{text}, under `strict`")
+        logging.warning(
+            "%s: what follows the first letter is read as one type; leave one "
+            "tag, or give each a column for `tag_column`",
+            text,
+        )
 
     # --- Missing tags -----------------------------------------------------
 

@@ -7,7 +7,7 @@ line, or an array of them, or spaCy's lists.
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from absl import logging
@@ -79,6 +79,7 @@ def read_values(
     set_type: str,
     columns: WordColumns,
     strict: bool,
+    class_names: Mapping[str, list[str]] | None = None,
 ) -> WordFile:
     """The sentences of objects; see `read`.
 
@@ -86,6 +87,7 @@ def read_values(
         path: of their file.
         values: (line, object) each.
         set_type, columns, strict: see `read`.
+        class_names: {key: names of the numbers in it}, where these are known.
 
     Raises:
         UserError: an object cannot be used.
@@ -100,7 +102,7 @@ def read_values(
             raise UserError(f"{path}:{line}: {error}") from None
     if not items:
         raise UserError(f"{path}: no sentence in this file")
-    _name_numbers(path, items)
+    _name_numbers(path, items, class_names or {})
     settle_places(path, items)
     notes = SpanCounts()
     kept = _kept(path, items, set_type, strict)
@@ -189,12 +191,14 @@ def _loaded(line, place):
 # Numbers in place of tags.
 
 
-def _name_numbers(path, items):
+def _name_numbers(path, items, class_names):
     """Gives tags that are numbers their names, where these are known."""
     numbered = [item for item in items if item.are_numbers]
     if not numbered:
         return
-    names = numbered[0].names or _names_beside(path, numbered[0].where)
+    where = numbered[0].where
+    names = numbered[0].names or class_names.get(where)
+    names = names or _names_beside(path, where)
     if names is None:
         return  # `tag_reading` says it.
     for item in numbered:

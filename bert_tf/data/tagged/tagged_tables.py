@@ -49,7 +49,7 @@ def read(
                 for line, row in objects
             )
             return tagged_json.read_values(
-                table.path, lists, set_type, columns, strict
+                table.path, lists, set_type, columns, strict, table.class_names
             )
     columns = dataclasses.replace(columns, delimiter="\t")
     return conll.read_rows(table.path, _lines(table), set_type, columns)

@@ -116,9 +116,10 @@ def choose(rows: Rows, columns: WordColumns, set_type: str) -> Places:
     if found.note and (places.word, places.tag) == (found.word, found.tag):
         logging.info("%s: %s", rows.path, found.note)
     if set_type != "test" and places.tag is None:
+        there = ", ".join(names) or f"{rows.num_columns} columns"
         raise UserError(
             f"{rows.path}: which column holds the tags? `tag_column` chooses "
-            f"it; there are {', '.join(names)}"
+            f"it; there are {there}"
         )
     if columns.word_column is None:
         _check_words(rows, places, names)
@@ -195,6 +196,10 @@ def _by_content(rows):
     where = "the last column" if last < 0 else f"column {size}"
     if size > 2 and _starts_sentences(_some(rows, 0)):
         return Places(1, last, 0, where)
+    if size > 2:
+        _warn_of_two_tags(rows, size)
+    if size > 2 and _names_sentences(_some(rows, 0)):
+        return _after_names(rows, size, last, where)
     if size > 2 and _counts(rows):
         if size == 4 and _are_nested(column(2), column(3)):
             note = (
@@ -205,6 +210,12 @@ def _by_content(rows):
             return Places(1, 2, None, "column 3", note=note)
         note = "column 1 counts; words are in column 2"
         return Places(1, last, None, where, note=note)
+    if (
+        size == 2
+        and _names_sentences(_some(rows, 0))
+        and not any(map(_TAG.fullmatch, _some(rows, 1)))
+    ):
+        return _after_names(rows, size, None, "")
     if size == 2 and _are_tags(_some(rows, 0)):
         tags, words = column(0), column(1)
         if _are_tags(tags) and {*tags} != {"O"} and not _are_tags(words):
@@ -236,6 +247,52 @@ def _starts_sentences(column):
         is_named or not cell
         for is_named, cell in zip(named, column, strict=True)
     )
+
+
+def _names_sentences(column):
+    """Whether cells name the sentence or document that a word is in.
+
+    Each name comes in one run of rows, and these have two words or more.
+    """
+    runs = sum(1 for _ in itertools.groupby(column))
+    return (
+        len(column) > 5 and 2 * runs <= len(column) and (len({*column}) == runs)
+    )
+
+
+def _after_names(rows, size, last, where):
+    """The columns where the first one names sentences or documents."""
+    word = 1
+    while word < size - 2 and all(c.isdecimal() for c in _some(rows, word)):
+        word += 1  # The number of a word in its sentence.
+    is_one = sum(bool(block.rows) for block in rows.blocks) == 1
+    logging.info(
+        "%s: column 1 names sentences or documents; words are in column %d",
+        rows.path,
+        word + 1,
+    )
+    return Places(word, last, 0 if is_one else None, where)
+
+
+def _warn_of_two_tags(rows, size):
+    """Warns where the last two columns have tags of the same kind."""
+    one, other = _some(rows, size - 2), _some(rows, size - 1)
+    types = [{tag[2:] or tag for tag in {*c} - {"O"}} for c in (one, other)]
+    few = all(2 * len({*column}) <= len(column) for column in (one, other))
+    if one == other or not few or not types[0] & types[1]:
+        return
+    if "O" in one and "O" in other:
+        row = next(rows.rows)
+        logging.warning(
+            "%s:%d: columns %d and %d both hold tags, and column %d is read; "
+            "`tag_column`=%d reads the other, if this one is a model's answer",
+            rows.path,
+            row.line,
+            size - 1,
+            size,
+            size,
+            size - 1,
+        )
 
 
 def _counts(rows):

@@ -19,8 +19,10 @@ from collections.abc import Iterator, Sequence
 
 from bert_tf import files
 from bert_tf.data.tabular.csv_files import unescaped
+from bert_tf.data.tabular.decoding import other_encoding
 from bert_tf.data.tagged.sentences import DOCUMENT_START, WordColumns
 from bert_tf.errors import UserError
+from bert_tf.file_contents import with_line_ends
 
 # Names of columns, without case and signs.
 WORD_NAMES = (
@@ -42,7 +44,9 @@ CSV_DELIMITERS = (",", ";", "|")
 NUM_ROWS_COMPARED = 1000  # To choose the separator.
 
 # A word may hold what Unicode calls a space.
-_MARKUP = re.compile(r"</?(s|p|g|doc|text|sentence|file|corpus)\b[^<>]*>")
+_MARKUP = re.compile(
+    r"</?(s|p|g|doc|text|sentence|file|corpus)\b[^<>]*>|#(begin|end) document.*"
+)
 _CELL = re.compile("[^ \t]+")
 
 
@@ -115,11 +119,12 @@ def read_lines(path: str, encoding: str) -> list[str]:
             if ": not UTF-8" not in str(error):
                 raise
             raise UserError(
-                f"{error}; `encoding`=latin-1 is another common one"
+                f"{error}; `encoding`={other_encoding(str(error))} is another "
+                "common one"
             ) from None
     try:
         with files.reading(path) as reader:
-            text = reader.read().decode(encoding)
+            text = with_line_ends(reader).read().decode(encoding)
     except (UnicodeDecodeError, LookupError) as error:
         raise UserError(
             f"{path}: {files.reason(error)}", setting="encoding", value=encoding
@@ -199,7 +204,7 @@ def _blocks(parsed, is_comment, num_columns):
 
 
 def _is_markup(row):
-    return row.text[:1] == "<" and _MARKUP.fullmatch(row.text.strip())
+    return row.text[:1] in ("<", "#") and _MARKUP.fullmatch(row.text.strip())
 
 
 def _comment_finder(words, num_columns):
