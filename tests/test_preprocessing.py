@@ -343,6 +343,7 @@ def test_characters_of_nothing_but_marks(every_character):
         assert graph.tokenize([text])[0].numpy().tolist() == expected
 
 
+@pytest.mark.slow
 def test_memory_grows_with_the_text_and_not_with_its_square(every_character):
     """What is left out, and long unknown words, concern single rows."""
     graph = BertPreprocessor(every_character)

@@ -465,7 +465,7 @@ def test_demo_needs_no_files(tmp_path):
         "--do_train",
         "--do_eval",
         "--do_predict",
-        "--num_train_epochs=0.2",
+        "--num_train_epochs=0.05",
         f"--output_dir={tmp_path}",
         cwd=tmp_path,
     )

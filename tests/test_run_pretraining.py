@@ -270,6 +270,7 @@ def test_replicas_and_micro_batches_change_nothing(trained):
         np.testing.assert_allclose(ours[name], theirs[name], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_resumed_training_ends_where_an_uninterrupted_one_ends(folder):
     settings = {"do_train": True, "num_train_steps": 14}
     config = {**CONFIG, "hidden_dropout_prob": 0.1}

@@ -307,6 +307,7 @@ def test_answers_depend_on_nothing_but_the_question(folder):
             )
 
 
+@pytest.mark.slow
 def test_training_from_records_is_the_same(folder):
     settings = {"do_train": True, "num_train_epochs": 4.0}
     run(folder, **settings)
@@ -336,7 +337,9 @@ def test_a_finished_run_predicts_from_its_checkpoint(finished, tmp_path):
     assert all(np.array_equal(before[name], after[name]) for name in before)
 
 
-@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize(
+    "version", [pytest.param(1, marks=pytest.mark.slow), 2]
+)
 @pytest.mark.parametrize(
     "pad", [False, pytest.param(True, marks=pytest.mark.slow)]
 )

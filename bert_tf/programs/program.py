@@ -172,6 +172,17 @@ def message_of(error: UserError) -> str:
     )
 
 
+@contextlib.contextmanager
+def flags_in_the_log() -> Iterator[None]:
+    """While it lasts, the log names flags where messages name settings."""
+    logger = logging.get_absl_logger()
+    logger.addFilter(name_flags)
+    try:
+        yield
+    finally:
+        logger.removeFilter(name_flags)
+
+
 def name_flags(record: standard_logging.LogRecord) -> bool:
     """Writes the settings of a message of the log as flags, as of errors.
 
@@ -237,8 +248,8 @@ def run(
                 _exit(command_line.message_of_words(argv[1:], sys.argv[1:]))
             if FLAGS["verbosity"].using_default_value:
                 logging.set_verbosity(logging.INFO)
-            logging.get_absl_logger().addFilter(name_flags)
-            main(*texts)
+            with flags_in_the_log():
+                main(*texts)
 
     # Flags may also come after a text.
     FLAGS.set_gnu_getopt(takes_texts)
