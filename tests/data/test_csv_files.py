@@ -408,7 +408,10 @@ def test_numbers(text, number):
 # ---------------------------------------------------------------------------
 # Whatever is written comes back.
 
-CHARACTERS = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
+# A NUL is an error, and the mark of an encoding is not part of a row.
+CHARACTERS = st.characters(
+    exclude_categories=["Cs"], exclude_characters="\0\ufeff"
+)
 TEXTS = st.text(CHARACTERS | st.sampled_from('",;\t\r\n '), min_size=1)
 
 
