@@ -225,7 +225,8 @@ def _labels(table, sizes, set_type, warnings, missing_label):
         if isinstance(text, tuple) and len(text) == 1:
             (text,) = text
         label = _label(text or "", size) if isinstance(text, str) else None
-        if _is_missing(text, missing_label):
+        is_sure = label is not None and missing_label is None
+        if not is_sure and _is_missing(text, missing_label):
             missing.append(row)
             label = None
         elif label is None and not is_test:

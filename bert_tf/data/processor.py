@@ -145,10 +145,14 @@ class DataProcessor:
             index: its place in the file from 0, with the header.
             columns: of `columns_of`.
         """
-        values = {
-            name: row(column, COLUMN_NAMES[name])
-            for name, column in columns.items()
-        }
+        cells = row.columns
+        try:
+            values = {name: cells[place] for name, place in columns.items()}
+        except IndexError:  # `Row` says which column is missing.
+            values = {
+                name: row(place, COLUMN_NAMES[name])
+                for name, place in columns.items()
+            }
         return InputExample(
             f"{set_type}-{values.get('id', index)}",
             values["text_a"],
@@ -172,6 +176,10 @@ class DataProcessor:
         The label of an example without one is None.
         """
         columns = self.columns_of(set_type, [])
+        # Most rows have one of these, and nothing is to be checked.
+        sure = frozenset(self.labels or ())
+        if self.missing_label is not None:
+            sure = frozenset()
         for index, (number, cells) in enumerate(read_tsv(path)):
             if index == 0 and self.is_header(set_type, cells):
                 if set_type in self.headers:
@@ -179,7 +187,11 @@ class DataProcessor:
                 continue
             row = Row(path, number, cells)
             example = self.create_example(row, set_type, index, columns)
-            if example is not None and isinstance(example.label, str):
+            if (
+                example is not None
+                and isinstance(example.label, str)
+                and example.label not in sure
+            ):
                 example.label = fixed_labels.checked(
                     example.label,
                     row.place,

@@ -53,14 +53,17 @@ def checked(
     Raises:
         UserError: it is no label, and the set is not a test set.
     """
-    if missing_label is None and label in (labels or ()):
-        return label
+    if missing_label is None:
+        if label in (labels or ()):
+            return label
+        value = _finite(label) if labels is None else None
+        if value is not None and not (value == -1 and set_type == "test"):
+            return value
     if _is_missing(label, set_type, labels, missing_label):
         return None
     if labels is None:
-        with contextlib.suppress(ValueError):
-            if math.isfinite(value := float(label)):
-                return value
+        if (value := _finite(label)) is not None:
+            return value
     elif label in labels:
         return label
     if set_type == "test":
@@ -70,6 +73,14 @@ def checked(
     if place.endswith(":1"):
         hint = " (is this a header row? This file is read without one)"
     raise UserError(f"{place}: label {label!r} is not {allowed}{hint}")
+
+
+def _finite(label):
+    """The number that a label is; None if it is not a finite one."""
+    with contextlib.suppress(ValueError):
+        if math.isfinite(value := float(label)):
+            return value
+    return None
 
 
 def _is_missing(label, set_type, labels, missing_label):
