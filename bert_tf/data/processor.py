@@ -20,6 +20,7 @@ from bert_tf.data import plausibility, splits
 from bert_tf.data.input_example import InputExample
 from bert_tf.data.labels import fixed_labels
 from bert_tf.data.plausible import examples
+from bert_tf.data.plausible.sample import NUM_ROWS
 from bert_tf.data.tabular.table import listed
 from bert_tf.data.tabular.tsv_rows import Row, read_tsv
 from bert_tf.errors import UserError
@@ -261,7 +262,7 @@ class Examples:
         self._set_type, self._strict = set_type, strict
         self._path = path = processor.path(data_dir, set_type)
         self._first: list[InputExample] = []
-        self._lines = array.array("q")
+        self._lines, self._keys = array.array("q"), array.array("q")
         self._read = functools.partial(processor.read_examples, path, set_type)
         if not files.exists(path):
             raise UserError(
@@ -292,6 +293,7 @@ class Examples:
             is_number=processor.labels is None,
             number=self._number,
             lines=self._lines,
+            keys=self._keys,
         )
         plausibility.warn(self.sample, strict)
 
@@ -340,9 +342,11 @@ class Examples:
             else:
                 self._number += 1
                 labels.add(example.label)
-                if self._number <= NUM_COMPARED:
+                if self._number <= NUM_ROWS:
                     self._first.append(example)
+                if self._number <= NUM_COMPARED:
                     self._lines.append(total + self._has_header)
+                    self._keys.append(hash((example.text_a, example.text_b)))
                 if not example.text_a.strip():
                     without_text.append(example.guid)
             if total == limit and not without_label:

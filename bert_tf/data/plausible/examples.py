@@ -21,6 +21,7 @@ def of_texts(
     is_number: bool,
     number: int,
     lines: Sequence[int],
+    keys: Sequence[int],
 ) -> Sample:
     """A sample of `InputExample`s of a published data set.
 
@@ -31,6 +32,7 @@ def of_texts(
         is_number: whether the labels are numbers.
         number: of all examples of the file.
         lines: of the examples.
+        keys: numbers that texts share if they are the same, of more examples.
     """
     first = examples[:NUM_ROWS]
     texts = {"the text": [example.text_a for example in first]}
@@ -44,7 +46,7 @@ def of_texts(
         line=lines.__getitem__,
         number=number,
         kind="regression" if is_number else "single_label",
-        keys=lambda: ((e.text_a, e.text_b) for e in examples),
+        keys=lambda: keys,
     )
 
 
