@@ -53,19 +53,19 @@ def checked(
     Raises:
         UserError: it is no label, and the set is not a test set.
     """
-    if missing_label is None:
-        if label in (labels or ()):
-            return label
-        value = _finite(label) if labels is None else None
-        if value is not None and not (value == -1 and set_type == "test"):
-            return value
+    value: str | float | None
+    if labels is None:
+        value = _finite(label)
+    else:
+        value = label if label in labels else None
+    # -1 is a number, but test sets without labels have it.
+    is_filler = value == -1 and set_type == "test"
+    if missing_label is None and value is not None and not is_filler:
+        return value
     if _is_missing(label, set_type, labels, missing_label):
         return None
-    if labels is None:
-        if (value := _finite(label)) is not None:
-            return value
-    elif label in labels:
-        return label
+    if value is not None:
+        return value
     if set_type == "test":
         return None
     allowed = "a number" if labels is None else f"one of {', '.join(labels)}"

@@ -77,7 +77,7 @@ def _row(value: Object, annotations: list[Object]) -> Object:
     for result in annotations[0].get("result") or () if annotations else ():
         inner = result.get("value") if isinstance(result, dict) else None
         if not isinstance(inner, dict) or "start" in inner:
-            continue  # Of a part of the text, not of all of it.
+            continue  # It is about a part of the text.
         for name in _VALUE_NAMES:
             if name in inner:
                 chosen[str(result.get("from_name"))] = _alone(inner[name])

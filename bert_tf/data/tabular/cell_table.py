@@ -2,13 +2,14 @@
 
 import array
 import re
-from typing import IO
+from typing import IO, Any
 
 from absl import logging
 
 from bert_tf import suggestions
 from bert_tf.counts import number_of
 from bert_tf.data.tabular import file_shape
+from bert_tf.data.tabular.cell_values import Kind
 from bert_tf.data.tabular.cells import CellReader, without_limit
 from bert_tf.data.tabular.file_shape import cleaned_name
 from bert_tf.data.tabular.table import (
@@ -201,30 +202,18 @@ class CellTable(Table):
         for column, cell in zip(self._columns, cells, strict=True):
             column.append(cell)
 
-    def texts(
+    def _read(
         self,
+        kind: Kind,
         name: str,
-        *,
-        setting: str = "",
-        value: str | None = None,
-        optional: bool = False,
-    ) -> list[str | None]:
+        setting: str,
+        value: str | None,
+        optional: bool,
+    ) -> list[Any]:
+        # Every cell is a text, whatever is asked for.
         if optional and cleaned_name(name) not in self.names:
             return [None] * len(self)
         return list(self._columns[self._index(name, setting, value)])
-
-    def texts_or_lists(
-        self,
-        name: str,
-        *,
-        setting: str = "",
-        value: str | None = None,
-        optional: bool = False,
-    ) -> list[str | tuple[str, ...] | None]:
-        found = self.texts(
-            name, setting=setting, value=value, optional=optional
-        )
-        return [*found]
 
     def _index(self, name, setting, value):
         """The number of a column from 0."""

@@ -121,7 +121,7 @@ class CellReader:
         if not lines:
             return
         if "\n" not in text and "\r" in text:
-            self._line_end = "\r"  # As on old Macs, and in some of Excel's.
+            self._line_end = "\r"  # Old Macs and some of Excel's files.
         if not self.has_quotes:
             self._look_for_quotes(lines)
         elif f'{self._used} "' in text:

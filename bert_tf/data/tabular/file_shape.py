@@ -111,7 +111,7 @@ def whole_lines(head: str) -> list[str]:
     """The lines of a file's start, without one that is cut."""
     lines = head.removeprefix("\ufeff").replace("\r\n", "\n").split("\n")
     if len(lines) == 1:
-        lines = lines[0].split("\r")  # As on old Macs.
+        lines = lines[0].split("\r")  # Old Macs end lines so.
     if len(lines) > 1 or not head:
         lines.pop()  # The text after the last line's end.
     return lines

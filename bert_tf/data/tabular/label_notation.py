@@ -22,7 +22,7 @@ from typing import Any
 
 # Keys whose value is the labels, where an object has no other.
 WRAPPERS = ("choices", "cats", "labels", "label", "accept")
-# Keys of an object that names one label, and of what is no label.
+# Keys of an object that names one label, and of what is not a label.
 NAMES = (
     "label",
     "name",

@@ -183,7 +183,7 @@ def _class_names(metadata: Mapping[bytes, bytes]) -> dict[str, list[str]]:
     for column, feature in features:
         while isinstance(feature, dict) and "names" not in feature:
             feature = feature.get("feature")
-        if isinstance(feature, list) and len(feature) == 1:  # Of a list.
+        if isinstance(feature, list) and len(feature) == 1:  # A list.
             feature = feature[0]
         if isinstance(feature, dict) and isinstance(feature.get("names"), list):
             names[column.strip()] = [*map(str, feature["names"])]

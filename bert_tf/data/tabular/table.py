@@ -14,6 +14,7 @@ from typing import Any
 from absl import logging
 
 from bert_tf.counts import counted
+from bert_tf.data.tabular import cell_values
 from bert_tf.errors import UserError
 
 # Other names of columns. An error suggests one that the file has.
@@ -78,7 +79,7 @@ class Table:
             UserError: the table has no column of that name, or two; a JSON
                 object lacks it, or has neither text nor number there.
         """
-        raise NotImplementedError
+        return self._read(cell_values.TEXT, name, setting, value, optional)
 
     def texts_or_lists(
         self,
@@ -89,7 +90,8 @@ class Table:
         optional: bool = False,
     ) -> list[str | tuple[str, ...] | None]:
         """Like `texts`; a list in JSON becomes a tuple of texts."""
-        raise NotImplementedError
+        kind = cell_values.TEXT_OR_LIST
+        return self._read(kind, name, setting, value, optional)
 
     def label_values(
         self,
@@ -103,9 +105,18 @@ class Table:
 
         See `label_notation.from_json`.
         """
-        return self.texts_or_lists(
-            name, setting=setting, value=value, optional=optional
-        )
+        return self._read(cell_values.LABEL, name, setting, value, optional)
+
+    def _read(
+        self,
+        kind: cell_values.Kind,
+        name: str,
+        setting: str,
+        value: str | None,
+        optional: bool,
+    ) -> list[Any]:
+        """The cells of a column, as `texts` describes them, of any kind."""
+        raise NotImplementedError
 
 
 def ids_of(

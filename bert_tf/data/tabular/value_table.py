@@ -4,13 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from bert_tf import suggestions
-from bert_tf.data.tabular import label_notation
-from bert_tf.data.tabular.json_lines import (
-    as_text,
-    wrong_label,
-    wrong_text,
-    wrong_text_or_list,
-)
+from bert_tf.data.tabular import cell_values
 from bert_tf.data.tabular.table import COLUMN_SYNONYMS, Table, listed
 from bert_tf.errors import UserError
 
@@ -44,48 +38,14 @@ class ValueTable(Table):
         for line, row in zip(self.lines, rows, strict=True):
             yield line, dict(zip(self.names, row, strict=True))
 
-    def texts(
+    def _read(
         self,
+        kind: cell_values.Kind,
         name: str,
-        *,
-        setting: str = "",
-        value: str | None = None,
-        optional: bool = False,
-    ) -> list[str | None]:
-        return self._converted(name, setting, value, optional, wrong_text)
-
-    def texts_or_lists(
-        self,
-        name: str,
-        *,
-        setting: str = "",
-        value: str | None = None,
-        optional: bool = False,
-    ) -> list[str | tuple[str, ...] | None]:
-        return self._converted(
-            name, setting, value, optional, wrong_text_or_list
-        )
-
-    def label_values(
-        self,
-        name: str,
-        *,
-        setting: str = "",
-        value: str | None = None,
-        optional: bool = False,
-    ) -> list[label_notation.Notation | None]:
-        return self._converted(
-            name,
-            setting,
-            value,
-            optional,
-            wrong_label,
-            label_notation.from_json,
-        )
-
-    def _converted(
-        self, name, setting, value, optional, wrong, convert=as_text
-    ):
+        setting: str,
+        value: str | None,
+        optional: bool,
+    ) -> list[Any]:
         name = name.strip()
         if name not in self._columns:
             if optional:
@@ -97,9 +57,5 @@ class ValueTable(Table):
             if setting:
                 raise UserError(why, setting=setting, value=value or name)
             raise UserError(why)
-        texts = []
-        for row, item in enumerate(self._columns[name]):
-            if why := wrong(item):
-                raise UserError(f'{self.place(row)}: "{name}" {why}')
-            texts.append(convert(item))
-        return texts
+        values = self._columns[name]
+        return cell_values.converted(values, kind, name, self.place)
