@@ -45,6 +45,43 @@ def random_bits(shape: Tensor, seed: Tensor) -> Tensor:
     return jax.random.bits(key, shape, "uint32")
 
 
+def places_where(is_row: Tensor) -> Tensor:
+    """int [T, 2], the places at which a bool [B, S] is true, in order.
+
+    T is not known before the graph runs, which TensorFlow alone allows.
+    """
+    import tensorflow as tf
+
+    return tf.where(is_row)
+
+
+def gather_places(x: Tensor, places: Tensor) -> Tensor:
+    """What `x` has at `places`: [B, S, ...], int [T, 2] -> [T, ...].
+
+    Its gradient is `scatter_places`, and the other way round.
+    """
+    import tensorflow as tf
+
+    return tf.gather_nd(x, places)
+
+
+def scatter_places(
+    rows: Tensor, places: Tensor, batch: Tensor, length: Tensor
+) -> Tensor:
+    """Rows at their places, and zeros elsewhere: [T, ...] -> [B, S, ...].
+
+    Args:
+        rows: [T, ...].
+        places: int [T, 2], each place once.
+        batch, length: B and S.
+    """
+    import tensorflow as tf
+
+    shape = tf.stack([batch, length, *rows.shape[1:]])
+    shape = tf.cast(shape, places.dtype)
+    return tf.scatter_nd(places, rows, shape)
+
+
 def recompute(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """A `function(x, *rest)` that keeps nothing but its arguments.
 

@@ -164,8 +164,9 @@ class BertTokenClassifier(OutputHead):
     def call(
         self, inputs: Inputs, training: bool | None = None, seed: Tensor = None
     ) -> Tensor:
-        outputs = self.bert(inputs, training=training, seed=seed)
-        return self.output_of(outputs["sequence_output"], training, seed)
+        encoded = self.bert.encode(inputs, training, seed)
+        logits = self.output_of(encoded.rows, training, seed)
+        return encoded.places.sequences(logits)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "num_labels": self.num_labels}
@@ -221,11 +222,9 @@ class BertRelationClassifier(OutputHead):
         training: bool | None = None,
         seed: Tensor = None,
     ) -> Tensor:
-        outputs = self.bert(inputs, training=training, seed=seed)
+        encoded = self.bert.encode(inputs, training, seed)
         positions = ops.convert_to_tensor(inputs["entity_positions"], "int32")
-        entities = ops.take_along_axis(
-            outputs["sequence_output"], positions[:, :, None], axis=1
-        )
+        entities = encoded.places.at(encoded.rows, positions)
         x = ops.reshape(entities, (-1, 2 * self.config.hidden_size))
         return self.output_of(x, training, seed)
 
@@ -309,10 +308,12 @@ class BertSpanLabeler(ConfiguredModel):
     def call(
         self, inputs: Inputs, training: bool | None = None, seed: Tensor = None
     ) -> dict[str, Tensor]:
-        sequence_output = self.bert(inputs, training=training, seed=seed)[
-            "sequence_output"
-        ]
-        return self.cls(sequence_output)
+        encoded = self.bert.encode(inputs, training, seed)
+        logits = self.cls(encoded.rows)
+        return {
+            name: encoded.places.sequences(value)
+            for name, value in logits.items()
+        }
 
 
 @keras.saving.register_keras_serializable(package="bert_tf")
@@ -349,16 +350,13 @@ class BertPretrainer(ConfiguredModel):
     def call(
         self, inputs: Inputs, training: bool | None = None, seed: Tensor = None
     ) -> dict[str, Tensor]:
-        outputs = self.bert(inputs, training=training, seed=seed)
+        encoded = self.bert.encode(inputs, training, seed)
         positions = ops.convert_to_tensor(
             inputs["masked_lm_positions"], "int32"
         )
-        masked = ops.take_along_axis(
-            outputs["sequence_output"], positions[:, :, None], axis=1
-        )
         return self.cls(
-            masked,
-            outputs["pooled_output"],
+            encoded.places.at(encoded.rows, positions),
+            self.bert.pool(encoded),
             self.bert.embeddings.word_embeddings,
         )
 
@@ -384,8 +382,7 @@ def pooled_outputs(
     is_dict = isinstance(inputs, dict)
     input_ids = inputs["input_ids"] if is_dict else inputs
     if len(ops.shape(input_ids)) == 2:
-        outputs = bert(inputs, training=training, seed=seed)
-        return outputs["pooled_output"], None
+        return bert.pool(bert.encode(inputs, training, seed)), None
     num_sequences, length = ops.shape(input_ids)[1:]
     names = ("input_ids", "input_mask", "segment_ids")
     flat = {
@@ -393,6 +390,6 @@ def pooled_outputs(
         for name in names
         if name in inputs
     }
-    x = bert(flat, training=training, seed=seed)["pooled_output"]
+    x = bert.pool(bert.encode(flat, training, seed))
     x = ops.reshape(x, (-1, num_sequences, x.shape[-1]))
     return x, ops.any(ops.not_equal(inputs["input_mask"], 0), axis=-1)

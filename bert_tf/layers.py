@@ -5,6 +5,10 @@ Shapes are written with these letters, as in the original `modeling.py`:
     B  batch size             N  number of attention heads
     S  sequence length        H  size of one head
     D  hidden size, N * H     V  vocabulary size
+    T  number of rows
+
+All layers but attention read rows of tokens, [T, D]. `places.py` says which
+tokens are rows, and turns rows into the sequences that attention reads.
 
 Layer names repeat the variable scopes of google-research/bert, so
 `variable.path` *is* the name under which the original checkpoints store that
@@ -21,6 +25,7 @@ from keras import ops
 from bert_tf.backend import Shape, Tensor, recompute
 from bert_tf.config import BertConfig
 from bert_tf.dropout import Dropout
+from bert_tf.places import AllPlaces, Places
 
 LAYER_NORM_EPSILON = 1e-12  # The default of tf.contrib.layers.layer_norm.
 MASKED_SCORE = -10000.0  # Added to the scores of positions not attended to.
@@ -111,9 +116,10 @@ class Embeddings(BertLayer):
     Call arguments:
         input_ids: int [B, S], WordPiece ids.
         segment_ids: int [B, S], 0 for the first text, 1 for the second.
+        places: which of them are rows; None for all, as sequences.
 
     Returns:
-        float [B, S, D].
+        float [T, D]; without `places` [B, S, D].
     """
 
     def __init__(self, config: BertConfig, **kwargs: Any):
@@ -136,7 +142,7 @@ class Embeddings(BertLayer):
         self.position_embeddings = table(
             "position_embeddings", self.config.max_position_embeddings
         )
-        hidden_shape = (None, None, self.config.hidden_size)
+        hidden_shape = (None, self.config.hidden_size)
         self.layer_norm.build(hidden_shape)
         self.dropout.build(hidden_shape)
 
@@ -144,20 +150,33 @@ class Embeddings(BertLayer):
         self,
         input_ids: Tensor,
         segment_ids: Tensor,
+        places: Places | None = None,
         training: bool | None = None,
         seed: Tensor = None,
     ) -> Tensor:
-        words = ops.take(self.word_embeddings, input_ids, axis=0)
+        if places is None:
+            places = AllPlaces(ops.ones_like(input_ids))
+            rows = self.call(
+                input_ids, segment_ids, places, training=training, seed=seed
+            )
+            return places.sequences(rows)
+        words = ops.take(self.word_embeddings, places.rows(input_ids), axis=0)
         # A matrix product is faster than a lookup in so small a table, and an
         # id outside it adds nothing instead of failing, as in the original.
         segments = ops.matmul(
             ops.one_hot(
-                segment_ids, self.config.type_vocab_size, dtype=words.dtype
+                places.rows(segment_ids),
+                self.config.type_vocab_size,
+                dtype=words.dtype,
             ),
             ops.cast(self.token_type_embeddings, words.dtype),
         )
-        positions = self.position_embeddings[: ops.shape(input_ids)[1]]
-        embeddings = self.layer_norm(words + segments + positions)
+        batch, length = ops.shape(input_ids)
+        positions = ops.broadcast_to(
+            self.position_embeddings[:length],
+            (batch, length, self.config.hidden_size),
+        )
+        embeddings = self.layer_norm(words + segments + places.rows(positions))
         return self.dropout(embeddings, training=training, seed=seed)
 
 
@@ -172,11 +191,11 @@ class SelfAttention(BertLayer):
     attends as if it had no mask, and stays finite.
 
     Call arguments:
-        hidden_states: float [B, S, D].
-        input_mask: int [B, S], 1 for tokens and 0 for padding.
+        rows: float [T, D].
+        places: where they are, and which of them are padding.
 
     Returns:
-        float [B, S, D], the heads' outputs side by side, not yet projected.
+        float [T, D], the heads' outputs side by side, not yet projected.
     """
 
     def __init__(self, config: BertConfig, **kwargs: Any):
@@ -193,25 +212,33 @@ class SelfAttention(BertLayer):
 
     def call(
         self,
-        hidden_states: Tensor,
-        input_mask: Tensor,
+        rows: Tensor,
+        places: Places,
         training: bool | None = None,
         seed: Tensor = None,
     ) -> Tensor:
-        query = self.split_heads(self.query(hidden_states))  # [B, N, S, H]
-        key = self.split_heads(self.key(hidden_states))  # [B, N, S, H]
-        value = self.split_heads(self.value(hidden_states))  # [B, N, S, H]
+        def heads(rows):  # [T, D] -> [B, N, S, H]
+            return self.split_heads(places.sequences(rows))
+
+        query = heads(self.query(rows)) * self.scale
+        key, value = heads(self.key(rows)), heads(self.value(rows))
 
         scores = ops.matmul(query, ops.swapaxes(key, -1, -2))  # [B, N, S, S]
-        scores = scores * (1.0 / math.sqrt(query.shape[-1]))
-        mask = ops.cast(input_mask, scores.dtype)[:, None, None, :]
+        mask = ops.cast(places.input_mask, scores.dtype)[:, None, None, :]
         scores = scores + (1.0 - mask) * MASKED_SCORE
 
         # This drops whole tokens from attention, which is what Vaswani et al.
         # do and what the released models were trained with.
         probs = self.dropout(ops.softmax(scores), training=training, seed=seed)
-        context = ops.transpose(ops.matmul(probs, value), (0, 2, 1, 3))
-        return ops.reshape(context, ops.shape(hidden_states))  # [B, S, D]
+        context = self.join_heads(ops.matmul(probs, value))  # [B, S, D]
+        return places.rows(context)
+
+    @property
+    def scale(self) -> float:
+        """1 / sqrt(H)."""
+        return math.sqrt(
+            self.config.num_attention_heads / self.config.hidden_size
+        )
 
     def split_heads(self, x: Tensor) -> Tensor:
         """Turns [B, S, D] into [B, N, S, H]."""
@@ -220,6 +247,12 @@ class SelfAttention(BertLayer):
         batch, length = ops.shape(x)[0], ops.shape(x)[1]
         x = ops.reshape(x, (batch, length, heads, size_per_head))
         return ops.transpose(x, (0, 2, 1, 3))
+
+    def join_heads(self, x: Tensor) -> Tensor:
+        """Turns [B, N, S, H] into [B, S, D]."""
+        batch, length = ops.shape(x)[0], ops.shape(x)[2]
+        x = ops.transpose(x, (0, 2, 1, 3))
+        return ops.reshape(x, (batch, length, self.config.hidden_size))
 
 
 @register
@@ -266,16 +299,16 @@ class Attention(BertLayer):
 
     def call(
         self,
-        hidden_states: Tensor,
-        input_mask: Tensor,
+        rows: Tensor,
+        places: Places,
         training: bool | None = None,
         seed: Tensor = None,
     ) -> Tensor:
         context = self.self_attention(
-            hidden_states, input_mask, training=training, seed=seed
+            rows, places=places, training=training, seed=seed
         )
         return self.output_projection(
-            context, hidden_states, training=training, seed=seed
+            context, rows, training=training, seed=seed
         )
 
 
@@ -317,13 +350,13 @@ class TransformerLayer(BertLayer):
 
     def call(
         self,
-        hidden_states: Tensor,
-        input_mask: Tensor,
+        rows: Tensor,
+        places: Places,
         training: bool | None = None,
         seed: Tensor = None,
     ) -> Tensor:
         attended = self.attention(
-            hidden_states, input_mask, training=training, seed=seed
+            rows, places=places, training=training, seed=seed
         )
         return self.output_projection(
             self.intermediate(attended), attended, training=training, seed=seed
@@ -333,6 +366,11 @@ class TransformerLayer(BertLayer):
 @register
 class Encoder(BertLayer):
     """The stack of transformer layers; returns the output of each.
+
+    Call arguments:
+        hidden_states: float [T, D]; without `places` [B, S, D].
+        input_mask: int [B, S]; with `places` None.
+        places: where the rows are; None for sequences.
 
     Attributes:
         recompute: whether training computes each layer again in the backward
@@ -355,37 +393,43 @@ class Encoder(BertLayer):
     def call(
         self,
         hidden_states: Tensor,
-        input_mask: Tensor,
+        input_mask: Tensor | None = None,
+        places: Places | None = None,
         training: bool | None = None,
         seed: Tensor = None,
     ) -> list[Tensor]:
-        all_encoder_layers = []
+        if places is None:
+            places = AllPlaces(input_mask)
+            rows = places.rows(hidden_states)
+            all_rows = self.call(rows, None, places, training, seed)
+            return [places.sequences(rows) for rows in all_rows]
+        rows, all_encoder_layers = hidden_states, []
         for layer in self.transformer_layers:
             if training and self.recompute:
-                run = recompute(functools.partial(_training_call, layer))
-                hidden_states = run(hidden_states, input_mask, seed)
-            else:
-                hidden_states = layer(
-                    hidden_states, input_mask, training=training, seed=seed
+                run = recompute(
+                    functools.partial(_training_call, layer, places)
                 )
-            all_encoder_layers.append(hidden_states)
+                rows = run(rows, seed)
+            else:
+                rows = layer(rows, places=places, training=training, seed=seed)
+            all_encoder_layers.append(rows)
         return all_encoder_layers
 
 
-def _training_call(layer, hidden_states, input_mask, seed):
-    return layer(hidden_states, input_mask, training=True, seed=seed)
+def _training_call(layer, places, rows, seed):
+    return layer(rows, places=places, training=True, seed=seed)
 
 
 @register
 class Pooler(BertLayer):
-    """A tanh layer on the [CLS] token: float [B, S, D] -> [B, D]."""
+    """A tanh layer on the [CLS] token: float [B, D] -> [B, D]."""
 
     def __init__(self, config: BertConfig, **kwargs: Any):
         super().__init__(config, **kwargs)
         self.dense = dense(config.hidden_size, config, activation="tanh")
 
     def build(self, input_shape: Shape) -> None:
-        self.dense.build((input_shape[0], input_shape[-1]))
+        self.dense.build(input_shape)
 
-    def call(self, sequence_output: Tensor) -> Tensor:
-        return self.dense(sequence_output[:, 0])
+    def call(self, first_token: Tensor) -> Tensor:
+        return self.dense(first_token)

@@ -1,6 +1,6 @@
 """BertModel: token ids in, one vector per token and one per text out."""
 
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import keras
 from keras import ops
@@ -9,6 +9,7 @@ from bert_tf import forks
 from bert_tf.backend import Shape, Tensor
 from bert_tf.config import BertConfig
 from bert_tf.layers import Configured, Embeddings, Encoder, Pooler
+from bert_tf.places import AllPlaces, Places, TokenPlaces
 
 Inputs: TypeAlias = dict[str, Tensor] | Tensor  # See `BertModel`.
 
@@ -75,6 +76,25 @@ class ConfiguredModel(Configured, keras.Model):
         super().export(filepath, format, verbose, input_signature, **kwargs)
 
 
+class Encoded(NamedTuple):
+    """What the encoder made of a batch: the rows of its tokens.
+
+    Attributes:
+        places: where the rows are.
+        embedding_rows: float [T, D], input of the first layer.
+        all_rows: float [T, D] of each layer.
+    """
+
+    places: Places
+    embedding_rows: Tensor
+    all_rows: list[Tensor]
+
+    @property
+    def rows(self) -> Tensor:
+        """float [T, D], those of the last layer."""
+        return self.all_rows[-1]
+
+
 @keras.saving.register_keras_serializable(package="bert_tf")
 class BertModel(ConfiguredModel):
     """The BERT encoder (Devlin et al. 2018, https://arxiv.org/abs/1810.04805).
@@ -99,6 +119,11 @@ class BertModel(ConfiguredModel):
             pooled_output: float [B, D], `tanh(dense(first token))`.
             embedding_output: float [B, S, D], input of the first layer.
             all_encoder_layers: list of float [B, S, D], one for each layer.
+
+    Attributes:
+        compute_padding: whether the vectors of padding are computed. If not,
+            they are zeros, and all others are the same in less time; shapes
+            inside the model then change from batch to batch.
 
     Raises:
         ValueError: S is known and exceeds `max_position_embeddings`.
@@ -133,6 +158,8 @@ class BertModel(ConfiguredModel):
         model = BertModel(config)
     """
 
+    compute_padding = True
+
     def __init__(self, config: BertConfig, **kwargs: Any):
         kwargs.setdefault("name", "bert")
         super().__init__(**kwargs)
@@ -143,7 +170,7 @@ class BertModel(ConfiguredModel):
         self.build()
 
     def build(self, input_shape: Shape | None = None) -> None:
-        hidden_shape = (None, None, self.config.hidden_size)
+        hidden_shape = (None, self.config.hidden_size)
         self.embeddings.build()
         self.encoder.build(hidden_shape)
         self.pooler.build(hidden_shape)
@@ -151,6 +178,27 @@ class BertModel(ConfiguredModel):
     def call(
         self, inputs: Inputs, training: bool | None = None, seed: Tensor = None
     ) -> dict[str, Tensor | list[Tensor]]:
+        encoded = self.encode(inputs, training, seed)
+        sequences = encoded.places.sequences
+        all_encoder_layers = [sequences(rows) for rows in encoded.all_rows]
+        return {
+            "sequence_output": all_encoder_layers[-1],
+            "pooled_output": self.pool(encoded),
+            "embedding_output": sequences(encoded.embedding_rows),
+            "all_encoder_layers": all_encoder_layers,
+        }
+
+    def pool(self, encoded: "Encoded") -> Tensor:
+        """The pooled output, float [B, D]."""
+        return self.pooler(encoded.places.first(encoded.rows))
+
+    def encode(
+        self, inputs: Inputs, training: bool | None = None, seed: Tensor = None
+    ) -> "Encoded":
+        """What `call` computes, as rows of tokens.
+
+        Heads call it: they need not all of what `call` returns.
+        """
         if not isinstance(inputs, dict):
             inputs = {"input_ids": inputs}
         input_ids = ops.convert_to_tensor(inputs["input_ids"], "int32")
@@ -162,19 +210,19 @@ class BertModel(ConfiguredModel):
             segment_ids = ops.zeros_like(input_ids)
         self._check_length(input_ids.shape[1])
 
-        embedding_output = self.embeddings(
-            input_ids, segment_ids, training=training, seed=seed
+        kind = AllPlaces if self.compute_padding else TokenPlaces
+        places = kind(input_mask)
+        embedding_rows = self.embeddings(
+            input_ids,
+            segment_ids,
+            places=places,
+            training=training,
+            seed=seed,
         )
-        all_encoder_layers = self.encoder(
-            embedding_output, input_mask, training=training, seed=seed
+        all_rows = self.encoder(
+            embedding_rows, places=places, training=training, seed=seed
         )
-        sequence_output = all_encoder_layers[-1]
-        return {
-            "sequence_output": sequence_output,
-            "pooled_output": self.pooler(sequence_output),
-            "embedding_output": embedding_output,
-            "all_encoder_layers": all_encoder_layers,
-        }
+        return Encoded(places, embedding_rows, all_rows)
 
     def _check_length(self, length):
         limit = self.config.max_position_embeddings

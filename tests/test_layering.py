@@ -13,8 +13,9 @@ from support.common import ROOT
 LEVELS = [
     "errors files file_contents file_formats forks literal_paths choices "
     "suggestions registration counts",
-    "config tokenization backend dropout layers modeling pooling head_layers "
-    "heads losses optimization checkpoints vocabulary pretrained metrics",
+    "config tokenization backend dropout places layers modeling pooling "
+    "head_layers heads losses optimization checkpoints vocabulary pretrained "
+    "metrics",
     "text training",
     "preprocessing data",
     "embeddings fill_mask export",
