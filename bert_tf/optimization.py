@@ -128,21 +128,48 @@ class AdamWeightDecay(keras.optimizers.Optimizer):
             for pattern in self.exclude_from_decay
         )
 
+    def next_values(
+        self,
+        weight: Tensor,
+        slots: Sequence[Tensor],
+        gradient: Tensor,
+        learning_rate: Tensor,
+        is_decayed: bool,
+    ) -> tuple[Tensor, list[Tensor]]:
+        """The formula: a variable's next value, and those of its slots.
+
+        Args:
+            weight: the variable's value.
+            slots: m and v.
+            gradient: dense, of the weight's shape.
+            learning_rate: float scalar.
+            is_decayed: whether weight decay applies.
+        """
+        m, v = slots
+        next_m = self.beta_1 * m + (1.0 - self.beta_1) * gradient
+        next_v = self.beta_2 * v + (1.0 - self.beta_2) * ops.square(gradient)
+        update = next_m / (ops.sqrt(next_v) + self.epsilon)
+        if is_decayed:
+            update = update + self.weight_decay_rate * weight
+            update = self._scale(update, weight)
+        return weight - learning_rate * update, [next_m, next_v]
+
     def update_step(
         self, gradient: Tensor, variable: keras.Variable, learning_rate: Tensor
     ) -> None:
         gradient = tf.convert_to_tensor(gradient)  # `fit` passes slices.
         index = self._get_variable_index(variable)
-        m, v = self.adam_m[index], self.adam_v[index]
-        next_m = self.beta_1 * m + (1.0 - self.beta_1) * gradient
-        next_v = self.beta_2 * v + (1.0 - self.beta_2) * ops.square(gradient)
-        update = next_m / (ops.sqrt(next_v) + self.epsilon)
-        if self._decayed[index]:
-            update = update + self.weight_decay_rate * variable
-            update = self._scale(update, variable)
-        self.assign(m, next_m)
-        self.assign(v, next_v)
-        self.assign_sub(variable, learning_rate * update)
+        slots = [self.adam_m[index], self.adam_v[index]]
+        weight, values = self.next_values(
+            ops.convert_to_tensor(variable),
+            [ops.convert_to_tensor(slot) for slot in slots],
+            gradient,
+            learning_rate,
+            self._decayed[index],
+        )
+        for slot, value in zip(slots, values, strict=True):
+            self.assign(slot, value)
+        self.assign(variable, weight)
 
     def _scale(self, update, variable):
         """The update as it is; `Lamb` scales it."""

@@ -29,6 +29,7 @@ from bert_tf.training.gradients import (
     replica_variable,
     sum_of_squares,
 )
+from bert_tf.training.updating import Update
 
 CLIP_NORM = 1.0  # The original's.
 # {precision: Keras' policy, which says in what layers compute}. Variables,
@@ -105,9 +106,14 @@ class Trainer:
         self.clip_norm = clip_norm
         self.num_micro_batches = num_micro_batches
         self.variables = model.trainable_variables
-        self.rate_factors = rate_factors or [1.0] * len(self.variables)
         self.loss_scale = loss_scale
         optimizer.build(self.variables)
+        self._update = Update(
+            optimizer,
+            self.variables,
+            rate_factors or [1.0] * len(self.variables),
+            self.strategy,
+        )
         self.global_step = replica_variable("global_step", 0)
         self.restored_step: int | None = None
         self._sliced: frozenset[int] = frozenset()  # See `forward_backward`.
@@ -169,22 +175,6 @@ class Trainer:
             "learning_rate": learning_rate,
             "wishes": wishes,
         }
-
-    def _update(self, gradients, factor, learning_rate):
-        """Updates the variables, one after the other.
-
-        TensorFlow would update all at once, and the intermediate results would
-        take the memory of several more models.
-        """
-        done = []
-        for gradient, variable, rate_factor in zip(
-            gradients, self.variables, self.rate_factors, strict=True
-        ):
-            with tf.control_dependencies(done):
-                self.optimizer.update_step(
-                    gradient * factor, variable, learning_rate * rate_factor
-                )
-                done = [tf.identity(variable.value)]
 
     def _sum_over_micro_batches(self, batch, seed, denominators, scale):
         """`forward_backward` of this replica's share of the batch."""
