@@ -297,6 +297,9 @@ class BertSpanLabeler(ConfiguredModel):
             end_logits: float [B, S], whether it ends here, this token included.
     """
 
+    # In the original's loss and predictions padding competes with the tokens.
+    reads_padding = True
+
     def __init__(self, config: BertConfig, **kwargs: Any):
         kwargs.setdefault("name", "span_labeler")
         super().__init__(**kwargs)

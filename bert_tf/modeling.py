@@ -17,10 +17,16 @@ Inputs: TypeAlias = dict[str, Tensor] | Tensor  # See `BertModel`.
 class ConfiguredModel(Configured, keras.Model):
     """Base of the encoder and of all heads.
 
+    Attributes:
+        reads_padding: whether a head's outputs depend on the encoder's vectors
+            of padding.
+
     Raises:
         ForkedProcess: made or called in a process that was forked after
             TensorFlow had run.
     """
+
+    reads_padding = False
 
     def __init__(self, *args: Any, **kwargs: Any):
         forks.check()

@@ -20,6 +20,7 @@ from bert_tf.config import BertConfig
 from bert_tf.losses import LossTerm
 from bert_tf.programs import (
     defaults,
+    devices,
     program,
     resuming,
     training_run,
@@ -134,7 +135,11 @@ class Session:
         """
         with self.strategy.scope():
             self.model = make_model()
-        weights.prepare(self.model)
+        weights.prepare(
+            self.model,
+            has_static_shapes=self.settings.xla
+            or devices.needs_full_length(self.strategy),
+        )
         self.existing = weights.load_weights(
             self.model,
             self.settings.output_dir,

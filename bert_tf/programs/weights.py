@@ -142,14 +142,20 @@ def log_variables(model: keras.Model, report: checkpoints.LoadReport) -> None:
         )
 
 
-def prepare(model: keras.Model) -> None:
-    """Sets up recomputation and frozen layers, as the flags say.
+def prepare(model: keras.Model, has_static_shapes: bool = False) -> None:
+    """Sets up recomputation, padding and frozen layers, as the flags say.
+
+    Args:
+        model: the model.
+        has_static_shapes: whether all batches must have one shape, so that
+            padding is computed as tokens are.
 
     Raises:
         UserError: --freeze_layers has an unknown value.
     """
     encoder = model.bert.encoder
     encoder.recompute = FLAGS.remat
+    model.bert.compute_padding = has_static_shapes or model.reads_padding
     frozen = FLAGS.freeze_layers
     if frozen is None:
         return
