@@ -51,3 +51,13 @@ def needs_full_batches(strategy: tf.distribute.Strategy) -> bool:
 def needs_full_length(strategy: tf.distribute.Strategy) -> bool:
     """Whether every sequence is padded to --max_seq_length."""
     return distribution.is_tpu(strategy) or FLAGS.pad_to_max_length
+
+
+def needs_static_shapes(strategy: tf.distribute.Strategy) -> bool:
+    """Whether all batches must have one shape: for a TPU, XLA, and full length.
+
+    Pretraining has no --pad_to_max_length: its records have one length, but
+    not the same tokens.
+    """
+    is_padded = "pad_to_max_length" in FLAGS and FLAGS.pad_to_max_length
+    return distribution.is_tpu(strategy) or FLAGS.xla or is_padded

@@ -137,8 +137,7 @@ class Session:
             self.model = make_model()
         weights.prepare(
             self.model,
-            has_static_shapes=self.settings.xla
-            or devices.needs_full_length(self.strategy),
+            has_static_shapes=devices.needs_static_shapes(self.strategy),
         )
         self.existing = weights.load_weights(
             self.model,
