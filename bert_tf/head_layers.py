@@ -15,16 +15,11 @@ from typing import Any
 import keras
 from keras import ops
 
+from bert_tf.activations import activate
 from bert_tf.backend import Shape, Tensor
+from bert_tf.bert_layer import BertLayer, dense, dropout, initializer
 from bert_tf.config import BertConfig
-from bert_tf.layers import (
-    ACTIVATIONS,
-    BertLayer,
-    dense,
-    dropout,
-    initializer,
-    layer_norm,
-)
+from bert_tf.layer_norm import LayerNorm
 from bert_tf.modeling import BertModel, ConfiguredModel
 
 HEAD_STDDEV = 0.02  # The original's, whatever bert_config.json says.
@@ -173,20 +168,18 @@ class MaskedLMTransform(BertLayer):
 
     def __init__(self, config: BertConfig, **kwargs: Any):
         super().__init__(config, **kwargs)
-        self.dense = dense(
-            config.hidden_size,
-            config,
-            activation=ACTIVATIONS[config.activation_name],
-        )
-        self.layer_norm = layer_norm()
+        self.dense = dense(config.hidden_size, config)
+        self.layer_norm = LayerNorm()
 
     def build(self, input_shape: Shape | None = None) -> None:
         shape = (None, None, self.config.hidden_size)
         self.dense.build(shape)
         self.layer_norm.build(shape)
 
-    def call(self, masked: Tensor) -> Tensor:
-        return self.layer_norm(self.dense(masked))
+    def call(self, masked: Tensor, training: bool | None = None) -> Tensor:
+        x = self.dense(masked)
+        x = activate(x, self.config.activation_name, training)
+        return self.layer_norm(x, training=training)
 
 
 class NextSentenceHead(BertLayer):

@@ -7,8 +7,9 @@ from keras import ops
 
 from bert_tf import forks
 from bert_tf.backend import Shape, Tensor
+from bert_tf.bert_layer import Configured
 from bert_tf.config import BertConfig
-from bert_tf.layers import Configured, Embeddings, Encoder, Pooler
+from bert_tf.layers import Embeddings, Encoder, Pooler
 from bert_tf.places import AllPlaces, Places, TokenPlaces
 
 Inputs: TypeAlias = dict[str, Tensor] | Tensor  # See `BertModel`.
@@ -216,8 +217,11 @@ class BertModel(ConfiguredModel):
             segment_ids = ops.zeros_like(input_ids)
         self._check_length(input_ids.shape[1])
 
-        kind = AllPlaces if self.compute_padding else TokenPlaces
-        places = kind(input_mask)
+        places = (
+            AllPlaces(input_mask)
+            if self.compute_padding
+            else TokenPlaces(input_mask, training)
+        )
         embedding_rows = self.embeddings(
             input_ids,
             segment_ids,

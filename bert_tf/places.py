@@ -14,12 +14,7 @@ import abc
 
 from keras import ops
 
-from bert_tf.backend import (
-    Tensor,
-    gather_places,
-    places_where,
-    scatter_places,
-)
+from bert_tf.backend import Tensor, indices_where, with_gradient
 
 
 class Places(abc.ABC):
@@ -80,15 +75,42 @@ class TokenPlaces(Places):
     each sequence has a vector at [CLS].
     """
 
-    def __init__(self, input_mask: Tensor):
+    def __init__(self, input_mask: Tensor, training: bool | None = None):
         super().__init__(input_mask)
-        is_token = ops.not_equal(input_mask, 0)
+        self.training = training
         is_first = ops.arange(ops.shape(input_mask)[1], dtype="int32") == 0
-        self.places = places_where(ops.logical_or(is_token, is_first[None]))
+        is_row = ops.logical_or(ops.not_equal(input_mask, 0), is_first[None])
+        is_row = ops.reshape(is_row, (-1,))
+        number = ops.cumsum(ops.cast(is_row, "int32"))
+        # Of each row its place, and of each place its row: T is none.
+        self.place_of = indices_where(is_row)
+        self.row_of = ops.where(is_row, number - 1, number[-1])
 
     def rows(self, x: Tensor) -> Tensor:
-        return gather_places(x, self.places)
+        x = ops.reshape(x, (-1, *x.shape[2:]))
+        return self._move(x, _taken, self.place_of, _spread, self.row_of)
 
     def sequences(self, rows: Tensor) -> Tensor:
+        x = self._move(rows, _spread, self.row_of, _taken, self.place_of)
         batch, length = ops.shape(self.input_mask)
-        return scatter_places(rows, self.places, batch, length)
+        return ops.reshape(x, (batch, length, *rows.shape[1:]))
+
+    def _move(self, x, move, indices, move_back, indices_back):
+        """Moves rows; the gradient is what moves them back."""
+        if not self.training or ops.dtype(x).startswith("int"):
+            return move(x, indices)
+
+        def forward(x):
+            return move(x, indices), lambda g: move_back(g, indices_back)
+
+        return with_gradient(forward, x)
+
+
+def _taken(x, indices):
+    return ops.take(x, indices, axis=0)
+
+
+def _spread(x, indices):
+    """Rows at the places that they have, and zeros elsewhere."""
+    zeros = ops.zeros_like(x[:1])
+    return ops.take(ops.concatenate([x, zeros]), indices, axis=0)

@@ -17,7 +17,7 @@ from bert_tf import BertConfig, BertModel, losses
 from bert_tf.checkpoints import Checkpoint, load_weights
 from bert_tf.embeddings import TextEmbedder
 from bert_tf.heads import BertClassifier, BertPretrainer, BertSpanLabeler
-from bert_tf.layers import Dropout
+from bert_tf.dropout import Dropout
 
 ODD = GOLDEN / "modeling" / "odd"
 # The row whose mask is all zeros: -10000 in float32 leaves fewer digits.
