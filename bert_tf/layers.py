@@ -171,12 +171,8 @@ class Embeddings(BertLayer):
             ),
             ops.cast(self.token_type_embeddings, words.dtype),
         )
-        batch, length = ops.shape(input_ids)
-        positions = ops.broadcast_to(
-            self.position_embeddings[:length],
-            (batch, length, self.config.hidden_size),
-        )
-        embeddings = self.layer_norm(words + segments + places.rows(positions))
+        positions = places.positions(self.position_embeddings)
+        embeddings = self.layer_norm(words + segments + positions)
         return self.dropout(embeddings, training=training, seed=seed)
 
 
@@ -218,20 +214,20 @@ class SelfAttention(BertLayer):
         seed: Tensor = None,
     ) -> Tensor:
         def heads(rows):  # [T, D] -> [B, N, S, H]
-            return self.split_heads(places.sequences(rows))
+            return self.split_heads(places.to_attention(rows))
 
         query = heads(self.query(rows)) * self.scale
         key, value = heads(self.key(rows)), heads(self.value(rows))
 
         scores = ops.matmul(query, ops.swapaxes(key, -1, -2))  # [B, N, S, S]
-        mask = ops.cast(places.input_mask, scores.dtype)[:, None, None, :]
+        mask = ops.cast(places.attention_mask, scores.dtype)[:, None]
         scores = scores + (1.0 - mask) * MASKED_SCORE
 
         # This drops whole tokens from attention, which is what Vaswani et al.
         # do and what the released models were trained with.
         probs = self.dropout(ops.softmax(scores), training=training, seed=seed)
         context = self.join_heads(ops.matmul(probs, value))  # [B, S, D]
-        return places.rows(context)
+        return places.from_attention(context)
 
     @property
     def scale(self) -> float:
