@@ -61,9 +61,9 @@ class SelfAttention(BertLayer):
         training: bool | None = None,
         seed: Tensor = None,
     ) -> Tensor:
-        query, key, value = self.heads(places.sequences(self.project(rows)))
+        query, key, value = self.heads(places.to_attention(self.project(rows)))
         batch, heads, length, _ = ops.shape(query)
-        mask = ops.cast(places.input_mask, query.dtype)[:, None, None, :]
+        mask = ops.cast(places.attention_mask, query.dtype)[:, None]
         score_mask = (1.0 - mask) * MASKED_SCORE
         # This drops whole tokens from attention, which is what Vaswani et al.
         # do and what the released models were trained with.
@@ -71,7 +71,7 @@ class SelfAttention(BertLayer):
             (batch, heads, length, length), query.dtype, training, seed
         )
         context = attention(query, key, value, score_mask, probs_mask, training)
-        return places.rows(self.join_heads(context))
+        return places.from_attention(self.join_heads(context))
 
     def project(self, rows: Tensor) -> Tensor:
         """Queries, keys and values: float [T, D] -> [T, 3 D].

@@ -94,13 +94,9 @@ class Embeddings(BertLayer):
             ),
             ops.cast(self.token_type_embeddings, words.dtype),
         )
-        batch, length = ops.shape(input_ids)
-        positions = ops.broadcast_to(
-            self.position_embeddings[:length],
-            (batch, length, self.config.hidden_size),
-        )
+        positions = places.positions(self.position_embeddings)
         embeddings = self.layer_norm(
-            words + segments + places.rows(positions), training=training
+            words + segments + positions, training=training
         )
         return self.dropout(embeddings, training=training, seed=seed)
 

@@ -15,9 +15,9 @@ from support.common import GOLDEN, TINY_CONFIG, read_json, read_npz, shared
 
 from bert_tf import BertConfig, BertModel, losses
 from bert_tf.checkpoints import Checkpoint, load_weights
+from bert_tf.dropout import Dropout
 from bert_tf.embeddings import TextEmbedder
 from bert_tf.heads import BertClassifier, BertPretrainer, BertSpanLabeler
-from bert_tf.dropout import Dropout
 
 ODD = GOLDEN / "modeling" / "odd"
 # The row whose mask is all zeros: -10000 in float32 leaves fewer digits.
