@@ -370,6 +370,7 @@ class BertPretrainer(ConfiguredModel):
             encoded.places.at(encoded.rows, positions),
             self.bert.pool(encoded),
             self.bert.embeddings.word_embeddings,
+            training=training,
         )
 
     def input_shapes(self) -> dict[str, Shape]:

@@ -56,6 +56,8 @@ class Embeddings(BertLayer):
                 name=name,
                 shape=(rows, self.config.hidden_size),
                 initializer=initializer(self.config),
+                # A lookup casts the few rows that it reads, not the table.
+                autocast=False,
             )
 
         self.word_embeddings = table("word_embeddings", self.config.vocab_size)
@@ -92,7 +94,7 @@ class Embeddings(BertLayer):
                 self.config.type_vocab_size,
                 dtype=words.dtype,
             ),
-            ops.cast(self.token_type_embeddings, words.dtype),
+            self.token_type_embeddings,
         )
         positions = places.positions(self.position_embeddings)
         embeddings = self.layer_norm(

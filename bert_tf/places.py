@@ -74,21 +74,25 @@ class Places(abc.ABC):
 
     def first(self, rows: Tensor) -> Tensor:
         """The rows of [CLS]: [T, D] -> [B, D]."""
-        return self.sequences(rows)[:, 0]
+        batch = ops.shape(self.input_mask)[0]
+        return self.at(rows, ops.zeros((batch, 1), "int32"))[:, 0]
 
+    @abc.abstractmethod
     def at(self, rows: Tensor, positions: Tensor) -> Tensor:
         """The rows at places of each example.
 
         Args:
             rows: float [T, D].
-            positions: int [B, P].
+            positions: int32 [B, P].
 
         Returns:
-            float [B, P, D].
+            float [B, P, D]; zeros where no row is.
         """
-        return ops.take_along_axis(
-            self.sequences(rows), positions[:, :, None], axis=1
-        )
+
+    def _place_indices(self, positions):
+        """int [B, P], counted from the first place of the batch."""
+        batch, length = ops.shape(self.input_mask)
+        return ops.arange(batch, dtype="int32")[:, None] * length + positions
 
 
 class AllPlaces(Places):
@@ -100,6 +104,9 @@ class AllPlaces(Places):
     def sequences(self, rows: Tensor) -> Tensor:
         batch, length = ops.shape(self.input_mask)
         return ops.reshape(rows, (batch, length, *rows.shape[1:]))
+
+    def at(self, rows: Tensor, positions: Tensor) -> Tensor:
+        return ops.take(rows, self._place_indices(positions), axis=0)
 
 
 class TokenPlaces(Places):
@@ -129,6 +136,25 @@ class TokenPlaces(Places):
         x = self._move(rows, _spread, self.row_of, _taken, self.place_of)
         batch, length = ops.shape(self.input_mask)
         return ops.reshape(x, (batch, length, *rows.shape[1:]))
+
+    def at(self, rows: Tensor, positions: Tensor) -> Tensor:
+        indices = ops.take(self.row_of, self._place_indices(positions))
+        return _spread(rows, indices)
+
+    def positions(self, table: Tensor) -> Tensor:
+        number, length = table.shape[0], ops.shape(self.input_mask)[1]
+        offsets = ops.mod(self.place_of, length)
+
+        def back(g):
+            return ops.segment_sum(g, offsets, num_segments=number)
+
+        def forward(table):
+            return _taken(table, offsets), back
+
+        if not self.training:
+            return _taken(table, offsets)
+        # The gradient as one tensor: `gradient_norm` tells it from slices.
+        return with_gradient(forward, table)
 
     def _move(self, x, move, indices, move_back, indices_back):
         """Moves rows; the gradient is what moves them back."""
@@ -210,9 +236,6 @@ class PackedPlaces(Places):
     def sequences(self, rows: Tensor) -> Tensor:
         place = ops.arange(ops.shape(self.input_mask)[1], dtype="int32")
         return self._at(rows, place[None], self.has_row)
-
-    def first(self, rows: Tensor) -> Tensor:
-        return self.at(rows, ops.zeros_like(self.starts)[:, None])[:, 0]
 
     def at(self, rows: Tensor, positions: Tensor) -> Tensor:
         has_row = ops.take_along_axis(self.has_row, positions, axis=1)
