@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Sequence
 
 import numpy as np
-from absl import flags
+from absl import flags, logging
 
 from bert_tf import suggestions
 from bert_tf.config import BertConfig
@@ -233,6 +233,11 @@ def start(
             print(f"Left out: {error}")
         else:
             started.append(stack.enter_context(worker))
+            logging.info(
+                "%s has trained its first step after %.1f s",
+                worker.name,
+                worker.seconds_to_first_step,
+            )
     return started
 
 

@@ -3,6 +3,7 @@
 A worker's file, in `peers`, may run in another environment than this one.
 """
 
+import contextlib
 import json
 import os
 import pathlib
@@ -170,11 +171,9 @@ class Worker:
             **values: its arguments.
         """
         assert self._process.stdin, "it is a pipe"
-        try:
+        with contextlib.suppress(BrokenPipeError):  # `_answer` says why.
             self._process.stdin.write(json.dumps({"do": do, **values}) + "\n")
             self._process.stdin.flush()
-        except BrokenPipeError:
-            pass  # `_answer` says why.
         return self._answer()
 
     def _answer(self):
@@ -196,7 +195,6 @@ class Worker:
         self._process.kill()
         self._process.wait()
         for stream in (self._process.stdin, self._process.stdout, self._log):
-            try:
+            assert stream, "it is a pipe or a file"
+            with contextlib.suppress(BrokenPipeError):
                 stream.close()
-            except BrokenPipeError:
-                pass

@@ -36,7 +36,7 @@ class KerasHub:
         )
         self.precision = task.precision
         keras.config.set_dtype_policy(POLICIES[task.precision])
-        make_model, inputs_of, labels_of, weights_of = PROBLEMS[task.problem]
+        make_model, inputs_of, labels_of = PROBLEMS[task.problem]
         self.model = make_model(encoder(task.config))
         optimizer = keras.optimizers.AdamW(
             1e-6, weight_decay=0.01, global_clipnorm=1.0
@@ -51,7 +51,7 @@ class KerasHub:
         self._iterator = iter(
             on_tensorflow.endless(
                 [
-                    (inputs_of(batch), labels_of(batch), weights_of(batch))
+                    (inputs_of(batch), *labels_of(batch))
                     for batch in task.batches
                 ]
             )
@@ -121,40 +121,34 @@ def pretraining_inputs(batch: worker_loop.Arrays) -> worker_loop.Arrays:
     return {**encoder_inputs(batch), "mask_positions": positions}
 
 
-def all_count(batch: worker_loop.Arrays) -> Any:
-    """The weights of examples that all count."""
-    return tf.ones(len(batch["input_ids"]))
+def classification_labels(batch: worker_loop.Arrays) -> tuple[Any, ...]:
+    """The labels of a classifier."""
+    return (batch["label_ids"],)
 
 
-# {problem: (function(encoder) -> model, and functions of a batch that return
-# its inputs, its labels and their weights)}.
+def question_labels(batch: worker_loop.Arrays) -> tuple[Any, ...]:
+    """The places where answers start and end, [B, 2]."""
+    names = "start_positions", "end_positions"
+    return (tf.stack([batch[name] for name in names], axis=1),)
+
+
+def pretraining_labels(batch: worker_loop.Arrays) -> tuple[Any, ...]:
+    """The masked tokens and which text is next; and how much each counts."""
+    is_next = batch["next_sentence_labels"]
+    labels = {"masked_lm": batch["masked_lm_ids"], "next_sentence": is_next}
+    weights = {
+        "masked_lm": batch["masked_lm_weights"],
+        "next_sentence": tf.ones(len(is_next)),
+    }
+    return labels, weights
+
+
+# {problem: (function(encoder) -> model, functions of a batch that return its
+# inputs, and its labels)}.
 PROBLEMS: dict[str, tuple[Callable[..., Any], ...]] = {
-    "classification": (
-        classifier,
-        encoder_inputs,
-        lambda batch: batch["label_ids"],
-        all_count,
-    ),
-    "questions": (
-        span_labeler,
-        encoder_inputs,
-        lambda batch: tf.stack(
-            [batch["start_positions"], batch["end_positions"]], axis=1
-        ),
-        all_count,
-    ),
-    "pretraining": (
-        pretrainer,
-        pretraining_inputs,
-        lambda batch: {
-            "masked_lm": batch["masked_lm_ids"],
-            "next_sentence": batch["next_sentence_labels"],
-        },
-        lambda batch: {
-            "masked_lm": batch["masked_lm_weights"],
-            "next_sentence": all_count(batch),
-        },
-    ),
+    "classification": (classifier, encoder_inputs, classification_labels),
+    "questions": (span_labeler, encoder_inputs, question_labels),
+    "pretraining": (pretrainer, pretraining_inputs, pretraining_labels),
 }
 
 
