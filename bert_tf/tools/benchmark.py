@@ -144,6 +144,11 @@ flags.DEFINE_list(
     "For --what=training: the Python interpreters of libraries that are "
     "installed elsewhere, such as transformers=/path/to/python.",
 )
+flags.DEFINE_bool(
+    "profile",
+    True,
+    "For --what=training: also print where the time of our steps goes.",
+)
 flags.DEFINE_string(
     "baseline",
     None,

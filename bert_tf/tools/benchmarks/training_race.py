@@ -197,13 +197,25 @@ def measure(
             versions={e.name: f"{e.versions}, {e.device}" for e in started},
         )
         print_result(result)
-        trace = os.path.join(folder, "trace")
-        # The first is ours.
-        started[0].ask("profile", num_steps=num_steps, folder=trace)
-        sums = step_profile.sums_of(step_profile.read_trace(trace))
-    mean = float(np.median(seconds[workers.OURS])) / num_steps
-    step_profile.print_sums(sums, num_steps, mean)
+        if FLAGS.profile:
+            trace = os.path.join(folder, "trace")
+            profile(started[0], result, trace)  # The first is ours.
     return result
+
+
+def profile(worker: Worker, result: Result, folder: str) -> None:
+    """Trains another round, and prints where its time goes.
+
+    Args:
+        worker: ours.
+        result: what was measured without a trace.
+        folder: gets the trace.
+    """
+    num_steps = len(result.workload.batches)
+    worker.ask("profile", num_steps=num_steps, folder=folder)
+    sums = step_profile.sums_of(step_profile.read_trace(folder))
+    median = float(np.median(result.seconds[worker.name]))
+    step_profile.print_sums(sums, num_steps, median / num_steps)
 
 
 def start(
@@ -263,7 +275,7 @@ def print_result(result: Result) -> None:
         f"{len(workload.batches)} batches, in which {fill:.0%} of the places "
         f"hold tokens; {FLAGS.rounds} rounds, on {os.cpu_count()} cores"
         + (f"; ours with {' '.join(changed)}" if changed else "")
-        + ".\n"
+        + ". Tokens and FLOP are counted without padding.\n"
     )
     names = list(result.seconds)
     peak = max(result.peaks.values())

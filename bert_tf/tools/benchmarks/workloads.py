@@ -23,7 +23,7 @@ from bert_tf.data.squad import examples as squad_examples
 from bert_tf.data.squad import windows as squad_windows
 from bert_tf.data.text_reader import TextReader, TextReaderSettings
 from bert_tf.errors import UserError
-from bert_tf.programs import program
+from bert_tf.programs import program, squad_flags
 from bert_tf.tokenization import FullTokenizer
 from bert_tf.tools.benchmarks.data import published_task, train_examples
 from bert_tf.tools.benchmarks.peers.worker_loop import Arrays
@@ -199,6 +199,7 @@ def task_workload() -> Workload:
 def questions_workload() -> Workload:
     """Windows of the contexts of questions, in random order."""
     program.require_existing("train_file")
+    squad_flags.check_lengths()
     examples = squad_examples.read_squad_examples(FLAGS.train_file, True)
     # Each has at least one window; the epoch shall not be over too early.
     number = min(len(examples), 2 * FLAGS.num_batches * FLAGS.batch_size)
