@@ -161,6 +161,9 @@ class Fake:
     def product(self, size):
         return lambda: sum(range(100))
 
+    def peak_bytes(self):
+        return worker_loop.peak_bytes_of_process()
+
 worker_loop.run(Fake)
 """
 
@@ -324,6 +327,7 @@ def test_our_worker_trains_tokens_alone_and_leaves_a_trace(
     loss = worker_loop.trained(ours, 2)["loss"]
     np.testing.assert_allclose(loss, np.log(2), rtol=0.1)
     assert worker_loop.product_rate(ours, 64)["flops"] > 0
+    assert worker_loop.peak_memory(ours)["bytes"] > 100e6
     ours.profile(2, str(tmp_path / "trace"))
     sums = step_profile.sums_of(step_profile.read_trace(tmp_path / "trace"))
     operations = {kind for kind, each in sums.items() if each.calls}
@@ -332,10 +336,10 @@ def test_our_worker_trains_tokens_alone_and_leaves_a_trace(
 
 
 def test_peak_memory_is_that_of_the_process():
-    before = worker_loop.peak_bytes()
+    before = worker_loop.peak_bytes_of_process()
     ones = np.ones(50_000_000 // 8)
-    assert worker_loop.peak_bytes() - before <= 1.2 * ones.nbytes
-    assert worker_loop.peak_bytes() > ones.nbytes
+    assert worker_loop.peak_bytes_of_process() - before <= 1.2 * ones.nbytes
+    assert worker_loop.peak_bytes_of_process() > ones.nbytes
 
 
 @pytest.mark.slow

@@ -89,10 +89,8 @@ class Workload:
         largest = max(int(batch["input_ids"].max()) for batch in self.batches)
         if largest >= config.vocab_size:
             raise UserError(
-                f"has token {largest}, and {name} vocab_size="
-                f"{config.vocab_size}",
-                setting="vocab_file",
-                value=FLAGS.vocab_file,
+                f"{self.name}: token {largest} exceeds the vocab_size="
+                f"{config.vocab_size} of {name}"
             )
         if self.longest > config.max_position_embeddings:
             raise UserError(

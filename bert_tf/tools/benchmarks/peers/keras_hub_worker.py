@@ -11,10 +11,10 @@ from typing import Any
 
 import keras
 import keras_hub
+import tensorflow as tf
 
 # The folder of this file is the first where Python looks.
 import on_tensorflow
-import tensorflow as tf
 import worker_loop
 
 NUM_LABELS = 2
@@ -64,6 +64,9 @@ class KerasHub:
 
     def product(self, size: int) -> Callable[[], object]:
         return on_tensorflow.product(size, self.precision)
+
+    def peak_bytes(self) -> int:
+        return on_tensorflow.peak_bytes()
 
 
 def encoder(config: Mapping[str, Any]) -> keras.Model:

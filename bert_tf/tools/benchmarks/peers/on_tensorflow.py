@@ -5,6 +5,9 @@ from typing import Any
 
 import tensorflow as tf
 
+# The folder of this file is the first where Python looks.
+import worker_loop
+
 
 def device() -> str:
     """The kind of device that TensorFlow computes on."""
@@ -28,3 +31,10 @@ def product(size: int, dtype: str) -> Callable[[], object]:
     """Work that multiplies two matrices [size, size]."""
     a, b = (tf.cast(tf.random.normal([size, size]), dtype) for _ in range(2))
     return lambda: float(tf.matmul(a, b)[0, 0])
+
+
+def peak_bytes() -> int:
+    """The largest memory so far, of the first GPU if there is one."""
+    if device() == "GPU":
+        return tf.config.experimental.get_memory_info("GPU:0")["peak"]
+    return worker_loop.peak_bytes_of_process()

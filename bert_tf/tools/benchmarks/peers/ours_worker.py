@@ -7,12 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 # The folder of this file is the first where Python looks.
 import on_tensorflow
-import tensorflow as tf
 import worker_loop
-
 from bert_tf import BertConfig, losses, training
 from bert_tf.heads import BertClassifier, BertPretrainer, BertSpanLabeler
 from bert_tf.optimization import OPTIMIZERS, WarmupLinearDecay
@@ -77,6 +76,9 @@ class Ours:
 
     def product(self, size: int) -> Callable[[], object]:
         return on_tensorflow.product(size, self.precision)
+
+    def peak_bytes(self) -> int:
+        return on_tensorflow.peak_bytes()
 
     def profile(self, num_steps: int, folder: str) -> None:
         """Trains steps, and leaves a trace of them in a folder."""

@@ -84,6 +84,11 @@ class Transformers:
         )
         return lambda: (a @ b)[0, 0].item()
 
+    def peak_bytes(self) -> int:
+        if self.device == "GPU":
+            return torch.cuda.max_memory_allocated()
+        return worker_loop.peak_bytes_of_process()
+
 
 def parameter_groups(model: torch.nn.Module) -> list[dict[str, Any]]:
     """The parameters with weight decay, and those without."""

@@ -68,6 +68,10 @@ class Contestant(Protocol):
         """Work that multiplies two matrices [size, size], in the precision."""
         ...
 
+    def peak_bytes(self) -> int:
+        """The largest memory so far, of the GPU if it computes there."""
+        ...
+
 
 def read_task(path: str) -> Task:
     """Reads what `write_task` has written."""
@@ -154,8 +158,8 @@ def product_rate(contestant: Contestant, size: int) -> dict[str, Any]:
 
 
 def peak_memory(contestant: Contestant) -> dict[str, Any]:
-    """The largest memory of this process so far, in bytes."""
-    return {"bytes": peak_bytes()}
+    """The largest memory so far, in bytes."""
+    return {"bytes": contestant.peak_bytes()}
 
 
 def profiled(
@@ -174,7 +178,7 @@ REQUESTS: dict[str, Callable[..., dict[str, Any]]] = {
 }
 
 
-def peak_bytes() -> int:
+def peak_bytes_of_process() -> int:
     """The largest memory of this process so far, in bytes.
 
     On Linux `getrusage` starts with the memory of the process that started
