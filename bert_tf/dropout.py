@@ -7,6 +7,10 @@ from keras import ops
 
 from bert_tf.backend import Tensor, fold_in, random_bits
 
+# Number of the masks that a training draws from a seed. Raise it when a change
+# draws others: a run of an earlier version that resumes then says so.
+MASKS_VERSION = 2
+
 
 @keras.saving.register_keras_serializable(package="bert_tf")
 class Dropout(keras.layers.Dropout):
