@@ -9,6 +9,10 @@ from bert_tf.backend import Shape, Tensor, fold_in, random_bits, with_gradient
 
 NUM_VALUES = 2**16  # Of a number of `random_bits`.
 
+# Number of the masks that a training draws from a seed. Raise it when a change
+# draws others: a run of an earlier version that resumes then says so.
+MASKS_VERSION = 2
+
 
 @keras.saving.register_keras_serializable(package="bert_tf")
 class Dropout(keras.layers.Dropout):

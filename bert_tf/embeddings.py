@@ -15,6 +15,7 @@ import tensorflow as tf
 from bert_tf import forks
 from bert_tf.checkpoints import load_weights
 from bert_tf.config import BertConfig
+from bert_tf.modeling import needs_padding
 from bert_tf.pooling import DEFAULT_LAYERS, BertEmbedder
 from bert_tf.preprocessing import BertPreprocessor
 from bert_tf.text.packing import LENGTH_MULTIPLE
@@ -110,6 +111,7 @@ class TextEmbedder:
             length_multiple=LENGTH_MULTIPLE,
         )
         self.model = BertEmbedder(config, pooling, layers, normalize)
+        self.model.bert.compute_padding = needs_padding(self.model)
         load_weights(self.model, init_checkpoint)
         # One graph for batches of any shape. TensorFlow leaves out what the
         # vectors do not need, such as the layers above those taken.

@@ -80,6 +80,8 @@ class BertClassifier(OutputHead):
         model = BertClassifier(config, num_labels=3)
     """
 
+    reads_padding = False
+
     def __init__(
         self,
         config: BertConfig,
@@ -151,6 +153,8 @@ class BertTokenClassifier(OutputHead):
         float [B, S, C], logits.
     """
 
+    reads_padding = False
+
     def __init__(
         self,
         config: BertConfig,
@@ -199,6 +203,8 @@ class BertRelationClassifier(OutputHead):
     Returns:
         float [B, C], logits.
     """
+
+    reads_padding = False
 
     def __init__(
         self,
@@ -256,6 +262,8 @@ class BertMultipleChoice(OutputHead):
         float [B, N], logits; at least float32, and -1e9 where there is no
         choice.
     """
+
+    reads_padding = False
 
     def __init__(
         self,
@@ -350,6 +358,8 @@ class BertPretrainer(ConfiguredModel):
             nsp_logits: float [B, 2], whether the second text follows the
                 first (0), or comes from elsewhere (1).
     """
+
+    reads_padding = False
 
     def __init__(self, config: BertConfig, **kwargs: Any):
         kwargs.setdefault("name", "pretrainer")

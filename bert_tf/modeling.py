@@ -1,5 +1,7 @@
 """BertModel: token ids in, one vector per token and one per text out."""
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any, NamedTuple, TypeAlias
 
 import keras
@@ -20,14 +22,20 @@ class ConfiguredModel(Configured, keras.Model):
 
     Attributes:
         reads_padding: whether a head's outputs depend on the encoder's vectors
-            of padding.
+            of padding. A class with a `call` of its own says so if they do
+            not; otherwise they are taken to.
 
     Raises:
         ForkedProcess: made or called in a process that was forked after
             TensorFlow had run.
     """
 
-    reads_padding = False
+    reads_padding = True
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "call" in vars(cls) and "reads_padding" not in vars(cls):
+            cls.reads_padding = True
 
     def __init__(self, *args: Any, **kwargs: Any):
         forks.check()
@@ -254,3 +262,30 @@ class BertModel(ConfiguredModel):
                 "The sequence length must not exceed max_position_embeddings. "
                 f"Received: length={length}, max_position_embeddings={limit}"
             )
+
+
+def needs_padding(model: keras.Model) -> bool:
+    """Whether a head's encoder must compute the vectors of padding.
+
+    If not, its attribute `bert.compute_padding` may be false wherever shapes
+    may change from batch to batch. Only TensorFlow allows that.
+    """
+    is_tensorflow = keras.backend.backend() == "tensorflow"
+    return not is_tensorflow or getattr(model, "reads_padding", True)
+
+
+@contextlib.contextmanager
+def padding_computed(model: keras.Model, is_computed: bool) -> Iterator[None]:
+    """Computes a head's padding, or leaves it out, until the block ends.
+
+    Args:
+        model: the head, whose outputs depend on no padding, see
+            `needs_padding`, or whose padding is computed.
+        is_computed: `compute_padding` of its encoder in the block.
+    """
+    bert = model.bert
+    before, bert.compute_padding = bert.compute_padding, is_computed
+    try:
+        yield
+    finally:
+        bert.compute_padding = before

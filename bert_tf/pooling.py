@@ -129,6 +129,8 @@ class BertEmbedder(ConfiguredModel):
         ValueError: the pooling or a layer is unknown.
     """
 
+    reads_padding = False
+
     def __init__(
         self,
         config: BertConfig,

@@ -1,5 +1,7 @@
 """Learning rate, optimizer and training step against the original's traces."""
 
+import contextlib
+
 import keras
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from bert_tf.optimization import (
     layer_rates,
 )
 from bert_tf.training.trainer import gradient_norm
+from bert_tf.training.updating import Update
 
 FOLDER = GOLDEN / "optimization"
 TRACE = read_json(FOLDER / "classifier_trace.json")
@@ -134,6 +137,84 @@ def test_lamb_steps_are_proportional_to_the_weights():
     ]
     for variable, value in zip(variables, expected, strict=True):
         np.testing.assert_allclose(variable.numpy(), value, rtol=1e-5)
+
+
+def written_out(kind, weight, m, v, gradient, rate, is_decayed):
+    """The formulas of the optimizers' docstrings, in float64."""
+    m = 0.9 * m + 0.1 * gradient
+    v = 0.999 * v + 0.001 * gradient**2
+    update = m / (np.sqrt(v) + 1e-6)
+    if is_decayed:
+        update = update + 0.01 * weight
+        length = np.linalg.norm(update)
+        if kind is Lamb and length > 0:
+            update = update * np.linalg.norm(weight) / length
+    return weight - rate * update, m, v
+
+
+# {path: (shape, whether it is decayed, factor of its rate)}
+UPDATED = {
+    "bert/embeddings/word_embeddings": ((7, 4), True, 0.25),
+    "bert/embeddings/LayerNorm/beta": ((4,), False, 0.25),
+    "bert/encoder/layer_0/output/dense/kernel": ((5, 4), True, 0.5),
+    "bert/encoder/layer_0/output/dense/bias": ((4,), False, 0.5),
+    "bert/encoder/layer_1/output/dense/kernel": ((5, 4), True, 1.0),
+    "bert/encoder/layer_1/output/dense/bias": ((4,), False, 1.0),
+    "output_weights": ((2, 4), True, 1.0),
+}
+
+
+def variable_of(path, value):
+    *scopes, name = path.split("/")
+    with contextlib.ExitStack() as stack:
+        for scope in scopes:
+            stack.enter_context(keras.name_scope(scope))
+        return keras.Variable(value, dtype="float32", name=name)
+
+
+@pytest.mark.parametrize("kind", [AdamWeightDecay, Lamb])
+def test_the_update_is_the_formula(kind):
+    """In steps of a training, and in those of `fit` with slices."""
+    rng = np.random.default_rng(0)
+    shapes, decayed, factors = zip(*UPDATED.values(), strict=True)
+    values = [[0.3 * rng.normal(size=s), 0.0, 0.0] for s in shapes]
+    variables = [
+        variable_of(path, weight)
+        for path, (weight, _, _) in zip(UPDATED, values, strict=True)
+    ]
+    assert [v.path for v in variables] == [*UPDATED]
+    optimizer = kind()
+    optimizer.build(variables)
+    update = Update(optimizer, variables, factors, tf.distribute.get_strategy())
+    for step in range(3):
+        rate, clip = 1e-3 * (step + 1), 0.7 - 0.1 * step
+        gradients = [rng.normal(size=shape) for shape in shapes]
+        dense = [tf.constant(g, tf.float32) for g in gradients]
+        update(dense, tf.constant(clip), tf.constant(rate))
+        for index, gradient in enumerate(gradients):
+            values[index] = written_out(
+                kind,
+                *values[index],
+                clip * gradient,
+                rate * factors[index],
+                decayed[index],
+            )
+    # A word of the table that occurs twice, and words that do not occur.
+    places, slices = [3, 0, 3], rng.normal(size=(3, 4))
+    gradient = np.zeros((7, 4))
+    np.add.at(gradient, places, slices)
+    optimizer.update_step(
+        tf.IndexedSlices(tf.constant(slices, tf.float32), places, [7, 4]),
+        variables[0],
+        tf.constant(1e-3),
+    )
+    values[0] = written_out(kind, *values[0], gradient, 1e-3, True)
+    for index, expected in enumerate(values):
+        moments = [slots[index] for slots in optimizer.slots.values()]
+        for ours, value in zip(
+            [variables[index], *moments], expected, strict=True
+        ):
+            np.testing.assert_allclose(ours.numpy(), value, rtol=0, atol=1e-7)
 
 
 def test_rates_fall_from_layer_to_layer():

@@ -21,6 +21,7 @@ import tensorflow as tf
 
 from bert_tf.data.squad.windows import WINDOW_LENGTH_MULTIPLE
 from bert_tf.export import kinds, serving_modules
+from bert_tf.export.chunks import map_chunks
 from bert_tf.export.serving_modules import SAMPLES, Function, Tensors
 from bert_tf.preprocessing import BertPreprocessor, Slices
 
@@ -165,7 +166,7 @@ class QuestionServing(serving_modules.ServingModule):
 
     def _answer_to(self, ids):
         """{"start_logits", "end_logits": float32 [B, S]}."""
-        logits = self._model(ids, training=False)
+        logits = self._outputs_of_model(ids)
         return {n: tf.cast(values, tf.float32) for n, values in logits.items()}
 
     def samples(self) -> list[Tensors]:
@@ -217,7 +218,7 @@ class QuestionServing(serving_modules.ServingModule):
             return [*candidates, null_scores]
 
         shape = [None, self._num_candidates]
-        *candidates, null_scores = serving_modules.map_chunks(
+        *candidates, null_scores = map_chunks(
             read,
             windows,
             [

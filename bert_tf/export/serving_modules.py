@@ -17,7 +17,7 @@ B is the number of rows of a request, S the length of a sequence.
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -26,13 +26,12 @@ from bert_tf.data import features
 from bert_tf.data.text_reader import TextReader
 from bert_tf.export import kinds
 from bert_tf.export.saved_models import LENGTH_MULTIPLE
+from bert_tf.modeling import needs_padding, padding_computed
 from bert_tf.text.packing import ID_NAMES
 from bert_tf.text.wordpiece import tokens_by_id
 
 Tensors = dict[str, tf.Tensor]
 Function = Callable[..., Tensors]  # A tf.function.
-
-WINDOWS_AT_ONCE = 16  # Windows that the model reads together.
 
 # Texts that exported models are tried with: by the export, which compares the
 # answers with those of the trained model, and by TensorFlow Serving before it
@@ -87,54 +86,6 @@ class InputShape:
         ]
 
 
-def map_chunks(
-    function: Callable[[Any], list[tf.Tensor]],
-    columns: NamedTuple,
-    specs: list[tf.TensorSpec],
-) -> list[tf.Tensor]:
-    """Calls a function on some windows at a time, and joins its results.
-
-    A request of long texts can have more windows than memory has room for
-    their logits.
-
-    Args:
-        function: from a chunk of the columns to a list of tensors, whose
-            first axes may have any size.
-        columns: a named tuple of tensors [W], one value for each window.
-        specs: a tf.TensorSpec for each tensor that the function returns.
-
-    Returns:
-        list of tensors: the results of all chunks, concatenated.
-    """
-    num_windows = tf.size(columns[0])
-    # A TensorArray without elements has no shape: there is at least one chunk.
-    num_chunks = tf.maximum(-(-num_windows // WINDOWS_AT_ONCE), 1)
-
-    def add(index, arrays):
-        first = index * WINDOWS_AT_ONCE
-        limit = tf.minimum(first + WINDOWS_AT_ONCE, num_windows)
-        chunk = type(columns)(*(values[first:limit] for values in columns))
-        values = zip(arrays, function(chunk), strict=True)
-        return index + 1, [array.write(index, value) for array, value in values]
-
-    arrays = [
-        tf.TensorArray(
-            spec.dtype,
-            num_chunks,
-            element_shape=spec.shape,
-            infer_shape=False,
-        )
-        for spec in specs
-    ]
-    _, arrays = tf.while_loop(
-        lambda index, _: index < num_chunks,
-        add,
-        [0, arrays],
-        parallel_iterations=1,  # Needs memory for one chunk at a time.
-    )
-    return [array.concat() for array in arrays]
-
-
 class ServingModule(tf.Module):
     """Base of the modules that are exported.
 
@@ -149,6 +100,8 @@ class ServingModule(tf.Module):
         ids: tf.function of the model's ids, int32 [B, S] each.
         examples: tf.function of serialized tf.Examples [B], which a program
             writes with its flag write_tf_records.
+        computes_padding: whether a graph that is built computes the vectors
+            of padding, too, which change no answer.
     """
 
     kind: str
@@ -161,6 +114,8 @@ class ServingModule(tf.Module):
         self._model = model
         self._max_seq_length = max_seq_length
         self._shape = shape
+        # Where shapes are fixed, sizes must not depend on the tokens.
+        self.computes_padding = shape.pads_to_max or needs_padding(model)
         self.ids = tf.function(self._ids, input_signature=self._id_specs())
         self.examples = tf.function(
             lambda serialized: self._answer_to(self._parse(serialized)),
@@ -204,9 +159,30 @@ class ServingModule(tf.Module):
         """
         return self.serve(**inputs)
 
+    def padded_ids(self) -> Function:
+        """A tf.function as `ids`, in whose graph padding is computed, too.
+
+        LiteRT files need it: sizes in them depend on the inputs' sizes alone.
+        """
+
+        def compute(input_ids, input_mask, segment_ids):
+            before, self.computes_padding = self.computes_padding, True
+            try:
+                return self._ids(input_ids, input_mask, segment_ids)
+            finally:
+                self.computes_padding = before
+
+        return tf.function(compute, input_signature=self._id_specs())
+
     def _answer_to(self, ids: Tensors) -> Tensors:
         """Computes the outputs of the signatures `ids` and `examples`."""
         raise NotImplementedError
+
+    def _outputs_of_model(self, ids: Tensors) -> Any:
+        if not hasattr(self._model, "bert"):  # Not one of `bert_tf.heads`.
+            return self._model(ids, training=False)
+        with padding_computed(self._model, self.computes_padding):
+            return self._model(ids, training=False)
 
     def _axes(self) -> tuple[int | None, ...]:
         """Sizes of the axes between that of the batch and that of tokens."""
@@ -279,7 +255,7 @@ class SequenceServing(ServingModule):
         return self._answer_to(self._encode(*strings))
 
     def _answer_to(self, ids):
-        return self._outputs_of(self._model(ids, training=False))
+        return self._outputs_of(self._outputs_of_model(ids))
 
     def expected(self, **inputs: tf.Tensor) -> Tensors:
         """Computes them without a graph, on sequences padded as in training."""
@@ -371,7 +347,7 @@ class EmbeddingServing(TextServing):
         return outputs
 
     def _answer_to(self, ids):
-        vectors = self._model(ids, training=False)
+        vectors = self._outputs_of_model(ids)
         outputs = {"embedding": tf.cast(vectors, tf.float32)}
         if self._model.pooling == "none":
             # The first num_tokens vectors are those of tokens, not of padding.

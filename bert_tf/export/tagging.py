@@ -20,13 +20,13 @@ import tensorflow as tf
 import tensorflow_text as tf_text
 
 from bert_tf.export import kinds
+from bert_tf.export.chunks import map_chunks
 from bert_tf.export.serving_modules import (
     SAMPLES,
     Function,
     InputShape,
     ServingModule,
     Tensors,
-    map_chunks,
 )
 from bert_tf.preprocessing import BertPreprocessor, Slices
 from bert_tf.text.normalization import regex_class
@@ -98,7 +98,7 @@ class TagServing(ServingModule):
 
     def _answer_to(self, ids):
         """{"probabilities": float32 [B, S, C]} of tokens."""
-        logits = self._model(ids, training=False)
+        logits = self._outputs_of_model(ids)
         return {"probabilities": tf.nn.softmax(tf.cast(logits, tf.float32))}
 
     def _serve(self, text):

@@ -83,7 +83,7 @@ def export_lite(
     }
     for path, quantize in zip(lite_files(folder), (False, True), strict=True):
         lite.export_tflite(
-            module.ids,
+            module.padded_ids(),
             path,
             config,
             quantize=quantize,

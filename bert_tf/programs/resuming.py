@@ -7,9 +7,10 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import keras
 from absl import logging
 
-from bert_tf import checkpoints, training
+from bert_tf import checkpoints, dropout, training
 from bert_tf.errors import UserError
 from bert_tf.programs.program import message_of
 
@@ -114,6 +115,28 @@ def warn_of_changed_flags(
                 before[name],
                 now[name],
             )
+
+
+def warn_of_other_masks(record: Mapping[str, Any], model: keras.Model) -> None:
+    """Warns if a resumed run draws other dropout masks than before.
+
+    Args:
+        record: of the run's training so far, {} if there is none.
+        model: the model, which may have no dropout.
+    """
+    # The first version did not record them.
+    is_same = record.get("dropout_masks", 1) == dropout.MASKS_VERSION
+    rates = (
+        model.config.hidden_dropout_prob,
+        model.config.attention_probs_dropout_prob,
+        getattr(model, "dropout_rate", 0.0),
+    )
+    if record and not is_same and any(rates):
+        logging.warning(
+            "This run was started by another version, which draws other "
+            "dropout masks: it resumes with new masks, so it does not end "
+            "with the weights that it would have had without the stop"
+        )
 
 
 def restore(trainer: training.Trainer, existing: list[str], folder: str) -> int:

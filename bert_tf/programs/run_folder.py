@@ -5,8 +5,8 @@ labels.txt          one label per line: the columns of test_results.tsv
 task.json           labels, thresholds, and what else a model needs to answer
 train.json          the task's name; for each of "train", "eval" and "predict"
                     flags, the working folder, versions, sizes, seconds,
-                    results; for "train" also evaluations, resumed_at_step and
-                    num_train_steps
+                    results; for "train" also evaluations, resumed_at_step,
+                    num_train_steps and dropout_masks, a version number
 vocab.txt, bert_config.json
                     copies of the model's files, so that the folder can move
 predictions/NAME/, evaluations/NAME/

@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 from absl import flags, logging
 
-from bert_tf import checkpoints, choices, training
+from bert_tf import checkpoints, choices, dropout, training
 from bert_tf.errors import UserError
 from bert_tf.losses import LossTerm
 from bert_tf.optimization import OPTIMIZERS, WarmupLinearDecay, layer_rates
@@ -161,6 +161,9 @@ class TrainingRun:
                 "Skipping training, which was stopped early", dev_scores
             )
             return self.step
+        if self.first_step:
+            before = self.folder.earlier("train")
+            resuming.warn_of_other_masks(before, trainer.model)
         self.record(dev_scores.history)
         start = time.perf_counter()
         with resuming.resumable_command(settings.resume):
@@ -234,6 +237,7 @@ class TrainingRun:
             num_train_steps=self.num_train_steps,
             seconds=seconds,
             resumed_at_step=self.first_step,
+            dropout_masks=dropout.MASKS_VERSION,
             evaluations=evaluations,
             **self.sizes,
         )

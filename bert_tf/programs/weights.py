@@ -5,6 +5,7 @@ from absl import flags, logging
 
 from bert_tf import checkpoints
 from bert_tf.errors import UserError
+from bert_tf.modeling import needs_padding
 from bert_tf.programs import initial_heads
 from bert_tf.programs.program import message_of
 from bert_tf.programs.run_folder import RunFolder
@@ -155,7 +156,7 @@ def prepare(model: keras.Model, has_static_shapes: bool = False) -> None:
     """
     encoder = model.bert.encoder
     encoder.recompute = FLAGS.remat
-    model.bert.compute_padding = has_static_shapes or model.reads_padding
+    model.bert.compute_padding = has_static_shapes or needs_padding(model)
     frozen = FLAGS.freeze_layers
     if frozen is None:
         return

@@ -11,6 +11,7 @@ from support.server_requests import predict, send_request
 from support.serving_fakes import make_serving, running
 
 from bert_tf import BertConfig, BertPreprocessor
+from bert_tf.choices import POOLINGS
 from bert_tf.data.relations import MARKS
 from bert_tf.errors import UserError
 from bert_tf.export import Predictor, export_model, fitted
@@ -228,12 +229,18 @@ def test_endings(written):
     np.testing.assert_allclose(found["probabilities"], expected, atol=1e-5)
 
 
-@pytest.mark.slow
-def test_relations(written, tmp_path):
+@pytest.fixture(scope="module")
+def marked_preprocess(tmp_path_factory):
+    """A preprocessor whose vocabulary has the marks of relations."""
     words = (DEMO / "demo" / "vocab.txt").read_text("utf-8")
-    vocab = tmp_path / "vocab.txt"
+    vocab = tmp_path_factory.mktemp("marked") / "vocab.txt"
     vocab.write_text(words + "".join(f"{m}\n" for m in MARKS), "utf-8")
-    preprocess = BertPreprocessor(str(vocab), max_seq_length=24)
+    return BertPreprocessor(str(vocab), max_seq_length=24)
+
+
+@pytest.mark.slow
+def test_relations(written, marked_preprocess):
+    preprocess = marked_preprocess
     model = randomized(BertRelationClassifier(CONFIG, 3))
     export_model("x", model, preprocess, labels=LABELS)
     texts = ["[E1]Ann[/E1] likes [E2]tea[/E2]", "a [E2]b[/E2], [E1]c[/E1]"]
@@ -264,6 +271,118 @@ def test_vectors(written):
         found["embedding"][0][:number], expected[:number], atol=1e-5
     )
     assert written.description["pooling"] == "none"
+
+
+def ids_of_rows(axes, marks, length=24):
+    """Rows that are full and shorter ones; padding has ids, too."""
+    rng = np.random.default_rng(5)
+    num_tokens = rng.integers(6, length, (6, *axes, 1))
+    num_tokens[0] = length
+    if axes:
+        num_tokens[1:, -1] = 0  # Examples of fewer sequences.
+    is_token = np.arange(length) < num_tokens
+    ids = rng.integers(1, 100, is_token.shape)
+    ids[..., 1 : 1 + len(marks)] = marks
+    values = (ids, is_token, rng.integers(0, 2, ids.shape))
+    return dict(zip(ID_NAMES, map(tf.constant, np.int32(values)), strict=True))
+
+
+FORMS = {
+    "label": (BertClassifier, (3,), {"labels": LABELS}),
+    "labels": (
+        BertClassifier,
+        (3, 0.1, 4),
+        {"labels": LABELS, "problem_type": "multi_label"},
+    ),
+    "number": (BertClassifier, (1,), {}),
+    "windows": (BertClassifier, (3,), {"labels": LABELS, "max_windows": 3}),
+    "tags": (BertTokenClassifier, (3,), {"labels": LABELS}),
+    "choices": (BertMultipleChoice, (), {}),
+    "relation": (BertRelationClassifier, (3,), {"labels": LABELS}),
+    "questions": (BertSpanLabeler, (), {"squad": SquadSettings()}),
+    "one shape": (
+        BertClassifier,
+        (3,),
+        {"labels": LABELS, "shape": InputShape(pads_to_max=True)},
+    ),
+    **{
+        f"vectors, {pooling}": (BertEmbedder, (pooling, [0, -1]), {})
+        for pooling in POOLINGS
+    },
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_answers_are_those_with_padding(form, marked_preprocess):
+    """Most modules leave the vectors of padding out."""
+    model_class, arguments, settings = FORMS[form]
+    model = model_class(CONFIG, *arguments)
+    rng = np.random.default_rng(0)
+    for weight in model.weights:
+        weight.assign(weight + 0.1 * rng.normal(size=weight.shape))
+    module_of, _ = fitted._form_of(model).export_of(
+        model, marked_preprocess, FittedSettings(**settings)
+    )
+    module = module_of(model)
+    assert module.computes_padding == (form in ("questions", "one shape"))
+    axes = (3,) if form in ("windows", "choices") else ()
+    reader = fitted.TextReader.from_preprocessor(marked_preprocess)
+    ids = ids_of_rows(axes, MarkedReader(reader).mark_ids)
+    found = module._answer_to(ids)
+    assert model.bert.compute_padding  # As it was.
+    module.computes_padding = True
+    expected = module._answer_to(ids)
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        ours, theirs = found[name].numpy(), value.numpy()
+        if form == "tags":  # Those of padding have no meaning.
+            is_token = ids["input_mask"].numpy() > 0
+            ours, theirs = ours[is_token], theirs[is_token]
+        if theirs.dtype.kind == "f":
+            np.testing.assert_allclose(ours, theirs, atol=1e-6, err_msg=name)
+        else:
+            np.testing.assert_array_equal(ours, theirs)
+
+
+def kinds_of_operations(function):
+    graph = function.get_concrete_function().graph.as_graph_def()
+    functions = graph.library.function
+    nodes = [*graph.node, *(n for f in functions for n in f.node_def)]
+    return {node.op for node in nodes}
+
+
+def test_graphs_without_padding(model, written):
+    """LiteRT's has it: its sizes do not depend on the tokens."""
+    export_model("x", model, PREPROCESS, labels=LABELS)
+    module = written.module
+    assert "ScatterNd" in kinds_of_operations(module.ids)
+    assert "ScatterNd" in kinds_of_operations(module.serve)
+    assert "ScatterNd" not in kinds_of_operations(module.padded_ids())
+    assert "ScatterNd" in kinds_of_operations(module.examples)
+
+
+class OfAllPlaces(BertClassifier):
+    """A head whose `call` reads padding, and does not say so."""
+
+    def call(self, inputs, training=None, seed=None):
+        x = self.bert(inputs, training=training, seed=seed)["sequence_output"]
+        return self.output_of(keras.ops.mean(x, axis=1), training, seed)
+
+
+class OfFirstPlace(OfAllPlaces):
+    """A head that says that it reads tokens alone."""
+
+    reads_padding = False
+
+    def call(self, inputs, training=None, seed=None):
+        x = self.bert(inputs, training=training, seed=seed)["sequence_output"]
+        return self.output_of(x[:, 0], training, seed)
+
+
+def test_heads_of_your_own_read_padding_unless_they_say_not(written):
+    for kind, needs in ((OfAllPlaces, True), (OfFirstPlace, False)):
+        export_model("x", kind(CONFIG, 3), PREPROCESS, labels=LABELS)
+        assert written.module.computes_padding == needs
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])

@@ -21,7 +21,7 @@ from bert_tf.data.input_example import InputExample
 from bert_tf.data.multiple_choice import ChoiceExample
 from bert_tf.data.text_reader import TextReader, TextReaderSettings
 from bert_tf.errors import UserError
-from bert_tf.export import given_words, kinds, saved_models, writing
+from bert_tf.export import given_words, kinds, lite, saved_models, writing
 from bert_tf.export.predictor import Predictor
 from bert_tf.export.serving_modules import SAMPLES, EmbeddingServing, InputShape
 from bert_tf.export.tagging import SPACES, split_at, split_text
@@ -367,6 +367,23 @@ def test_signatures_answer_alike(pairs, predictor):
         np.testing.assert_allclose(
             found["probabilities"], expected["probabilities"], atol=1e-5
         )
+
+
+@pytest.mark.slow
+def test_lite_files_compute_padding_and_answer_alike(pairs):
+    folder, module = pairs
+    writing.export_lite(folder, module, CONFIG, VOCAB)
+    ids = module.encode(strings(TEXTS), strings(TEXTS[::-1]))
+    expected = module.ids(**ids)["probabilities"]
+    for path, tolerance in zip(
+        writing.lite_files(folder), (1e-5, 0.05), strict=True
+    ):
+        model = lite.LiteModel(path)
+        for row, probabilities in enumerate(expected):
+            one = {n: value[row : row + 1].numpy() for n, value in ids.items()}
+            (found,) = model(**one)["probabilities"]
+            np.testing.assert_allclose(found, probabilities, atol=tolerance)
+    assert not module.computes_padding  # As before.
 
 
 def padded(row):

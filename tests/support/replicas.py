@@ -29,6 +29,7 @@ DEFAULTS = {
     "policy": None,
     "dropout": 0.0,
     "recompute": False,
+    "compute_padding": True,
     "jit_compile": False,
     "loss_scale": None,
 }
@@ -38,14 +39,17 @@ def examples():
     rng = np.random.default_rng(0)
     ids = rng.integers(1, 20, (20 * BATCH_SIZE, 6)).astype("int32")
     lengths = rng.integers(2, 7, len(ids))
+    # Uneven over replicas and micro-batches. Some that are not real have no
+    # token, as those that fill up a batch.
+    is_real = rng.random(len(ids)) < 0.8
+    lengths[~is_real & (rng.random(len(ids)) < 0.5)] = 0
     mask = (np.arange(6) < lengths[:, np.newaxis]).astype("int32")
     return {
         "input_ids": ids * mask,
         "input_mask": mask,
         "segment_ids": np.zeros_like(ids),
         "label_ids": (ids[:, 0] > 9).astype("int32"),
-        # Uneven over replicas and micro-batches.
-        "is_real_example": (rng.random(len(ids)) < 0.8).astype("int32"),
+        "is_real_example": is_real.astype("int32"),
     }
 
 
@@ -78,6 +82,7 @@ def main(settings):
     with strategy.scope():
         model = BertClassifier(config, 2, dropout_rate=rate)
         model.bert.encoder.recompute = settings["recompute"]
+        model.bert.compute_padding = settings["compute_padding"]
         scale = settings["loss_scale"]
         trainer = training.Trainer(
             model,

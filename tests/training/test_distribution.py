@@ -22,6 +22,13 @@ RUNS = {
     "two": {"cpu_replicas": 2},
     "two, 2 parts": {"cpu_replicas": 2, "num_micro_batches": 2},
     "four, 4 parts": {"cpu_replicas": 4, "num_micro_batches": 4},
+    "rows": {"compute_padding": False},
+    "rows, two, 2 parts, recomputed": {
+        "compute_padding": False,
+        "cpu_replicas": 2,
+        "num_micro_batches": 2,
+        "recompute": True,
+    },
     "float32": {"floatx": "float32"},
     "float32, two": {"floatx": "float32", "cpu_replicas": 2},
     "float32, xla": {"floatx": "float32", "jit_compile": True},
@@ -45,6 +52,13 @@ RUNS = {
         "policy": "mixed_float16",
         "cpu_replicas": 2,
         "loss_scale": 2.0**20,
+    },
+    "float16, two, rows": {
+        "floatx": "float32",
+        "policy": "mixed_float16",
+        "cpu_replicas": 2,
+        "loss_scale": 2.0**20,
+        "compute_padding": False,
     },
 }
 
@@ -91,6 +105,8 @@ def compare(ours, theirs, tolerance):
         pytest.param("one, 4 parts", marks=pytest.mark.slow),
         pytest.param("two", marks=pytest.mark.slow),
         pytest.param("four, 4 parts", marks=pytest.mark.slow),
+        pytest.param("rows", marks=pytest.mark.slow),
+        pytest.param("rows, two, 2 parts, recomputed", marks=pytest.mark.slow),
     ],
 )
 def test_replicas_and_micro_batches_change_nothing(results, name):
@@ -121,8 +137,9 @@ def test_recomputation_draws_the_same_masks(results):
 
 
 @pytest.mark.slow
-def test_an_overflow_leaves_the_step_out_everywhere(results):
-    ours = results["float16, two"]
+@pytest.mark.parametrize("name", ["float16, two", "float16, two, rows"])
+def test_an_overflow_leaves_the_step_out_everywhere(results, name):
+    ours = results[name]
     overflowed = ~np.isfinite(ours["losses"][:, 1])
     assert overflowed[0] and not overflowed[-1]
     assert all(np.isfinite(ours[n]).all() for n in ours if n != "losses")
