@@ -1,4 +1,4 @@
-"""What all layers of BERT share: their configuration, and its parts."""
+"""The base of all layers, and the dense and dropout layers inside them."""
 
 from typing import Any, Self
 

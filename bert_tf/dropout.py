@@ -7,7 +7,7 @@ from keras import ops
 
 from bert_tf.backend import Shape, Tensor, fold_in, random_bits, with_gradient
 
-NUM_VALUES = 2**16  # Of a number of `random_bits`.
+NUM_VALUES = 2**16  # The numbers of `random_bits` have 16 bits.
 
 # Number of the masks that a training draws from a seed. Raise it when a change
 # draws others: a run of an earlier version that resumes then says so.
@@ -49,7 +49,7 @@ class Dropout(keras.layers.Dropout):
     def mask(
         self, shape: Shape, dtype: str, training: bool | None, seed: Tensor
     ) -> Tensor | None:
-        """What inputs of a shape are multiplied by: 0, or 1 / (1 - rate).
+        """The factors of inputs of a shape: 0 or 1 / (1 - rate).
 
         Args:
             shape: of the inputs.

@@ -124,7 +124,7 @@ class TokenPlaces(Places):
         self.has_row = ops.logical_or(is_token, is_first[None])
         is_row = ops.reshape(self.has_row, (-1,))
         number = ops.cumsum(ops.cast(is_row, "int32"))
-        # Of each row its place, and of each place its row: T is none.
+        # The place of each row, and the row of each place: T for no row.
         self.place_of = indices_where(is_row)
         self.row_of = ops.where(is_row, number - 1, number[-1])
 
@@ -153,7 +153,7 @@ class TokenPlaces(Places):
 
         if not self.training:
             return _taken(table, offsets)
-        # The gradient as one tensor: `gradient_norm` tells it from slices.
+        # `gradient_norm` treats slices and dense gradients differently.
         return with_gradient(forward, table)
 
     def _move(self, x, move, indices, move_back, indices_back):
