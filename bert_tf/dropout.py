@@ -5,7 +5,9 @@ import zlib
 import keras
 from keras import ops
 
-from bert_tf.backend import Tensor, fold_in, random_bits
+from bert_tf.backend import Shape, Tensor, fold_in, random_bits, with_gradient
+
+NUM_VALUES = 2**16  # Of a number of `random_bits`.
 
 # Number of the masks that a training draws from a seed. Raise it when a change
 # draws others: a run of an earlier version that resumes then says so.
@@ -19,8 +21,8 @@ class Dropout(keras.layers.Dropout):
     With a seed from outside, replicas draw different masks, a resumed run
     draws the masks it would have drawn, and a recomputed layer draws its first
     mask again. Keras' own dropout keeps a generator's state in a variable and
-    can do none of this. Without a seed this layer does as Keras does, which is
-    enough for `fit` and notebooks.
+    can do none of this. Without a seed the state of Keras' generator is the
+    seed, which is enough for `fit` and notebooks.
 
     Call arguments:
         inputs: float tensor of any shape.
@@ -29,23 +31,43 @@ class Dropout(keras.layers.Dropout):
 
     Returns:
         The inputs, each one zero with probability `rate`, else divided by
-        `1 - rate`.
+        `1 - rate`. The probability is a multiple of 2^-16.
     """
 
     def call(
         self, inputs: Tensor, training: bool | None = False, seed: Tensor = None
     ) -> Tensor:
-        if not training or not self.rate:
+        mask = self.mask(ops.shape(inputs), inputs.dtype, training, seed)
+        if mask is None:
             return inputs
+
+        def forward(x):
+            return x * mask, lambda upstream: upstream * mask
+
+        return with_gradient(forward, inputs)
+
+    def mask(
+        self, shape: Shape, dtype: str, training: bool | None, seed: Tensor
+    ) -> Tensor | None:
+        """What inputs of a shape are multiplied by: 0, or 1 / (1 - rate).
+
+        Args:
+            shape: of the inputs.
+            dtype: of the inputs.
+            training, seed: as in `call`.
+
+        Returns:
+            `dtype` of `shape`, or None where nothing is dropped.
+        """
+        num_dropped = round(self.rate * NUM_VALUES)
+        if not training or not num_dropped:
+            return None
         if seed is None:
-            return super().call(inputs, training=training)
+            seed = ops.cast(self.seed_generator.next(), "int32")
         path_hash = zlib.crc32(self.path.encode()) & 0x7FFFFFFF
         # Bits and a threshold, not a random float: XLA turns the same bits into
         # other floats, and a bfloat16 in [0, 1) has only 128 values.
-        bits = random_bits(ops.shape(inputs), fold_in(seed, path_hash))
-        keep = bits >= ops.convert_to_tensor(
-            int(self.rate * 2**32), dtype="uint32"
-        )
-        return ops.where(
-            keep, inputs / (1.0 - self.rate), ops.zeros_like(inputs)
-        )
+        bits = random_bits(shape, fold_in(seed, path_hash))
+        keep = bits >= ops.convert_to_tensor(num_dropped, dtype="uint16")
+        scale = NUM_VALUES / (NUM_VALUES - num_dropped)
+        return ops.cast(keep, dtype) * scale

@@ -15,16 +15,11 @@ from typing import Any
 import keras
 from keras import ops
 
-from bert_tf.backend import Shape, Tensor
+from bert_tf.activations import activate
+from bert_tf.backend import Shape, Tensor, matmul_transposed
+from bert_tf.bert_layer import BertLayer, dense, dropout, initializer
 from bert_tf.config import BertConfig
-from bert_tf.layers import (
-    ACTIVATIONS,
-    BertLayer,
-    dense,
-    dropout,
-    initializer,
-    layer_norm,
-)
+from bert_tf.layer_norm import LayerNorm
 from bert_tf.modeling import BertModel, ConfiguredModel
 
 HEAD_STDDEV = 0.02  # The original's, whatever bert_config.json says.
@@ -33,7 +28,9 @@ HEAD_STDDEV = 0.02  # The original's, whatever bert_config.json says.
 def linear(x: Tensor, weights: Tensor, bias: Tensor) -> Tensor:
     """x weights^T + bias, in x's precision: [..., D] -> [..., C]."""
     weights, bias = ops.cast(weights, x.dtype), ops.cast(bias, x.dtype)
-    return ops.matmul(x, ops.transpose(weights)) + bias
+    rows = ops.reshape(x, (-1, x.shape[-1]))
+    logits = ops.add(matmul_transposed(rows, weights), bias)
+    return ops.reshape(logits, (*ops.shape(x)[:-1], weights.shape[0]))
 
 
 class OutputHead(ConfiguredModel):
@@ -140,10 +137,17 @@ class PretrainingScope(BertLayer):
         self.seq_relationship.build()
 
     def call(
-        self, masked: Tensor, pooled_output: Tensor, word_embeddings: Tensor
+        self,
+        masked: Tensor,
+        pooled_output: Tensor,
+        word_embeddings: Tensor,
+        training: bool | None = None,
     ) -> dict[str, Tensor]:
+        mlm_logits = self.predictions(
+            masked, word_embeddings, training=training
+        )
         return {
-            "mlm_logits": self.predictions(masked, word_embeddings),
+            "mlm_logits": mlm_logits,
             "nsp_logits": self.seq_relationship(pooled_output),
         }
 
@@ -163,9 +167,17 @@ class MaskedLMHead(BertLayer):
             initializer="zeros",
         )
 
-    def call(self, masked: Tensor, word_embeddings: Tensor) -> Tensor:
-        x = self.transform(masked)
-        return linear(x, word_embeddings, self.output_bias)
+    def call(
+        self,
+        masked: Tensor,
+        word_embeddings: Tensor,
+        training: bool | None = None,
+    ) -> Tensor:
+        rows = ops.reshape(masked, (-1, self.config.hidden_size))
+        x = self.transform(rows, training=training)
+        logits = linear(x, word_embeddings, self.output_bias)
+        shape = (*ops.shape(masked)[:-1], self.config.vocab_size)
+        return ops.reshape(logits, shape)
 
 
 class MaskedLMTransform(BertLayer):
@@ -173,20 +185,18 @@ class MaskedLMTransform(BertLayer):
 
     def __init__(self, config: BertConfig, **kwargs: Any):
         super().__init__(config, **kwargs)
-        self.dense = dense(
-            config.hidden_size,
-            config,
-            activation=ACTIVATIONS[config.activation_name],
-        )
-        self.layer_norm = layer_norm()
+        self.dense = dense(config.hidden_size, config)
+        self.layer_norm = LayerNorm()
 
     def build(self, input_shape: Shape | None = None) -> None:
-        shape = (None, None, self.config.hidden_size)
+        shape = (None, self.config.hidden_size)
         self.dense.build(shape)
         self.layer_norm.build(shape)
 
-    def call(self, masked: Tensor) -> Tensor:
-        return self.layer_norm(self.dense(masked))
+    def call(self, rows: Tensor, training: bool | None = None) -> Tensor:
+        x = self.dense(rows)
+        x = activate(x, self.config.activation_name, training)
+        return self.layer_norm(x, training=training)
 
 
 class NextSentenceHead(BertLayer):

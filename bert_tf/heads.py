@@ -9,11 +9,12 @@ from typing import Any
 import keras
 from keras import ops
 
+from bert_tf.attention import MASKED_SCORE
 from bert_tf.backend import Shape, Tensor
+from bert_tf.bert_layer import dense, dropout
 from bert_tf.choices import CLASSIFIER_DROPOUT
 from bert_tf.config import BertConfig
 from bert_tf.head_layers import OutputHead, PretrainingScope, SquadScope
-from bert_tf.layers import dense, dropout
 from bert_tf.losses import at_least_float32
 from bert_tf.modeling import BertModel, ConfiguredModel, Inputs
 from bert_tf.pooling import NO_CHOICE, WINDOW_POOLINGS
@@ -291,7 +292,9 @@ class BertSpanLabeler(ConfiguredModel):
         start_logits, end_logits =
             sequence_output output_weights^T + output_bias
 
-    Like the original, it has no dropout between encoder and head.
+    Like the original, it has no dropout between encoder and head. A place
+    without a vector, as after the end of a packed example, gets a logit of
+    -10000, and with it no probability.
 
     Args:
         config: a `BertConfig`.
@@ -320,9 +323,15 @@ class BertSpanLabeler(ConfiguredModel):
         self, inputs: Inputs, training: bool | None = None, seed: Tensor = None
     ) -> dict[str, Tensor]:
         encoded = self.bert.encode(inputs, training, seed)
-        logits = self.cls(encoded.rows)
+        places = encoded.places
+        logits = {
+            name: places.sequences(value)
+            for name, value in self.cls(encoded.rows).items()
+        }
+        if places.has_row is None:
+            return logits
         return {
-            name: encoded.places.sequences(value)
+            name: ops.where(places.has_row, value, MASKED_SCORE)
             for name, value in logits.items()
         }
 
@@ -371,6 +380,7 @@ class BertPretrainer(ConfiguredModel):
             encoded.places.at(encoded.rows, positions),
             self.bert.pool(encoded),
             self.bert.embeddings.word_embeddings,
+            training=training,
         )
 
     def input_shapes(self) -> dict[str, Shape]:

@@ -16,97 +16,20 @@ variable, e.g. `bert/encoder/layer_0/attention/self/query/kernel`.
 """
 
 import functools
-import math
-from typing import Any, Self
+from typing import Any
 
 import keras
 from keras import ops
 
+from bert_tf.activations import activate
+from bert_tf.attention import SelfAttention
 from bert_tf.backend import Shape, Tensor, recompute
+from bert_tf.bert_layer import BertLayer, dense, dropout, initializer
 from bert_tf.config import BertConfig
-from bert_tf.dropout import Dropout
+from bert_tf.layer_norm import LayerNorm
 from bert_tf.places import AllPlaces, Places
 
-LAYER_NORM_EPSILON = 1e-12  # The default of tf.contrib.layers.layer_norm.
-MASKED_SCORE = -10000.0  # Added to the scores of positions not attended to.
-
 register = keras.saving.register_keras_serializable(package="bert_tf")
-
-
-@register
-def gelu(x: Tensor) -> Tensor:
-    """Gaussian Error Linear Unit, tanh form (https://arxiv.org/abs/1606.08415).
-
-    The original uses this form and not the exact `erf` one; the two differ by
-    up to 5e-4, which is visible when outputs are compared.
-    """
-    return keras.activations.gelu(x, approximate=True)
-
-
-ACTIVATIONS = {
-    "gelu": gelu,
-    "relu": keras.activations.relu,
-    "tanh": keras.activations.tanh,
-    "linear": None,
-    "": None,
-    None: None,
-}
-
-
-def initializer(config: BertConfig) -> keras.initializers.Initializer:
-    """The initial values of every weight matrix."""
-    return keras.initializers.TruncatedNormal(stddev=config.initializer_range)
-
-
-def dense(
-    units: int, config: BertConfig, name: str = "dense", **kwargs: Any
-) -> keras.layers.Dense:
-    """A dense layer with the original's initial values."""
-    return keras.layers.Dense(
-        units, kernel_initializer=initializer(config), name=name, **kwargs
-    )
-
-
-def dropout(rate: float) -> Dropout:
-    """A layer whose mask depends on the seed and the layer's path."""
-    return Dropout(rate, name="dropout")
-
-
-def layer_norm(name: str = "LayerNorm") -> keras.layers.LayerNormalization:
-    """Layer normalization with the original's epsilon and name."""
-    return keras.layers.LayerNormalization(
-        epsilon=LAYER_NORM_EPSILON, name=name
-    )
-
-
-class Configured:
-    """Mixin for what a `BertConfig` describes, and Keras saves and builds."""
-
-    config: BertConfig
-
-    def get_config(self) -> dict[str, Any]:
-        saved = super().get_config()  # type: ignore[misc]  # Keras' base class.
-        return {**saved, "config": self.config.to_dict()}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Self:
-        settings = dict(config)
-        bert_config = BertConfig.from_dict(settings.pop("config"))
-        # A mixin has no constructor that mypy could see.
-        return cls(bert_config, **settings)  # type: ignore[call-arg]
-
-
-class BertLayer(Configured, keras.layers.Layer):
-    """A layer whose only constructor argument is the `BertConfig`.
-
-    Every layer builds its children in `build`, the dropouts too: that fixes
-    their paths, and with them variable names and dropout masks, whoever calls
-    the model later.
-    """
-
-    def __init__(self, config: BertConfig, **kwargs: Any):
-        super().__init__(**kwargs)
-        self.config = config
 
 
 @register
@@ -124,7 +47,7 @@ class Embeddings(BertLayer):
 
     def __init__(self, config: BertConfig, **kwargs: Any):
         super().__init__(config, **kwargs)
-        self.layer_norm = layer_norm()
+        self.layer_norm = LayerNorm()
         self.dropout = dropout(config.hidden_dropout_prob)
 
     def build(self, input_shape: Shape | None = None) -> None:
@@ -133,6 +56,8 @@ class Embeddings(BertLayer):
                 name=name,
                 shape=(rows, self.config.hidden_size),
                 initializer=initializer(self.config),
+                # A lookup casts the few rows that it reads, not the table.
+                autocast=False,
             )
 
         self.word_embeddings = table("word_embeddings", self.config.vocab_size)
@@ -169,90 +94,13 @@ class Embeddings(BertLayer):
                 self.config.type_vocab_size,
                 dtype=words.dtype,
             ),
-            ops.cast(self.token_type_embeddings, words.dtype),
+            self.token_type_embeddings,
         )
-        batch, length = ops.shape(input_ids)
-        positions = ops.broadcast_to(
-            self.position_embeddings[:length],
-            (batch, length, self.config.hidden_size),
+        positions = places.positions(self.position_embeddings)
+        embeddings = self.layer_norm(
+            words + segments + positions, training=training
         )
-        embeddings = self.layer_norm(words + segments + places.rows(positions))
         return self.dropout(embeddings, training=training, seed=seed)
-
-
-@register
-class SelfAttention(BertLayer):
-    """Multi-head scaled dot-product attention of a sequence to itself.
-
-        softmax(Q K^T / sqrt(H) + mask) V,   Vaswani et al. 2017, section 3.2
-
-    Masking: positions with `input_mask` 0 receive no attention. The mask is
-    *added* to the scores: a row whose mask is all zeros (a padding example)
-    attends as if it had no mask, and stays finite.
-
-    Call arguments:
-        rows: float [T, D].
-        places: where they are, and which of them are padding.
-
-    Returns:
-        float [T, D], the heads' outputs side by side, not yet projected.
-    """
-
-    def __init__(self, config: BertConfig, **kwargs: Any):
-        super().__init__(config, **kwargs)
-        self.query = dense(config.hidden_size, config, name="query")
-        self.key = dense(config.hidden_size, config, name="key")
-        self.value = dense(config.hidden_size, config, name="value")
-        self.dropout = dropout(config.attention_probs_dropout_prob)
-
-    def build(self, input_shape: Shape) -> None:
-        for projection in (self.query, self.key, self.value):
-            projection.build(input_shape)
-        self.dropout.build(input_shape)
-
-    def call(
-        self,
-        rows: Tensor,
-        places: Places,
-        training: bool | None = None,
-        seed: Tensor = None,
-    ) -> Tensor:
-        def heads(rows):  # [T, D] -> [B, N, S, H]
-            return self.split_heads(places.sequences(rows))
-
-        query = heads(self.query(rows)) * self.scale
-        key, value = heads(self.key(rows)), heads(self.value(rows))
-
-        scores = ops.matmul(query, ops.swapaxes(key, -1, -2))  # [B, N, S, S]
-        mask = ops.cast(places.input_mask, scores.dtype)[:, None, None, :]
-        scores = scores + (1.0 - mask) * MASKED_SCORE
-
-        # This drops whole tokens from attention, which is what Vaswani et al.
-        # do and what the released models were trained with.
-        probs = self.dropout(ops.softmax(scores), training=training, seed=seed)
-        context = self.join_heads(ops.matmul(probs, value))  # [B, S, D]
-        return places.rows(context)
-
-    @property
-    def scale(self) -> float:
-        """1 / sqrt(H)."""
-        return math.sqrt(
-            self.config.num_attention_heads / self.config.hidden_size
-        )
-
-    def split_heads(self, x: Tensor) -> Tensor:
-        """Turns [B, S, D] into [B, N, S, H]."""
-        heads = self.config.num_attention_heads
-        size_per_head = self.config.hidden_size // heads
-        batch, length = ops.shape(x)[0], ops.shape(x)[1]
-        x = ops.reshape(x, (batch, length, heads, size_per_head))
-        return ops.transpose(x, (0, 2, 1, 3))
-
-    def join_heads(self, x: Tensor) -> Tensor:
-        """Turns [B, N, S, H] into [B, S, D]."""
-        batch, length = ops.shape(x)[0], ops.shape(x)[2]
-        x = ops.transpose(x, (0, 2, 1, 3))
-        return ops.reshape(x, (batch, length, self.config.hidden_size))
 
 
 @register
@@ -263,7 +111,7 @@ class ResidualOutput(BertLayer):
         super().__init__(config, **kwargs)
         self.dense = dense(config.hidden_size, config)
         self.dropout = dropout(config.hidden_dropout_prob)
-        self.layer_norm = layer_norm()
+        self.layer_norm = LayerNorm()
 
     def build(
         self, input_shape: Shape, residual_shape: Shape | None = None
@@ -280,8 +128,11 @@ class ResidualOutput(BertLayer):
         training: bool | None = None,
         seed: Tensor = None,
     ) -> Tensor:
-        x = self.dropout(self.dense(x), training=training, seed=seed)
-        return self.layer_norm(x + residual)
+        x = self.dense(x)
+        mask = self.dropout.mask(
+            ops.shape(x), self.layer_norm.variable_dtype, training, seed
+        )
+        return self.layer_norm(x, residual, mask, training=training)
 
 
 @register
@@ -318,17 +169,14 @@ class Intermediate(BertLayer):
 
     def __init__(self, config: BertConfig, **kwargs: Any):
         super().__init__(config, **kwargs)
-        self.dense = dense(
-            config.intermediate_size,
-            config,
-            activation=ACTIVATIONS[config.activation_name],
-        )
+        self.dense = dense(config.intermediate_size, config)
 
     def build(self, input_shape: Shape) -> None:
         self.dense.build(input_shape)
 
-    def call(self, x: Tensor) -> Tensor:
-        return self.dense(x)
+    def call(self, x: Tensor, training: bool | None = None) -> Tensor:
+        x = self.dense(x)
+        return activate(x, self.config.activation_name, training)
 
 
 @register
@@ -358,8 +206,9 @@ class TransformerLayer(BertLayer):
         attended = self.attention(
             rows, places=places, training=training, seed=seed
         )
+        widened = self.intermediate(attended, training=training)
         return self.output_projection(
-            self.intermediate(attended), attended, training=training, seed=seed
+            widened, attended, training=training, seed=seed
         )
 
 

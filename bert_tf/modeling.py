@@ -9,9 +9,10 @@ from keras import ops
 
 from bert_tf import forks
 from bert_tf.backend import Shape, Tensor
+from bert_tf.bert_layer import Configured
 from bert_tf.config import BertConfig
-from bert_tf.layers import Configured, Embeddings, Encoder, Pooler
-from bert_tf.places import AllPlaces, Places, TokenPlaces
+from bert_tf.layers import Embeddings, Encoder, Pooler
+from bert_tf.places import AllPlaces, PackedPlaces, Places, TokenPlaces
 
 Inputs: TypeAlias = dict[str, Tensor] | Tensor  # See `BertModel`.
 
@@ -122,7 +123,9 @@ class BertModel(ConfiguredModel):
     Call arguments:
         inputs: dict of int32 tensors [B, S]: `input_ids`, and optionally
             `input_mask` (default: all ones) and `segment_ids` (all zeros); or
-            the tensor of `input_ids` alone.
+            the tensor of `input_ids` alone. With `packed_row` and
+            `packed_offset`, int32 [B], examples share sequences; see
+            `places.PackedPlaces`.
         training: bool, whether dropout drops.
         seed: int32 [2] that dropout masks are drawn from, or None for the
             state of Keras' generators.
@@ -138,6 +141,8 @@ class BertModel(ConfiguredModel):
         compute_padding: whether the vectors of padding are computed. If not,
             they are zeros, and all others are the same in less time; shapes
             inside the model then change from batch to batch.
+        packed_rows: the number of sequences that the examples of a packed
+            batch share; None for as many as there are examples.
 
     Raises:
         ValueError: S is known and exceeds `max_position_embeddings`.
@@ -173,6 +178,7 @@ class BertModel(ConfiguredModel):
     """
 
     compute_padding = True
+    packed_rows: int | None = None
 
     def __init__(self, config: BertConfig, **kwargs: Any):
         kwargs.setdefault("name", "bert")
@@ -224,8 +230,7 @@ class BertModel(ConfiguredModel):
             segment_ids = ops.zeros_like(input_ids)
         self._check_length(input_ids.shape[1])
 
-        kind = AllPlaces if self.compute_padding else TokenPlaces
-        places = kind(input_mask)
+        places = self._places(inputs, input_mask, training)
         embedding_rows = self.embeddings(
             input_ids,
             segment_ids,
@@ -237,6 +242,18 @@ class BertModel(ConfiguredModel):
             embedding_rows, places=places, training=training, seed=seed
         )
         return Encoded(places, embedding_rows, all_rows)
+
+    def _places(self, inputs, input_mask, training):
+        if "packed_row" in inputs:
+            return PackedPlaces(
+                input_mask,
+                inputs["packed_row"],
+                inputs["packed_offset"],
+                self.packed_rows or ops.shape(input_mask)[0],
+            )
+        if self.compute_padding:
+            return AllPlaces(input_mask)
+        return TokenPlaces(input_mask, training)
 
     def _check_length(self, length):
         limit = self.config.max_position_embeddings

@@ -13,7 +13,8 @@ from support.common import ROOT
 LEVELS = [
     "errors files file_contents file_formats forks literal_paths choices "
     "suggestions registration counts",
-    "config tokenization backend dropout places layers modeling pooling "
+    "config tokenization backend dropout activations layer_norm bert_layer "
+    "attention places layers modeling pooling "
     "head_layers heads losses optimization checkpoints vocabulary pretrained "
     "metrics",
     "text training",

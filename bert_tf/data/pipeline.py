@@ -5,7 +5,7 @@
       shuffle    each epoch in its own order
       window     some thousand examples at once: converted to numbers, and on
                  request sorted by length, so that batches are short
-      batch      cut to its longest sequence
+      batch      cut to its longest sequence, or packed into rows
 
 Examples become numbers only after the shuffle buffer, which therefore holds
 texts, the smallest form of them. Nothing waits for a pass over all the
@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from bert_tf.data.row_packing import RowPacking, lengths_of
 from bert_tf.text.packing import LENGTH_MULTIPLE
 
 # Examples that are mixed, and held in memory, at most.
@@ -30,6 +31,7 @@ SHUFFLE_BUFFER = 100_000
 # Examples that are converted, and grouped by length, together.
 WINDOW = 2048
 BLOCK = 1024  # Examples that come from Python at once.
+MEASURED = 10_000  # Examples whose length is measured, or up to twice as many.
 
 Features = dict[str, tf.Tensor]
 # Function(rows {name: [N]}) that returns features, {name: [N, …]}.
@@ -114,7 +116,7 @@ def training_batches(
         group_by_length: batch examples of similar length; see
             `_grouped_by_length`.
     """
-    window = _window_size(batch_size)
+    window = window_size(batch_size)
     first_window, left_out = divmod(first_step, window // batch_size)
 
     def convert(index, rows):
@@ -136,6 +138,57 @@ def training_batches(
     return batches.prefetch(tf.data.AUTOTUNE)
 
 
+def packed_batches(
+    examples: tf.data.Dataset,
+    to_features: ToFeatures,
+    packing: RowPacking,
+    *,
+    num_examples: int,
+    seed: int = 0,
+    first_step: int = 0,
+) -> tf.data.Dataset:
+    """The batches of `training_batches`, packed into rows of the full length.
+
+    The examples come in the same order. A batch ends where the next example
+    does not fit, and rows of zeros fill it up.
+
+    Args:
+        examples, to_features, num_examples, seed, first_step: as for
+            `training_batches`; each example has one sequence.
+        packing: how they are packed.
+    """
+    window = window_size(packing.batch_size)
+
+    def rows_from(first):
+        rows = _shuffled(examples, num_examples, seed, first)
+        return rows.batch(window, drop_remainder=True)
+
+    return packing.training_batches(
+        rows_from,
+        lambda _, rows: lengths_of(to_features(rows)["input_mask"]),
+        lambda index, rows: _features(index, rows, to_features),
+        first_step,
+    )
+
+
+def some_lengths(
+    examples: tf.data.Dataset, to_features: ToFeatures, num_examples: int
+) -> np.ndarray:
+    """The lengths of examples: of all, or of many from all parts of the file.
+
+    Args:
+        examples, to_features, num_examples: as for `packed_batches`.
+
+    Returns:
+        int32 [any].
+    """
+    some = examples.shard(max(1, num_examples // MEASURED), 0)
+    lengths = some.batch(WINDOW).map(
+        lambda rows: lengths_of(to_features(rows)["input_mask"])
+    )
+    return np.concatenate([*lengths.as_numpy_iterator()])
+
+
 def evaluation_batches(
     examples: tf.data.Dataset,
     to_features: ToFeatures,
@@ -153,7 +206,7 @@ def evaluation_batches(
         fill_last_batch: fill up the last batch with rows of zeros, for devices
             that compile for one size. Their `is_real_example` is 0.
     """
-    window = _window_size(batch_size)
+    window = window_size(batch_size)
 
     def convert(index, rows):
         features = _features(index, rows, to_features)
@@ -196,8 +249,8 @@ def in_file_order(
             turn += 1
 
 
-def _window_size(batch_size):
-    """Examples in a window, a whole number of batches."""
+def window_size(batch_size: int) -> int:
+    """How many examples a window has: a whole number of batches."""
     return batch_size * max(1, WINDOW // batch_size)
 
 

@@ -3,12 +3,13 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import keras
 import tensorflow as tf
 from absl import flags, logging
 
 from bert_tf.data import pipeline
 from bert_tf.data.features import FeatureSpec
-from bert_tf.programs import devices
+from bert_tf.programs import devices, packed_rows
 from bert_tf.programs.program import value_of
 
 FLAGS = flags.FLAGS
@@ -26,12 +27,18 @@ def batch_size(mode: str) -> int:
 
 
 def training_batches(
-    strategy: tf.distribute.Strategy, rows: Rows, num_rows: int, seed: int
+    strategy: tf.distribute.Strategy,
+    model: keras.Model,
+    rows: Rows,
+    num_rows: int,
+    seed: int,
 ) -> Callable[[int], tf.data.Dataset]:
     """Makes `pipeline.training_batches` with the settings of the flags.
 
     Args:
         strategy: the strategy that trains on them.
+        model: the model that is trained; packed batches have as many rows as
+            it is then made for.
         rows: see `Rows`.
         num_rows: how many there are.
         seed: seed of their order.
@@ -40,21 +47,32 @@ def training_batches(
         Function(first step) -> dataset, as `training.train` takes it.
     """
     dataset, to_features = rows
+    packing = None
+    if FLAGS.pack_sequences:
+        lengths = pipeline.some_lengths(dataset, to_features, num_rows)
+        packing = packed_rows.choose(model, strategy, lengths)
 
     def batches(first_step: int) -> tf.data.Dataset:
+        order = {
+            "num_examples": num_rows,
+            "seed": seed,
+            "first_step": first_step,
+        }
+        if packing:
+            return pipeline.packed_batches(
+                dataset, to_features, packing, **order
+            )
         return pipeline.training_batches(
             dataset,
             to_features,
-            num_examples=num_rows,
             batch_size=FLAGS.train_batch_size,
-            seed=seed,
-            first_step=first_step,
             fixed_length=devices.needs_full_length(strategy),
             # XLA compiles again for each length.
             length_multiple=(
                 XLA_LENGTH_MULTIPLE if FLAGS.xla else pipeline.LENGTH_MULTIPLE
             ),
             group_by_length=FLAGS.group_by_length,
+            **order,
         )
 
     return batches

@@ -54,7 +54,9 @@ OF_A_COMMAND = frozenset(
     }
 )
 # How training computes. A run that does not train needs none of it.
-OF_TRAINING = frozenset({"deterministic", "precision", "remat", "xla"})
+OF_TRAINING = frozenset(
+    {"deterministic", "pack_sequences", "precision", "remat", "xla"}
+)
 # If a fraction is given, the run's file is not used. A file that is given
 # leaves the run's fraction as it is: without it other sets would change.
 ALTERNATIVES = {"dev_file": "dev_fraction", "test_file": "test_fraction"}

@@ -45,6 +45,7 @@ def train(
 
     training_batches = batches.training_batches(
         job.session.strategy,
+        job.model,
         read_rows(job, "train"),
         len(examples),
         job.session.settings.seed,

@@ -11,12 +11,14 @@ from bert_tf import losses, metrics, training
 from bert_tf.config import BertConfig
 from bert_tf.data.features import FeatureSpec
 from bert_tf.data.pretraining import dataset as pretraining_dataset
+from bert_tf.data.row_packing import RowPacking
 from bert_tf.heads import BertPretrainer
 from bert_tf.programs import (
     batches,
     devices,
     model_files,
     next_step,
+    packed_rows,
     program,
 )
 from bert_tf.programs.pretraining_flags import (
@@ -123,6 +125,7 @@ def train(job: Job) -> int:
     """Trains up to --num_train_steps; returns the step at which it ended."""
     log_files(job, "train")
     parser = job.parser("train")
+    packing = choose_packing(job)
 
     def training_batches(first_step: int) -> tf.data.Dataset:
         return pretraining_dataset.training_batches(
@@ -131,6 +134,7 @@ def train(job: Job) -> int:
             batch_size=job.session.settings.train_batch_size,
             seed=job.session.settings.seed,
             first_step=first_step,
+            packing=packing,
         )
 
     logging.info("***** Running training *****")
@@ -145,6 +149,16 @@ def train(job: Job) -> int:
             evaluate=lambda: evaluate(job),
             num_files=len(job.paths["train"]),
         )
+
+
+def choose_packing(job: Job) -> RowPacking | None:
+    """How records are packed, if --pack_sequences asks for it."""
+    if not FLAGS.pack_sequences:
+        return None
+    paths = job.paths["train"]
+    with pretraining_dataset.user_errors(paths):
+        lengths = pretraining_dataset.some_lengths(paths, FLAGS.max_seq_length)
+    return packed_rows.choose(job.session.model, job.session.strategy, lengths)
 
 
 def evaluate(job: Job) -> dict[str, float]:

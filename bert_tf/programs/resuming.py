@@ -67,6 +67,9 @@ MAY_CHANGE = frozenset(
     }
 )
 
+# What runs did before there was a flag; their train.json does not have it.
+BEFORE_THERE_WAS = {"pack_sequences": False}
+
 
 def existing_checkpoints(folder: str, resume: str) -> list[str]:
     """Finds the checkpoints of a run, the newest first.

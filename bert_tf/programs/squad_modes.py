@@ -65,6 +65,7 @@ def train(job: Job, num_train_steps: int) -> int:
     windows = job.windows["train"]
     training_batches = batches.training_batches(
         job.session.strategy,
+        job.model,
         read_rows("train", windows, job.session.folder),
         len(windows),
         job.session.settings.seed,

@@ -45,7 +45,18 @@ def check_flags(trains: bool, metric_names: Collection[str] = ()) -> None:
             f"--train_batch_size={FLAGS.train_batch_size} does not divide by "
             f"--gradient_accumulation_steps={parts}: use {near}"
         )
+    if trains and FLAGS.pack_sequences:
+        check_packing()
     check_frozen(FLAGS.freeze_layers)
+
+
+def check_packing() -> None:
+    """Raises UserError if a flag asks for what packed sequences exclude."""
+    values = FLAGS.flag_values_dict()
+    if values.get("group_by_length"):
+        raise UserError("--pack_sequences: not with --group_by_length")
+    if values.get("long_documents") == "windows":
+        raise UserError("--pack_sequences: not with --long_documents=windows")
 
 
 def check_metric(name: str, metric_names: Collection[str]) -> None:

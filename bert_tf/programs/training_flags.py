@@ -126,6 +126,14 @@ def define_computation_flags() -> None:
         "is then computed as tokens are.",
     )
     flags.DEFINE_bool(
+        "pack_sequences",
+        False,
+        "Train on sequences of --max_seq_length that several short examples "
+        "share; each of them attends to itself alone. It saves padding where "
+        "shapes may not vary, as with --use_tpu and --xla. The places after "
+        "the end of a question's context then get no probability.",
+    )
+    flags.DEFINE_bool(
         "remat",
         False,
         "Compute each layer again in the backward pass instead of keeping its "

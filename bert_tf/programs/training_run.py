@@ -189,7 +189,9 @@ class TrainingRun:
             self.saver.clean()
         if existing:
             before = run_record.flags_of(self.folder.record, ["train"])
-            resuming.warn_of_changed_flags(before, self.flag_values)
+            resuming.warn_of_changed_flags(
+                {**resuming.BEFORE_THERE_WAS, **before}, self.flag_values
+            )
         self.first_step = self.step = resuming.restore(
             trainer, existing, self.settings.output_dir
         )

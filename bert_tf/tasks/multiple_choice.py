@@ -54,6 +54,7 @@ class MultipleChoice(Problem):
         "classifier_hidden",
         "label_smoothing",
         "export_tflite",
+        "pack_sequences",
         *LONG_FLAGS,
     )
 

@@ -1,4 +1,4 @@
-"""Measures speed in ratios: all contestants take turns in one process.
+"""Measures speed in ratios: all contestants take turns.
 
     python -m bert_tf.tools.benchmark --what=tokenizer,input
 
@@ -17,6 +17,12 @@ The time and memory of a training step depend on the model's size only:
 
     python -m bert_tf.tools.benchmark --what=step,memory \\
         --bert_config_file=uncased_L-12_H-768_A-12/bert_config.json
+
+Training is compared with that of other libraries, where they are installed:
+
+    python -m bert_tf.tools.benchmark --what=training \\
+        --compare=transformers,keras_hub --precision=bfloat16 \\
+        --peer_python=transformers=/path/to/its/environment/bin/python
 
 The server needs an exported model that reads single texts:
 
@@ -40,6 +46,7 @@ BENCHMARKS = (
     "pretraining",
     "step",
     "memory",
+    "training",
     "serving",
 )
 
@@ -51,13 +58,20 @@ flags.DEFINE_list(
 flags.DEFINE_string(
     "bert_config_file",
     None,
-    "For --what=step,memory: bert_config.json, the size of the model. By "
-    "default it has six layers of width 384.",
+    "For --what=step,memory,training: bert_config.json, the size of the "
+    "model. By default it has six layers of width 384.",
+)
+flags.DEFINE_list(
+    "sizes",
+    ["minilm"],
+    "For --what=training: sizes of models, some of tiny, mini, small, medium, "
+    "minilm, base and large.",
 )
 flags.DEFINE_list(
     "shapes",
     ["8x128", "32x128", "8x512"],
-    "For --what=memory: batch sizes and sequence lengths.",
+    "For --what=memory,training: batch sizes and sequence lengths. In training "
+    "such batches have no padding; by default they are left out.",
 )
 flags.DEFINE_list(
     "input_file",
@@ -69,7 +83,8 @@ flags.DEFINE_list(
 flags.DEFINE_string(
     "task_name",
     pretrained.DEMO_TASK,
-    "For --what=tokenizer,input,serving: the task whose examples are read.",
+    "For --what=tokenizer,input,training,serving: the task whose examples are "
+    "read.",
 )
 flags.DEFINE_string(
     "data_dir", None, "Folder with the train.tsv of --task_name."
@@ -80,9 +95,14 @@ flags.DEFINE_string(
     "For --what=squad: the SQuAD file whose questions are converted.",
 )
 flags.DEFINE_string(
+    "train_file",
+    None,
+    "For --what=training: the SQuAD file whose windows are trained on.",
+)
+flags.DEFINE_string(
     "corpus",
     None,
-    "For --what=pretraining: text files with one sentence per line.",
+    "For --what=pretraining,training: text files with one sentence per line.",
 )
 flags.DEFINE_string(
     "model",
@@ -93,16 +113,47 @@ flags.DEFINE_string(
 shared_flags.define_count(
     "doc_stride",
     128,
-    "For --what=squad: WordPieces from the start of a window to the start of "
-    "the next one.",
+    "For --what=squad,training: WordPieces from the start of a window to the "
+    "start of the next one.",
 )
 shared_flags.define_count(
     "max_query_length",
     64,
-    "For --what=squad: largest number of WordPieces of a question.",
+    "For --what=squad,training: largest number of WordPieces of a question.",
 )
 shared_flags.define_count(
-    "batch_size", 32, "For --what=input,step: number of examples in a batch."
+    "batch_size",
+    32,
+    "For --what=input,step,training: number of examples in a batch.",
+)
+shared_flags.define_count(
+    "num_batches",
+    10,
+    "For --what=training: how many batches each contestant trains on in a "
+    "round.",
+)
+flags.DEFINE_list(
+    "compare",
+    [],
+    "For --what=training: libraries to compare with, some of transformers and "
+    "keras_hub.",
+)
+flags.DEFINE_list(
+    "peer_python",
+    [],
+    "For --what=training: the Python interpreters of libraries that are "
+    "installed elsewhere, such as transformers=/path/to/python.",
+)
+flags.DEFINE_bool(
+    "profile",
+    True,
+    "For --what=training: also print where the time of our steps goes.",
+)
+flags.DEFINE_string(
+    "baseline",
+    None,
+    "For --what=training: folder of another checkout of this package, which "
+    "is measured too.",
 )
 shared_flags.define_count(
     "rounds", 5, "How many times each contestant is measured."
@@ -133,7 +184,13 @@ def main() -> None:
 
 def benchmarks() -> dict[str, Callable[[], None]]:
     """Loads TensorFlow, and returns the benchmarks by their names."""
-    from bert_tf.tools.benchmarks import data, pretraining, serving, training
+    from bert_tf.tools.benchmarks import (
+        data,
+        pretraining,
+        serving,
+        training,
+        training_race,
+    )
 
     return {
         "tokenizer": data.benchmark_tokenizers,
@@ -142,6 +199,7 @@ def benchmarks() -> dict[str, Callable[[], None]]:
         "pretraining": pretraining.benchmark_pretraining,
         "step": training.benchmark_step,
         "memory": training.benchmark_memory,
+        "training": training_race.benchmark_training,
         "serving": serving.benchmark_serving,
         "one_step": training.print_memory_of_a_step,
     }

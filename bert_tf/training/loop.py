@@ -296,7 +296,11 @@ def _diverged(step, logs, batches):
     (batch,) = batches(step - 1).take(1)
     where = ""
     if "example_index" in batch:
-        numbers = ", ".join(map(str, sorted(batch["example_index"].numpy())))
+        mask = batch["input_mask"].numpy()
+        # Rows of zeros fill up a batch.
+        is_there = mask.any(axis=tuple(range(1, mask.ndim)))
+        indices = sorted(batch["example_index"].numpy()[is_there])
+        numbers = ", ".join(map(str, indices))
         where = f" on the examples {numbers} (counted from 0)"
     return TrainingDiverged(
         f"the {name} is {logs[name]} at step {step}{where}, learning rate "

@@ -20,7 +20,16 @@ from google.protobuf import message
 from bert_tf import files
 from bert_tf.config import BertConfig
 from bert_tf.data.features import FeatureSpec, parse_examples, sequence_specs
-from bert_tf.data.pipeline import SHUFFLE_BUFFER, Features, ToFeatures, fill_up
+from bert_tf.data.pipeline import (
+    MEASURED,
+    SHUFFLE_BUFFER,
+    WINDOW,
+    Features,
+    ToFeatures,
+    fill_up,
+    window_size,
+)
+from bert_tf.data.row_packing import RowPacking, lengths_of
 from bert_tf.errors import UserError
 
 FILES_AT_ONCE = 16
@@ -175,6 +184,7 @@ def training_batches(
     batch_size: int,
     seed: int = 0,
     first_step: int = 0,
+    packing: RowPacking | None = None,
 ) -> tf.data.Dataset:
     """Full batches without end; every epoch has each record once.
 
@@ -185,6 +195,8 @@ def training_batches(
         seed: random seed of the order.
         first_step: batches to leave out at the start, for a training that
             resumes. Their records are read, but not checked.
+        packing: pack the records of a batch into rows of the full length; see
+            `pipeline.packed_batches`.
     """
 
     def shuffled(epoch):
@@ -196,11 +208,36 @@ def training_batches(
         )
 
     epochs = tf.data.Dataset.range(np.iinfo(np.int64).max)
-    rows = epochs.flat_map(shuffled).skip(first_step * batch_size)
+    rows = epochs.flat_map(shuffled)
+    if packing:
+        length = packing.row_length
+        return packing.training_batches(
+            lambda first: rows.skip(first).batch(window_size(batch_size)),
+            lambda some: lengths_of_records(some["record"], length),
+            to_features,
+            first_step,
+        )
+    rows = rows.skip(first_step * batch_size)
     batches = rows.batch(batch_size, drop_remainder=True)
     return batches.map(
         to_features, num_parallel_calls=tf.data.AUTOTUNE
     ).prefetch(tf.data.AUTOTUNE)
+
+
+def lengths_of_records(records: tf.Tensor, max_seq_length: int) -> tf.Tensor:
+    """The lengths of the sequences of records: tf.string [B] -> int32 [B]."""
+    spec = FeatureSpec("input_mask", (max_seq_length,))
+    return lengths_of(parse_examples(records, [spec])["input_mask"])
+
+
+def some_lengths(paths: Sequence[str], max_seq_length: int) -> np.ndarray:
+    """The lengths of some thousand records of some files: int32 [any]."""
+    some = paths[:: -(-len(paths) // FILES_AT_ONCE)]
+    records = records_of_files(some).take(MEASURED).batch(WINDOW)
+    lengths = records.map(
+        lambda rows: lengths_of_records(rows["record"], max_seq_length)
+    )
+    return np.concatenate([*lengths.as_numpy_iterator()])
 
 
 def evaluation_batches(

@@ -6,19 +6,22 @@ machine is busy for a while.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 
 def race(
-    contestants: Mapping[str, Callable[[], object]], rounds: int
+    contestants: Mapping[str, Callable[[], object]],
+    rounds: int,
+    pause: float = 0.0,
 ) -> dict[str, list[float]]:
     """Measures the contestants, after one round that is not measured.
 
     Args:
         contestants: {name: function() that does the work}.
         rounds: number of rounds.
+        pause: seconds to wait before each turn.
 
     Returns:
         {name: seconds of each round}.
@@ -26,11 +29,42 @@ def race(
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
     for number in range(rounds + 1):
         for name, work in contestants.items():
+            time.sleep(pause)
             start = time.perf_counter()
             work()
             if number:
                 seconds[name].append(time.perf_counter() - start)
     return seconds
+
+
+def ratio(seconds: Mapping[str, list[float]], name: str, other: str) -> float:
+    """How many times as fast a contestant is as another.
+
+    Args:
+        seconds: what `race` returned.
+        name: the contestant.
+        other: the other one.
+
+    Returns:
+        The median of the rounds' ratios.
+    """
+    times = np.array(seconds[other]) / np.array(seconds[name])
+    return float(np.median(times))
+
+
+def print_cells(
+    header: Sequence[str], rows: Sequence[Sequence[str]], num_left: int = 1
+) -> None:
+    """Prints a Markdown table whose numbers are aligned to the right.
+
+    Args:
+        header: the columns' names.
+        rows: the cells of each row.
+        num_left: the number of columns, from the left, that are texts.
+    """
+    kinds = ["---"] * num_left + ["--:"] * (len(header) - num_left)
+    for cells in (header, kinds, *rows):
+        print(f"| {' | '.join(cells)} |")
 
 
 def print_table(
@@ -46,14 +80,13 @@ def print_table(
     """
     print(f"\n{title}\n")
     names = list(seconds)
-    header = "".join(f" | times {name}" for name in names[1:])
-    print(f"| | {unit}{header} |")
-    print("|---" * (1 + len(names)) + "|")
-    for name in names:
-        ratios = [
-            np.median(np.array(seconds[other]) / np.array(seconds[name]))
-            for other in names[1:]
+    rows = [
+        [
+            name,
+            f"{amount / np.median(seconds[name]):,.1f}",
+            *(f"{ratio(seconds, name, other):.2f}" for other in names[1:]),
         ]
-        cells = [f"{ratio:.2f}" for ratio in ratios]
-        speed = amount / np.median(seconds[name])
-        print(f"| {' | '.join([name, f'{speed:,.1f}', *cells])} |")
+        for name in names
+    ]
+    header = ["", unit, *(f"times {name}" for name in names[1:])]
+    print_cells(header, rows)

@@ -14,11 +14,11 @@ import tensorflow as tf
 from absl import flags
 
 from bert_tf import BertConfig, training
-from bert_tf.errors import UserError
 from bert_tf.heads import BertClassifier
 from bert_tf.losses import CLASSIFIER_LOSS
 from bert_tf.optimization import AdamWeightDecay, WarmupLinearDecay, clip_factor
 from bert_tf.tools.benchmarks.racing import print_table, race
+from bert_tf.tools.benchmarks.workloads import parse_shape
 from bert_tf.training.progress import ProgressBar, TensorBoard
 from bert_tf.training.trainer import CLIP_NORM, gradient_norm
 
@@ -195,19 +195,7 @@ def benchmark_memory() -> None:
         print(f"| {shape} | {' | '.join(cells)} |", flush=True)
 
 
-def parse_shape(shape: str) -> tuple[str, str]:
-    """Splits "32x128" into batch size and length.
-
-    Raises:
-        UserError: it has another form.
-    """
-    batch_size, _, length = shape.partition("x")
-    if not (batch_size.isdigit() and length.isdigit()):
-        raise UserError(f"--shapes={shape}: must have the form 32x128")
-    return batch_size, length
-
-
-def memory_of_a_step(batch_size: str, length: str, settings: list[str]) -> str:
+def memory_of_a_step(batch_size: int, length: int, settings: list[str]) -> str:
     """Returns the GB of a training step in a process of its own, as text.
 
     Args:

@@ -1,0 +1,56 @@
+"""Chooses how many rows the examples of a batch share, for --pack_sequences."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl import flags, logging
+
+from bert_tf.data.row_packing import RowPacking
+
+FLAGS = flags.FLAGS
+
+
+def choose(
+    model: keras.Model, strategy: tf.distribute.Strategy, lengths: np.ndarray
+) -> RowPacking | None:
+    """Chooses the packing of a training's batches, and logs it.
+
+    Args:
+        model: the model, which is set up for so many rows.
+        strategy: the strategy that trains it.
+        lengths: int [any], the lengths of examples.
+
+    Returns:
+        The packing; None if each example needs a row of its own.
+    """
+    parts = FLAGS.gradient_accumulation_steps * strategy.num_replicas_in_sync
+    packing = RowPacking.fitting(
+        lengths,
+        batch_size=FLAGS.train_batch_size,
+        num_groups=parts,
+        row_length=FLAGS.max_seq_length,
+    )
+    size = packing.group_size
+    where = f", in each of the {parts} parts of a batch" if parts > 1 else ""
+    if not packing.saves_rows:
+        logging.info(
+            "--pack_sequences saves nothing: %d examples of these lengths need "
+            "%d rows of --max_seq_length=%d%s. Each gets a row of its own",
+            size,
+            size,
+            FLAGS.max_seq_length,
+            where,
+        )
+        return None
+    logging.info(
+        "--pack_sequences: %d rows of --max_seq_length=%d for %d examples%s; "
+        "tokens fill %.0f %% of the places, without packing %.0f %%",
+        packing.num_rows,
+        FLAGS.max_seq_length,
+        size,
+        where,
+        100 * packing.fill(lengths),
+        100 * float(np.mean(lengths)) / FLAGS.max_seq_length,
+    )
+    model.bert.packed_rows = packing.num_rows
+    return packing

@@ -1,0 +1,1 @@
+"""Processes that train BERT, ours and others', each run by itself."""
