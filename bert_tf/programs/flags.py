@@ -176,14 +176,15 @@ def define_text_flags(max_seq_length: int | None, default: str = "") -> None:
         "pad_to_max_length",
         False,
         "Pad every sequence to --max_seq_length, instead of each batch to its "
-        "longest sequence. Always done with --use_tpu.",
+        "longest sequence, and compute padding as tokens are computed. Always "
+        "done with --use_tpu.",
     )
     flags.DEFINE_bool(
         "group_by_length",
         False,
         "Train on batches of examples of similar length. This is faster, "
-        "because there is little padding. Do not use it where the length of "
-        "an example hints at its label.",
+        "because attention computes little padding. Do not use it where the "
+        "length of an example hints at its label.",
     )
     flags.DEFINE_bool(
         "write_tf_records",
@@ -405,5 +406,6 @@ def define_export_flags() -> None:
         "export_pad_to_max_length",
         False,
         "Let the exported model pad all texts to --max_seq_length, instead of "
-        "to the longest text of a request.",
+        "to the longest text of a request, and compute padding as tokens are "
+        "computed.",
     )

@@ -122,7 +122,8 @@ def define_computation_flags() -> None:
     flags.DEFINE_bool(
         "xla",
         False,
-        "Compile the forward and backward pass of training with XLA.",
+        "Compile the forward and backward pass of training with XLA. Padding "
+        "is then computed as tokens are.",
     )
     flags.DEFINE_bool(
         "pack_sequences",
