@@ -309,7 +309,7 @@ def print_result(result: Result) -> None:
     print_cells(header, rows)
     print()
     for name in names:
-        print(f"{name}: {result.versions[name]}")
+        print(f"{name}: {result.versions[name]}", flush=True)
 
 
 def is_set(name: str) -> bool:
