@@ -1,4 +1,4 @@
-"""Where the time of a step goes: TensorFlow's trace as sums over operations.
+"""Sums a trace of TensorFlow over operations: where the time of a step goes.
 
 A trace has a line for each thread, with nested events. An event's own time is
 its duration without those of the events inside it. The time of an event that
@@ -21,7 +21,7 @@ PREFIX = re.compile(r"^_Mkl(Native)?|^_")
 EXECUTOR = "TensorFlow's executor"
 COMPILED = "compiled by XLA"
 WAITING = ("BlockUntilReady",)
-# What XLA calls the parts of its programs, and its functions that run them.
+# Names of the parts of XLA's programs, and of the functions that run them.
 OF_XLA = re.compile(r"^[a-z][\w.-]*$|Thunk|CpuExecutable")
 NUM_ROWS = 16
 PICOSECONDS_PER_MS = 1e9
@@ -86,7 +86,7 @@ def kind_of(name: str, around: str | None) -> str | None:
 
     Args:
         name: the event's name, such as "dense_1/MatMul:_MklMatMul".
-        around: the kind of the event around it; None if there is none.
+        around: the kind of the event around it, or None.
 
     Returns:
         The kind; None if the event only waits for others.

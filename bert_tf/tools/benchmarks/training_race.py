@@ -38,7 +38,7 @@ SIZES = {
     "base": (12, 768, 12),
     "large": (24, 1024, 16),
 }
-VOCAB_SIZE = 30522  # Of the released uncased models.
+VOCAB_SIZE = 30522  # That of the released uncased models.
 PRECISIONS = "float32", "bfloat16"
 # Settings that only ours has.
 OUR_SETTINGS = (
@@ -56,7 +56,7 @@ PAUSE = 0.3
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """What was measured of a model on a workload.
+    """The measurements of a model on a workload.
 
     Attributes:
         workload: the batches.
@@ -309,7 +309,7 @@ def print_result(result: Result) -> None:
     print_cells(header, rows)
     print()
     for name in names:
-        print(f"{name}: {result.versions[name]}")
+        print(f"{name}: {result.versions[name]}", flush=True)
 
 
 def is_set(name: str) -> bool:

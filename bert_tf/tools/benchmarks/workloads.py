@@ -156,7 +156,7 @@ def shape_workload(shape: str) -> Workload:
 
 
 def random_labels(rng: np.random.Generator, number: int) -> np.ndarray:
-    """int32 [number]: labels that stand for any two classes."""
+    """int32 [number]: random labels of two classes."""
     return rng.integers(0, NUM_LABELS, number, np.int32)
 
 

@@ -1,4 +1,4 @@
-"""What the workers on TensorFlow share."""
+"""Datasets, products and memory: shared by the workers on TensorFlow."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

@@ -31,7 +31,7 @@ Arrays = dict[str, np.ndarray]
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """What a worker trains.
+    """The training that a worker runs.
 
     Attributes:
         problem: "classification", "questions" or "pretraining".
@@ -117,7 +117,7 @@ def run(make: Callable[[Task], Contestant]) -> None:
     Args:
         make: function(task) that builds the model.
     """
-    # What libraries print is not an answer.
+    # Libraries print to standard output, too: that is not an answer.
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
 
