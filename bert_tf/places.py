@@ -231,7 +231,10 @@ class PackedPlaces(Places):
         return ops.reshape(x, (-1, *x.shape[2:]))
 
     def positions(self, table: Tensor) -> Tensor:
-        return ops.take(table, self.offsets, axis=0)
+        # A part of the table has a dense gradient. That of the table itself
+        # would be one of slices, which count otherwise in the gradients' norm.
+        length = ops.shape(self.input_mask)[1]
+        return ops.take(table[:length], self.offsets, axis=0)
 
     def sequences(self, rows: Tensor) -> Tensor:
         place = ops.arange(ops.shape(self.input_mask)[1], dtype="int32")

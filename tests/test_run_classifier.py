@@ -318,6 +318,20 @@ MISTAKES = {
         {"init_checkpoint": "/x/bert_model.ckpt"},
         "--init_checkpoint=/x/bert_model.ckpt: /x/bert_model.ckpt: no such",
     ),
+    "packed by length": (
+        None,
+        {"do_train": True, "pack_sequences": True, "group_by_length": True},
+        "--pack_sequences: not with --group_by_length",
+    ),
+    "packed windows": (
+        None,
+        {
+            "do_train": True,
+            "pack_sequences": True,
+            "long_documents": "windows",
+        },
+        "--pack_sequences: not with --long_documents=windows",
+    ),
     "less than a step": (
         None,
         {"do_train": True, "num_train_epochs": 0.1},

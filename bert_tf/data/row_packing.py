@@ -186,24 +186,34 @@ class RowPacking:
         """
         counts = tf.fill([tf.size(lengths) // self.batch_size], self.batch_size)
 
-        def num_left_over(counts):
-            placed = self.place(self._in_batches(lengths, counts))
-            is_left_over = placed.row == self.num_rows
-            return tf.reduce_sum(tf.cast(is_left_over, tf.int32), axis=1)
-
-        def shorten(counts, left_over):
+        def shorten(counts, excess):
             # All batches after the first one that is too long will change.
-            first = tf.argmax(left_over > 0)
+            first = tf.argmax(excess > 0)
             is_first = tf.one_hot(first, tf.size(counts), dtype=tf.int32)
-            counts -= is_first * left_over
-            return counts, num_left_over(counts)
+            counts -= is_first * excess
+            return counts, self._excess(lengths, counts)
 
         counts, _ = tf.while_loop(
-            lambda _, left_over: tf.reduce_any(left_over > 0),
+            lambda _, excess: tf.reduce_any(excess > 0),
             shorten,
-            (counts, num_left_over(counts)),
+            (counts, self._excess(lengths, counts)),
         )
         return counts
+
+    def _excess(self, lengths, counts):
+        """How many examples to take from each batch next: int32 [K].
+
+        It is 0 if all fit, and no more than what must go, or a half of what
+        the rows have no room for.
+        """
+        in_batches = self._in_batches(lengths, counts)
+        is_left_over = self.place(in_batches).row == self.num_rows
+        num_left_over = tf.reduce_sum(tf.cast(is_left_over, tf.int32), axis=1)
+        capacity = self.num_groups * self.num_rows * self.row_length
+        is_too_much = tf.cumsum(in_batches, axis=1) > capacity
+        is_too_much &= tf.range(self.batch_size) < counts[:, tf.newaxis]
+        num_too_many = tf.reduce_sum(tf.cast(is_too_much, tf.int32), axis=1)
+        return tf.maximum(num_too_many, (num_left_over + 1) // 2)
 
     def _in_batches(self, lengths, counts):
         """The lengths of the examples of batches, int32 [K, E], 0 for none."""

@@ -48,8 +48,8 @@ def test_flags_that_decide_about_weights_may_not_change():
         "layerwise_lr_decay learning_rate long_documents "
         "max_predictions_per_seq max_query_length max_seq_length "
         "max_windows num_train_epochs num_train_steps num_warmup_steps "
-        "optimizer pad_to_max_length precision problem_type seed "
-        "split_seed test_fraction text_column text_pair_column "
+        "optimizer pack_sequences pad_to_max_length precision problem_type "
+        "seed split_seed test_fraction text_column text_pair_column "
         "train_batch_size train_file use_tpu version_2_with_negative "
         "vocab_file warmup_proportion window_pooling xla xnli_language".split()
     )

@@ -264,23 +264,30 @@ def assert_same_results(out, one_process):
                 assert a == b
 
 
-def test_a_worker_is_killed_and_all_start_again(cluster_run):
+@pytest.mark.parametrize("packs", [False, True])
+def test_a_worker_is_killed_and_all_start_again(cluster_run, packs):
     folder, flags = cluster_run
     flags = [*flags, "--classifier_dropout=0.1"]
-    wait_for_all(start_workers(folder, "never", flags))
-    expected = values_of(folder / "never" / "model.ckpt-116")
-    workers = start_workers(folder, "killed", flags)
+    never, killed = "never", "killed"
+    if packs:
+        flags += ["--pack_sequences", "--max_seq_length=64"]
+        never, killed = "never-packed", "killed-packed"
+    wait_for_all(start_workers(folder, never, flags))
+    expected = values_of(folder / never / "model.ckpt-116")
+    workers = start_workers(folder, killed, flags)
     workers[0].wait_for("  loss ")
-    while not (folder / "killed" / "model.ckpt-20.index").exists():
+    text = workers[0].log.read_text()
+    assert ("in each of the 2 parts of a batch; tokens fill" in text) == packs
+    while not (folder / killed / "model.ckpt-20.index").exists():
         assert workers[0].is_running()
         time.sleep(0.02)
     workers[1].kill()
     assert workers[0].wait() == 1
     text = workers[0].log.read_text()
     assert "another process of TF_CONFIG has ended: start all" in text
-    assert not (folder / "killed" / "model.ckpt-116.index").exists()
-    wait_for_all(start_workers(folder, "killed", flags))
-    assert_equal(values_of(folder / "killed" / "model.ckpt-116"), expected)
+    assert not (folder / killed / "model.ckpt-116.index").exists()
+    wait_for_all(start_workers(folder, killed, flags))
+    assert_equal(values_of(folder / killed / "model.ckpt-116"), expected)
 
 
 def test_a_signal_to_one_worker_stops_both(cluster_run):

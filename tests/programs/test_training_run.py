@@ -158,6 +158,38 @@ def test_another_precision_may_follow(trained, caplog):
     assert values["bert_tf/loss_scale"] == 2.0**15
 
 
+@pytest.mark.slow
+def test_a_packed_training_resumes_where_it_was(folder, caplog):
+    caplog.set_level("INFO", logger="absl")
+    settings = {
+        "pack_sequences": True,
+        "max_seq_length": 64,
+        "gradient_accumulation_steps": 2,
+        "train_batch_size": 16,
+        "num_train_epochs": 4.0,
+    }
+    expected = train(folder, "whole", save_checkpoints_steps=6, **settings)
+    line = "rows of --max_seq_length=64 for 8 examples, in each of the 2 parts"
+    assert line in caplog.text
+    assert all(np.isfinite(value).all() for value in expected.values())
+    out = folder / "again"
+    out.mkdir()
+    for path in (folder / "whole").glob("model.ckpt-6.*"):
+        shutil.copy(path, out)
+    (out / "checkpoint").write_text('model_checkpoint_path: "model.ckpt-6"\n')
+    found = train(folder, "again", resume="must", **settings)
+    for name, value in expected.items():
+        assert found[name].tobytes() == value.tobytes(), name
+    # A run of a version without the flag did not pack.
+    record = json.loads((out / "train.json").read_text())
+    del record["train"]["flags"]["pack_sequences"]
+    (out / "train.json").write_text(json.dumps(record))
+    settings["num_train_epochs"] = 4.4
+    run(folder, do_train=True, output_dir=str(out), **settings)
+    assert "--pack_sequences was False before, and is True now" in caplog.text
+    assert (out / "model.ckpt-11.index").exists()
+
+
 def test_dev_scores(tmp_path):
     def follow(values, metric="f1", patience=2):
         recorded = []

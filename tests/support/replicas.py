@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from bert_tf import training
+from bert_tf.data.row_packing import RowPacking
 from bert_tf.heads import BertClassifier
 from bert_tf.losses import CLASSIFIER_LOSS
 from bert_tf.optimization import AdamWeightDecay, WarmupLinearDecay
@@ -32,6 +33,7 @@ DEFAULTS = {
     "compute_padding": True,
     "jit_compile": False,
     "loss_scale": None,
+    "packed": False,
 }
 
 
@@ -56,6 +58,29 @@ def examples():
 def batches(first_step):
     dataset = tf.data.Dataset.from_tensor_slices(examples()).repeat()
     return dataset.batch(BATCH_SIZE, drop_remainder=True).skip(first_step)
+
+
+def packing_of(num_groups):
+    """Rows that have room for any two examples each."""
+    return RowPacking(
+        batch_size=BATCH_SIZE,
+        num_groups=num_groups,
+        num_rows=-(-BATCH_SIZE // num_groups // 2),
+        row_length=12,
+    )
+
+
+def packed_batches(packing):
+    """Batches of the same examples as `batches`, in rows of 12 places."""
+
+    def pad(batch):
+        paddings = [[0, 0], [0, packing.row_length - 6]]
+        return {
+            name: tf.pad(values, paddings) if values.shape.rank == 2 else values
+            for name, values in batch.items()
+        }
+
+    return packing.batches(batches(0).map(pad))
 
 
 class Losses(keras.callbacks.Callback):
@@ -95,9 +120,18 @@ def main(settings):
             loss_scale=scale and training.LossScale(scale),
             jit_compile=settings["jit_compile"],
         )
-    losses = Losses()
+    losses, batches_from = Losses(), batches
+    if settings["packed"]:
+        parts = settings["num_micro_batches"] * strategy.num_replicas_in_sync
+        packing = packing_of(parts)
+        model.bert.packed_rows = packing.num_rows
+        batches_from = lambda _: packed_batches(packing)  # noqa: E731
     training.train(
-        trainer, batches, NUM_STEPS, max_steps_per_loop=1, callbacks=[losses]
+        trainer,
+        batches_from,
+        NUM_STEPS,
+        max_steps_per_loop=1,
+        callbacks=[losses],
     )
     values = {name: np.array(t) for name, t in trainer.tensors().items()}
     if scale:

@@ -46,6 +46,19 @@ RUNS = {
         "cpu_replicas": 2,
         "num_micro_batches": 2,
     },
+    "packed": {"packed": True},
+    "packed, recomputed, two, 2 parts": {
+        "packed": True,
+        "recompute": True,
+        "cpu_replicas": 2,
+        "num_micro_batches": 2,
+    },
+    "packed, float32, xla, 2 parts": {
+        "packed": True,
+        "floatx": "float32",
+        "jit_compile": True,
+        "num_micro_batches": 2,
+    },
     # 2**40 overflows for some 20 steps of halving.
     "float16, two": {
         "floatx": "float32",
@@ -107,6 +120,10 @@ def compare(ours, theirs, tolerance):
         pytest.param("four, 4 parts", marks=pytest.mark.slow),
         pytest.param("rows", marks=pytest.mark.slow),
         pytest.param("rows, two, 2 parts, recomputed", marks=pytest.mark.slow),
+        pytest.param("packed", marks=pytest.mark.slow),
+        pytest.param(
+            "packed, recomputed, two, 2 parts", marks=pytest.mark.slow
+        ),
     ],
 )
 def test_replicas_and_micro_batches_change_nothing(results, name):
@@ -116,7 +133,11 @@ def test_replicas_and_micro_batches_change_nothing(results, name):
 
 @pytest.mark.slow
 def test_float32_and_xla_differ_by_rounding(results):
-    for name in ("float32, two", "float32, xla"):
+    for name in (
+        "float32, two",
+        "float32, xla",
+        "packed, float32, xla, 2 parts",
+    ):
         difference = results[name]["losses"] - results["float32"]["losses"]
         assert np.abs(difference[:, 0]).max() < 1e-6
 
