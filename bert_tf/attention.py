@@ -1,10 +1,11 @@
 """Multi-head self-attention, whose gradient is written out for training.
 
-Shape letters: B batch, S sequence, T rows, N heads, H size of one head, and D
-hidden size, N * H.
+Shape letters: B batch, S sequence, T rows, Q readers of a sequence, N heads, H
+size of one head, and D hidden size, N * H.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -37,9 +38,12 @@ class SelfAttention(BertLayer):
     Call arguments:
         rows: float [T, D].
         places: where they are, and which of them are padding.
+        readers: float [B Q, D], the rows that attend to those of their
+            sequence, Q of each; None for all rows.
 
     Returns:
-        float [T, D], the heads' outputs side by side, not yet projected.
+        float [T, D], or [B Q, D]: the heads' outputs side by side, not yet
+        projected.
     """
 
     def __init__(self, config: BertConfig, **kwargs: Any):
@@ -58,38 +62,61 @@ class SelfAttention(BertLayer):
         self,
         rows: Tensor,
         places: Places,
+        readers: Tensor | None = None,
         training: bool | None = None,
         seed: Tensor = None,
     ) -> Tensor:
-        query, key, value = self.heads(places.to_attention(self.project(rows)))
-        batch, heads, length, _ = ops.shape(query)
-        mask = ops.cast(places.attention_mask, query.dtype)[:, None]
-        score_mask = (1.0 - mask) * MASKED_SCORE
+        if readers is None:
+            layers = [self.query, self.key, self.value]
+            projected = self.project(layers, rows, training)
+            query, key, value = self.heads(places.to_attention(projected))
+            mask = places.attention_mask
+        else:
+            layers = [self.key, self.value]
+            projected = self.project(layers, rows, training)
+            key, value = self.heads(places.sequences(projected))
+            batch, size = ops.shape(key)[0], self.config.hidden_size
+            query = ops.reshape(self.query(readers), (batch, -1, size))
+            (query,) = self.heads(query)
+            mask = places.input_mask[:, None]
+        mask = (1.0 - ops.cast(mask, query.dtype)) * MASKED_SCORE
         # This drops whole tokens from attention, which is what Vaswani et al.
         # do and what the released models were trained with.
-        probs_mask = self.dropout.mask(
-            (batch, heads, length, length), query.dtype, training, seed
+        shape = (*ops.shape(query)[:3], ops.shape(key)[2])
+        kept = self.dropout.kept(shape, query.dtype, training, seed)
+        context = attention(
+            query, key, value, mask[:, None], kept, self.dropout.scale, training
         )
-        context = attention(query, key, value, score_mask, probs_mask, training)
-        return places.from_attention(self.join_heads(context))
+        context = self.join_heads(context)
+        if readers is None:
+            return places.from_attention(context)
+        return ops.reshape(context, (-1, self.config.hidden_size))
 
-    def project(self, rows: Tensor) -> Tensor:
-        """Queries, keys and values: float [T, D] -> [T, 3 D].
+    def project(
+        self,
+        layers: Sequence[keras.layers.Dense],
+        rows: Tensor,
+        training: bool | None,
+    ) -> Tensor:
+        """The outputs of dense layers side by side: [T, D] -> [T, … D].
 
-        One product of all three is faster than three.
+        In training one product of all is faster. Otherwise it is not: the
+        kernels would be joined again for each request.
         """
-        layers = self.query, self.key, self.value
+        if not training:
+            return ops.concatenate([layer(rows) for layer in layers], axis=-1)
         kernels = ops.concatenate([layer.kernel for layer in layers], axis=1)
         biases = ops.concatenate([layer.bias for layer in layers], axis=0)
         return ops.add(ops.matmul(rows, kernels), biases)
 
     def heads(self, x: Tensor) -> list[Tensor]:
-        """Turns [B, S, 3 D] into three of [B, N, S, H]."""
+        """Turns [B, S, … D] into … of [B, N, S, H]."""
         heads = self.config.num_attention_heads
         size_per_head = self.config.hidden_size // heads
+        number = x.shape[-1] // self.config.hidden_size
         batch, length = ops.shape(x)[:2]
-        x = ops.reshape(x, (batch, length, 3, heads, size_per_head))
-        return ops.unstack(ops.transpose(x, (2, 0, 3, 1, 4)), num=3)
+        x = ops.reshape(x, (batch, length, number, heads, size_per_head))
+        return ops.unstack(ops.transpose(x, (2, 0, 3, 1, 4)), num=number)
 
     def join_heads(self, x: Tensor) -> Tensor:
         """Turns [B, N, S, H] into [B, S, D]."""
@@ -103,43 +130,54 @@ def attention(
     key: Tensor,
     value: Tensor,
     score_mask: Tensor,
-    probs_mask: Tensor | None,
-    training: bool | None,
+    kept: Tensor | None = None,
+    kept_scale: float = 1.0,
+    training: bool | None = None,
 ) -> Tensor:
-    """softmax(Q K^T / sqrt(H) + score_mask) * probs_mask V.
+    """dropout(softmax(Q K^T / sqrt(H) + score_mask)) V.
 
     Args:
-        query, key, value: float [B, N, S, H].
-        score_mask: float, broadcast to [B, N, S, S].
-        probs_mask: of `Dropout.mask`, [B, N, S, S]; or None.
+        query: float [B, N, Q, H].
+        key, value: float [B, N, S, H].
+        score_mask: float, broadcast to [B, N, Q, S].
+        kept: of `Dropout.kept`, [B, N, Q, S]: which probabilities are not
+            dropped; None for all.
+        kept_scale: the factor of those, where some are dropped.
         training: whether the written-out gradient is used.
 
     Returns:
-        float [B, N, S, H].
+        float [B, N, Q, H].
     """
     scale = 1.0 / math.sqrt(query.shape[-1])
+
+    def drop(x):
+        return x if kept is None else x * kept
+
+    def enlarge(x):
+        return x if kept is None else x * kept_scale
 
     def forward(query, key, value):
         scores = matmul_transposed(query, key) * scale + score_mask
         probs = ops.softmax(scores)
-        kept = probs if probs_mask is None else probs * probs_mask
-        context = ops.matmul(kept, value)
+        dropped = drop(probs)
+        context = ops.matmul(dropped, value)
 
         def backward(upstream):
-            to_kept = matmul_transposed(upstream, value)
-            to_probs = to_kept if probs_mask is None else to_kept * probs_mask
+            g = enlarge(upstream)
+            to_probs = drop(matmul_transposed(g, value))
             # The softmax's gradient needs Σ_keys probs to_probs, which is the
-            # sum of context upstream over the head: Dao et al. 2022,
+            # sum of context g over the head: Dao et al. 2022,
             # https://arxiv.org/abs/2205.14135, appendix B.2.
-            mean = ops.sum(upstream * context, axis=-1, keepdims=True)
+            mean = ops.sum(g * context, axis=-1, keepdims=True)
             to_scores = probs * (to_probs - mean)
             return (
                 ops.matmul(to_scores, key) * scale,
                 transposed_matmul(to_scores, query) * scale,
-                transposed_matmul(kept, upstream),
+                transposed_matmul(dropped, g),
             )
 
-        return context, backward
+        # It is smaller than the probabilities, which have this factor too.
+        return enlarge(context), backward
 
     if not training:
         return forward(query, key, value)[0]

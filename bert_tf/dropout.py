@@ -46,10 +46,27 @@ class Dropout(keras.layers.Dropout):
 
         return with_gradient(forward, inputs)
 
+    @property
+    def num_dropped(self) -> int:
+        """How many of the `NUM_VALUES` numbers drop an input."""
+        return min(round(self.rate * NUM_VALUES), NUM_VALUES - 1)
+
+    @property
+    def scale(self) -> float:
+        """The factor of inputs that are kept: 1 / (1 - rate)."""
+        return NUM_VALUES / (NUM_VALUES - self.num_dropped)
+
     def mask(
         self, shape: Shape, dtype: str, training: bool | None, seed: Tensor
     ) -> Tensor | None:
-        """The factors of inputs of a shape: 0 or 1 / (1 - rate).
+        """The factors of inputs of a shape: 0 or `scale`; see `kept`."""
+        kept = self.kept(shape, dtype, training, seed)
+        return None if kept is None else kept * self.scale
+
+    def kept(
+        self, shape: Shape, dtype: str, training: bool | None, seed: Tensor
+    ) -> Tensor | None:
+        """Which inputs are kept: 1, or 0 where one is dropped.
 
         Args:
             shape: of the inputs.
@@ -59,8 +76,7 @@ class Dropout(keras.layers.Dropout):
         Returns:
             `dtype` of `shape`, or None where nothing is dropped.
         """
-        num_dropped = round(self.rate * NUM_VALUES)
-        if not training or not num_dropped:
+        if not training or not self.num_dropped:
             return None
         if seed is None:
             seed = ops.cast(self.seed_generator.next(), "int32")
@@ -68,6 +84,5 @@ class Dropout(keras.layers.Dropout):
         # Bits and a threshold, not a random float: XLA turns the same bits into
         # other floats, and a bfloat16 in [0, 1) has only 128 values.
         bits = random_bits(shape, fold_in(seed, path_hash))
-        keep = bits >= ops.convert_to_tensor(num_dropped, dtype="uint16")
-        scale = NUM_VALUES / (NUM_VALUES - num_dropped)
-        return ops.cast(keep, dtype) * scale
+        limit = ops.convert_to_tensor(self.num_dropped, dtype="uint16")
+        return ops.cast(bits >= limit, dtype)

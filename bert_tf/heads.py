@@ -229,9 +229,9 @@ class BertRelationClassifier(OutputHead):
         training: bool | None = None,
         seed: Tensor = None,
     ) -> Tensor:
-        encoded = self.bert.encode(inputs, training, seed)
-        positions = ops.convert_to_tensor(inputs["entity_positions"], "int32")
-        entities = encoded.places.at(encoded.rows, positions)
+        entities = self.bert.vectors_at(
+            inputs, inputs["entity_positions"], training, seed
+        )
         x = ops.reshape(entities, (-1, 2 * self.config.hidden_size))
         return self.output_of(x, training, seed)
 
@@ -372,13 +372,14 @@ class BertPretrainer(ConfiguredModel):
     def call(
         self, inputs: Inputs, training: bool | None = None, seed: Tensor = None
     ) -> dict[str, Tensor]:
-        encoded = self.bert.encode(inputs, training, seed)
-        positions = ops.convert_to_tensor(
-            inputs["masked_lm_positions"], "int32"
+        masked = ops.convert_to_tensor(inputs["masked_lm_positions"], "int32")
+        first = ops.zeros((ops.shape(masked)[0], 1), "int32")
+        vectors = self.bert.vectors_at(
+            inputs, ops.concatenate([first, masked], axis=1), training, seed
         )
         return self.cls(
-            encoded.places.at(encoded.rows, positions),
-            self.bert.pool(encoded),
+            vectors[:, 1:],
+            self.bert.pooler(vectors[:, 0]),
             self.bert.embeddings.word_embeddings,
             training=training,
         )
@@ -405,7 +406,7 @@ def pooled_outputs(
     is_dict = isinstance(inputs, dict)
     input_ids = inputs["input_ids"] if is_dict else inputs
     if len(ops.shape(input_ids)) == 2:
-        return bert.pool(bert.encode(inputs, training, seed)), None
+        return bert.pooled_output(inputs, training, seed), None
     num_sequences, length = ops.shape(input_ids)[1:]
     names = ("input_ids", "input_mask", "segment_ids")
     flat = {
@@ -413,6 +414,6 @@ def pooled_outputs(
         for name in names
         if name in inputs
     }
-    x = bert.pool(bert.encode(flat, training, seed))
+    x = bert.pooled_output(flat, training, seed)
     x = ops.reshape(x, (-1, num_sequences, x.shape[-1]))
     return x, ops.any(ops.not_equal(inputs["input_mask"], 0), axis=-1)

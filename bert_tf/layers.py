@@ -152,14 +152,18 @@ class Attention(BertLayer):
         self,
         rows: Tensor,
         places: Places,
+        readers: Tensor | None = None,
         training: bool | None = None,
         seed: Tensor = None,
     ) -> Tensor:
         context = self.self_attention(
-            rows, places=places, training=training, seed=seed
+            rows, places=places, readers=readers, training=training, seed=seed
         )
         return self.output_projection(
-            context, rows, training=training, seed=seed
+            context,
+            rows if readers is None else readers,
+            training=training,
+            seed=seed,
         )
 
 
@@ -181,7 +185,17 @@ class Intermediate(BertLayer):
 
 @register
 class TransformerLayer(BertLayer):
-    """One layer of the encoder: attention, then feed-forward."""
+    """One layer of the encoder: attention, then feed-forward.
+
+    Call arguments:
+        rows: float [T, D].
+        places: where they are.
+        positions: int [B, Q], the places whose outputs are needed; None for
+            all rows.
+
+    Returns:
+        float [T, D]; with `positions` [B Q, D].
+    """
 
     def __init__(self, config: BertConfig, **kwargs: Any):
         super().__init__(config, **kwargs)
@@ -200,11 +214,16 @@ class TransformerLayer(BertLayer):
         self,
         rows: Tensor,
         places: Places,
+        positions: Tensor | None = None,
         training: bool | None = None,
         seed: Tensor = None,
     ) -> Tensor:
+        readers = None
+        if positions is not None:
+            readers = places.at(rows, positions)
+            readers = ops.reshape(readers, (-1, self.config.hidden_size))
         attended = self.attention(
-            rows, places=places, training=training, seed=seed
+            rows, places=places, readers=readers, training=training, seed=seed
         )
         widened = self.intermediate(attended, training=training)
         return self.output_projection(
@@ -220,6 +239,8 @@ class Encoder(BertLayer):
         hidden_states: float [T, D]; without `places` [B, S, D].
         input_mask: int [B, S]; with `places` None.
         places: where the rows are; None for sequences.
+        positions: int [B, Q], the places whose outputs of the last layer are
+            needed; None for all. With them the last output is [B Q, D].
 
     Attributes:
         recompute: whether training computes each layer again in the backward
@@ -244,29 +265,42 @@ class Encoder(BertLayer):
         hidden_states: Tensor,
         input_mask: Tensor | None = None,
         places: Places | None = None,
+        positions: Tensor | None = None,
         training: bool | None = None,
         seed: Tensor = None,
     ) -> list[Tensor]:
         if places is None:
             places = AllPlaces(input_mask)
             rows = places.rows(hidden_states)
-            all_rows = self.call(rows, None, places, training, seed)
+            all_rows = self.call(
+                rows, places=places, training=training, seed=seed
+            )
             return [places.sequences(rows) for rows in all_rows]
         rows, all_encoder_layers = hidden_states, []
+        *_, last = self.transformer_layers
         for layer in self.transformer_layers:
+            needed = positions if layer is last else None
             if training and self.recompute:
                 run = recompute(
-                    functools.partial(_training_call, layer, places)
+                    functools.partial(_training_call, layer, places, needed)
                 )
                 rows = run(rows, seed)
             else:
-                rows = layer(rows, places=places, training=training, seed=seed)
+                rows = layer(
+                    rows,
+                    places=places,
+                    positions=needed,
+                    training=training,
+                    seed=seed,
+                )
             all_encoder_layers.append(rows)
         return all_encoder_layers
 
 
-def _training_call(layer, places, rows, seed):
-    return layer(rows, places=places, training=True, seed=seed)
+def _training_call(layer, places, positions, rows, seed):
+    return layer(
+        rows, places=places, positions=positions, training=True, seed=seed
+    )
 
 
 @register

@@ -15,6 +15,8 @@ from typing import Any
 
 # The registered names of each module; a test compares them with the code.
 NAMES = {
+    "activations": ("gelu",),
+    "attention": ("SelfAttention",),
     "dropout": ("Dropout",),
     "heads": (
         "BertClassifier",
@@ -24,6 +26,7 @@ NAMES = {
         "BertSpanLabeler",
         "BertTokenClassifier",
     ),
+    "layer_norm": ("LayerNorm",),
     "layers": (
         "Attention",
         "Embeddings",
@@ -31,9 +34,7 @@ NAMES = {
         "Intermediate",
         "Pooler",
         "ResidualOutput",
-        "SelfAttention",
         "TransformerLayer",
-        "gelu",
     ),
     "modeling": ("BertModel",),
     "optimization": ("AdamWeightDecay", "Lamb", "WarmupLinearDecay"),

@@ -12,7 +12,7 @@ from support.common import ROOT
 # may import from their own line.
 LEVELS = [
     "errors files file_contents file_formats forks literal_paths choices "
-    "suggestions registration counts",
+    "suggestions registration counts memory",
     "config tokenization backend dropout activations layer_norm bert_layer "
     "attention places layers modeling pooling "
     "head_layers heads losses optimization checkpoints vocabulary pretrained "

@@ -340,19 +340,20 @@ def test_dropout_sits_where_the_originals_does():
     expected = read_npz(folder / "outputs_dropout_probe.npz")
     keep = {"Softmax": 0.5, "pooler": 0.9}
 
-    def mean_mask(self, shape, dtype, training, seed):
+    def mean(self, shape, dtype, training, seed):
         if self.path.endswith("self/dropout"):
-            return ops.full(shape, keep["Softmax"], dtype)
-        rate = keep["pooler"] if self.path == "dropout" else 0.75
-        return ops.full(shape, rate, dtype)
+            rate = keep["Softmax"]
+        else:
+            rate = keep["pooler"] if self.path == "dropout" else 0.75
+        return ops.full(shape, rate / self.scale, dtype)
 
     assert set(calls.values()) == {0.5, 0.75, 0.9}
-    original, Dropout.mask = Dropout.mask, mean_mask
+    original, Dropout.kept = Dropout.kept, mean
     try:
         outputs = named_outputs(model.bert(inputs, training=True))
         outputs["logits"] = model(inputs, training=True)
     finally:
-        Dropout.mask = original
+        Dropout.kept = original
     compared = 0
     for name in expected:
         if name in outputs:

@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 from absl import flags, logging
 
-from bert_tf import training
+from bert_tf import memory, training
 from bert_tf.programs.program import value_of
 from bert_tf.training import distribution
 
@@ -22,6 +22,7 @@ def set_up(modes: Iterable[str]) -> tf.distribute.Strategy:
     Raises:
         UserError: a device is not there, or a batch size does not divide.
     """
+    memory.keep_freed_memory()
     name = FLAGS.distribution_strategy
     strategy = distribution.make_strategy(
         "tpu" if FLAGS.use_tpu else name,

@@ -16,6 +16,11 @@ from bert_tf import BertConfig, losses, training
 from bert_tf.heads import BertClassifier, BertPretrainer, BertSpanLabeler
 from bert_tf.optimization import OPTIMIZERS, WarmupLinearDecay
 
+try:
+    from bert_tf import memory
+except ImportError:  # An older checkout.
+    memory = None
+
 NUM_LABELS = 2
 # {problem: (function(config) that makes the model, its loss)}.
 PROBLEMS: dict[str, tuple[Callable[[BertConfig], keras.Model], Any]] = {
@@ -40,6 +45,8 @@ class Ours:
         self.device = on_tensorflow.device()
         self.versions = f"TensorFlow {tf.__version__}"
         self.precision = task.precision
+        if memory:
+            memory.keep_freed_memory()
         keras.config.set_dtype_policy(training.POLICIES[task.precision])
         make_model, loss = PROBLEMS[task.problem]
         model = make_model(BertConfig(**task.config))
