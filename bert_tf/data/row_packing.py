@@ -26,9 +26,10 @@ import tensorflow as tf
 
 Features = dict[str, tf.Tensor]
 
-# Examples that wait for the next batch, as a share of all: fewer rows are
-# worth that much.
-MAX_LEFT_OVER = 0.01
+# The share of a batch's examples that may have to wait for the next batch. One
+# row less is worth that much: of 32 sentences of CoLA, 2.4 % do not fit into 6
+# rows of 64 places, and all fit into 7.
+MAX_LEFT_OVER = 0.03
 # Batches that are drawn to find out how many rows they need.
 MAX_BATCHES_DRAWN, MAX_EXAMPLES_DRAWN = 512, 1 << 16
 

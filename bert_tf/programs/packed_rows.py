@@ -44,7 +44,7 @@ def choose(
         return None
     logging.info(
         "--pack_sequences: %d rows of --max_seq_length=%d for %d examples%s; "
-        "tokens fill %.0f %% of the places, without packing %.0f %%",
+        "tokens fill about %.0f %% of the places, without packing %.0f %%",
         packing.num_rows,
         FLAGS.max_seq_length,
         size,

@@ -138,7 +138,7 @@ def test_few_examples_wait_for_the_next_batch(num_groups):
         lengths, batch_size=64, num_groups=num_groups, row_length=64
     )
     counts = packing.counts(tf.constant(lengths, tf.int32)).numpy()
-    assert 0.98 < counts.mean() / 64 <= 1
+    assert 0.96 < counts.mean() / 64 <= 1
     smaller = RowPacking(
         batch_size=64,
         num_groups=num_groups,
@@ -146,7 +146,7 @@ def test_few_examples_wait_for_the_next_batch(num_groups):
         row_length=64,
     )
     counts = smaller.counts(tf.constant(lengths, tf.int32)).numpy()
-    assert counts.mean() / 64 < 0.99
+    assert counts.mean() / 64 < 0.98
     assert 0.75 < packing.fill(lengths) < 1
 
 
