@@ -41,14 +41,14 @@ def lengths_of(input_mask: tf.Tensor) -> tf.Tensor:
 
 
 class Placement(NamedTuple):
-    """Where the examples of batches lie, each int32 [K, E].
+    """The places of examples in batches, each int32 [K, E].
 
     The second dimension has the examples in the order in which the groups
     share them: group g has those from g N on.
 
     Attributes:
         example: its place in the batch that was given.
-        row: the row of its group, from 0; R where there is no room for it.
+        row: the row of its group, from 0; R if it does not fit.
         offset: the place at which it starts in the row.
     """
 

@@ -16,7 +16,7 @@ def choose(
     """Chooses the packing of a training's batches, and logs it.
 
     Args:
-        model: the model, which is set up for so many rows.
+        model: the model, whose `packed_rows` are set.
         strategy: the strategy that trains it.
         lengths: int [any], the lengths of examples.
 
