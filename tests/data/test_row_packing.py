@@ -13,8 +13,8 @@ LENGTHS = np.random.default_rng(1).integers(2, LENGTH + 1, NUM_EXAMPLES)
 
 @pytest.fixture(
     params=[
-        (4, 2),
         (2, 3),  # Too few rows.
+        pytest.param((4, 2), marks=pytest.mark.slow),
         pytest.param((1, 8), marks=pytest.mark.slow),
         pytest.param((1, 1), marks=pytest.mark.slow),
     ]
@@ -131,7 +131,9 @@ def test_a_batch_has_the_next_examples_that_fit(monkeypatch, packing):
             assert np.array_equal(ours[name], values), name
 
 
-@pytest.mark.parametrize("num_groups", [1, 4])
+@pytest.mark.parametrize(
+    "num_groups", [pytest.param(1, marks=pytest.mark.slow), 4]
+)
 def test_few_examples_wait_for_the_next_batch(num_groups):
     lengths = np.random.default_rng(2).integers(4, 40, 3000)
     packing = RowPacking.fitting(
