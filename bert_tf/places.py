@@ -1,4 +1,4 @@
-"""Where the tokens of a batch are: rows for dense layers, and sequences.
+"""The places of a batch's tokens: rows for dense layers, and sequences.
 
 A dense layer, a normalization or a dropout reads each token by itself, so it
 computes rows [T, D], one for each token. Attention reads sequences [A, S, D],
@@ -45,7 +45,7 @@ class Places(abc.ABC):
 
     @abc.abstractmethod
     def rows(self, x: Tensor) -> Tensor:
-        """What each row has of the examples: [B, S, ...] -> [T, ...]."""
+        """Takes what the examples have at each row: [B, S, ...] -> [T, ...]."""
 
     @abc.abstractmethod
     def sequences(self, rows: Tensor) -> Tensor:
@@ -204,8 +204,8 @@ class PackedPlaces(Places):
         rows = ops.arange(num_rows * length, dtype="int32")
         distance = rows[:, None] - self.starts  # [T, B]
         holds = ops.logical_and(distance >= 0, distance < lengths)
-        # Which example has the row, counted from 1, and where in it; 0 and 0
-        # for a row that no example has.
+        # The number of the example that has the row, from 1, and the place in
+        # it; 0 and 0 for a row that no example has.
         number = ops.arange(1, batch + 1, dtype="int32")
         example = ops.sum(ops.where(holds, number, 0), axis=1)
         self.offsets = ops.sum(ops.where(holds, distance, 0), axis=1)

@@ -100,7 +100,15 @@ def loss_and_gradients(model, terms, parts, whole):
     )
 
 
-@pytest.fixture(params=KINDS, scope="module")
+@pytest.fixture(
+    params=[
+        pytest.param(name, marks=pytest.mark.slow)
+        if name == "relations"
+        else name
+        for name in KINDS
+    ],
+    scope="module",
+)
 def kind(request):
     return request.param
 

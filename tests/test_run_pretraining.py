@@ -291,6 +291,46 @@ def test_a_resumed_training_ends_where_an_uninterrupted_one_ends(folder):
         assert found[name].tobytes() == value.tobytes(), name
 
 
+@pytest.mark.slow
+def test_packed_training_is_as_unpacked(folder, caplog):
+    """Records of up to 12 tokens, of which three go into a sequence."""
+    caplog.set_level("INFO", logger="absl")
+    length = 3 * LENGTH
+    records = [
+        {
+            name: np.pad(values, (0, length - LENGTH))
+            if len(values) == LENGTH
+            else values
+            for name, values in record.items()
+        }
+        for record in examples(range(60))
+    ]
+    config = {**CONFIG, "max_position_embeddings": length}
+    (folder / "config.json").write_text(json.dumps(config))
+    for name, changes in {
+        "unpacked": {},
+        "packed": {"pack_sequences": True},
+        "xla": {"pack_sequences": True, "xla": True, "remat": True},
+    }.items():
+        run(
+            folder,
+            do_train=True,
+            input_file=write_examples(folder / "long.tfrecord", records),
+            max_seq_length=length,
+            train_batch_size=12,
+            num_train_steps=10,
+            iterations_per_loop=1,
+            output_dir=str(folder / name),
+            **changes,
+        )
+    assert "4 rows of --max_seq_length=36 for 12 examples" in caplog.text
+    expected = events_of(folder / "unpacked")["loss"]
+    assert [step for step, _ in expected] == [*range(1, 11)]
+    for name in ("packed", "xla"):
+        found = events_of(folder / name)["loss"]
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
 def test_it_goes_on_from_the_originals_checkpoint(tmp_path):
     toy = shared("checkpoints/toy_L-2_H-4")
     out = tmp_path / "out"

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 import shutil
 
 import numpy as np
@@ -21,6 +22,7 @@ from support.squad_files import (
     arguments,
     make_folder,
     one_question,
+    paragraph,
     question,
     run,
     squad_data,
@@ -63,6 +65,44 @@ def finished(tmp_path_factory):
     folder = make_folder(tmp_path_factory.mktemp("finished"))
     run(folder, do_train=True, do_predict=True, do_eval=True, do_export=True)
     return folder
+
+
+@pytest.mark.slow
+def test_packed_training(folder, caplog):
+    caplog.set_level("INFO", logger="absl")
+    run(
+        folder,
+        do_train=True,
+        do_eval=True,
+        pack_sequences=True,
+        xla=True,
+        max_seq_length=64,
+        max_query_length=8,
+        train_batch_size=4,
+        num_train_epochs=20.0,
+        train_file=write_json(folder / "short.json", short_questions()),
+    )
+    assert "rows of --max_seq_length=64 for 4 examples; tokens" in caplog.text
+    losses = [s for s in re.findall(r"loss (\d\.\d+)", caplog.text)]
+    assert float(losses[-1]) < float(losses[0]) - 0.3
+
+
+def short_questions():
+    """Questions on contexts of which several go into a sequence."""
+    contexts = ["The lamp burned oil.", "Mr. O'Hara sells rye bread."]
+    answers = ["oil", "rye bread"]
+    return {
+        "data": [
+            {
+                "paragraphs": [
+                    paragraph(context, [(f"q{i}", "What?", answer)])
+                    for i, (context, answer) in enumerate(
+                        zip(contexts, answers, strict=True)
+                    )
+                ]
+            }
+        ]
+    }
 
 
 def test_train_predict_evaluate_export(finished):

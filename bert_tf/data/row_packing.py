@@ -26,9 +26,10 @@ import tensorflow as tf
 
 Features = dict[str, tf.Tensor]
 
-# Examples that wait for the next batch, as a share of all: fewer rows are
-# worth that much.
-MAX_LEFT_OVER = 0.01
+# The share of a batch's examples that may have to wait for the next batch. One
+# row less is worth that much: of 32 sentences of CoLA, 2.4 % do not fit into 6
+# rows of 64 places, and all fit into 7.
+MAX_LEFT_OVER = 0.03
 # Batches that are drawn to find out how many rows they need.
 MAX_BATCHES_DRAWN, MAX_EXAMPLES_DRAWN = 512, 1 << 16
 
@@ -40,14 +41,14 @@ def lengths_of(input_mask: tf.Tensor) -> tf.Tensor:
 
 
 class Placement(NamedTuple):
-    """Where the examples of batches lie, each int32 [K, E].
+    """The places of examples in batches, each int32 [K, E].
 
     The second dimension has the examples in the order in which the groups
     share them: group g has those from g N on.
 
     Attributes:
         example: its place in the batch that was given.
-        row: the row of its group, from 0; R where there is no room for it.
+        row: the row of its group, from 0; R if it does not fit.
         offset: the place at which it starts in the row.
     """
 

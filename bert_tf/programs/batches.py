@@ -33,12 +33,12 @@ def training_batches(
     num_rows: int,
     seed: int,
 ) -> Callable[[int], tf.data.Dataset]:
-    """Makes `pipeline.training_batches` with the settings of the flags.
+    """Makes `pipeline.training_batches`, packed or not, as the flags ask.
 
     Args:
         strategy: the strategy that trains on them.
-        model: the model that is trained; packed batches have as many rows as
-            it is then made for.
+        model: the model that is trained; for --pack_sequences its
+            `packed_rows` are set.
         rows: see `Rows`.
         num_rows: how many there are.
         seed: seed of their order.

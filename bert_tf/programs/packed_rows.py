@@ -16,7 +16,7 @@ def choose(
     """Chooses the packing of a training's batches, and logs it.
 
     Args:
-        model: the model, which is set up for so many rows.
+        model: the model, whose `packed_rows` are set.
         strategy: the strategy that trains it.
         lengths: int [any], the lengths of examples.
 
@@ -44,7 +44,7 @@ def choose(
         return None
     logging.info(
         "--pack_sequences: %d rows of --max_seq_length=%d for %d examples%s; "
-        "tokens fill %.0f %% of the places, without packing %.0f %%",
+        "tokens fill about %.0f %% of the places, without packing %.0f %%",
         packing.num_rows,
         FLAGS.max_seq_length,
         size,

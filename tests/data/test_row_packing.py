@@ -13,8 +13,8 @@ LENGTHS = np.random.default_rng(1).integers(2, LENGTH + 1, NUM_EXAMPLES)
 
 @pytest.fixture(
     params=[
-        (4, 2),
         (2, 3),  # Too few rows.
+        pytest.param((4, 2), marks=pytest.mark.slow),
         pytest.param((1, 8), marks=pytest.mark.slow),
         pytest.param((1, 1), marks=pytest.mark.slow),
     ]
@@ -131,14 +131,16 @@ def test_a_batch_has_the_next_examples_that_fit(monkeypatch, packing):
             assert np.array_equal(ours[name], values), name
 
 
-@pytest.mark.parametrize("num_groups", [1, 4])
+@pytest.mark.parametrize(
+    "num_groups", [pytest.param(1, marks=pytest.mark.slow), 4]
+)
 def test_few_examples_wait_for_the_next_batch(num_groups):
     lengths = np.random.default_rng(2).integers(4, 40, 3000)
     packing = RowPacking.fitting(
         lengths, batch_size=64, num_groups=num_groups, row_length=64
     )
     counts = packing.counts(tf.constant(lengths, tf.int32)).numpy()
-    assert 0.98 < counts.mean() / 64 <= 1
+    assert 0.96 < counts.mean() / 64 <= 1
     smaller = RowPacking(
         batch_size=64,
         num_groups=num_groups,
@@ -146,7 +148,7 @@ def test_few_examples_wait_for_the_next_batch(num_groups):
         row_length=64,
     )
     counts = smaller.counts(tf.constant(lengths, tf.int32)).numpy()
-    assert counts.mean() / 64 < 0.99
+    assert counts.mean() / 64 < 0.98
     assert 0.75 < packing.fill(lengths) < 1
 
 

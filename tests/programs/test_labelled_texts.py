@@ -141,6 +141,26 @@ def test_predictions_do_not_depend_on_batches(folder, tmp_path, kind, changes):
     assert_same_predictions(tmp_path / "out", folder / kind)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "kind", [kind for kind in KINDS if kind not in ("windows", "swag")]
+)
+def test_packed_training(folder, kind, tmp_path, caplog):
+    caplog.set_level("INFO", logger="absl")
+    flags = flags_of(
+        kind,
+        folder,
+        pack_sequences=True,
+        max_seq_length=64,
+        train_batch_size=16,
+        output_dir=str(tmp_path / "out"),
+    )
+    RUN_CLASSIFIER.run(**flags, do_train=True, do_eval=True)
+    assert "rows of --max_seq_length=64 for 16 examples; tok" in caplog.text
+    results = results_of(tmp_path / "out" / "eval_results.txt")
+    assert np.isfinite(float(results["eval_loss"]))
+
+
 def inputs_of(kind, path):
     """Items of a test file, as a `Predictor` takes them."""
     if kind == "ner":
@@ -300,6 +320,11 @@ MISTAKES = {
         "ner",
         {"long_documents": "windows"},
         "--long_documents=windows: not for tags of words",
+    ),
+    "packed choices": (
+        "swag",
+        {"pack_sequences": True},
+        "--pack_sequences=True: not for multiple choice",
     ),
     "windows of pairs": (
         "single_label",
