@@ -19,7 +19,7 @@ from bert_tf.optimization import OPTIMIZERS, WarmupLinearDecay
 try:
     from bert_tf import memory
 except ImportError:  # An older checkout.
-    memory = None
+    memory = None  # type: ignore[assignment]  # It has no such module.
 
 NUM_LABELS = 2
 # {problem: (function(config) that makes the model, its loss)}.
