@@ -5,7 +5,13 @@ import math
 import keras
 from keras import ops
 
-from bert_tf.backend import Tensor, sigmoid_gradient, with_gradient
+from bert_tf.backend import (
+    Tensor,
+    at_least_float32,
+    fused,
+    sigmoid_gradient,
+    with_gradient,
+)
 
 
 @keras.saving.register_keras_serializable(package="bert_tf")
@@ -28,24 +34,30 @@ def gelu_in_training(x: Tensor) -> Tensor:
     and its gradient σ(u) + x σ′(u) (a + 3 b x²). Both are computed in at least
     float32, which is also faster than in bfloat16.
     """
-    return with_gradient(_gelu, x)
+
+    def forward(x):
+        y, sigma = fused(_gelu, x)
+        return y, lambda g: fused(_gelu_gradient, x, sigma, g)
+
+    return with_gradient(forward, x)
 
 
-def _gelu(inputs):
-    a = 2.0 * math.sqrt(2.0 / math.pi)
-    b = 0.044715 * a
-    dtype = inputs.dtype
-    is_half = dtype in ("float16", "bfloat16")
-    x = ops.cast(inputs, "float32") if is_half else inputs
-    sigma = ops.sigmoid(x * (ops.square(x) * b + a))
+A = 2.0 * math.sqrt(2.0 / math.pi)
+B = 0.044715 * A
 
-    def backward(upstream):
-        g = ops.cast(upstream, x.dtype)
-        slope = ops.square(x) * (3.0 * b) + a
-        to_x = g * sigma + sigmoid_gradient(sigma, g * x) * slope
-        return ops.cast(to_x, dtype)
 
-    return ops.cast(x * sigma, dtype), backward
+def _gelu(x):
+    """The outputs, and σ(u)."""
+    wide = at_least_float32(x)
+    sigma = ops.sigmoid(wide * (ops.square(wide) * B + A))
+    return ops.cast(wide * sigma, x.dtype), sigma
+
+
+def _gelu_gradient(x, sigma, upstream):
+    wide, g = at_least_float32(x), at_least_float32(upstream)
+    slope = ops.square(wide) * (3.0 * B) + A
+    to_x = g * sigma + sigmoid_gradient(sigma, g * wide) * slope
+    return ops.cast(to_x, x.dtype)
 
 
 ACTIVATIONS = {

@@ -14,12 +14,14 @@ from keras import ops
 from bert_tf.backend import (
     Shape,
     Tensor,
+    fused,
     matmul_transposed,
     transposed_matmul,
     with_gradient,
 )
 from bert_tf.bert_layer import BertLayer, dense, dropout
 from bert_tf.config import BertConfig
+from bert_tf.dropout import Dropout, kept_of
 from bert_tf.places import Places
 
 MASKED_SCORE = -10000.0  # Added to the scores of positions not attended to.
@@ -80,12 +82,9 @@ class SelfAttention(BertLayer):
             (query,) = self.heads(query)
             mask = places.input_mask[:, None]
         mask = (1.0 - ops.cast(mask, query.dtype)) * MASKED_SCORE
-        # This drops whole tokens from attention, which is what Vaswani et al.
-        # do and what the released models were trained with.
-        shape = (*ops.shape(query)[:3], ops.shape(key)[2])
-        kept = self.dropout.kept(shape, query.dtype, training, seed)
+        mask_seed = self.dropout.mask_seed(training, seed)
         context = attention(
-            query, key, value, mask[:, None], kept, self.dropout.scale, training
+            query, key, value, mask[:, None], self.dropout, mask_seed, training
         )
         context = self.join_heads(context)
         if readers is None:
@@ -130,55 +129,68 @@ def attention(
     key: Tensor,
     value: Tensor,
     score_mask: Tensor,
-    kept: Tensor | None = None,
-    kept_scale: float = 1.0,
-    training: bool | None = None,
+    dropout: Dropout,
+    mask_seed: Tensor | None,
+    training: bool | None,
 ) -> Tensor:
     """dropout(softmax(Q K^T / sqrt(H) + score_mask)) V.
+
+    Dropout of probabilities drops whole tokens, which is what Vaswani et al.
+    do and what the released models were trained with.
 
     Args:
         query: float [B, N, Q, H].
         key, value: float [B, N, S, H].
         score_mask: float, broadcast to [B, N, Q, S].
-        kept: of `Dropout.kept`, [B, N, Q, S]: which probabilities are not
-            dropped; None for all.
-        kept_scale: the factor of those, where some are dropped.
+        dropout: the layer that drops probabilities.
+        mask_seed: its `mask_seed`.
         training: whether the written-out gradient is used.
 
     Returns:
         float [B, N, Q, H].
     """
     scale = 1.0 / math.sqrt(query.shape[-1])
-
-    def drop(x):
-        return x if kept is None else x * kept
-
-    def enlarge(x):
-        return x if kept is None else x * kept_scale
+    drops = mask_seed is not None
 
     def forward(query, key, value):
         scores = matmul_transposed(query, key) * scale + score_mask
-        probs = ops.softmax(scores)
-        dropped = drop(probs)
+        probs = dropped = ops.softmax(scores)
+        if drops:
+            dropped = fused(_drop, probs, mask_seed, dropout.num_dropped)
         context = ops.matmul(dropped, value)
 
         def backward(upstream):
-            g = enlarge(upstream)
-            to_probs = drop(matmul_transposed(g, value))
-            # The softmax's gradient needs Σ_keys probs to_probs, which is the
-            # sum of context g over the head: Dao et al. 2022,
+            g = upstream * dropout.scale if drops else upstream
+            # The softmax's gradient needs Σ_keys dropped to_dropped, which is
+            # the sum of context g over the head: Dao et al. 2022,
             # https://arxiv.org/abs/2205.14135, appendix B.2.
-            mean = ops.sum(g * context, axis=-1, keepdims=True)
-            to_scores = probs * (to_probs - mean)
+            total = ops.sum(g * context, axis=-1, keepdims=True)
+            to_scores = fused(
+                _softmax_gradient,
+                matmul_transposed(g, value),
+                dropped,
+                probs,
+                total,
+            )
             return (
                 ops.matmul(to_scores, key) * scale,
                 transposed_matmul(to_scores, query) * scale,
                 transposed_matmul(dropped, g),
             )
 
-        # It is smaller than the probabilities, which have this factor too.
-        return enlarge(context), backward
+        # The context is smaller than the probabilities.
+        return context * dropout.scale if drops else context, backward
 
     if not training:
         return forward(query, key, value)[0]
     return with_gradient(forward, query, key, value)
+
+
+def _drop(probs, mask_seed, num_dropped):
+    """Zeros in the place of some; the others are not yet scaled up."""
+    kept = kept_of(ops.shape(probs), mask_seed, num_dropped)
+    return probs * ops.cast(kept, probs.dtype)
+
+
+def _softmax_gradient(to_dropped, dropped, probs, total):
+    return dropped * to_dropped - probs * total

@@ -4,6 +4,7 @@
 code of the model is the same under TensorFlow and under JAX.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -57,6 +58,12 @@ def indices_where(condition: Tensor) -> Tensor:
     import tensorflow as tf
 
     return tf.cast(tf.where(condition)[:, 0], tf.int32)
+
+
+def at_least_float32(x: Tensor) -> Tensor:
+    """Casts half precision to float32: sums need the digits."""
+    is_half = ops.dtype(x) in ("float16", "bfloat16")
+    return ops.cast(x, "float32") if is_half else x
 
 
 def matmul_transposed(a: Tensor, b: Tensor) -> Tensor:
@@ -128,6 +135,41 @@ def with_gradient(
         return output, gradient
 
     return run(*inputs)
+
+
+def fused(function: Callable[..., Any], *args: Any) -> Any:
+    """Calls a function, compiled by XLA where all shapes are known.
+
+    XLA makes one loop of products and sums over the same elements, where
+    TensorFlow reads and writes all of them for each. It compiles once for
+    each shape, so this is not for shapes that change from batch to batch.
+
+    Args:
+        function: of a module, so that all its callers share what is compiled.
+        *args: tensors and numbers.
+
+    Returns:
+        What the function returns.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return function(*args)
+    import tensorflow as tf
+
+    tensors = [arg for arg in args if tf.is_tensor(arg)]
+    is_static = all(tensor.shape.is_fully_defined() for tensor in tensors)
+    # The compiler of a TPU sees the whole step anyway.
+    strategy = tf.distribute.get_strategy()
+    is_tpu = isinstance(strategy, tf.distribute.TPUStrategy)
+    if tf.executing_eagerly() or is_tpu or not is_static:
+        return function(*args)
+    return _compiled(function)(*args)
+
+
+@functools.cache
+def _compiled(function):
+    import tensorflow as tf
+
+    return tf.function(function, jit_compile=True, autograph=False)
 
 
 def recompute(function: Callable[..., Tensor]) -> Callable[..., Tensor]:

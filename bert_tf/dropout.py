@@ -59,14 +59,7 @@ class Dropout(keras.layers.Dropout):
     def mask(
         self, shape: Shape, dtype: str, training: bool | None, seed: Tensor
     ) -> Tensor | None:
-        """The factors of inputs of a shape: 0 or `scale`; see `kept`."""
-        kept = self.kept(shape, dtype, training, seed)
-        return None if kept is None else kept * self.scale
-
-    def kept(
-        self, shape: Shape, dtype: str, training: bool | None, seed: Tensor
-    ) -> Tensor | None:
-        """Which inputs are kept: 1, or 0 where one is dropped.
+        """The factors of inputs of a shape: 0 or `scale`.
 
         Args:
             shape: of the inputs.
@@ -76,13 +69,35 @@ class Dropout(keras.layers.Dropout):
         Returns:
             `dtype` of `shape`, or None where nothing is dropped.
         """
+        mask_seed = self.mask_seed(training, seed)
+        if mask_seed is None:
+            return None
+        kept = kept_of(shape, mask_seed, self.num_dropped)
+        return ops.cast(kept, dtype) * self.scale
+
+    def mask_seed(self, training: bool | None, seed: Tensor) -> Tensor | None:
+        """The seed of this layer's mask, int32 [2]; None if nothing is dropped.
+
+        Args:
+            training, seed: as in `call`.
+        """
         if not training or not self.num_dropped:
             return None
         if seed is None:
             seed = ops.cast(self.seed_generator.next(), "int32")
         path_hash = zlib.crc32(self.path.encode()) & 0x7FFFFFFF
-        # Bits and a threshold, not a random float: XLA turns the same bits into
-        # other floats, and a bfloat16 in [0, 1) has only 128 values.
-        bits = random_bits(shape, fold_in(seed, path_hash))
-        limit = ops.convert_to_tensor(self.num_dropped, dtype="uint16")
-        return ops.cast(bits >= limit, dtype)
+        return fold_in(seed, path_hash)
+
+
+def kept_of(shape: Shape, mask_seed: Tensor, num_dropped: int) -> Tensor:
+    """Which inputs of a shape are kept, bool.
+
+    Args:
+        shape: of the inputs.
+        mask_seed: of `Dropout.mask_seed`.
+        num_dropped: of `Dropout.num_dropped`.
+    """
+    # Bits and a threshold, not a random float: XLA turns the same bits into
+    # other floats, and a bfloat16 in [0, 1) has only 128 values.
+    limit = ops.convert_to_tensor(num_dropped, dtype="uint16")
+    return random_bits(shape, mask_seed) >= limit

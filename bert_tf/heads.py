@@ -10,12 +10,11 @@ import keras
 from keras import ops
 
 from bert_tf.attention import MASKED_SCORE
-from bert_tf.backend import Shape, Tensor
+from bert_tf.backend import Shape, Tensor, at_least_float32
 from bert_tf.bert_layer import dense, dropout
 from bert_tf.choices import CLASSIFIER_DROPOUT
 from bert_tf.config import BertConfig
 from bert_tf.head_layers import OutputHead, PretrainingScope, SquadScope
-from bert_tf.losses import at_least_float32
 from bert_tf.modeling import BertModel, ConfiguredModel, Inputs
 from bert_tf.pooling import NO_CHOICE, WINDOW_POOLINGS
 

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from bert_tf.backend import Tensor, sum_of_rows, with_gradient
+from bert_tf.backend import Tensor, fused, sum_of_rows, with_gradient
 
 EPSILON = 1e-12  # The default of tf.contrib.layers.layer_norm.
 
@@ -49,16 +49,36 @@ class LayerNorm(keras.layers.LayerNormalization):
             x = inputs if mask is None else inputs * mask
             return super().call(x if residual is None else x + residual)
 
-        def forward(scale, shift, *parts):
-            return _normalize(scale, shift, parts, mask, self.epsilon)
+        def forward(*args):
+            outputs, *saved = fused(_normalize, self.epsilon, mask, *args)
+            return outputs, lambda g: fused(
+                _normalize_gradient, mask, g, *saved, *args
+            )
 
         parts = [inputs] if residual is None else [inputs, residual]
         x = with_gradient(forward, self.gamma, self.beta, *parts)
         return ops.cast(x, self.compute_dtype)
 
 
-def _normalize(scale, shift, parts, mask, epsilon):
-    """The layer's outputs, and the function that returns the gradients.
+def _normalize(epsilon, mask, scale, shift, x, residual=None):
+    """The layer's outputs, and for its gradient x̂ and 1 / √(var + ε)."""
+    dtype = scale.dtype
+    x = ops.cast(x, dtype)
+    if mask is not None:
+        x = x * ops.cast(mask, dtype)
+    if residual is not None:
+        x = x + ops.cast(residual, dtype)
+    centered = x - ops.mean(x, axis=-1, keepdims=True)
+    variance = ops.mean(ops.square(centered), axis=-1, keepdims=True)
+    factor = ops.rsqrt(variance + epsilon)
+    normalized = centered * factor
+    return normalized * scale + shift, normalized, factor
+
+
+def _normalize_gradient(
+    mask, g, normalized, factor, scale, shift, x, residual=None
+):
+    """The gradients of γ, β, the inputs and the residual.
 
     With x̂ the normalized rows, r = 1 / √(var(x) + ε), and g the gradient of
     the outputs,
@@ -66,31 +86,14 @@ def _normalize(scale, shift, parts, mask, epsilon):
         dγ = Σ_rows g x̂        dβ = Σ_rows g
         dx = r (γ g − mean(γ g) − x̂ mean(γ g x̂)).
     """
-    dtype = scale.dtype
-    x, *rest = [ops.cast(part, dtype) for part in parts]
-    if mask is not None:
-        x = x * ops.cast(mask, dtype)
-    for residual in rest:
-        x = x + residual
-    centered = x - ops.mean(x, axis=-1, keepdims=True)
-    variance = ops.mean(ops.square(centered), axis=-1, keepdims=True)
-    factor = ops.rsqrt(variance + epsilon)
-    normalized = centered * factor
-
-    def backward(g):
-        g_normalized = g * normalized
-        # A product with γ / D takes the mean of the rows, times γ.
-        column = (scale / scale.shape[0])[:, None]
-        to_x = g * scale - normalized * ops.matmul(g_normalized, column)
-        to_x = (to_x - ops.matmul(g, column)) * factor
-        to_residual = [ops.cast(to_x, part.dtype) for part in parts[1:]]
-        if mask is not None:
-            to_x = to_x * ops.cast(mask, dtype)
-        return (
-            sum_of_rows(g_normalized),
-            sum_of_rows(g),
-            ops.cast(to_x, parts[0].dtype),
-            *to_residual,
-        )
-
-    return normalized * scale + shift, backward
+    g_normalized = g * normalized
+    # A product with γ / D takes the mean of the rows, times γ.
+    column = (scale / scale.shape[0])[:, None]
+    to_x = g * scale - normalized * ops.matmul(g_normalized, column)
+    to_x = (to_x - ops.matmul(g, column)) * factor
+    gradients = [sum_of_rows(g_normalized), sum_of_rows(g)]
+    to_input = to_x if mask is None else to_x * ops.cast(mask, to_x.dtype)
+    gradients.append(ops.cast(to_input, x.dtype))
+    if residual is not None:
+        gradients.append(ops.cast(to_x, residual.dtype))
+    return tuple(gradients)

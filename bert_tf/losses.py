@@ -19,7 +19,7 @@ from typing import NamedTuple, TypeAlias
 import keras
 from keras import ops
 
-from bert_tf.backend import Tensor
+from bert_tf.backend import Tensor, at_least_float32
 
 Batch: TypeAlias = dict[str, Tensor]
 Outputs: TypeAlias = dict[str, Tensor] | Tensor  # What a head returns.
@@ -37,12 +37,6 @@ class LossTerm(NamedTuple):
     name: str
     numerator: Callable[[Outputs, Batch], Tensor]
     denominator: Callable[[Batch], Tensor]
-
-
-def at_least_float32(x: Tensor) -> Tensor:
-    """Casts half precision to float32: losses need the digits."""
-    is_half = ops.dtype(x) in ("float16", "bfloat16")
-    return ops.cast(x, "float32") if is_half else x
 
 
 def softmax_cross_entropy(

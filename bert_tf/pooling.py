@@ -27,10 +27,9 @@ from typing import Any, TypeAlias
 import keras
 from keras import ops
 
-from bert_tf.backend import Tensor
+from bert_tf.backend import Tensor, at_least_float32
 from bert_tf.choices import POOLINGS
 from bert_tf.config import BertConfig
-from bert_tf.losses import at_least_float32
 from bert_tf.modeling import BertModel, ConfiguredModel, Inputs
 
 # The second to last, as in bert-as-service: the last one is closest to the
