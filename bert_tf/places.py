@@ -35,9 +35,11 @@ class Places(abc.ABC):
         attention_mask: int or bool [A, 1 or S, S], which places (the last
             dimension) each place (the one before it) attends to.
         has_row: bool [B, S], which places have a row; None if all have.
+        offsets: int [T], the place of each row in its example.
     """
 
     has_row: Tensor | None = None
+    offsets: Tensor
 
     def __init__(self, input_mask: Tensor):
         self.input_mask = input_mask
@@ -68,9 +70,10 @@ class Places(abc.ABC):
         Returns:
             float [T, D].
         """
-        batch, length = ops.shape(self.input_mask)
-        shape = (batch, length, table.shape[-1])
-        return self.rows(ops.broadcast_to(table[:length], shape))
+        # A part of the table has a dense gradient. That of the table itself
+        # would be one of slices, which count otherwise in the gradients' norm.
+        length = ops.shape(self.input_mask)[1]
+        return ops.take(table[:length], self.offsets, axis=0)
 
     def first(self, rows: Tensor) -> Tensor:
         """The rows of [CLS]: [T, D] -> [B, D]."""
@@ -108,6 +111,11 @@ class AllPlaces(Places):
     def at(self, rows: Tensor, positions: Tensor) -> Tensor:
         return ops.take(rows, self._place_indices(positions), axis=0)
 
+    def positions(self, table: Tensor) -> Tensor:
+        batch, length = ops.shape(self.input_mask)
+        shape = (batch, length, table.shape[-1])
+        return self.rows(ops.broadcast_to(table[:length], shape))
+
 
 class TokenPlaces(Places):
     """Tokens alone are rows, and the first place of each sequence.
@@ -126,6 +134,7 @@ class TokenPlaces(Places):
         number = ops.cumsum(ops.cast(is_row, "int32"))
         # The place of each row, and the row of each place: T for no row.
         self.place_of = indices_where(is_row)
+        self.offsets = ops.mod(self.place_of, ops.shape(input_mask)[1])
         self.row_of = ops.where(is_row, number - 1, number[-1])
 
     def rows(self, x: Tensor) -> Tensor:
@@ -140,21 +149,6 @@ class TokenPlaces(Places):
     def at(self, rows: Tensor, positions: Tensor) -> Tensor:
         indices = ops.take(self.row_of, self._place_indices(positions))
         return _spread(rows, indices)
-
-    def positions(self, table: Tensor) -> Tensor:
-        number, length = table.shape[0], ops.shape(self.input_mask)[1]
-        offsets = ops.mod(self.place_of, length)
-
-        def back(g):
-            return ops.segment_sum(g, offsets, num_segments=number)
-
-        def forward(table):
-            return _taken(table, offsets), back
-
-        if not self.training:
-            return _taken(table, offsets)
-        # `gradient_norm` treats slices and dense gradients differently.
-        return with_gradient(forward, table)
 
     def _move(self, x, move, indices, move_back, indices_back):
         """Moves rows; the gradient is what moves them back."""
@@ -229,12 +223,6 @@ class PackedPlaces(Places):
 
     def from_attention(self, x: Tensor) -> Tensor:
         return ops.reshape(x, (-1, *x.shape[2:]))
-
-    def positions(self, table: Tensor) -> Tensor:
-        # A part of the table has a dense gradient. That of the table itself
-        # would be one of slices, which count otherwise in the gradients' norm.
-        length = ops.shape(self.input_mask)[1]
-        return ops.take(table[:length], self.offsets, axis=0)
 
     def sequences(self, rows: Tensor) -> Tensor:
         place = ops.arange(ops.shape(self.input_mask)[1], dtype="int32")
