@@ -135,7 +135,8 @@ class TokenPlaces(Places):
         # The place of each row, and the row of each place: T for no row.
         self.place_of = indices_where(is_row)
         self.offsets = ops.mod(self.place_of, ops.shape(input_mask)[1])
-        self.row_of = ops.where(is_row, number - 1, number[-1])
+        num_rows = ops.shape(self.place_of)[0]  # None at all without examples.
+        self.row_of = ops.where(is_row, number - 1, num_rows)
 
     def rows(self, x: Tensor) -> Tensor:
         x = ops.reshape(x, (-1, *x.shape[2:]))

@@ -5,6 +5,7 @@ import numpy as np
 import tensorflow as tf
 from absl import flags, logging
 
+from bert_tf.counts import number_of
 from bert_tf.data.row_packing import RowPacking
 
 FLAGS = flags.FLAGS
@@ -30,24 +31,22 @@ def choose(
         num_groups=parts,
         row_length=FLAGS.max_seq_length,
     )
-    size = packing.group_size
-    where = f", in each of the {parts} parts of a batch" if parts > 1 else ""
     if not packing.saves_rows:
+        where = f", where a batch has {parts} parts" if parts > 1 else ""
         logging.info(
-            "--pack_sequences saves nothing: %d examples of these lengths need "
-            "%d rows of --max_seq_length=%d%s. Each gets a row of its own",
-            size,
-            size,
+            "--pack_sequences saves nothing: examples of these lengths need a "
+            "row of --max_seq_length=%d each%s",
             FLAGS.max_seq_length,
             where,
         )
         return None
+    where = f", in each of the {parts} parts of a batch" if parts > 1 else ""
     logging.info(
-        "--pack_sequences: %d rows of --max_seq_length=%d for %d examples%s; "
+        "--pack_sequences: %s of --max_seq_length=%d for %d examples%s; "
         "tokens fill about %.0f %% of the places, without packing %.0f %%",
-        packing.num_rows,
+        number_of(packing.num_rows, "row"),
         FLAGS.max_seq_length,
-        size,
+        packing.group_size,
         where,
         100 * packing.fill(lengths),
         100 * float(np.mean(lengths)) / FLAGS.max_seq_length,

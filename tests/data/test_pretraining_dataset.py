@@ -265,6 +265,20 @@ def test_later_records_are_looked_at(tmp_path, changes, message):
     assert found.startswith(f"{path}, record 5: ")
 
 
+def test_later_records_are_looked_at_before_they_are_packed(tmp_path):
+    """The lengths of sequences are read before, or without, the rest."""
+    records = some()
+    records[4] = changed(records[4], input_mask=np.ones(LENGTH - 2, int))
+    path = write_examples(tmp_path / "x.tfrecord", records)
+
+    def read(paths):
+        with pretraining_dataset.user_errors(paths):
+            pretraining_dataset.some_lengths(paths, LENGTH)
+
+    found = refused("input_mask is missing, or does not have", read, [path])
+    assert found.startswith(f"{path}, record 5: ")
+
+
 def test_damaged_records(tmp_path):
     good = write_examples(tmp_path / "good.tfrecord", some())
     path = tmp_path / "x.tfrecord"

@@ -369,6 +369,18 @@ def test_signatures_answer_alike(pairs, predictor):
         )
 
 
+def test_a_request_without_texts_has_no_answers(pairs, predictor, tagger):
+    nothing = tf.constant([], tf.string)
+    _, module = pairs
+    assert module.serve(nothing, nothing)["probabilities"].shape == (0, 3)
+    assert tagger[2].serve(nothing)["tags"].shape[0] == 0
+    ids = dict.fromkeys(
+        module.encode(nothing, nothing), tf.zeros([0, 8], "int32")
+    )
+    found = predictor.signatures["ids"](**ids)
+    assert found["probabilities"].shape == (0, 3)
+
+
 @pytest.mark.slow
 def test_lite_files_compute_padding_and_answer_alike(pairs):
     folder, module = pairs

@@ -98,10 +98,14 @@ def test_wrong_flags_are_refused(what, message):
         ("compare", ["keras-hub"], "did you mean keras_hub?"),
         ("compare", ["xyzzy"], "no such peer; known are transformers, keras"),
         ("peer_python", ["tf=/bin/sh"], "--peer_python=tf: no such peer"),
-        ("peer_python", ["keras_hub=/x/y"], "=keras_hub=/x/y: must have"),
+        ("peer_python", ["keras_hub=/x/y"], "/x/y: there is no such program"),
+        ("peer_python", ["/bin/sh"], "--peer_python=/bin/sh: must have the"),
+        ("peer_python", ["transformers=/bin/sh"], "is not compared with"),
         ("baseline", "/x/y", "--baseline=/x/y: no checkout"),
         ("sizes", ["huge"], "--sizes=huge: known are tiny, mini, small"),
         ("sizes", ["bass"], "did you mean base?"),
+        ("sizes", [], "--sizes=: give one at least"),
+        ("pack_sequences", True, "--pack_sequences=True: not here: all train"),
         ("shapes", ["8x"], "--shapes=8x: must have the form 32x128"),
         ("shapes", ["1x513"], "513 tokens exceed the max_position_embeddings"),
         ("train_file", f"{ROOT}/README.md", "--max_query_length=126: with the"),
@@ -109,8 +113,17 @@ def test_wrong_flags_are_refused(what, message):
     ],
 )
 def test_wrong_flags_of_a_race_are_refused(flag, value, message):
+    settings = {"compare": ["keras_hub"], "max_query_length": 126, flag: value}
     with pytest.raises(UserError, match=re.escape(message)):
-        BENCHMARK.run(what=["training"], max_query_length=126, **{flag: value})
+        BENCHMARK.run(what=["training"], **settings)
+
+
+def test_batches_of_a_race_divide_into_parts():
+    message = "steps=3: 8x16, no padding: 8 examples of a batch do not divide"
+    with pytest.raises(UserError, match=message):
+        BENCHMARK.run(
+            what=["training"], shapes=["8x16"], gradient_accumulation_steps=3
+        )
 
 
 def test_a_file_that_is_missing_is_named():

@@ -213,7 +213,7 @@ def training_batches(
         length = packing.row_length
         return packing.training_batches(
             lambda first: rows.skip(first).batch(window_size(batch_size)),
-            lambda some: lengths_of_records(some["record"], length),
+            lambda some: lengths_of_records(paths, some, length),
             to_features,
             first_step,
         )
@@ -224,10 +224,21 @@ def training_batches(
     ).prefetch(tf.data.AUTOTUNE)
 
 
-def lengths_of_records(records: tf.Tensor, max_seq_length: int) -> tf.Tensor:
-    """The lengths of the sequences of records: tf.string [B] -> int32 [B]."""
+def lengths_of_records(
+    paths: Sequence[str], rows: Mapping[str, tf.Tensor], max_seq_length: int
+) -> tf.Tensor:
+    """The lengths of the sequences of records, int32 [B].
+
+    Args:
+        paths: of the files that the rows come from.
+        rows: {"record", "file", "number": [B]}, of `records_of_files`.
+        max_seq_length: places of a sequence.
+    """
     spec = FeatureSpec("input_mask", (max_seq_length,))
-    return lengths_of(parse_examples(records, [spec])["input_mask"])
+    names = _names(paths, rows)
+    return lengths_of(
+        parse_examples(rows["record"], [spec], names=names)["input_mask"]
+    )
 
 
 def some_lengths(paths: Sequence[str], max_seq_length: int) -> np.ndarray:
@@ -235,7 +246,7 @@ def some_lengths(paths: Sequence[str], max_seq_length: int) -> np.ndarray:
     some = paths[:: -(-len(paths) // FILES_AT_ONCE)]
     records = records_of_files(some).take(MEASURED).batch(WINDOW)
     lengths = records.map(
-        lambda rows: lengths_of_records(rows["record"], max_seq_length)
+        lambda rows: lengths_of_records(some, rows, max_seq_length)
     )
     return np.concatenate([*lengths.as_numpy_iterator()])
 
@@ -304,7 +315,7 @@ class RecordParser:
                 file, record, feature and value.
         """
         parsed = parse_examples(
-            rows["record"], self.specs, names=self._names(rows)
+            rows["record"], self.specs, names=_names(self.paths, rows)
         )
         is_wrong = tf.stack(
             [
@@ -324,11 +335,6 @@ class RecordParser:
             "next_sentence_labels": labels,
             "is_real_example": tf.ones_like(labels),
         }
-
-    def _names(self, rows):
-        names = tf.gather(tf.constant(self.paths), rows["file"])
-        numbers = tf.strings.as_string(rows["number"])
-        return tf.strings.join([names, ", record ", numbers])
 
     def _raise(self, rows, parsed, is_wrong):
         def describe(is_wrong, file, number, *values):
@@ -352,6 +358,13 @@ class RecordParser:
             ],
             tf.int32,
         )
+
+
+def _names(paths, rows):
+    """The names of records, which `user_errors` finds in errors."""
+    names = tf.gather(tf.constant(paths), rows["file"])
+    numbers = tf.strings.as_string(rows["number"])
+    return tf.strings.join([names, ", record ", numbers])
 
 
 def _fits(values, limit):

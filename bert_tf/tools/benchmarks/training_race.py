@@ -86,12 +86,7 @@ class Result:
 
 def benchmark_training() -> None:
     """Compares training steps with those of other libraries."""
-    if FLAGS.precision not in PRECISIONS:
-        raise UserError(
-            f"must be {' or '.join(PRECISIONS)} here",
-            setting="precision",
-            value=FLAGS.precision,
-        )
+    check_flags()
     sizes = models()
     contestants = workers.contestants(
         FLAGS.compare, FLAGS.peer_python, FLAGS.baseline
@@ -100,10 +95,42 @@ def benchmark_training() -> None:
     for workload in workloads():
         for name, config in sizes.items():
             workload.check(config, name)
+            check_parts(workload)
             result = measure(contestants, workload, name, config)
             results.append(result)
     if len(results) > 1:
         print_summary(results)
+
+
+def check_flags() -> None:
+    """Raises UserError for what contestants cannot do, or need."""
+    if FLAGS.precision not in PRECISIONS:
+        raise UserError(
+            f"must be {' or '.join(PRECISIONS)} here",
+            setting="precision",
+            value=FLAGS.precision,
+        )
+    if FLAGS.pack_sequences:
+        raise UserError(
+            "not here: all train on the same batches",
+            setting="pack_sequences",
+            value=True,
+        )
+    for name in ("sizes", "shapes"):
+        if not FLAGS[name].value:
+            raise UserError("give one at least", setting=name, value="")
+
+
+def check_parts(workload: Workload) -> None:
+    """Raises UserError unless batches divide into their parts."""
+    parts = FLAGS.gradient_accumulation_steps
+    size = len(workload.batches[0]["input_ids"])
+    if size % parts:
+        raise UserError(
+            f"{workload.name}: {size} examples of a batch do not divide by it",
+            setting="gradient_accumulation_steps",
+            value=parts,
+        )
 
 
 def models() -> dict[str, BertConfig]:

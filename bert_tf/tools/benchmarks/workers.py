@@ -84,19 +84,9 @@ def contestants(
     Raises:
         UserError: a name or a path is wrong.
     """
-    interpreters = {}
-    for value in pythons:
-        name, _, path = value.partition("=")
-        check_peer(name, "peer_python")
-        if not (os.path.isfile(path) and os.access(path, os.X_OK)):
-            raise UserError(
-                "must have the form transformers=/path/to/python",
-                setting="peer_python",
-                value=value,
-            )
-        interpreters[name] = path
     for name in peers:
         check_peer(name, "compare")
+    interpreters = dict(interpreter_of(value, peers) for value in pythons)
     found = [Contestant(OURS, sys.executable, str(PACKAGE_ROOT))]
     if baseline:
         if not os.path.isdir(os.path.join(baseline, "bert_tf")):
@@ -111,6 +101,31 @@ def contestants(
         python = interpreters.get(name, sys.executable)
         found.append(Contestant(name, python))
     return found
+
+
+def interpreter_of(value: str, peers: list[str]) -> tuple[str, str]:
+    """A peer's name and its interpreter, of "peer=path".
+
+    Args:
+        value: what was given.
+        peers: the names of the peers that take part.
+
+    Raises:
+        UserError: the form, the name or the path is wrong.
+    """
+
+    def mistake(why: str) -> UserError:
+        return UserError(why, setting="peer_python", value=value)
+
+    name, _, path = value.partition("=")
+    if not path:
+        raise mistake("must have the form transformers=/path/to/python")
+    check_peer(name, "peer_python")
+    if name not in peers:
+        raise mistake(f"{name} is not compared with")
+    if not (os.path.isfile(path) and os.access(path, os.X_OK)):
+        raise mistake("there is no such program")
+    return name, path
 
 
 class Worker:
