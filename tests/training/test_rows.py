@@ -218,9 +218,12 @@ WITH_DROPOUT = dataclasses.replace(
     ("computes_padding", "settings"),
     [
         (True, {}),
-        (False, {}),
-        (True, {"num_attention_heads": 1, "hidden_dropout_prob": 0.0}),
-        (False, {"hidden_act": "relu", "attention_probs_dropout_prob": 0.0}),
+        (False, {"num_attention_heads": 1, "hidden_dropout_prob": 0.0}),
+        pytest.param(
+            True,
+            {"hidden_act": "relu", "attention_probs_dropout_prob": 0.0},
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 @pytest.mark.parametrize(
