@@ -1,7 +1,7 @@
 """Multi-head self-attention, whose gradient is written out for training.
 
 Shape letters: B batch, S sequence, T rows, Q readers of a sequence, N heads, H
-size of one head, and D hidden size, N * H.
+size of one head, D hidden size, N * H, and K projections side by side.
 """
 
 import math
@@ -97,7 +97,7 @@ class SelfAttention(BertLayer):
         rows: Tensor,
         training: bool | None,
     ) -> Tensor:
-        """The outputs of dense layers side by side: [T, D] -> [T, … D].
+        """The outputs of K dense layers side by side: [T, D] -> [T, K D].
 
         In training one product of all is faster. Otherwise it is not: the
         kernels would be joined again for each request.
@@ -109,7 +109,7 @@ class SelfAttention(BertLayer):
         return ops.add(ops.matmul(rows, kernels), biases)
 
     def heads(self, x: Tensor) -> list[Tensor]:
-        """Turns [B, S, … D] into … of [B, N, S, H]."""
+        """Turns [B, S, K D] into K tensors [B, N, S, H]."""
         heads = self.config.num_attention_heads
         size_per_head = self.config.hidden_size // heads
         number = x.shape[-1] // self.config.hidden_size

@@ -1,6 +1,6 @@
-"""Randomness from a seed, and recomputation: where backends differ.
+"""Randomness, gradients and recomputation: where backends differ.
 
-`keras.ops` has neither, so these functions ask which backend runs. All other
+`keras.ops` lacks them, so these functions ask which backend runs. All other
 code of the model is the same under TensorFlow and under JAX.
 """
 
@@ -38,7 +38,8 @@ def random_bits(shape: Tensor, seed: Tensor) -> Tensor:
         import tensorflow as tf
 
         # TensorFlow draws 32 bits at once, which are two numbers here.
-        size = tf.reduce_prod(shape)
+        # A large batch has more than 2^31 attention probabilities.
+        size = tf.reduce_prod(tf.cast(shape, tf.int64))
         pairs = tf.random.stateless_uniform(
             [(size + 1) // 2], seed, None, None, tf.uint32, alg="philox"
         )
@@ -76,31 +77,28 @@ def matmul_transposed(a: Tensor, b: Tensor) -> Tensor:
 
 
 def transposed_matmul(a: Tensor, b: Tensor) -> Tensor:
-    """aᵀ b, of the last two axes, without a transposed copy of a."""
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
+    """aᵀ b, of the last two axes, without a transposed copy of a.
 
-        return tf.matmul(a, b, transpose_a=True)
-    return ops.matmul(ops.swapaxes(a, -1, -2), b)
+    For a gradient that is written out, as the next two functions are.
+    """
+    import tensorflow as tf
+
+    return tf.matmul(a, b, transpose_a=True)
 
 
 def sum_of_rows(x: Tensor) -> Tensor:
     """[T, D] -> [D]."""
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
+    import tensorflow as tf
 
-        # The gradient of a bias: twice as fast as a sum over the first axis.
-        return tf.raw_ops.BiasAddGrad(out_backprop=x)
-    return ops.sum(x, axis=0)
+    # The gradient of a bias: twice as fast as a sum over the first axis.
+    return tf.raw_ops.BiasAddGrad(out_backprop=x)
 
 
 def sigmoid_gradient(y: Tensor, upstream: Tensor) -> Tensor:
     """The gradient of x, where y = sigmoid(x): upstream · y (1 − y)."""
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
+    import tensorflow as tf
 
-        return tf.raw_ops.SigmoidGrad(y=y, dy=upstream)
-    return upstream * y * (1.0 - y)
+    return tf.raw_ops.SigmoidGrad(y=y, dy=upstream)
 
 
 def with_gradient(
@@ -108,6 +106,9 @@ def with_gradient(
     *inputs: Tensor,
 ) -> Tensor:
     """Calls a function that comes with its gradient, written out.
+
+    JAX derives the gradient: its compiler sees the whole step anyway, and
+    inside `recompute` it refuses a gradient that reads other tensors.
 
     Args:
         forward: function(*inputs) -> (output, backward), where backward takes
@@ -118,23 +119,13 @@ def with_gradient(
     Returns:
         The output.
     """
+    if keras.backend.backend() != "tensorflow":
+        return forward(*map(ops.convert_to_tensor, inputs))[0]
+    import tensorflow as tf
 
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        # A variable would be an input of its own kind.
-        inputs = tuple(map(tf.convert_to_tensor, inputs))
-
-    @ops.custom_gradient
-    def run(*inputs):
-        output, backward = forward(*inputs)
-
-        def gradient(*args, upstream=None):
-            return backward(args[0] if upstream is None else upstream)
-
-        return output, gradient
-
-    return run(*inputs)
+    # A variable would be an input of its own kind.
+    tensors = map(tf.convert_to_tensor, inputs)
+    return tf.custom_gradient(forward)(*tensors)
 
 
 def fused(function: Callable[..., Any], *args: Any) -> Any:

@@ -85,7 +85,9 @@ class Dropout(keras.layers.Dropout):
             return None
         if seed is None:
             seed = ops.cast(self.seed_generator.next(), "int32")
-        path_hash = zlib.crc32(self.path.encode()) & 0x7FFFFFFF
+        # A layer outside all others is never built, and has a name alone.
+        path = self.path or self.name
+        path_hash = zlib.crc32(path.encode()) & 0x7FFFFFFF
         return fold_in(seed, path_hash)
 
 

@@ -9,7 +9,13 @@ from typing import Any
 import keras
 from keras import ops
 
-from bert_tf.backend import Tensor, fused, sum_of_rows, with_gradient
+from bert_tf.backend import (
+    Tensor,
+    at_least_float32,
+    fused,
+    sum_of_rows,
+    with_gradient,
+)
 
 EPSILON = 1e-12  # The default of tf.contrib.layers.layer_norm.
 
@@ -62,6 +68,7 @@ class LayerNorm(keras.layers.LayerNormalization):
 
 def _normalize(epsilon, mask, scale, shift, x, residual=None):
     """The layer's outputs, and for its gradient x̂ and 1 / √(var + ε)."""
+    scale, shift = at_least_float32(scale), at_least_float32(shift)
     dtype = scale.dtype
     x = ops.cast(x, dtype)
     if mask is not None:
@@ -88,10 +95,14 @@ def _normalize_gradient(
     """
     g_normalized = g * normalized
     # A product with γ / D takes the mean of the rows, times γ.
-    column = (scale / scale.shape[0])[:, None]
-    to_x = g * scale - normalized * ops.matmul(g_normalized, column)
+    wide = at_least_float32(scale)
+    column = (wide / wide.shape[0])[:, None]
+    to_x = g * wide - normalized * ops.matmul(g_normalized, column)
     to_x = (to_x - ops.matmul(g, column)) * factor
-    gradients = [sum_of_rows(g_normalized), sum_of_rows(g)]
+    gradients = [
+        ops.cast(sum_of_rows(g_normalized), scale.dtype),
+        ops.cast(sum_of_rows(g), shift.dtype),
+    ]
     to_input = to_x if mask is None else to_x * ops.cast(mask, to_x.dtype)
     gradients.append(ops.cast(to_input, x.dtype))
     if residual is not None:

@@ -5,7 +5,7 @@ Shapes are written with these letters, as in the original `modeling.py`:
     B  batch size             N  number of attention heads
     S  sequence length        H  size of one head
     D  hidden size, N * H     V  vocabulary size
-    T  number of rows
+    T  number of rows         Q  places of a sequence whose outputs are needed
 
 All layers but attention read rows of tokens, [T, D]. `places.py` says which
 tokens are rows, and turns rows into the sequences that attention reads.
@@ -237,8 +237,8 @@ class Encoder(BertLayer):
 
     Call arguments:
         hidden_states: float [T, D]; without `places` [B, S, D].
-        input_mask: int [B, S]; with `places` None.
-        places: where the rows are; None for sequences.
+        input_mask: int [B, S]; not needed if `places` is given.
+        places: where the rows are; None if `hidden_states` are sequences.
         positions: int [B, Q], the places whose outputs of the last layer are
             needed; None for all. With them the last output is [B Q, D].
 

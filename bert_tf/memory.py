@@ -14,15 +14,18 @@ def keep_freed_memory() -> None:
 
     TensorFlow's matrix products need some megabytes each. By default glibc
     gives such blocks back to the system at once, and the system clears them
-    before it hands them out again: for a twentieth of the time of a training
-    step. Where another C library runs nothing is done, and where one of the
-    environment variables MALLOC_… says how memory is kept.
+    before it hands them out again. That takes a twentieth of the time of a
+    training step. Nothing is done where another C library runs, or where one
+    of the environment variables MALLOC_… or GLIBC_TUNABLES says how memory is
+    kept.
     """
-    if any(name.startswith("MALLOC_") for name in os.environ):
+    is_chosen = "glibc.malloc" in os.environ.get("GLIBC_TUNABLES", "")
+    if is_chosen or any(name.startswith("MALLOC_") for name in os.environ):
         return
     try:
-        library = ctypes.CDLL("libc.so.6")
-    except OSError:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):
+        # Another library, or one under glibc's name without the function.
         return
-    library.mallopt(M_MMAP_THRESHOLD, LARGEST_BLOCK)
-    library.mallopt(M_TRIM_THRESHOLD, KEPT)
+    mallopt(M_MMAP_THRESHOLD, LARGEST_BLOCK)
+    mallopt(M_TRIM_THRESHOLD, KEPT)

@@ -97,7 +97,8 @@ class Encoded(NamedTuple):
     Attributes:
         places: where the rows are.
         embedding_rows: float [T, D], input of the first layer.
-        all_rows: float [T, D] of each layer.
+        all_rows: float [T, D] of each layer; the last one [B Q, D] if only
+            Q places of each sequence were asked for.
     """
 
     places: Places
@@ -106,7 +107,7 @@ class Encoded(NamedTuple):
 
     @property
     def rows(self) -> Tensor:
-        """float [T, D], those of the last layer."""
+        """float [T, D] or [B Q, D], those of the last layer."""
         return self.all_rows[-1]
 
 
@@ -247,7 +248,7 @@ class BertModel(ConfiguredModel):
         training: bool | None = None,
         seed: Tensor = None,
         positions: Tensor | None = None,
-    ) -> "Encoded":
+    ) -> Encoded:
         """Computes the same as `call`, as rows of tokens.
 
         Args:

@@ -11,7 +11,7 @@ the other:
                   sequences than examples: static shapes with little padding
 
 Shape letters: B examples, S sequence, T rows, A sequences that attention
-reads, P places of an example, M rows of a table.
+reads, Q places of an example, M rows of a table.
 """
 
 import abc
@@ -86,14 +86,14 @@ class Places(abc.ABC):
 
         Args:
             rows: float [T, D].
-            positions: int32 [B, P].
+            positions: int32 [B, Q].
 
         Returns:
-            float [B, P, D]; zeros where no row is.
+            float [B, Q, D]; zeros where no row is.
         """
 
     def _place_indices(self, positions):
-        """int [B, P], counted from the first place of the batch."""
+        """int [B, Q], counted from the first place of the batch."""
         batch, length = ops.shape(self.input_mask)
         return ops.arange(batch, dtype="int32")[:, None] * length + positions
 
@@ -177,7 +177,7 @@ class PackedPlaces(Places):
         packed_row: int [B], the sequence in which each example lies.
         packed_offset: int [B], the place at which it starts there. No two
             examples may overlap.
-        num_rows: A, the number of sequences.
+        num_sequences: A, the number of sequences.
     """
 
     def __init__(
@@ -185,7 +185,7 @@ class PackedPlaces(Places):
         input_mask: Tensor,
         packed_row: Tensor,
         packed_offset: Tensor,
-        num_rows: int,
+        num_sequences: int,
     ):
         super().__init__(input_mask)
         batch, length = ops.shape(input_mask)
@@ -193,10 +193,10 @@ class PackedPlaces(Places):
         is_token = ops.not_equal(input_mask, 0)
         lengths = ops.max(ops.where(is_token, place + 1, 0), axis=1)
         self.has_row = place < lengths[:, None]
-        self.num_rows = num_rows
+        self.num_sequences = num_sequences
         # A row is a place of all sequences, one after the other.
         self.starts = packed_row * length + packed_offset
-        rows = ops.arange(num_rows * length, dtype="int32")
+        rows = ops.arange(num_sequences * length, dtype="int32")
         distance = rows[:, None] - self.starts  # [T, B]
         holds = ops.logical_and(distance >= 0, distance < lengths)
         # The number of the example that has the row, from 1, and the place in
@@ -209,7 +209,7 @@ class PackedPlaces(Places):
         is_hidden = ops.logical_and(
             example > 0, ops.logical_not(self.rows(is_token))
         )
-        shape = (num_rows, length)
+        shape = (num_sequences, length)
         keys = ops.reshape(ops.where(is_hidden, -1, example), shape)
         queries = ops.reshape(example, shape)
         self.attention_mask = queries[:, :, None] == keys[:, None, :]
@@ -220,7 +220,7 @@ class PackedPlaces(Places):
         )
 
     def to_attention(self, rows: Tensor) -> Tensor:
-        return ops.reshape(rows, (self.num_rows, -1, *rows.shape[1:]))
+        return ops.reshape(rows, (self.num_sequences, -1, *rows.shape[1:]))
 
     def from_attention(self, x: Tensor) -> Tensor:
         return ops.reshape(x, (-1, *x.shape[2:]))
@@ -234,7 +234,7 @@ class PackedPlaces(Places):
         return self._at(rows, positions, has_row)
 
     def _at(self, rows, positions, has_row):
-        """[T, ...], int [B, P], bool [B, P] -> [B, P, ...]."""
+        """[T, ...], int [B, Q], bool [B, Q] -> [B, Q, ...]."""
         index = self.starts[:, None] + positions
         index = ops.minimum(index, ops.shape(rows)[0] - 1)
         has_row = ops.reshape(

@@ -329,6 +329,20 @@ def test_dropout_is_a_function_of_seed_and_path():
     assert np.array_equal(compiled(), mask)
 
 
+def test_dropout_outside_a_model():
+    """Nobody builds it, so it has a name and no path."""
+    x = np.ones(200, "float32")
+    kept = Dropout(0.25)(x, training=True).numpy()
+    assert set(np.unique(kept)) == {0.0, np.float32(1 / 0.75)}
+    seed = tf.constant([1, 2])
+    masks = [
+        Dropout(0.25, name=name)(x, training=True, seed=seed).numpy()
+        for name in ("one", "one", "other")
+    ]
+    assert np.array_equal(masks[0], masks[1])
+    assert not np.array_equal(masks[0], masks[2])
+
+
 def test_dropout_sits_where_the_originals_does(monkeypatch):
     """With every mask replaced by its mean, training mode is deterministic.
 

@@ -59,7 +59,7 @@ RUNS = {
         "jit_compile": True,
         "num_micro_batches": 2,
     },
-    # 2**40 overflows for some 20 steps of halving.
+    # 2**24 overflows for a few steps, in which the scale is halved.
     "float16, two": {
         "floatx": "float32",
         "policy": "mixed_float16",

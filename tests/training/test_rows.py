@@ -9,7 +9,16 @@ import pytest
 import tensorflow as tf
 from support.common import TINY_CONFIG
 
-from bert_tf import heads, losses, training
+from bert_tf import (
+    activations,
+    attention,
+    dropout,
+    heads,
+    layer_norm,
+    losses,
+    places,
+    training,
+)
 from bert_tf.modeling import needs_padding
 from bert_tf.optimization import AdamWeightDecay
 
@@ -107,10 +116,10 @@ def numbers(floatx, policy=None):
 FROZEN = ("bert/embeddings/", "bert/encoder/layer_0/")
 
 
-def make_trainer(name, frozen=False, **settings):
+def make_trainer(name, frozen=False, config=CONFIG, **settings):
     head = HEADS[name]
     keras.utils.set_random_seed(1)
-    model = head.kind(CONFIG, **head.settings)
+    model = head.kind(config, **head.settings)
     rng = np.random.default_rng(1)
     for weight in model.weights:
         weight.assign(weight + 0.3 * rng.normal(size=weight.shape))
@@ -198,3 +207,84 @@ def test_float16_and_a_loss_scale():
         theirs = sums(trainer, batch, True, scale=2.0**7)
         ours = sums(trainer, batch, False, scale=2.0**7)
     assert_equal(ours, theirs, 1e-6)
+
+
+WITH_DROPOUT = dataclasses.replace(
+    TINY_CONFIG, hidden_dropout_prob=0.2, attention_probs_dropout_prob=0.3
+)
+
+
+@pytest.mark.parametrize(
+    ("computes_padding", "settings"),
+    [
+        (True, {}),
+        (False, {"num_attention_heads": 1, "hidden_dropout_prob": 0.0}),
+        pytest.param(
+            True,
+            {"hidden_act": "relu", "attention_probs_dropout_prob": 0.0},
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
+@pytest.mark.parametrize(
+    "in_a_graph", [False, pytest.param(True, marks=pytest.mark.slow)]
+)
+def test_written_out_gradients_are_those_that_tensorflow_derives(
+    monkeypatch, computes_padding, settings, in_a_graph
+):
+    """Dropout draws the same masks in both; a graph's parts are compiled."""
+    config = dataclasses.replace(WITH_DROPOUT, **settings)
+
+    def compute():
+        trainer, batch = (
+            make_trainer("pretraining", config=config),
+            batch_of("pretraining"),
+        )
+        trainer.model.bert.compute_padding = computes_padding
+        forward_backward = trainer.forward_backward
+        if in_a_graph:
+            forward_backward = tf.function(forward_backward)
+        # The squares are left out: they depend on which gradients are slices.
+        shares, _, *gradients = forward_backward(
+            batch,
+            tf.constant([1, 2]),
+            [term.denominator(batch) for term in trainer.loss_terms],
+            tf.constant(1.0, tf.float64),
+        )
+        return [value.numpy() for value in (shares, *gradients)]
+
+    def derived(forward, *inputs):
+        calls.append(forward)
+        return forward(*map(tf.convert_to_tensor, inputs))[0]
+
+    with numbers("float64"):
+        ours, calls = compute(), []
+        for module in (activations, attention, dropout, layer_norm, places):
+            monkeypatch.setattr(module, "with_gradient", derived)
+        theirs = compute()
+    assert calls
+    assert_equal(ours, theirs, 1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_normalization_of_half_precision_has_the_digits_of_float32(dtype):
+    """Where weights are of half precision, too."""
+    half, exact = layer_norm.LayerNorm(dtype=dtype), layer_norm.LayerNorm()
+    rng = np.random.default_rng(0)
+    x = tf.constant(rng.normal(30.0, 1.0, (5, 64)), dtype)
+    upstream = tf.constant(rng.normal(size=(5, 64)), dtype)
+    found = []
+    for norm in (half, exact):
+        norm.build((None, 64))
+        wide = tf.cast(x, norm.compute_dtype)
+        with tf.GradientTape() as tape:
+            tape.watch(wide)
+            y = norm(wide, training=True)
+        sources = [wide, norm.gamma.value, norm.beta.value]
+        gradients = tape.gradient(
+            y, sources, tf.cast(upstream, norm.compute_dtype)
+        )
+        assert [g.dtype for g in gradients] == [s.dtype for s in sources]
+        found.append([tf.cast(value, "float32") for value in (y, *gradients)])
+    for ours, theirs in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-2, atol=1e-3)
