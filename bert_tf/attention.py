@@ -156,7 +156,8 @@ def attention(
         scores = matmul_transposed(query, key) * scale + score_mask
         probs = dropped = ops.softmax(scores)
         if drops:
-            dropped = fused(_drop, probs, mask_seed, dropout.num_dropped)
+            kept = kept_of(ops.shape(probs), mask_seed, dropout.num_dropped)
+            dropped = fused(_drop, probs, kept)
         context = ops.matmul(dropped, value)
 
         def backward(upstream):
@@ -186,9 +187,8 @@ def attention(
     return with_gradient(forward, query, key, value)
 
 
-def _drop(probs, mask_seed, num_dropped):
+def _drop(probs, kept):
     """Zeros in the place of some; the others are not yet scaled up."""
-    kept = kept_of(ops.shape(probs), mask_seed, num_dropped)
     return probs * ops.cast(kept, probs.dtype)
 
 

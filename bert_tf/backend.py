@@ -32,23 +32,20 @@ def fold_in(seed: Tensor, datum: Tensor) -> Tensor:
     return ops.cast(data, "int32")
 
 
-def random_bits(shape: Tensor, seed: Tensor) -> Tensor:
-    """uint16 of `shape`, a function of `seed` (int32 [2]) and nothing else."""
+def random_bytes(number: Tensor, seed: Tensor) -> Tensor:
+    """uint8 [number], a function of `seed` (int32 [2]) and nothing else."""
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
-        # TensorFlow draws 32 bits at once, which are two numbers here.
-        # A large batch has more than 2^31 attention probabilities.
-        size = tf.reduce_prod(tf.cast(shape, tf.int64))
-        pairs = tf.random.stateless_uniform(
-            [(size + 1) // 2], seed, None, None, tf.uint32, alg="philox"
+        # TensorFlow draws 32 bits at once, which are four bytes.
+        words = tf.random.stateless_uniform(
+            [(number + 3) // 4], seed, None, None, tf.uint32, alg="philox"
         )
-        numbers = tf.reshape(tf.bitcast(pairs, tf.uint16), [-1])
-        return tf.reshape(numbers[:size], shape)
+        return tf.reshape(tf.bitcast(words, tf.uint8), [-1])[:number]
     import jax
 
     key = jax.random.wrap_key_data(ops.cast(seed, "uint32"))
-    return jax.random.bits(key, shape, "uint16")
+    return jax.random.bits(key, (number,), "uint8")
 
 
 def indices_where(condition: Tensor) -> Tensor:

@@ -1,13 +1,16 @@
 """Dropout without state: the same seed draws the same mask."""
 
+import functools
+import math
+import operator
 import zlib
 
 import keras
 from keras import ops
 
-from bert_tf.backend import Shape, Tensor, fold_in, random_bits, with_gradient
+from bert_tf.backend import Shape, Tensor, fold_in, random_bytes, with_gradient
 
-NUM_VALUES = 2**16  # The numbers of `random_bits` have 16 bits.
+NUM_VALUES = 2**16  # Rates are multiples of 2^-16; see `kept_of`.
 
 # Number of the masks that a training draws from a seed. Raise it when a change
 # draws others: a run of an earlier version that resumes then says so.
@@ -31,7 +34,7 @@ class Dropout(keras.layers.Dropout):
 
     Returns:
         The inputs, each one zero with probability `rate`, else divided by
-        `1 - rate`. The probability is a multiple of 2^-16.
+        `1 - rate`. The probability is a multiple of 2^-16, at most 255 / 256.
     """
 
     def call(
@@ -48,8 +51,8 @@ class Dropout(keras.layers.Dropout):
 
     @property
     def num_dropped(self) -> int:
-        """How many of the `NUM_VALUES` numbers drop an input."""
-        return min(round(self.rate * NUM_VALUES), NUM_VALUES - 1)
+        """The rate, in parts of `NUM_VALUES`; at most 255 / 256."""
+        return min(round(self.rate * NUM_VALUES), NUM_VALUES * 255 // 256)
 
     @property
     def scale(self) -> float:
@@ -94,12 +97,33 @@ class Dropout(keras.layers.Dropout):
 def kept_of(shape: Shape, mask_seed: Tensor, num_dropped: int) -> Tensor:
     """Which inputs of a shape are kept, bool.
 
+    An input has a random byte, and is dropped if that is below a limit. To
+    draw more bits takes longer, and a rate of 0.1 is no multiple of 2^-8. So
+    each row, along the last axis, has a limit of its own, one of two that are
+    next to each other, with the right mean.
+
     Args:
         shape: of the inputs.
         mask_seed: of `Dropout.mask_seed`.
         num_dropped: of `Dropout.num_dropped`.
     """
-    # Bits and a threshold, not a random float: XLA turns the same bits into
-    # other floats, and a bfloat16 in [0, 1) has only 128 values.
-    limit = ops.convert_to_tensor(num_dropped, dtype="uint16")
-    return random_bits(shape, mask_seed) >= limit
+    lower_limit, share_of_upper = divmod(num_dropped, 256)
+    num_rows, size = _product(shape[:-1]), _product(shape)
+    numbers = random_bytes(size + num_rows, mask_seed)
+    is_upper = numbers[size:] < ops.cast(share_of_upper, "uint8")
+    limits = ops.cast(is_upper, "uint8") + ops.cast(lower_limit, "uint8")
+    # Bits and a limit, not a random float: XLA turns the same bits into other
+    # floats, and a bfloat16 in [0, 1) has only 128 values.
+    return ops.reshape(numbers[:size], shape) >= ops.reshape(
+        limits, (*shape[:-1], 1)
+    )
+
+
+def _product(sizes):
+    """An int, or an int64 tensor where sizes are tensors."""
+    if all(isinstance(size, int) for size in sizes):
+        return math.prod(sizes)
+    # A large batch has more than 2^31 attention probabilities.
+    return functools.reduce(
+        operator.mul, [ops.cast(size, "int64") for size in sizes]
+    )
