@@ -21,6 +21,7 @@ from bert_tf.data.text_reader import TextReader, TextReaderSettings
 from bert_tf.errors import UserError
 from bert_tf.preprocessing import BertPreprocessor
 from bert_tf.programs import program
+from bert_tf.programs.settings import from_flags
 from bert_tf.tasks.problem import Problem
 from bert_tf.tasks.registry import Task, get_task
 from bert_tf.text import packing
@@ -307,12 +308,9 @@ def benchmark_squad() -> None:
         FLAGS.predict_file, is_training=False
     )
     tokenizer = FullTokenizer(FLAGS.vocab_file, FLAGS.do_lower_case)
-    settings = squad_windows.ConverterSettings(
-        vocab_file=FLAGS.vocab_file,
-        do_lower_case=FLAGS.do_lower_case,
-        max_seq_length=FLAGS.max_seq_length,
-        doc_stride=FLAGS.doc_stride,
-        max_query_length=FLAGS.max_query_length,
+    settings = from_flags(
+        squad_windows.ConverterSettings,
+        FLAGS.flag_values_dict(),
         is_training=False,
     )
 

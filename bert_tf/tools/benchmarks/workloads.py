@@ -24,6 +24,7 @@ from bert_tf.data.squad import windows as squad_windows
 from bert_tf.data.text_reader import TextReader, TextReaderSettings
 from bert_tf.errors import UserError
 from bert_tf.programs import program, squad_flags
+from bert_tf.programs.settings import from_flags
 from bert_tf.tokenization import FullTokenizer
 from bert_tf.tools.benchmarks.data import published_task, train_examples
 from bert_tf.tools.benchmarks.peers.worker_loop import Arrays
@@ -202,12 +203,9 @@ def questions_workload() -> Workload:
     # Each has at least one window; the epoch shall not be over too early.
     number = min(len(examples), 2 * FLAGS.num_batches * FLAGS.batch_size)
     examples = random.Random(SEED).sample(examples, number)
-    settings = squad_windows.ConverterSettings(
-        vocab_file=FLAGS.vocab_file,
-        do_lower_case=FLAGS.do_lower_case,
-        max_seq_length=FLAGS.max_seq_length,
-        doc_stride=FLAGS.doc_stride,
-        max_query_length=FLAGS.max_query_length,
+    settings = from_flags(
+        squad_windows.ConverterSettings,
+        FLAGS.flag_values_dict(),
         is_training=True,
     )
     rows = squad_dataset.WindowRows(examples, settings, 1)
