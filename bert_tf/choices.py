@@ -66,6 +66,9 @@ BATCH_SIZE = 32
 INPUT_FORMATS = ("csv", "tsv", "jsonl", "lines")
 OUTPUT_FORMATS = ("csv", "tsv", "jsonl")
 
+# bert_tf.tools.beam_runner
+RUNNERS = ("local", "beam")
+
 # bert_tf.tasks.tagging: tags in a column more, or places of entities.
 PREDICTION_FORMATS = ("conll", "spans")
 

@@ -153,12 +153,20 @@ class TextEmbedder:
             raise ValueError(
                 f"texts must be a list of texts. Received: texts={texts!r}"
             )
-        window = WINDOW
-        if self.model.pooling == "none":
-            window = BATCHES_OF_TOKENS * self.batch_size
         rest = iter(texts)
-        while block := list(itertools.islice(rest, window)):
+        while block := list(itertools.islice(rest, self.texts_at_once)):
             yield from self._embed_block(block)
+
+    @property
+    def texts_at_once(self) -> int:
+        """The number of texts that `stream` sorts together.
+
+        Texts in groups of this size, each embedded for itself, have the same
+        vectors to the bit.
+        """
+        if self.model.pooling == "none":
+            return BATCHES_OF_TOKENS * self.batch_size
+        return WINDOW
 
     def tokens(self, embedded: EmbeddedText) -> list[str]:
         """The WordPieces that the model read."""

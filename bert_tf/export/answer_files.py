@@ -209,6 +209,8 @@ class AnswerWriter:
         columns: the model's columns.
         header: whether a table begins with the names of its columns.
         delimiter: the character between the cells of CSV.
+        names: the columns of the input, of which a table's first row has been
+            written elsewhere; None if it has not.
     """
 
     def __init__(
@@ -218,12 +220,13 @@ class AnswerWriter:
         columns: ModelColumns,
         header: bool = True,
         delimiter: str = ",",
+        names: Sequence[str] | None = None,
     ):
         self._writer = writer
         self._format = format
         self._columns = columns
         self._header = header
-        self._names: list[str] | None = None
+        self._names = None if names is None else list(names)
         self._csv = csv.writer(writer, delimiter=delimiter, lineterminator="\n")
 
     def write(self, row: Row, answer: Answer) -> None:
@@ -239,14 +242,27 @@ class AnswerWriter:
             )
             self._writer.write(f"{text}\n")
             return
+        names = self.begin(row) if self._names is None else self._names
+        cells = [values.get(name) for name in names]
         answer_names = self._columns.kind.tsv_columns
-        if self._names is None:
-            self._names = list(values)
-            names = self._renamed(values, answer_names)
-            if self._header:
-                self._write_cells([*names, *answer_names])
-        cells = [values.get(name) for name in self._names]
         self._write_cells([*cells, *(answer[name] for name in answer_names)])
+
+    def begin(self, row: Row) -> list[str]:
+        """Writes what comes before the first row: a table's header.
+
+        Args:
+            row: the first row.
+
+        Returns:
+            The columns of the input.
+        """
+        values = self._source_values(row)
+        self._names = list(values)
+        if self._header and self._format != "jsonl":
+            answer_names = self._columns.kind.tsv_columns
+            names = self._renamed(values, answer_names)
+            self._write_cells([*names, *answer_names])
+        return self._names
 
     def _source_values(self, row: Row) -> Mapping[str, Any]:
         if [*row.values] != [""]:

@@ -11,15 +11,18 @@ from typing import Any
 
 import numpy as np
 
-from bert_tf.data.tagged import conll, tagged_json
+from bert_tf.data.tabular.file_shape import whole_lines
+from bert_tf.data.tagged import conll, tagged_json, word_rows
 from bert_tf.data.tagged.learned_tags import LearnedTags
 from bert_tf.data.tagged.sentences import (
     ROWS,
     Sentence,
     WordColumns,
+    WordFile,
     conll_lines,
 )
 from bert_tf.data.tagged.tag_schemes import OUTSIDE
+from bert_tf.errors import UserError
 from bert_tf.export.given_words import NAME
 from bert_tf.export.kinds import Answer
 
@@ -40,7 +43,32 @@ def read(path: str, columns: WordColumns) -> list[Sentence] | None:
     """
     if tagged_json.is_json(path):
         return None
-    file = conll.read(path, "test", columns)
+    return _words_of(conll.read(path, "test", columns))
+
+
+def starts_with_words(path: str, head: str, columns: WordColumns) -> bool:
+    """Whether `read` would find sentences, as far as a file's start shows it.
+
+    Args:
+        path: of the file.
+        head: the start of its text.
+        columns: of its words.
+
+    Raises:
+        UserError: see `read`.
+    """
+    lines = whole_lines(head)
+    if not any(map(str.strip, lines)) or tagged_json.is_json(path):
+        return False
+    try:
+        word_rows.cut(path, lines, columns)
+    except UserError:
+        return False  # The start ends within a cell.
+    return _words_of(conll.read_rows(path, lines, "test", columns)) is not None
+
+
+def _words_of(file: WordFile) -> list[Sentence] | None:
+    path = file.path
     if file.sentences[0].origin != ROWS:
         return None
     if file.num_columns < 2 and not ENDINGS.search(path.lower()):

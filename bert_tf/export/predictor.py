@@ -116,11 +116,20 @@ class Predictor:
             )
         return self._stream(iter(items))
 
-    def _stream(self, items: Iterator[object]) -> Iterator[Answer]:
-        first, number = 0, ITEMS_AT_ONCE
+    @property
+    def items_at_once(self) -> int:
+        """The number of items that `stream` answers together.
+
+        Items in groups of this size, each answered for itself, have the same
+        answers to the bit.
+        """
         if "num_tokens" in self._serve.structured_outputs:
-            number = 4 * self.batch_size  # Vectors of all tokens are large.
-        while chunk := list(itertools.islice(items, number)):
+            return 4 * self.batch_size  # Vectors of all tokens are large.
+        return ITEMS_AT_ONCE
+
+    def _stream(self, items: Iterator[object]) -> Iterator[Answer]:
+        first = 0
+        while chunk := list(itertools.islice(items, self.items_at_once)):
             yield from self._predict_chunk(chunk, first)
             first += len(chunk)
 

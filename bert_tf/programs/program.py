@@ -4,6 +4,7 @@ import contextlib
 import io
 import logging as standard_logging
 import os
+import re
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any, NoReturn
@@ -93,6 +94,23 @@ def matching_files(name: str) -> list[str]:
             "--%s=%s: names files more than once", name, FLAGS[name].value
         )
     return paths
+
+
+def existing_files(name: str) -> list[str]:
+    """Finds the files of a flag that holds one name, or patterns.
+
+    Returns:
+        Paths, see `matching_files`. A single file need not be a regular one.
+
+    Raises:
+        UserError: there is no such file.
+    """
+    path = value_of(name)
+    is_name = not re.search(r"[*?\[,]", path)
+    if is_name or files.exists(path):
+        require_existing(name)
+        return [path]
+    return matching_files(name)
 
 
 def _pattern_matches(pattern):

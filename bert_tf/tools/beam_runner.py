@@ -1,9 +1,10 @@
-"""Makes the shards of pretraining data in an Apache Beam pipeline.
+"""Runs Apache Beam pipelines, and makes pretraining data in one.
 
     files → (shard, document) → all documents of a shard → its records
 
 Each shard gets the same documents as on one machine, and the same code turns
-them into records. So the files are the same.
+them into records. So the files are the same. `beam_rows` has the pipeline of
+the tools that answer files row by row.
 """
 
 import contextlib
@@ -11,14 +12,117 @@ import io
 import re
 import shlex
 from collections.abc import Iterable, Iterator
+from typing import Any
+
+from absl import flags
 
 from bert_tf import files
 from bert_tf.data.pretraining import shards as pretraining_shards
 from bert_tf.data.pretraining.shards import RecordMaker
 from bert_tf.errors import UserError
 
+FLAGS = flags.FLAGS
+
 # A document with its place: (number of the file, number in the file, text).
 Document = tuple[int, int, str]
+
+
+# ---------------------------------------------------------------------------
+# Any pipeline.
+
+
+def check_flags() -> None:
+    """Raises UserError if the flags of a pipeline contradict each other."""
+    if FLAGS.runner == "beam" and not FLAGS.num_shards:
+        raise UserError("--runner=beam needs --num_shards, the number of files")
+    if FLAGS.beam_options and FLAGS.runner != "beam":
+        raise UserError(
+            f"--beam_options={FLAGS.beam_options}: only with --runner=beam"
+        )
+
+
+def check_installed() -> None:
+    """Raises UserError unless Apache Beam can be imported."""
+    try:
+        import apache_beam  # noqa: F401
+    except ImportError:
+        raise UserError(
+            "--runner=beam needs Apache Beam: pip install apache-beam"
+        ) from None
+
+
+def new_pipeline(options: str) -> Any:
+    """A `beam.Pipeline` without steps.
+
+    Args:
+        options: its options, as on a command line.
+
+    Raises:
+        UserError: Beam is not installed, or an option is wrong.
+    """
+    check_installed()
+    import apache_beam as beam
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    complaint = io.StringIO()
+    try:
+        # Beam parses options with argparse, which prints an error and exits.
+        with contextlib.redirect_stderr(complaint):
+            parsed = PipelineOptions(shlex.split(options))
+            parsed.get_all_options()
+            return beam.Pipeline(options=parsed)
+    except (ValueError, SystemExit) as error:
+        why = (complaint.getvalue().strip() or str(error)).split("\n")[-1]
+        raise UserError(f"--beam_options={options}: {why}") from None
+
+
+class MarkedError(Exception):
+    """A mistake on its way from a worker, of which Beam keeps only the text.
+
+    Args:
+        error: the mistake. Its settings keep their marks, so that the program
+            can print them as flags.
+    """
+
+    def __init__(self, error: UserError):
+        message = error.message_for("`{}`".format).replace("\n", "\\n")
+        super().__init__(f"UserError: {message}")
+
+
+@contextlib.contextmanager
+def marked_errors() -> Iterator[None]:
+    """Raises a MarkedError for what a user can fix; the block runs in a worker.
+
+    Files that cannot be used are such mistakes, too.
+    """
+    try:
+        yield
+    except UserError as error:
+        raise MarkedError(error) from None
+    except OSError as error:
+        if error.filename is None:
+            raise
+        why = f"{error.filename}: {error.strerror}"
+        raise MarkedError(UserError(why)) from None
+
+
+@contextlib.contextmanager
+def user_errors() -> Iterator[None]:
+    """Raises a UserError of the pipeline as it was, without Beam's additions to
+    its message."""
+    try:
+        yield
+    except Exception as error:
+        message = re.search(r"UserError: (.*)", str(error))
+        if isinstance(error, UserError):
+            message = re.match(r"(.*)", str(error))
+        if not message:
+            raise
+        raise UserError(message[1].split(" [while running")[0]) from None
+
+
+# ---------------------------------------------------------------------------
+# Pretraining data.
 
 
 def write_shards(
@@ -39,24 +143,10 @@ def write_shards(
         UserError: Beam is not installed, an option is wrong, or there are
             fewer documents than shards.
     """
-    try:
-        import apache_beam as beam
-        from apache_beam.options.pipeline_options import PipelineOptions
-    except ImportError:
-        raise UserError(
-            "--runner=beam needs Apache Beam: pip install apache-beam"
-        ) from None
     missing = {s: path for s, path in targets.items() if not files.exists(path)}
-    complaint = io.StringIO()
-    try:
-        # Beam parses options with argparse, which prints an error and exits.
-        with contextlib.redirect_stderr(complaint):
-            parsed = PipelineOptions(shlex.split(options))
-            parsed.get_all_options()
-            pipeline = beam.Pipeline(options=parsed)
-    except (ValueError, SystemExit) as error:
-        why = (complaint.getvalue().strip() or str(error)).split("\n")[-1]
-        raise UserError(f"--beam_options={options}: {why}") from None
+    pipeline = new_pipeline(options)
+    import apache_beam as beam
+
     with user_errors(), pipeline:
         (
             pipeline
@@ -74,21 +164,6 @@ def write_shards(
             f"--num_shards={len(targets)}: {len(empty)} shards have no "
             f"document, {empty[0]} first"
         )
-
-
-@contextlib.contextmanager
-def user_errors() -> Iterator[None]:
-    """Raises a UserError of the pipeline as it was, without Beam's additions to
-    its message."""
-    try:
-        yield
-    except Exception as error:
-        message = re.search(r"UserError: (.*)", str(error))
-        if isinstance(error, UserError):
-            message = re.match(r"(.*)", str(error))
-        if not message:
-            raise
-        raise UserError(message[1].split(" [while running")[0]) from None
 
 
 def documents_by_shard(

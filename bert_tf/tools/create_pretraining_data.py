@@ -103,18 +103,7 @@ shared_flags.define_count(
     "depend on it.",
     lower_bound=0,
 )
-flags.DEFINE_enum(
-    "runner",
-    "local",
-    ["local", "beam"],
-    "Make the shards on this machine, or in an Apache Beam pipeline.",
-)
-flags.DEFINE_string(
-    "beam_options",
-    "",
-    "Options of the Beam pipeline, such as "
-    "--beam_options='--runner=DataflowRunner …'.",
-)
+shared_flags.define_runner_flags()
 
 
 def main() -> None:
@@ -155,15 +144,12 @@ def read_flags() -> pretraining_shards.RecordMaker:
             wanted,
         )
     check_casing(read_tokenizer().vocab, FLAGS.do_lower_case)
-    if not FLAGS.num_shards and (FLAGS.num_workers or FLAGS.runner == "beam"):
-        given = "--runner=beam"
-        if FLAGS.num_workers:
-            given = f"--num_workers={FLAGS.num_workers}"
-        raise UserError(f"{given} needs --num_shards, the number of files")
-    if FLAGS.beam_options and FLAGS.runner != "beam":
+    if FLAGS.num_workers and not FLAGS.num_shards:
         raise UserError(
-            f"--beam_options={FLAGS.beam_options}: only with --runner=beam"
+            f"--num_workers={FLAGS.num_workers} needs --num_shards, the number "
+            "of files"
         )
+    beam_runner.check_flags()
     return pretraining_shards.RecordMaker(
         vocab_file=FLAGS.vocab_file,
         do_lower_case=FLAGS.do_lower_case,

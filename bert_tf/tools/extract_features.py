@@ -26,22 +26,24 @@ The model is the bundled one unless three flags name another: --vocab_file,
 --bert_config_file and --init_checkpoint.
 """
 
-import json
-from collections.abc import Iterator
-from typing import IO, TYPE_CHECKING, Any
+import os
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from absl import flags, logging
 
 from bert_tf import files
 from bert_tf.config import BertConfig
 from bert_tf.counts import number_of
-from bert_tf.data import example_proto
 from bert_tf.data.tabular import file_shape
 from bert_tf.errors import UserError
 from bert_tf.programs import defaults, model_files, program
 from bert_tf.programs import flags as shared_flags
-from bert_tf.text.packing import MIN_SEQ_LENGTH, split_pair
+from bert_tf.text.packing import MIN_SEQ_LENGTH
+from bert_tf.tools import beam_runner, beam_vectors, row_work
+from bert_tf.tools.beam_vectors import texts
+from bert_tf.tools.shard_run import ShardRun
+from bert_tf.tools.vector_formats import ENCODERS, write_npy_header
 
 if TYPE_CHECKING:
     from bert_tf.embeddings import EmbeddedText, TextEmbedder
@@ -49,10 +51,12 @@ if TYPE_CHECKING:
 FLAGS = flags.FLAGS
 REQUIRED = ("input_file", "output_file")
 NUM_EXAMPLES_SHOWN = 5
-DECIMALS = 6  # The original's.
 
 flags.DEFINE_string(
-    "input_file", None, "File of texts, one on each line; a ||| b is a pair."
+    "input_file",
+    None,
+    "File of texts, one on each line; a ||| b is a pair. A pattern, such as "
+    "'part-*', names several, which are read one after the other.",
 )
 flags.DEFINE_string("output_file", None, "The file of vectors to write.")
 flags.DEFINE_string(
@@ -84,45 +88,108 @@ flags.DEFINE_enum(
     "vectors. The others have one vector per text.",
 )
 shared_flags.define_pooling_flags()
+shared_flags.define_beam_flags()
 
 
 def main() -> None:
     program.require(*REQUIRED)
-    program.require_existing("input_file")
-    if not files.is_regular(FLAGS.input_file):
-        raise UserError(
-            f"--input_file={FLAGS.input_file}: a pipe cannot be read twice; "
-            "give a regular file"
-        )
+    paths = program.existing_files("input_file")
+    check_flags(paths)
     defaults.use_bundled_model(needs_checkpoint=True)
     config, _ = model_files.read_model_files()
-    inputs = [FLAGS.input_file, FLAGS.vocab_file, FLAGS.bert_config_file]
+    inputs = [*paths, FLAGS.vocab_file, FLAGS.bert_config_file]
     program.check_output("output_file", FLAGS.output_file, inputs)
     settings = embedder_settings(config)
-    file_shape.warn_unless_text(FLAGS.input_file)
-    num_texts = sum(1 for _ in files.read_lines(FLAGS.input_file))
+    for path in paths:
+        file_shape.warn_unless_text(path)
+    if FLAGS.runner == "beam":
+        embed_in_pipeline(paths, settings)
+        return
+    num_texts = sum(1 for path in paths for _ in files.read_lines(path))
     if not num_texts:
         raise UserError(f"--input_file={FLAGS.input_file}: contains no text")
     from bert_tf.embeddings import TextEmbedder
 
-    embedder = TextEmbedder(
-        vocab_file=FLAGS.vocab_file,
-        bert_config_file=FLAGS.bert_config_file,
-        init_checkpoint=FLAGS.init_checkpoint,
-        do_lower_case=FLAGS.do_lower_case,
-        max_seq_length=FLAGS.max_seq_length,
-        batch_size=FLAGS.batch_size,
-        **settings,
-    )
+    embedder = TextEmbedder(**settings)
     files.make_folder_of(FLAGS.output_file)
-    write_output(embedder, num_texts)
+    write_output(embedder, paths, num_texts)
+
+
+def check_flags(paths: Sequence[str]) -> None:
+    """Raises UserError if the flags contradict each other or the input.
+
+    Args:
+        paths: the input.
+    """
+    row_work.check_flags()
+    for path in paths:
+        if not files.is_regular(path):
+            raise UserError(
+                f"--input_file={path}: a pipe cannot be read twice; give a "
+                "regular file"
+            )
+
+
+def embed_in_pipeline(paths: Sequence[str], settings: dict[str, Any]) -> None:
+    """Writes the vectors in an Apache Beam pipeline.
+
+    Args:
+        paths: the files of texts.
+        settings: the arguments of `TextEmbedder`.
+    """
+    beam_runner.check_installed()
+    work = beam_vectors.VectorWork(
+        embedder=settings, output_format=FLAGS.output_format
+    )
+    folder, name = os.path.split(FLAGS.init_checkpoint)
+    model = {
+        flag: {path: files.stamp(path) for path in of_flag}
+        for flag, of_flag in {
+            "vocab_file": [FLAGS.vocab_file],
+            "bert_config_file": [FLAGS.bert_config_file],
+            "init_checkpoint": [
+                os.path.join(folder, entry)
+                for entry in sorted(files.entries(folder))
+                if entry.startswith(f"{name}.")
+            ],
+            "input_file": paths,
+        }.items()
+    }
+    row_work.write_shards(
+        work,
+        work.load(),
+        paths,
+        ShardRun(FLAGS.output_file),
+        {**row_work.flags_of_shards("output_file"), **model},
+        FLAGS.num_shards,
+        FLAGS.beam_options,
+    )
 
 
 def embedder_settings(config: BertConfig) -> dict[str, Any]:
-    """Returns the pooling arguments of `TextEmbedder` that the flags ask for.
+    """Returns the arguments of `TextEmbedder` that the flags ask for.
+
+    Args:
+        config: of the model.
 
     Raises:
         UserError: flags contradict each other, or a layer does not exist.
+    """
+    return {
+        "vocab_file": FLAGS.vocab_file,
+        "bert_config_file": FLAGS.bert_config_file,
+        "init_checkpoint": FLAGS.init_checkpoint,
+        "do_lower_case": FLAGS.do_lower_case,
+        "max_seq_length": FLAGS.max_seq_length,
+        "batch_size": FLAGS.batch_size,
+        **pooling_settings(config),
+    }
+
+
+def pooling_settings(config: BertConfig) -> dict[str, Any]:
+    """Returns the pooling arguments of `TextEmbedder` that the flags ask for.
+
+    Args, Raises: see `embedder_settings`.
     """
     if FLAGS.output_format == "features":
         program.refuse(
@@ -144,18 +211,23 @@ def embedder_settings(config: BertConfig) -> dict[str, Any]:
     return model_files.pooling_settings(config)
 
 
-def write_output(embedder: "TextEmbedder", num_texts: int) -> None:
+def write_output(
+    embedder: "TextEmbedder", paths: Sequence[str], num_texts: int
+) -> None:
     """Writes --output_file, which appears when it is complete.
 
     Args:
         embedder: gives the vectors.
-        num_texts: number of texts in --input_file.
+        paths: the files of texts.
+        num_texts: number of texts in them.
 
     Raises:
         UserError: --input_file has another number of texts now.
     """
     encode = ENCODERS[FLAGS.output_format]
     num_written = num_truncated = 0
+    # The texts of a file are sorted among themselves, as in a pipeline.
+    stream = (e for path in paths for e in embedder.stream(texts(path)))
     with (
         files.replacing(FLAGS.output_file) as temporary,
         files.open_binary(temporary, "wb") as writer,
@@ -163,7 +235,7 @@ def write_output(embedder: "TextEmbedder", num_texts: int) -> None:
         if FLAGS.output_format == "npy":
             width = embedder.model.embedding_size
             write_npy_header(writer, (num_texts, width))
-        for embedded in with_log(embedder, embedder.stream(texts()), num_texts):
+        for embedded in with_log(embedder, stream, num_texts):
             writer.write(encode(embedder, num_written, embedded))
             num_written += 1
             num_truncated += embedded.is_truncated
@@ -180,13 +252,6 @@ def write_output(embedder: "TextEmbedder", num_texts: int) -> None:
     )
 
 
-def texts() -> Iterator[str | tuple[str, str]]:
-    """Yields the texts and pairs of --input_file."""
-    for _, line in files.read_lines(FLAGS.input_file):
-        text, second = split_pair(line.strip())
-        yield text if second is None else (text, second)
-
-
 def with_log(
     embedder: "TextEmbedder", stream: "Iterator[EmbeddedText]", num_texts: int
 ) -> "Iterator[EmbeddedText]":
@@ -199,92 +264,6 @@ def with_log(
             logging.info("unique_id: %d", number)
             logging.info("tokens: %s", " ".join(embedder.tokens(embedded)))
         yield embedded
-
-
-# ---------------------------------------------------------------------------
-# Formats. Each function returns the bytes of one text.
-
-
-def as_features(
-    embedder: "TextEmbedder", index: int, embedded: "EmbeddedText"
-) -> bytes:
-    """Formats the vectors of each token as the original does."""
-    layers = embedder.model.layer_indexes
-    # To the bit like Python's `round`: a float32 times 10^6 is exact in
-    # float64.
-    rounded = np.round(embedded.vector.astype(np.float64), DECIMALS)
-    vectors = rounded.reshape(len(rounded), len(layers), -1).tolist()
-    features = [
-        {
-            "token": token,
-            "layers": [
-                {"index": layer, "values": values}
-                for layer, values in zip(layers, of_layers, strict=True)
-            ],
-        }
-        for token, of_layers in zip(
-            embedder.tokens(embedded), vectors, strict=True
-        )
-    ]
-    # The key is the original's, with its spelling mistake.
-    return _json_line({"linex_index": index, "features": features})
-
-
-def as_json(
-    embedder: "TextEmbedder", index: int, embedded: "EmbeddedText"
-) -> bytes:
-    """Formats a text and its vector as a line of JSON."""
-    text, second = embedded.text, None
-    if isinstance(text, tuple):
-        text, second = text
-    row = {"index": index, "text": text}
-    if second is not None:
-        row["text_pair"] = second
-    if FLAGS.pooling == "none":
-        row["tokens"] = embedder.tokens(embedded)
-    # The fewest digits that are read as the same float32.
-    digits = embedded.vector.astype("U").astype(np.float64)
-    return _json_line({**row, "embedding": digits.tolist()})
-
-
-def _json_line(row) -> bytes:
-    return (json.dumps(row) + "\n").encode()
-
-
-def as_record(
-    embedder: "TextEmbedder", index: int, embedded: "EmbeddedText"
-) -> bytes:
-    """Formats a vector as a tf.train.Example in a TFRecord."""
-    vector = embedded.vector.ravel().tolist()
-    features = [
-        example_proto.int64_feature("index", [index]),
-        example_proto.float_feature("embedding", vector),
-    ]
-    if FLAGS.pooling == "none":
-        num_tokens = [len(embedded.vector)]
-        features.append(example_proto.int64_feature("num_tokens", num_tokens))
-    return example_proto.record(example_proto.example(*features))
-
-
-def as_npy(
-    embedder: "TextEmbedder", index: int, embedded: "EmbeddedText"
-) -> bytes:
-    """Formats a vector as a row of a .npy file."""
-    return embedded.vector.astype("<f4").tobytes()
-
-
-def write_npy_header(writer: IO[bytes], shape: tuple[int, ...]) -> None:
-    """Writes the start of a .npy file, for float32 of a shape in rows."""
-    header = {"descr": "<f4", "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(writer, header)
-
-
-ENCODERS = {
-    "features": as_features,
-    "npy": as_npy,
-    "jsonl": as_json,
-    "tfrecord": as_record,
-}
 
 
 if __name__ == "__main__":

@@ -28,29 +28,37 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import IO, TYPE_CHECKING, Any
 
 from absl import flags, logging
 
 from bert_tf import choices, files
 from bert_tf.counts import number_of
-from bert_tf.data.squad.questions import question_rows
-from bert_tf.data.tabular import file_shape, text_rows
-from bert_tf.data.tabular.text_rows import Row
+from bert_tf.data.tabular import text_rows
+from bert_tf.data.tabular.text_rows import Format, Row
+from bert_tf.data.tagged.sentences import WordColumns
 from bert_tf.errors import UserError
-from bert_tf.file_contents import Content, content_of, with_line_ends
-from bert_tf.file_formats import HEAD_BYTES, Kind
+from bert_tf.export import answer_words
+from bert_tf.export.answer_files import AnswerWriter, output_format
+from bert_tf.export.input_files import (
+    STANDARD,
+    InputFile,
+    InputSettings,
+    InputTable,
+    ItemReader,
+)
 from bert_tf.programs import flags as shared_flags
 from bert_tf.programs import program, run_record
+from bert_tf.tools import beam_answers, beam_runner, row_work
+from bert_tf.tools.shard_run import ShardRun
 
 if TYPE_CHECKING:
-    from bert_tf.export.answer_files import ModelColumns
+    from bert_tf.export.kinds import Answer
     from bert_tf.export.predictor import Predictor
 
 FLAGS = flags.FLAGS
 REQUIRED = ("model", "input")
-STANDARD = "-"
 NOT_WRITTEN = (
     *(".gz", ".bz2", ".xz", ".zst", ".zip", ".xlsx", ".xls", ".ods"),
     *(".parquet", ".feather", ".arrow", ".orc"),
@@ -62,8 +70,9 @@ flags.DEFINE_string(
 flags.DEFINE_string(
     "input",
     None,
-    "File with texts: CSV, TSV, JSON lines or lines of text. A single - is "
-    "standard input.",
+    "File with texts: CSV, TSV, JSON lines or lines of text; or a pattern for "
+    "several, such as 'part-*.csv', which are answered one after the other. A "
+    "single - is standard input.",
 )
 flags.DEFINE_enum(
     "input_format",
@@ -94,54 +103,85 @@ flags.DEFINE_string(
     "each row: a number from 1, or a name. By default what the file shows.",
 )
 
+shared_flags.define_beam_flags()
+
 
 def main() -> None:
     program.require(*REQUIRED)
     program.require_existing("model", folder=True)
+    paths = [STANDARD]
     if FLAGS.input != STANDARD:
-        program.require_existing("input")
-    if FLAGS.output != STANDARD:
-        check_output()
+        paths = program.existing_files("input")
+    check_outputs(paths)
     # Loading TensorFlow takes seconds, and mistakes are found without it.
-    from bert_tf.export import answer_files
     from bert_tf.export.predictor import Predictor
+
+    predictor = Predictor(FLAGS.model, **predictor_settings())
+    settings = InputSettings(
+        format=FLAGS.input_format,
+        delimiter=FLAGS.delimiter,
+        encoding=FLAGS.encoding,
+        columns=recorded_columns(predictor),
+    )
+    reader = ItemReader(predictor, settings)
+    if FLAGS.runner == "beam":
+        answer_in_pipeline(reader, paths)
+    elif not answers_words(predictor, paths):
+        answer_here(reader, paths)
+
+
+def predictor_settings() -> dict[str, Any]:
+    """The arguments of `Predictor` that flags give."""
+    return {"batch_size": FLAGS.batch_size}
+
+
+def check_outputs(paths: Sequence[str]) -> None:
+    """Raises UserError if answers cannot be written as the flags ask.
+
+    Args:
+        paths: the input.
+    """
+    row_work.check_flags()
+    if FLAGS.output != STANDARD:
+        check_output(paths)
+    for name in ("input", "output"):
+        if FLAGS.runner == "beam" and FLAGS[name].value == STANDARD:
+            why = "--runner=beam reads and writes files; name one"
+            raise UserError(why, setting=name, value=STANDARD)
+
+
+# ---------------------------------------------------------------------------
+# On this machine.
+
+
+def answer_here(reader: ItemReader, paths: Sequence[str]) -> None:
+    """Answers files one after the other.
+
+    Args:
+        reader: reads them.
+        paths: the files.
+    """
     from bert_tf.training.progress import with_progress
 
-    predictor = Predictor(FLAGS.model, FLAGS.batch_size)
-    recorded = recorded_columns(predictor)
-    columns = answer_files.model_columns(
-        predictor.kind, predictor.input_names, recorded
-    )
-    if predictor.kind == "tags" and answers_words(predictor):
-        return
-    input_file = InputFile(FLAGS.input)
-    head = input_file.head()
-    source = input_format(head, columns, recorded, input_file.kind)
-    logging.info("%s: read as %s", FLAGS.input, source.name)
-    target = answer_files.output_format(columns.kind, wanted_format(), source)
+    file, source = reader.first_file(paths)
+    logging.info("%s: read as %s", file.path, source.name)
+    target = target_format(reader, source)
+    total = file.num_rows(source) if len(paths) == 1 else None
     start, number = time.monotonic(), 0
-    rows: collections.deque[Row] = collections.deque()
     with output() as writer:
-        answer_writer = answer_files.AnswerWriter(
+        answer_writer = AnswerWriter(
             writer,
             target,
-            columns,
+            reader.columns,
             header=source.header,
             delimiter=source.csv_delimiter,
         )
-        answers = predictor.stream(
-            items(input_file, predictor, columns, source, rows)
-        )
-        for answer in with_progress(answers, num_rows(input_file, source)):
-            answer_writer.write(rows.popleft(), answer)
+        answers = answers_of(reader, paths, file, source)
+        for row, answer in with_progress(answers, total):
+            answer_writer.write(row, answer)
             number += 1
         if not number:
-            why = "there is nothing to answer in it"
-            raise UserError(
-                why if head.strip() else "the file is empty",
-                setting="input",
-                value=FLAGS.input,
-            )
+            raise nothing_in(file)
     seconds = time.monotonic() - start
     where = "" if FLAGS.output == STANDARD else f"{FLAGS.output}: "
     answers_given = number_of(number, "answer")
@@ -149,21 +189,65 @@ def main() -> None:
     logging.info("%s%s, %.1f per second", where, answers_given, speed)
 
 
-def answers_words(predictor: "Predictor") -> bool:
-    """Answers a file with a word in each row; says whether it is one."""
-    from bert_tf.data.tagged.sentences import WordColumns
-    from bert_tf.export import answer_words
+def nothing_in(file: InputFile) -> UserError:
+    """The error of an input without a row.
 
-    if FLAGS.input == STANDARD or not files.is_regular(FLAGS.input):
-        return False
-    if FLAGS.input_format or is_given("text_column"):
-        return False
-    settings = WordColumns(
+    Args:
+        file: of `first_file`.
+    """
+    why = "there is nothing to answer in it"
+    if file.is_empty:
+        why = "the file is empty"
+    return UserError(why, setting="input", value=FLAGS.input)
+
+
+def answers_of(
+    reader: ItemReader, paths: Sequence[str], first: InputFile, source: Format
+) -> "Iterator[tuple[Row, Answer]]":
+    """Yields the rows of files with their answers.
+
+    Each file is batched for itself, as in a pipeline.
+
+    Args:
+        reader, paths: see `answer_here`.
+        first, source: of `first_file`.
+    """
+    rows: collections.deque[Row] = collections.deque()
+
+    def items(file: InputFile, its_source: Format) -> Iterator[object]:
+        for row, item in reader.read(file, its_source):
+            rows.append(row)
+            yield item
+
+    for file, its_source in reader.files(paths, first, source):
+        for answer in reader.predictor.stream(items(file, its_source)):
+            yield rows.popleft(), answer
+
+
+def word_columns(predictor: "Predictor") -> WordColumns | None:
+    """The columns of an input of words; None if it surely has texts."""
+    if predictor.kind != "tags" or FLAGS.input_format:
+        return None
+    if is_given("text_column"):
+        return None
+    return WordColumns(
         word_column=FLAGS.word_column,
         encoding=FLAGS.encoding,
         delimiter=FLAGS.delimiter,
     )
-    sentences = answer_words.read(FLAGS.input, settings)
+
+
+def answers_words(predictor: "Predictor", paths: Sequence[str]) -> bool:
+    """Answers files with a word in each row; says whether they are such.
+
+    Args:
+        predictor: the model.
+        paths: the files.
+    """
+    settings = word_columns(predictor)
+    if settings is None or not all(map(files.is_regular, paths)):
+        return False
+    sentences = answer_words.read(paths[0], settings)
     if sentences is None:
         return False
     logging.info("%s: read as rows with a word each", FLAGS.input)
@@ -175,13 +259,24 @@ def answers_words(predictor: "Predictor") -> bool:
             setting="output_format" if FLAGS.output_format else "output",
             value=FLAGS.output_format or FLAGS.output,
         )
-    answers = predictor.stream(map(answer_words.item_of, sentences))
+    number = 0
     with output() as writer:
-        for sentence, answer in zip(sentences, answers, strict=True):
-            writer.write(
-                answer_words.lines_of(sentence, answer, target, predictor.info)
-            )
-    logging.info("%s", number_of(len(sentences), "answer"))
+        for path in paths:
+            if path != paths[0]:
+                sentences = answer_words.read(path, settings)
+            if sentences is None:
+                raise UserError(
+                    f"{path}: no rows with a word each, as {paths[0]} has"
+                )
+            answers = predictor.stream(map(answer_words.item_of, sentences))
+            for sentence, answer in zip(sentences, answers, strict=True):
+                writer.write(
+                    answer_words.lines_of(
+                        sentence, answer, target, predictor.info
+                    )
+                )
+            number += len(sentences)
+    logging.info("%s", number_of(number, "answer"))
     return True
 
 
@@ -190,9 +285,13 @@ def is_given(name: str) -> bool:
     return not FLAGS[name].using_default_value
 
 
-def check_output() -> None:
-    """Raises UserError if answers cannot be written to --output."""
-    program.check_output("output", FLAGS.output, [FLAGS.input])
+def check_output(paths: Sequence[str]) -> None:
+    """Raises UserError if answers cannot be written to --output.
+
+    Args:
+        paths: the input.
+    """
+    program.check_output("output", FLAGS.output, paths)
     ending = os.path.splitext(FLAGS.output)[1].lower()
     if ending in NOT_WRITTEN:
         raise UserError(
@@ -225,147 +324,56 @@ def recorded_columns(predictor: "Predictor") -> dict[str, Any]:
     return {name: v for name, v in columns.items() if v is not None}
 
 
-def input_format(
-    head: str,
-    columns: "ModelColumns",
-    recorded: dict[str, Any],
-    kind: Kind | None = None,
-) -> text_rows.Format:
-    """How the input is written.
+# ---------------------------------------------------------------------------
+# In a pipeline.
+
+
+def answer_in_pipeline(reader: ItemReader, paths: Sequence[str]) -> None:
+    """Answers files in an Apache Beam pipeline.
 
     Args:
-        head: its first lines.
-        columns: the model's columns.
-        recorded: of `recorded_columns`.
-        kind: of an input that does not hold text.
+        reader, paths: see `answer_here`.
     """
-    delimiter = recorded.get("delimiter")
-    settings = {
-        name: recorded[name]
-        for name in ("header", "encoding")
-        if name in recorded
-    }
-    if FLAGS.input_format:
-        return text_rows.Format(
-            name=FLAGS.input_format, delimiter=delimiter, **settings
-        )
-    found = text_rows.detect_format(
-        FLAGS.input,
-        head,
-        columns.names,
-        delimiter=FLAGS.delimiter,
-        kind=kind,
+    from bert_tf.serving.models import stamp_of
+
+    beam_runner.check_installed()
+    file, source = reader.first_file(paths)
+    file.check_has_rows(source)
+    words = word_columns(reader.predictor)
+    beam_answers.check_holds_no_words(file, words)
+    logging.info("%s: read as %s", file.path, source.name)
+    target = target_format(reader, source)
+    rows = (
+        row
+        for found in reader.files(paths, file, source)
+        for row, _ in reader.read(*found)
     )
-    if not found.has_columns:
-        return found
-    if kind is not None and kind.role == "table":
-        header = settings.get("header", True)
-        return text_rows.Format(name=found.name, header=header)
-    return text_rows.Format(
-        name=found.name, delimiter=found.delimiter or delimiter, **settings
+    row = next(rows, None)
+    if row is None:
+        raise nothing_in(file)
+    names, head = beam_answers.head_of(row, target, reader.columns, source)
+    work = beam_answers.AnswerWork(
+        model=FLAGS.model,
+        predictor=predictor_settings(),
+        settings=reader.settings,
+        table=InputTable(path=file.path, source=source, names=names),
+        target=target,
+        head=head,
+        word_columns=words,
     )
-
-
-class InputFile:
-    """The input, whose start is read before all of it.
-
-    Standard input and pipes are opened once, because they can be read once.
-
-    Attributes:
-        path: the value of --input.
-        is_stream: whether it can be read only once.
-        kind: of an input that does not hold text.
-        is_json_on_lines: whether each of its lines is a JSON object.
-    """
-
-    def __init__(self, path: str):
-        self.path = path
-        self.is_stream = path == STANDARD or not files.is_regular(path)
-        self.kind: Kind | None = None
-        self.is_json_on_lines = False
-        self._content = self._opened() if self.is_stream else None
-
-    def _opened(self) -> Content:
-        stream = sys.stdin.buffer
-        if self.path != STANDARD:
-            stream = open(self.path, "rb")
-        return content_of(stream, self.path, self._encoding())
-
-    def _encoding(self) -> str | None:
-        """The encoding of the input, if it is surely none of UTF-8."""
-        encoding = FLAGS.encoding
-        return None if encoding == FLAGS["encoding"].default else encoding
-
-    def head(self) -> str:
-        """The first lines, with a mark for bytes of no text."""
-        with self.reading(self.path) as content:
-            self.kind = content.kind
-            head = content.reader.peek(HEAD_BYTES)[:HEAD_BYTES]
-            if not (self.kind and self.kind.role == "table"):
-                content.check_text()
-        text = head.decode("utf-8", "replace")
-        text += "" if len(head) == HEAD_BYTES else "\n"
-        shape = file_shape.shape_of(text)
-        self.is_json_on_lines = shape.name == "json_lines"
-        return text
-
-    @contextlib.contextmanager
-    def reading(self, path: str) -> Iterator[Content]:
-        """Gives the content, at the start."""
-        if self._content is not None:
-            yield self._content
-            return
-        with files.looking(path, self._encoding()) as content:
-            yield content
-
-
-def num_rows(input_file: InputFile, source: text_rows.Format) -> int | None:
-    """Counts the rows of the input; None if they cannot be counted."""
-    if input_file.is_stream or input_file.kind or source.name == "csv":
-        return None  # A cell of CSV may hold line ends.
-    if source.name == "jsonl" and not input_file.is_json_on_lines:
-        return None
-    with files.reading(input_file.path) as reader:
-        number = sum(1 for _ in with_line_ends(reader))
-    return number - (source.name == "tsv" and source.header)
-
-
-def items(
-    input_file: InputFile,
-    predictor: "Predictor",
-    columns: "ModelColumns",
-    source: text_rows.Format,
-    rows: "collections.deque[Row]",
-) -> Iterator[object]:
-    """Yields the items of the input, as `Predictor` takes them.
-
-    Args:
-        input_file: the input.
-        predictor: the model.
-        columns: its columns.
-        source: the format of the input.
-        rows: the rows of the items are added to it.
-
-    Raises:
-        UserError: a row is not an item that the model reads.
-    """
-    is_first = True
-    table = text_rows.read_rows(
-        input_file.path, source, input_file.reading, columns.names
+    row_work.write_shards(
+        work,
+        beam_answers.AnswerWorker(work, reader.predictor),
+        paths,
+        ShardRun(FLAGS.output, "output"),
+        {
+            **row_work.flags_of_shards("model", "input", "output"),
+            "model": stamp_of(reader.predictor.folder),
+            "input": {path: files.stamp(path) for path in paths},
+        },
+        FLAGS.num_shards,
+        FLAGS.beam_options,
     )
-    if predictor.kind == "question_answering":
-        table = question_rows(table)
-    for row in table:
-        if is_first and source.has_columns:
-            columns.check_columns(row)
-        is_first = False
-        item = columns.item_of(row)
-        try:
-            predictor.check(item)
-        except ValueError as error:
-            raise UserError(f"{row.place}: {error}") from None
-        rows.append(row)
-        yield item
 
 
 # ---------------------------------------------------------------------------
@@ -378,6 +386,16 @@ def wanted_format() -> str | None:
         return FLAGS.output_format
     ending = os.path.splitext(FLAGS.output)[1].lower()
     return text_rows.ENDINGS.get(ending)
+
+
+def target_format(reader: ItemReader, source: Format) -> str:
+    """The format of the answers.
+
+    Args:
+        reader: of the input.
+        source: how the input is written.
+    """
+    return output_format(reader.columns.kind, wanted_format(), source)
 
 
 @contextlib.contextmanager

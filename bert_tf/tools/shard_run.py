@@ -24,18 +24,20 @@ from bert_tf.errors import UserError
 
 
 class ShardRun:
-    """A run that writes the shards of one --output_file.
+    """A run that writes the shards of one output file.
 
     Args:
         output_file: the shards' common name, before `-00000-of-…`.
+        flag: the flag that has this name.
 
     Attributes:
         folder, name: the folder and the name of `output_file`.
         is_remote: whether it is not on this machine's disks.
     """
 
-    def __init__(self, output_file: str):
+    def __init__(self, output_file: str, flag: str = "output_file"):
         self.output_file = output_file
+        self.flag = flag
         self.folder, self.name = os.path.split(output_file)
         self.is_remote = files.is_remote(output_file)
 
@@ -57,7 +59,7 @@ class ShardRun:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise UserError(
-                    f"--output_file={self.output_file}: another run is "
+                    f"--{self.flag}={self.output_file}: another run is "
                     "writing it"
                 ) from None
             try:
@@ -69,8 +71,8 @@ class ShardRun:
         """Raises UserError if shards exist that were made with other settings.
 
         Args:
-            state: {flag: value} of this run, as JSON holds it; `input_file` is
-                {path: stamp}.
+            state: {flag: value} of this run, as JSON holds it; that of files
+                is {path: stamp}.
         """
         shards = existing_shards(self.output_file)
         if not shards:
@@ -80,7 +82,7 @@ class ShardRun:
             if before.get(name) != value:
                 which = _changed_file(before, state, name)
                 raise UserError(
-                    f"--output_file={self.output_file}: its shards were made "
+                    f"--{self.flag}={self.output_file}: its shards were made "
                     f"with another {name}{which}, {shards[0]} first; remove "
                     "them, or name another file"
                 )
@@ -89,6 +91,11 @@ class ShardRun:
         """Writes what `check` of the next run reads."""
         text = json.dumps(state, indent=2) + "\n"
         files.write_text(self._beside("json"), text)
+
+    def forget(self) -> None:
+        """Removes what `write` wrote, unless a shard exists."""
+        if not existing_shards(self.output_file):
+            files.remove_if_there(self._beside("json"))
 
     def remove_leftovers(self) -> None:
         """Removes the unfinished files of a run that was killed."""
@@ -132,7 +139,7 @@ def _changed_file(before, state, name):
     """Names the first input file that has changed, in words; "" if another
     setting has."""
     earlier = before.get(name)
-    if name != "input_file" or not isinstance(earlier, dict):
+    if not isinstance(earlier, dict) or not isinstance(state[name], dict):
         return ""
     changed = [
         path

@@ -16,6 +16,7 @@ import io
 import itertools
 import re
 import sys
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from typing import IO
 
@@ -404,11 +405,33 @@ def _is_open(lines: Sequence[str]) -> bool:
     return "".join(lines).count('"') % 2 == 1
 
 
-@contextlib.contextmanager
-def without_limit() -> Iterator[None]:
+class _NoLimit:
+    """Whether some reader needs cells of any length.
+
+    The limit is the process's, and readers in other threads may end earlier.
+    """
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._num_readers = 0
+        self._limit = csv.field_size_limit()
+
+    def __enter__(self):
+        with self._lock:
+            if not self._num_readers:
+                self._limit = csv.field_size_limit(sys.maxsize)
+            self._num_readers += 1
+
+    def __exit__(self, *_):
+        with self._lock:
+            self._num_readers -= 1
+            if not self._num_readers:
+                csv.field_size_limit(self._limit)
+
+
+_NO_LIMIT = _NoLimit()
+
+
+def without_limit() -> contextlib.AbstractContextManager[None]:
     """Allows cells of any length, which the csv module takes for mistakes."""
-    limit = csv.field_size_limit(sys.maxsize)
-    try:
-        yield
-    finally:
-        csv.field_size_limit(limit)
+    return _NO_LIMIT
