@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.common import json_lines
 
+from bert_tf.data.tabular import csv_files
 from bert_tf.data.tabular.csv_files import read_table
 from bert_tf.data.tabular.table import RowWarnings
 from bert_tf.data.tabular.table import number as number_of
@@ -136,6 +137,18 @@ def test_long_cells_and_compressed_files():
     table = read_table("x.csv.gz", "csv")
     assert [len(text) for text in texts(table)] == [500_000, 1, 1]
     assert table.place(2) == "x.csv.gz:4"
+    assert csv.field_size_limit() == 131072
+
+
+def test_long_cells_while_another_reader_ends():
+    long = '"' + "word " * 100_000 + '"'
+    for name in ("x.csv", "y.csv"):
+        with open(name, "w") as writer:
+            writer.write(f"text\na\n{long}\n")
+    early, late = (csv_files.stream_rows(n, "csv") for n in ("x.csv", "y.csv"))
+    next(early), next(late)
+    early.close()
+    assert [len(cells[0]) for _, cells in late] == [1, 500_000]
     assert csv.field_size_limit() == 131072
 
 

@@ -579,6 +579,36 @@ def test_what_cannot_be_read_twice_and_what_is_packed(pairs, tmp_path):
     assert run_predict(pairs, tmp_path, text, **changes) == expected
 
 
+def test_several_files_are_answered_one_after_the_other(pairs, tmp_path):
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    contents = {
+        "0.csv": "",
+        "1.csv": "id,text,text_pair\n1,a,b\n2,c,d\n",
+        "2.csv": "text_pair,id,text\nf,3,e\n",
+    }
+    for name, text in contents.items():
+        (folder / name).write_text(text)
+    header, *lines = run_predict(
+        pairs, tmp_path, "", input=str(folder / "*.csv")
+    )
+    assert header == "id,text,text_pair,label,score"
+    text = "id,text,text_pair\n1,a,b\n2,c,d\n3,e,f\n"
+    expected = run_predict(pairs, tmp_path, text, "in.csv")[1:]
+    for line, other in zip(lines, expected, strict=True):
+        *cells, score = line.split(",")
+        *others, expected_score = other.split(",")
+        assert cells == others
+        assert float(score) == pytest.approx(float(expected_score), abs=1e-5)
+    (folder / "3.csv").write_text("text,text_pair\na,b\n")
+    with pytest.raises(UserError, match="3.csv: the columns are text, text_"):
+        run_predict(pairs, tmp_path, "", input=str(folder / "*.csv"))
+    (folder / "3.csv").unlink()
+    (folder / "4.txt").write_text("a ||| b\n")
+    with pytest.raises(UserError, match="4.txt: read as lines, but .*1.csv as"):
+        run_predict(pairs, tmp_path, "", input=str(folder / "*"))
+
+
 def test_only_a_regular_file_is_replaced(pairs, tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(UserError, match="pipe: this is not a regular file"):

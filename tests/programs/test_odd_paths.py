@@ -116,6 +116,19 @@ def test_an_existing_file_wins_over_a_pattern(name, here):
             flags["train_file"].value = f"{name}/?.txt,x/1.txt"
             found = program.matching_files("train_file")
             assert found == [f"{name}/1.txt", f"{name}/2.txt", "x/1.txt"]
+            assert program.existing_files("train_file") == found
+        flags["train_file"].value = f"{name}/{name}.txt"
+        found = program.existing_files("train_file")
+        assert found == [f"{name}/{name}.txt"]
+        for wrong, message in {
+            "none.txt": "--train_file=none.txt: no such file",
+            "none-*": "--train_file: no file matches none-",
+            "x": "--train_file=x: a file is needed, this is a folder",
+        }.items():
+            flags["train_file"].value = wrong
+            with pytest.raises(UserError) as error:
+                program.existing_files("train_file")
+            assert message in program.message_of(error.value)
 
 
 @pytest.mark.slow

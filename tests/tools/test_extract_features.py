@@ -14,6 +14,7 @@ from support.programs import as_flags, last_line, program_of, write
 from bert_tf import embeddings
 from bert_tf.embeddings import TextEmbedder
 from bert_tf.errors import UserError
+from bert_tf.tools import vector_formats
 
 NAME = "bert_tf.tools.extract_features"
 PROGRAM = program_of(NAME)
@@ -111,7 +112,7 @@ def test_rounding_is_that_of_python(files):
     values[:4] = [2**-7, -(2**-7), 3 * 2**-7, -1e-9]  # Halves; a minus zero.
     embedded, embedder = expected(files, **EACH_TOKEN)
     one = embedded[1]._replace(vector=values.reshape(2, -1))
-    line = json.loads(PROGRAM.module.as_features(embedder, 0, one))
+    line = json.loads(vector_formats.as_features(embedder, 0, one))
     found = np.ravel(take_values(line)).tolist()
     assert list(map(repr, found)) == [repr(round(float(x), 6)) for x in values]
 
@@ -187,6 +188,21 @@ def test_without_pooling_there_is_a_vector_for_each_token(files, tmp_path):
         np.testing.assert_allclose(vectors, e.vector, atol=1e-5)
 
 
+def test_several_files_are_read_one_after_the_other(files, tmp_path):
+    write(tmp_path, "in-1.txt", "\n".join(LINES[:3]))
+    packed = gzip.compress("\n".join(LINES[3:]).encode() + b"\n")
+    write(tmp_path, "in-2.txt.gz", packed)
+    changes = {"output_format": "jsonl", "output_file": tmp_path / "out"}
+    run({**files, "input_file": tmp_path / "in-*"}, **changes)
+    found = [json.loads(x) for x in changes["output_file"].open()]
+    run(files, **changes)
+    whole = [json.loads(x) for x in changes["output_file"].open()]
+    for one, other in zip(found, whole, strict=True):
+        vector, expected = one.pop("embedding"), other.pop("embedding")
+        np.testing.assert_allclose(vector, expected, atol=1e-5)
+        assert one == other
+
+
 def test_the_default_layers_are_those_that_there_are(files, tmp_path):
     path = tmp_path / "output.jsonl"
     run(files, output_file=path)
@@ -249,7 +265,7 @@ def test_a_file_that_changes_leaves_the_old_output(
     files, tmp_path, monkeypatch
 ):
     path = write(tmp_path, "vectors", "old")
-    monkeypatch.setattr(PROGRAM.module, "texts", lambda: iter(TEXTS[:-1]))
+    monkeypatch.setattr(PROGRAM.module, "texts", lambda _: iter(TEXTS[:-1]))
     with pytest.raises(UserError, match="input.txt: changed while it was read"):
         run(files, output_file=path)
     assert path.read_text() == "old"
