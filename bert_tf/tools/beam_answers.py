@@ -128,7 +128,7 @@ class AnswerWorker:
             content = lines.getvalue().encode()
             lines.seek(0)
             lines.truncate()
-            yield Written(content, bool(answer.get("truncated")))
+            yield Written(content, answer.get("truncated"))
 
 
 def at_its_row(error: ValueError, rows: Sequence[Row]) -> Exception:

@@ -26,7 +26,7 @@ from apache_beam.utils.shared import Shared
 
 from bert_tf import files
 from bert_tf.tools.beam_runner import marked_errors, new_pipeline, user_errors
-from bert_tf.tools.row_work import Plan, RowWork, RowWorker, make_plan
+from bert_tf.tools.row_work import Plan, RowWork, RowWorker, Written, make_plan
 
 # (number of the file, number of the first row in it, pickled rows).
 Block = tuple[int, int, bytes]
@@ -113,13 +113,18 @@ class AnswerBlocks(_Working):
                 is_wanted = shard in self._wanted
                 parts.append(written.content)
                 size += len(written.content)
-                self._rows.inc(int(is_wanted))
-                self._truncated.inc(int(is_wanted and written.is_truncated))
+                if is_wanted:
+                    self._count(written)
                 ends = row == last or plan.shard_of(row + 1) != shard
                 if ends or size > PIECE_BYTES:
                     if is_wanted:
                         yield shard, (start, b"".join(parts))
                     start, parts, size = row + 1, [], 0
+
+    def _count(self, written: Written) -> None:
+        self._rows.inc()
+        if written.is_truncated is not None:
+            self._truncated.inc(int(written.is_truncated))
 
 
 def write_shard(

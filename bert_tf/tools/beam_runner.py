@@ -9,6 +9,7 @@ the tools that answer files row by row.
 
 import contextlib
 import io
+import logging
 import re
 import shlex
 from collections.abc import Iterable, Iterator
@@ -106,10 +107,25 @@ def marked_errors() -> Iterator[None]:
         raise MarkedError(UserError(why)) from None
 
 
+def is_no_mistake(record: logging.LogRecord) -> bool:
+    """Whether a message of the log is not Beam's report of a MarkedError.
+
+    Args:
+        record: the message. Beam's report has a traceback of several screens;
+            the program prints the mistake in one line.
+    """
+    error = (record.exc_info or (None, None))[1]
+    is_mistake = isinstance(error, MarkedError)
+    return not (is_mistake or MarkedError.__name__ in record.getMessage())
+
+
 @contextlib.contextmanager
 def user_errors() -> Iterator[None]:
     """Raises a UserError of the pipeline as it was, without Beam's additions to
     its message."""
+    handlers = [*logging.getLogger().handlers]
+    for handler in handlers:
+        handler.addFilter(is_no_mistake)
     try:
         yield
     except Exception as error:
@@ -119,6 +135,9 @@ def user_errors() -> Iterator[None]:
         if not message:
             raise
         raise UserError(message[1].split(" [while running")[0]) from None
+    finally:
+        for handler in handlers:
+            handler.removeFilter(is_no_mistake)
 
 
 # ---------------------------------------------------------------------------

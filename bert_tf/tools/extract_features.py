@@ -23,7 +23,8 @@ and `tokens` a list of the same length; in tfrecord `embedding` has one vector
 after the other, `num_tokens` of them.
 
 The model is the bundled one unless three flags name another: --vocab_file,
---bert_config_file and --init_checkpoint.
+--bert_config_file and --init_checkpoint. --runner=beam computes the vectors on
+many machines, and writes --num_shards files.
 """
 
 import os

@@ -20,7 +20,9 @@ For a model of tags the input may also have a word in each row, as CoNLL's files
 do; the output then has these rows and a column more.
 
 Without --output answers go to standard output; `--input=-` reads standard
-input. Files may have any size.
+input. Files may have any size. A pattern, such as --input='part-*.csv', names
+several, which are answered one after the other. --runner=beam answers them on
+many machines, and writes --num_shards files.
 """
 
 import collections

@@ -27,11 +27,12 @@ class Written(NamedTuple):
 
     Attributes:
         content: its bytes.
-        is_truncated: whether the model has read only a part of the row's text.
+        is_truncated: whether the model has read only a part of the row's text;
+            None if that is not known.
     """
 
     content: bytes
-    is_truncated: bool = False
+    is_truncated: bool | None = None
 
 
 class RowWorker(Protocol):
@@ -201,10 +202,10 @@ def _log_written(
 ) -> None:
     for path in missing.values():
         logging.info("  %s", path)
-    cut = counts.get("truncated", 0)
-    logging.info(
-        "%s: %s%s",
-        run.output_file,
-        number_of(counts.get("rows", 0), "row"),
-        f", {cut} of them truncated" if cut else "",
-    )
+    if "rows" not in counts:
+        return  # Not all runners count.
+    rows = number_of(counts["rows"], "row")
+    cut = ""
+    if "truncated" in counts:
+        cut = f", {counts['truncated']} of them truncated"
+    logging.info("%s: %s%s", run.output_file, rows, cut)
