@@ -14,7 +14,8 @@ import contextlib
 import io
 import warnings
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -26,7 +27,8 @@ from bert_tf.errors import UserError
 from bert_tf.text.packing import ID_NAMES
 
 Shape = tuple[int | None, int | None]  # (B, S); None is any number.
-Function = Callable[..., Mapping[str, tf.Tensor]]
+# A tf.function of tensors, which returns {output: tensor}.
+Function = Any
 
 ONE_TEXT: Shape = (1, None)
 SIGNATURE = "serving_default"
@@ -81,6 +83,10 @@ def _convert(function: Function, quantize: bool, shape: Shape) -> bytes:
     concrete = numeric(function).get_concrete_function(
         **{name: tf.TensorSpec(shape, tf.int32, name) for name in ID_NAMES}
     )
+    return _converted(concrete, quantize)
+
+
+def _converted(concrete, quantize: bool) -> bytes:
     # These are TensorFlow's variables. With Keras' own the converter finds a
     # second, empty variable for each, and writes a file without weights.
     holder = tf.Module()
@@ -91,6 +97,23 @@ def _convert(function: Function, quantize: bool, shape: Shape) -> bytes:
     if quantize:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     return converter.convert()
+
+
+def write_network(
+    function: Function, path: str, *, quantize: bool = False
+) -> None:
+    """Writes a LiteRT file that an engine computes a network with.
+
+    Args:
+        function: a tf.function with its `input_signature`, see
+            `ServingModule.lite_network`.
+        path: the file.
+        quantize: see `export_tflite`.
+    """
+    with _quietly():
+        model = _converted(function.get_concrete_function(), quantize)
+    with files.open_binary(path, "wb") as writer:
+        writer.write(model)
 
 
 def numeric(function: Function) -> tf.types.experimental.PolymorphicFunction:

@@ -19,13 +19,18 @@ import numpy as np
 import tensorflow as tf
 
 from bert_tf import forks
-from bert_tf.choices import BATCH_SIZE
-from bert_tf.errors import UserError
-from bert_tf.export import given_words, saved_models
+from bert_tf.choices import BATCH_SIZE, MAX_BATCH_TOKENS
+from bert_tf.export import given_words
+from bert_tf.export.engines.choice import EngineSettings, network_of
+from bert_tf.export.engines.sequences import Sequences
 from bert_tf.export.kinds import KINDS, Answer, Request, Value
-from bert_tf.export.saved_models import LENGTH_MULTIPLE
+from bert_tf.export.loaded_model import LoadedModel
+from bert_tf.export.saved_models import LENGTH_MULTIPLE, NOT_FINISHED
+from bert_tf.text.packing import ID_NAMES
 
 ITEMS_AT_ONCE = 64 * BATCH_SIZE  # Items that are sorted by length together.
+TEXTS_AT_ONCE = 256  # Items that are tokenized together.
+ITEMS_WITH_WINDOWS = 128  # Items of many sequences that are read together.
 BYTES_PER_TOKEN = 4  # An estimate, for strings that are not tokenized.
 
 Tensors = dict[str, tf.Tensor]
@@ -44,9 +49,16 @@ class Predictor:
 
     Args:
         folder: the folder of the SavedModel, or of a run that has one.
-        batch_size: the number of items that the model reads together.
+        batch_size: the number of items that the model reads together, if its
+            answers have no parts, see `LoadedModel`.
+        engine: what computes the network, see `engines.choice`; None for the
+            precision of the export.
+        max_batch_tokens: places that TensorFlow computes together, padding
+            included.
+        num_threads: threads of LiteRT; None for as many as there are cores.
 
     Attributes:
+        engine: the engine in use.
         kind: name of the kind of its answers, such as "single_label".
         info: the content of the model's model.json.
         labels: list of str, or None where the kind has no labels.
@@ -59,14 +71,22 @@ class Predictor:
             after TensorFlow had run.
     """
 
-    def __init__(self, folder: str, batch_size: int = BATCH_SIZE):
+    def __init__(
+        self,
+        folder: str,
+        batch_size: int = BATCH_SIZE,
+        *,
+        engine: str | None = None,
+        max_batch_tokens: int = MAX_BATCH_TOKENS,
+        num_threads: int | None = None,
+    ):
         forks.check()
-        self.folder = saved_models.find(folder)
-        self._model, self.info = saved_models.load(self.folder)
+        self._model = LoadedModel(folder)
+        self.folder, self.info = self._model.folder, self._model.info
         self.kind = self.info["kind"]
         self._kind = KINDS[self.kind]
         self.labels = self.info.get("labels")
-        self.signatures = dict(self._model.signatures)
+        self.signatures = self._model.signatures
         self._serve = self.signatures["serving_default"]
         _, specs = self._serve.structured_input_signature
         self._inputs = tuple(
@@ -79,6 +99,12 @@ class Predictor:
         self._reads_ids = self._can_read_ids()
         self._by_length: dict[int, Callable[..., Tensors]] = {}
         self._lock = threading.Lock()
+        settings = EngineSettings(
+            engine=engine,
+            num_threads=num_threads,
+            max_batch_tokens=max_batch_tokens,
+        )
+        self.engine, self._network = network_of(self._model, settings)
 
     def _can_read_ids(self) -> bool:
         """Whether texts may be tokenized first: each is one sequence."""
@@ -136,8 +162,11 @@ class Predictor:
     def _batches(self, requests: list[Request]) -> Iterator[list[int]]:
         """Yields the places of requests with about the same length."""
         order = sorted(range(len(requests)), key=lambda i: requests[i].length)
-        for first in range(0, len(order), self.batch_size):
-            yield order[first : first + self.batch_size]
+        size = self.batch_size
+        if self._network:  # It makes its own batches.
+            size = len(order) if self._reads_ids else ITEMS_WITH_WINDOWS
+        for first in range(0, len(order), size):
+            yield order[first : first + size]
 
     # -----------------------------------------------------------------------
     # Step by step, for callers that make their own batches.
@@ -171,13 +200,20 @@ class Predictor:
             ]
         return [
             request
-            for start in range(0, len(inputs), self.batch_size)
-            for request in self._encode(inputs[start : start + self.batch_size])
+            for start in range(0, len(inputs), self._read_at_once)
+            for request in self._encode(
+                inputs[start : start + self._read_at_once]
+            )
         ]
+
+    @property
+    def _read_at_once(self) -> int:
+        """Number of items that are tokenized together."""
+        return self._fixed_size or TEXTS_AT_ONCE
 
     def _encode(self, inputs: list[tuple[Value, ...]]) -> list[Request]:
         columns = zip(*self._filled(inputs), strict=True)
-        encoded = self._model.encode(*map(tf.constant, columns))
+        encoded = self._model.functions.encode(*map(tf.constant, columns))
         encoded = {name: ids.numpy() for name, ids in encoded.items()}
         requests = []
         for row, strings in enumerate(inputs):
@@ -205,6 +241,8 @@ class Predictor:
             raise ValueError("requests must not be empty")
         if any(request.words for request in requests):
             return self._run_words(requests)
+        if self._network:
+            return self._run_parts(self._read(requests))
         if self._reads_ids:
             outputs = self._run_ids(requests)
         else:
@@ -212,16 +250,41 @@ class Predictor:
         number = len(requests)
         return {name: value.numpy()[:number] for name, value in outputs.items()}
 
+    def _read(self, requests: Sequence[Request]) -> dict[str, Any]:
+        """The part `read` of the answers: ids, and what `finish` needs."""
+        if not self._reads_ids:
+            return self._model.functions.read(*self._columns(requests).values())
+        return _joined(requests)
+
+    def _run_parts(self, read: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """Computes outputs from what was read, see `ServingModule`."""
+        assert self._network is not None
+        ids = {name: np.asarray(read[name]) for name in ID_NAMES}
+        length = ids["input_ids"].shape[-1]
+        ids = {name: x.reshape(-1, length) for name, x in ids.items()}
+        lengths = read.get("lengths")
+        if lengths is None:
+            lengths = ids["input_mask"].sum(axis=1)
+        sequences = Sequences(ids, np.asarray(lengths))
+        numbers = self._network.run(sequences)
+        kept = {n: x for n, x in read.items() if n not in NOT_FINISHED}
+        outputs = self._finish(kept, numbers)
+        return {name: value.numpy() for name, value in outputs.items()}
+
+    def _finish(self, read, numbers):
+        (finish,) = self._model.functions.finish.concrete_functions
+        return finish(
+            *(
+                {name: tf.convert_to_tensor(x) for name, x in part.items()}
+                for part in (read, numbers)
+            )
+        )
+
     def _run_ids(self, requests: Sequence[Request]) -> Tensors:
         length = max(request.length for request in requests)
         if self.info.get("pads_to_max_seq_length"):
             length = self.info["max_seq_length"]
-        requests = self._filled(requests)
-        shape = (len(requests), length)
-        batch = {name: np.zeros(shape, np.int32) for name in requests[0].ids}
-        for row, request in enumerate(requests):
-            for name, ids in request.ids.items():
-                batch[name][row, : len(ids)] = ids
+        batch = _joined(self._filled(requests), length)
         return self._function(length)(
             **{name: tf.constant(ids) for name, ids in batch.items()}
         )
@@ -244,6 +307,10 @@ class Predictor:
         return self._by_length[length]
 
     def _run_strings(self, requests: Sequence[Request]) -> Tensors:
+        return self._serve(**self._columns(requests))
+
+    def _columns(self, requests: Sequence[Request]) -> Tensors:
+        """The strings of requests, {input: tf.string [B] or [B, most]}."""
         rows = [request.inputs for request in self._filled(requests)]
         columns: dict[str, Sequence[Any]] = dict(
             zip(self.input_names, zip(*rows, strict=True), strict=True)
@@ -254,9 +321,7 @@ class Predictor:
                 [*values, *[b""] * (most - len(values))]
                 for values in columns[name]
             ]
-        return self._serve(
-            **{name: tf.constant(c, tf.string) for name, c in columns.items()}
-        )
+        return {name: tf.constant(c, tf.string) for name, c in columns.items()}
 
     def _words_of(self, item: object) -> tuple[str, ...]:
         """The words of an item that has no text, or ()."""
@@ -270,10 +335,11 @@ class Predictor:
         parts: list[tuple[list[int], dict[str, np.ndarray]]] = []
         rows = [i for i, request in enumerate(requests) if request.words]
         text = tf.constant([requests[row].inputs[0] for row in rows], tf.string)
-        columns = {
-            name: value.numpy()
-            for name, value in self.signatures["words"](text=text).items()
-        }
+        if self._network:
+            columns = self._run_parts(self._model.functions.read_words(text))
+        else:
+            outputs = self.signatures["words"](text=text)
+            columns = {name: value.numpy() for name, value in outputs.items()}
         words = [requests[row].words for row in rows]
         parts.append((rows, given_words.answer(columns, words)))
         if others := [i for i, request in enumerate(requests) if i not in rows]:
@@ -296,10 +362,12 @@ class Predictor:
         return self._kind.format(columns)
 
     def warm_up(self) -> None:
-        """Runs each length once, so that no later answer waits for a trace."""
+        """Does once what would make a later answer wait, such as traces."""
+        if self._network:
+            self._network.warm_up(self.info["max_seq_length"])
         sample = tuple(entry.sample for entry in self._inputs)
         (request,) = self.prepare([sample])
-        if not self._reads_ids:
+        if self._network or not self._reads_ids:
             self.run([request])
             return
         longest = self.info["max_seq_length"]
@@ -348,6 +416,19 @@ def _listed(names: Iterable[object]) -> str:
     return " and ".join(map(str, names)) or "nothing"
 
 
+def _joined(
+    requests: Sequence[Request], length: int | None = None
+) -> dict[str, np.ndarray]:
+    """The ids of requests, int32 [B, S]; S is the longest's, or `length`."""
+    length = length or max(request.length for request in requests)
+    shape = (len(requests), length)
+    batch = {name: np.zeros(shape, np.int32) for name in requests[0].ids}
+    for row, request in enumerate(requests):
+        for name, ids in request.ids.items():
+            batch[name][row, : len(ids)] = ids
+    return batch
+
+
 def _about_length(inputs: tuple[Value, ...]) -> int:
     """Estimates the number of tokens of strings that are not tokenized yet."""
     number = sum(
@@ -356,54 +437,3 @@ def _about_length(inputs: tuple[Value, ...]) -> int:
     )
     tokens = number // BYTES_PER_TOKEN + 1
     return -(-tokens // LENGTH_MULTIPLE) * LENGTH_MULTIPLE
-
-
-class QuestionAnswerer:
-    """Answers questions with an exported model.
-
-        answerer = QuestionAnswerer("/tmp/squad/export")
-        answerer.answer("Who wrote it?", "The book was written by Ada.")
-        # {"answer": "Ada", "score": 0.98, "start": 24, "end": 27, …}
-
-    Args:
-        folder: the folder of the SavedModel.
-
-    Raises:
-        UserError: the folder has no model that answers questions.
-    """
-
-    def __init__(self, folder: str):
-        self._predictor = Predictor(folder)
-        names = self._predictor.input_names
-        if names != ("question", "context"):
-            raise UserError(
-                f"{folder}: this model reads {', '.join(names) or '–'}, not "
-                "question and context"
-            )
-
-    def answer(self, question: str, context: str) -> Answer:
-        """Returns the answer to one question.
-
-        Returns:
-            A dict:
-                answer: a part of the context; "" for none.
-                score: its probability among the n best answers.
-                start, end: `context[start:end]` is the answer; -1 for none.
-                start_byte, end_byte: the same places in bytes of UTF-8.
-                null_probability: the probability of "no answer"; only for
-                    models of SQuAD 2.0.
-            Half of a surrogate pair, which UTF-8 cannot encode, is read as "?".
-        """
-        (answer,) = self.answer_all([question], [context])
-        return answer
-
-    def answer_all(
-        self, questions: Sequence[str], contexts: Sequence[str]
-    ) -> list[Answer]:
-        """Returns the answers to several questions, each on its own context."""
-        if len(questions) != len(contexts):
-            raise ValueError(
-                "questions and contexts must have the same length. Received: "
-                f"{len(questions)} and {len(contexts)}"
-            )
-        return self._predictor.predict(zip(questions, contexts, strict=True))

@@ -21,9 +21,10 @@ import tensorflow as tf
 
 from bert_tf.data.squad.windows import WINDOW_LENGTH_MULTIPLE
 from bert_tf.export import kinds, serving_modules
-from bert_tf.export.chunks import map_chunks
+from bert_tf.export.chunks import WindowIds, map_chunks
 from bert_tf.export.serving_modules import SAMPLES, Function, Tensors
 from bert_tf.preprocessing import BertPreprocessor, Slices
+from bert_tf.text.packing import ID_NAMES
 
 NUM_SPECIAL = 3  # [CLS], and [SEP] after the question and after the window.
 NOWHERE = -1  # Start and end where there is no answer.
@@ -113,6 +114,21 @@ class QuestionServing(serving_modules.ServingModule):
                 null_probability: float32, the probability of "no answer";
                     with `version_2_with_negative`.
         """
+        read = self._read_all(question, context)
+        return self._finish(read, self._logits(read))
+
+    def _read_all(self, question, context):
+        """The ids of all windows, and what must be known of the texts.
+
+        Returns:
+            A dict:
+                input_ids, input_mask, segment_ids: int32 [W, S].
+                lengths: int32 [W], the places of each window that count.
+                rows, indexes, doc_starts, doc_lengths: of `_Windows`.
+                query_lengths, context_lengths: int64 [B], in pieces.
+                starts, limits: [pieces of all contexts], in bytes.
+                context: tf.string [B].
+        """
         tf.debugging.assert_equal(
             tf.size(question),
             tf.size(context),
@@ -121,8 +137,25 @@ class QuestionServing(serving_modules.ServingModule):
         queries = self._preprocess.tokenize(question)
         queries = queries[:, : self._settings.max_query_length]
         pieces, starts, limits = self._preprocess.tokenize_with_offsets(context)
-        windows = self._windows(queries, pieces)
-        candidates, null_scores = self._read(queries, pieces, windows)
+        query_lengths, lengths = queries.row_lengths(), pieces.row_lengths()
+        windows = self._windows(query_lengths, lengths)
+        inputs = self._inputs(queries, pieces, windows)
+        num_tokens = tf.reduce_sum(inputs["input_mask"], axis=1)
+        return {
+            **inputs,
+            "lengths": self._num_places(num_tokens),
+            **windows._asdict(),
+            "query_lengths": query_lengths,
+            "context_lengths": lengths,
+            "starts": starts.values,
+            "limits": limits.values,
+            "context": context,
+        }
+
+    def _finish(self, read, numbers):
+        context = read["context"]
+        windows = _Windows(*(read[name] for name in _Windows._fields))
+        candidates, null_scores = self._candidates(read, windows, numbers)
         num_windows = tf.math.bincount(
             tf.cast(windows.rows, tf.int32),
             minlength=tf.size(context),
@@ -137,12 +170,13 @@ class QuestionServing(serving_modules.ServingModule):
 
         # Pieces to bytes of the context.
         has_answer = best.scores > MINUS_INFINITY
-        first_of_row = pieces.row_starts()[:, tf.newaxis]
+        first_of_row = tf.cumsum(read["context_lengths"], exclusive=True)
+        first_of_row = first_of_row[:, tf.newaxis]
         first = tf.where(has_answer, first_of_row + best.firsts, 0)
         last = tf.where(has_answer, first_of_row + best.lasts, 0)
         # There may be no piece at all.
-        starts = tf.gather(tf.concat([starts.values, [0]], axis=0), first)
-        limits = tf.gather(tf.concat([limits.values, [0]], axis=0), last)
+        starts = tf.gather(tf.concat([read["starts"], [0]], axis=0), first)
+        limits = tf.gather(tf.concat([read["limits"], [0]], axis=0), last)
         lengths = tf.where(has_answer, limits - starts, 0)
         texts = tf.strings.substr(
             tf.repeat(context[:, tf.newaxis], self._num_candidates, axis=1),
@@ -164,8 +198,17 @@ class QuestionServing(serving_modules.ServingModule):
             **dataclasses.asdict(self._settings),
         }
 
+    def _string_specs(self):
+        return [
+            tf.TensorSpec([None], tf.string, name=name)
+            for name in ("question", "context")
+        ]
+
     def _answer_to(self, ids):
         """{"start_logits", "end_logits": float32 [B, S]}."""
+        return self._network(ids)
+
+    def _network(self, ids):
         logits = self._outputs_of_model(ids)
         return {n: tf.cast(values, tf.float32) for n, values in logits.items()}
 
@@ -183,16 +226,16 @@ class QuestionServing(serving_modules.ServingModule):
     # -----------------------------------------------------------------------
     # Windows.
 
-    def _windows(self, queries, pieces) -> _Windows:
+    def _windows(self, query_lengths, num_pieces) -> _Windows:
         """Splits all contexts as `squad.windows.sliding_windows` does."""
-        num_pieces = pieces.row_lengths()
-        room, step = self._room_and_step(queries)
+        room, step = self._room_and_step(query_lengths)
         num_windows = tf.where(
             num_pieces > 0,
             1 + tf.maximum(-(-(num_pieces - room) // step), 0),
             0,
         )
-        rows = tf.repeat(tf.range(pieces.nrows()), num_windows)
+        rows = tf.range(tf.size(num_pieces, tf.int64))
+        rows = tf.repeat(rows, num_windows)
         indexes = tf.ragged.range(num_windows).values
         doc_starts = indexes * tf.gather(step, rows)
         doc_lengths = tf.minimum(
@@ -200,35 +243,24 @@ class QuestionServing(serving_modules.ServingModule):
         )
         return _Windows(rows, indexes, doc_starts, doc_lengths)
 
-    def _room_and_step(self, queries):
+    def _room_and_step(self, query_lengths):
         """Counts pieces of a window, and from one to the next: int64 [B]."""
         room = self._preprocess.max_seq_length - NUM_SPECIAL
-        room -= queries.row_lengths()
+        room -= query_lengths
         return room, tf.minimum(room, self._settings.doc_stride)
 
-    def _read(self, queries, pieces, windows):
-        """Reads the windows, some at a time, and joins their `_candidates`."""
+    def _logits(self, read):
+        """Computes the logits of all windows, float32 [W, S] each."""
+        ids = WindowIds(*(read[name] for name in ID_NAMES))
+        spec = tf.TensorSpec([None, None], tf.float32)
+        names = ("start_logits", "end_logits")
 
-        def read(chunk):
-            inputs = self._inputs(queries, pieces, chunk)
-            logits = self._answer_to(inputs)
-            candidates, null_scores = self._candidates(
-                queries, pieces, chunk, inputs["input_mask"], logits
-            )
-            return [*candidates, null_scores]
+        def logits(chunk):
+            numbers = self._network(chunk._asdict())
+            return [numbers[name] for name in names]
 
-        shape = [None, self._num_candidates]
-        *candidates, null_scores = map_chunks(
-            read,
-            windows,
-            [
-                tf.TensorSpec(shape, tf.float64),
-                tf.TensorSpec(shape, tf.int64),
-                tf.TensorSpec(shape, tf.int64),
-                tf.TensorSpec([None], tf.float64),
-            ],
-        )
-        return _Candidates(*candidates), null_scores
+        values = map_chunks(logits, ids, [spec, spec])
+        return dict(zip(names, values, strict=True))
 
     def _inputs(self, queries, pieces, windows) -> dict:
         """Lays out [CLS] question [SEP] window [SEP] padding: int32 [W, S]."""
@@ -260,18 +292,18 @@ class QuestionServing(serving_modules.ServingModule):
     # -----------------------------------------------------------------------
     # Candidates.
 
-    def _candidates(self, queries, pieces, windows, input_mask, logits):
+    def _candidates(self, read, windows, logits):
         """Returns `_Candidates` of [W, c] and null scores, float64 [W]."""
-        doc_offset = tf.gather(queries.row_lengths(), windows.rows) + 2
+        doc_offset = tf.gather(read["query_lengths"], windows.rows) + 2
         start_logits, starts = self._best_places(
-            logits["start_logits"], input_mask, doc_offset
+            logits["start_logits"], read["input_mask"], doc_offset
         )
         end_logits, ends = self._best_places(
-            logits["end_logits"], input_mask, doc_offset
+            logits["end_logits"], read["input_mask"], doc_offset
         )
         lengths = windows.doc_lengths[:, tf.newaxis]
         can_start = (starts >= 0) & (starts < lengths)
-        can_start &= self._has_most_context(queries, pieces, windows, starts)
+        can_start &= self._has_most_context(read, windows, starts)
         can_end = (ends >= 0) & (ends < lengths)
         # Every start with every end: [W, n, n].
         num_pieces = ends[:, tf.newaxis] - starts[:, :, tf.newaxis] + 1
@@ -306,13 +338,13 @@ class QuestionServing(serving_modules.ServingModule):
         places = tf.cast(places, tf.int64) - doc_offset[:, tf.newaxis]
         return tf.cast(logits, tf.float64), places
 
-    def _has_most_context(self, queries, pieces, windows, starts):
+    def _has_most_context(self, read, windows, starts):
         """Whether places are in the window of `max_context`: bool [W, n]."""
         room, step = (
             tf.gather(values, windows.rows)[:, tf.newaxis, tf.newaxis]
-            for values in self._room_and_step(queries)
+            for values in self._room_and_step(read["query_lengths"])
         )
-        num_pieces = tf.gather(pieces.row_lengths(), windows.rows)
+        num_pieces = tf.gather(read["context_lengths"], windows.rows)
         num_pieces = num_pieces[:, tf.newaxis, tf.newaxis]
         piece = windows.doc_starts[:, tf.newaxis] + starts
         piece = piece[:, :, tf.newaxis]

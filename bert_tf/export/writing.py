@@ -50,7 +50,14 @@ def export_module(
         "precision": precision,
     }
     with saved_models.replacing_folder(folder) as scratch:
+        if module.has_parts:
+            module.add_parts()
         saved_models.save(scratch, module, described)
+        if module.has_parts and precision == "float32":
+            lite.write_network(
+                module.lite_network(),
+                os.path.join(scratch, saved_models.NETWORK),
+            )
         if tokens := module.vocabulary():
             path = os.path.join(scratch, saved_models.VOCABULARY)
             files.write_text(path, "".join(f"{token}\n" for token in tokens))
