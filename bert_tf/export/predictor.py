@@ -19,7 +19,8 @@ import numpy as np
 import tensorflow as tf
 
 from bert_tf import forks
-from bert_tf.choices import BATCH_SIZE, MAX_BATCH_TOKENS
+from bert_tf.choices import BATCH_SIZE, MAX_BATCH_TOKENS, ON_LONG
+from bert_tf.errors import UserError
 from bert_tf.export import given_words
 from bert_tf.export.engines.choice import EngineSettings, network_of
 from bert_tf.export.engines.sequences import Sequences
@@ -56,6 +57,10 @@ class Predictor:
         max_batch_tokens: places that TensorFlow computes together, padding
             included.
         num_threads: threads of LiteRT; None for as many as there are cores.
+        on_long: "truncate", or "error" to refuse an item of which the model
+            would not read all.
+        with_lengths: whether answers have "num_tokens", the tokens of the
+            whole item, and "truncated", whether the model does not read all.
 
     Attributes:
         engine: the engine in use.
@@ -79,6 +84,8 @@ class Predictor:
         engine: str | None = None,
         max_batch_tokens: int = MAX_BATCH_TOKENS,
         num_threads: int | None = None,
+        on_long: str = "truncate",
+        with_lengths: bool = False,
     ):
         forks.check()
         self._model = LoadedModel(folder)
@@ -105,6 +112,28 @@ class Predictor:
             max_batch_tokens=max_batch_tokens,
         )
         self.engine, self._network = network_of(self._model, settings)
+        self._on_long, self._with_lengths = on_long, with_lengths
+        self._check_lengths()
+
+    def _check_lengths(self) -> None:
+        for name, value, allowed in (
+            ("on_long", self._on_long, ON_LONG),
+            ("with_lengths", self._with_lengths, (False, True)),
+        ):
+            if value not in allowed:
+                raise UserError(
+                    f"must be one of {', '.join(map(str, allowed))}",
+                    setting=name,
+                    value=value,
+                )
+            if value != allowed[0] and not self._model.has_parts:
+                raise UserError(
+                    f"{self.folder} cannot say how long texts are: it was "
+                    "exported by an earlier version, or with inputs of fixed "
+                    "sizes",
+                    setting=name,
+                    value=value,
+                )
 
     def _can_read_ids(self) -> bool:
         """Whether texts may be tokenized first: each is one sequence."""
@@ -155,8 +184,7 @@ class Predictor:
         answers: dict[int, Answer] = {}
         for places in self._batches(requests):
             batch = [requests[place] for place in places]
-            batch_answers = self.format(self.run(batch))
-            answers.update(zip(places, batch_answers, strict=True))
+            answers.update(zip(places, self.answer(batch), strict=True))
         return [answers[place] for place in range(len(requests))]
 
     def _batches(self, requests: list[Request]) -> Iterator[list[int]]:
@@ -188,6 +216,12 @@ class Predictor:
                 inputs.append(self.check(item))
             except ValueError as error:
                 raise ValueError(f"item {number}: {error}") from None
+        requests = self._requests(items, inputs)
+        if self._with_lengths or self._on_long == "error":
+            requests = self._measured(requests, first)
+        return requests
+
+    def _requests(self, items, inputs) -> list[Request]:
         if not self._reads_ids or not inputs:
             return [
                 Request(
@@ -205,6 +239,27 @@ class Predictor:
                 inputs[start : start + self._read_at_once]
             )
         ]
+
+    def _measured(self, requests: list[Request], first: int) -> list[Request]:
+        """The requests with their lengths; refuses those that are too long."""
+        found = []
+        for start in range(0, len(requests), TEXTS_AT_ONCE):
+            part = requests[start : start + TEXTS_AT_ONCE]
+            lengths = self._model.functions.lengths(
+                *self._columns(part).values()
+            )
+            columns = {name: x.numpy().tolist() for name, x in lengths.items()}
+            for place, request in enumerate(part):
+                of_item = {name: x[place] for name, x in columns.items()}
+                if of_item["truncated"] and self._on_long == "error":
+                    raise ValueError(
+                        f"item {first + start + place}: is longer than the "
+                        f"model reads: {of_item['num_tokens']} tokens"
+                    )
+                if self._with_lengths:
+                    request = dataclasses.replace(request, lengths=of_item)
+                found.append(request)
+        return found
 
     @property
     def _read_at_once(self) -> int:
@@ -224,6 +279,18 @@ class Predictor:
                 Request(inputs=strings, ids=ids, length=ids["input_ids"].size)
             )
         return requests
+
+    def answer(self, requests: Sequence[Request]) -> list[Answer]:
+        """Returns the answers to requests: `run`, `format` and their lengths.
+
+        Args:
+            requests: see `run`.
+        """
+        answers = self.format(self.run(requests))
+        return [
+            {**answer, **request.lengths}
+            for answer, request in zip(answers, requests, strict=True)
+        ]
 
     def run(self, requests: Sequence[Request]) -> dict[str, np.ndarray]:
         """Lets the model read requests together.

@@ -204,6 +204,17 @@ class QuestionServing(serving_modules.ServingModule):
             for name in ("question", "context")
         ]
 
+    def _lengths(self, question, context):
+        queries, contexts = (
+            self._preprocess.tokenize(text).row_lengths()
+            for text in (question, context)
+        )
+        # Windows take contexts of any length, and the start of a question.
+        return {
+            "num_tokens": queries + contexts + NUM_SPECIAL,
+            "truncated": queries > self._settings.max_query_length,
+        }
+
     def _answer_to(self, ids):
         """{"start_logits", "end_logits": float32 [B, S]}."""
         return self._network(ids)

@@ -27,7 +27,12 @@ from bert_tf.data.relations import (
 from bert_tf.data.text_reader import TextReader
 from bert_tf.errors import UserError
 from bert_tf.export import kinds
-from bert_tf.export.serving_modules import SAMPLES, SequenceServing, Tensors
+from bert_tf.export.serving_base import (
+    SAMPLES,
+    Tensors,
+    lengths_and_limit,
+)
+from bert_tf.export.serving_modules import SequenceServing
 from bert_tf.preprocessing import Slices
 
 NUM_PARTS = 5
@@ -345,6 +350,11 @@ class RelationServing(SequenceServing):
         ids = MarkedReader(reader).read(delimited(text))
         del ids["entity_positions"]  # `_network` finds them in any ids.
         return ids
+
+    def _lengths(self, text):
+        reader = MarkedReader(self._reader)
+        lengths = tf.reduce_sum(reader.lengths(delimited(text)), axis=1)
+        return lengths_and_limit(lengths + NUM_SPECIAL, self._max_seq_length)
 
     def _answer_to(self, ids):
         MarkedReader(self._reader).check(ids)

@@ -102,13 +102,14 @@ class ServingModule(tf.Module):
             of padding, too, which change no answer.
         reads_padding: whether padding changes answers, so that the network
             must read it.
-        read, network, network_bfloat16, finish: the parts of an answer, see
+        read, lengths, network, network_bfloat16, finish: the parts of an answer, see
             `add_parts`.
     """
 
     kind: str
     serve: Function
     read: Function
+    lengths: Function
     network: Function
     network_bfloat16: Function
     finish: Function
@@ -196,6 +197,8 @@ class ServingModule(tf.Module):
         network(input_ids, input_mask, segment_ids) -> {name: float32 [R,
             …]}, from int32 [R, S] each.
         network_bfloat16: the same, computed in bfloat16.
+        lengths(*strings) -> "num_tokens", int64 [B], those of the whole
+            texts, and "truncated", bool [B], whether some are not read.
         finish(read, numbers) -> the outputs of `serving_default`. `read`
             is without "input_ids", "segment_ids" and "lengths".
         """
@@ -211,8 +214,9 @@ class ServingModule(tf.Module):
             with computed_in(self._model, "mixed_bfloat16"):
                 return network(*ids)
 
-        self.read = tf.function(
-            self._read_all, input_signature=self._string_specs()
+        self.read, self.lengths = (
+            tf.function(function, input_signature=self._string_specs())
+            for function in (self._read_all, self._lengths)
         )
         self.network = tf.function(network, input_signature=specs)
         self.network_bfloat16 = tf.function(
@@ -249,6 +253,10 @@ class ServingModule(tf.Module):
 
     def _read_all(self, *strings: tf.Tensor) -> Tensors:
         """The part `read`, see `add_parts`."""
+        raise NotImplementedError
+
+    def _lengths(self, *strings: tf.Tensor) -> Tensors:
+        """The part `lengths`."""
         raise NotImplementedError
 
     def _network(self, ids: Tensors) -> Tensors:
@@ -298,6 +306,17 @@ class ServingModule(tf.Module):
         shape: tuple[Any, ...] = (*self._axes(), self._max_seq_length)
         specs = [features.FeatureSpec(name, shape) for name in ID_NAMES]
         return features.parse_examples(serialized, specs)
+
+
+def lengths_and_limit(num_tokens: tf.Tensor, limit: int) -> Tensors:
+    """The outputs of `lengths` where the model reads up to `limit` tokens.
+
+    Args:
+        num_tokens: int [B].
+        limit: the longest text of which nothing is cut off, in tokens.
+    """
+    num_tokens = tf.cast(num_tokens, tf.int64)
+    return {"num_tokens": num_tokens, "truncated": num_tokens > limit}
 
 
 def _specs_of(tensors: Tensors) -> dict[str, tf.TensorSpec]:

@@ -24,6 +24,7 @@ from bert_tf.export.serving_base import (
     InputShape,
     ServingModule,
     Tensors,
+    lengths_and_limit,
 )
 from bert_tf.pooling import NO_CHOICE
 from bert_tf.text.packing import ID_NAMES
@@ -132,6 +133,10 @@ class TextServing(SequenceServing):
     def _read(self, reader, text, text_pair=None):
         return reader.read(text, text_pair)
 
+    def _lengths(self, text, text_pair=None):
+        lengths = self._reader.preprocess.sequence_lengths(text, text_pair)
+        return lengths_and_limit(lengths, self._reader.capacity)
+
     def _finish(self, read, numbers):
         if not self._reader.has_windows:
             return super()._finish(read, numbers)
@@ -236,6 +241,16 @@ class ChoiceServing(SequenceServing):
     def samples(self) -> list[Tensors]:
         endings = [*zip(SAMPLES, SAMPLES[::-1], SAMPLES, strict=True)]
         return self._shape.requests({"text": SAMPLES, "endings": endings})
+
+    def _lengths(self, text, endings):
+        number = tf.shape(endings)[1]
+        flat = tf.reshape(endings, [-1])
+        lengths = self._reader.preprocess.sequence_lengths(
+            tf.repeat(text, number), flat
+        )
+        lengths = tf.where(flat == "", tf.zeros_like(lengths), lengths)
+        longest = tf.reduce_max(tf.reshape(lengths, [-1, number]), axis=1)
+        return lengths_and_limit(longest, self._reader.capacity)
 
     def _network(self, ids):
         # Each sequence is an item with one ending.

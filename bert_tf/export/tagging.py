@@ -104,6 +104,15 @@ class TagServing(ServingModule):
     def _string_specs(self):
         return [tf.TensorSpec([None], tf.string, name="text")]
 
+    def _lengths(self, text):
+        words = split_text(valid(text)).texts
+        pieces = self._preprocess.tokenize(words.values).row_lengths()
+        of_words = words.with_values(pieces)
+        # Windows take words of any number, and the start of a long word.
+        is_cut = tf.reduce_any(of_words > self._room, axis=1)
+        num_tokens = tf.reduce_sum(of_words, axis=1) + NUM_SPECIAL
+        return {"num_tokens": num_tokens, "truncated": is_cut}
+
     def _answer_to(self, ids):
         """{"probabilities": float32 [B, S, C]} of tokens."""
         return {"probabilities": tf.nn.softmax(self._network(ids)["logits"])}
