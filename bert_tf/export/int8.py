@@ -1,7 +1,6 @@
 """The int8 network of an export, and what it costs in accuracy."""
 
 import dataclasses
-import importlib.util
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +11,7 @@ from bert_tf.errors import UserError
 from bert_tf.export import lite, saved_models
 from bert_tf.export.agreement import agreement
 from bert_tf.export.calibration import read_items
-from bert_tf.export.engines.choice import LITERT
+from bert_tf.export.engines.choice import has_litert
 from bert_tf.export.predictor import Predictor
 from bert_tf.export.serving_base import ServingModule
 
@@ -40,7 +39,7 @@ class Int8Settings:
 
 def check_installed() -> None:
     """Raises UserError if LiteRT is not installed."""
-    if importlib.util.find_spec(LITERT) is None:
+    if not has_litert():
         raise UserError(
             "needs a package that is not installed: pip install ai-edge-litert",
             setting="export_int8",

@@ -22,8 +22,13 @@ from bert_tf import forks
 from bert_tf.choices import BATCH_SIZE, MAX_BATCH_TOKENS, ON_LONG
 from bert_tf.errors import UserError
 from bert_tf.export import given_words
-from bert_tf.export.engines.choice import EngineSettings, network_of
+from bert_tf.export.engines.choice import (
+    EngineSettings,
+    engines_of,
+    network_of,
+)
 from bert_tf.export.engines.sequences import Sequences
+from bert_tf.export.inputs import example_item
 from bert_tf.export.kinds import KINDS, Answer, Request, Value
 from bert_tf.export.loaded_model import LoadedModel
 from bert_tf.export.saved_models import LENGTH_MULTIPLE, NOT_FINISHED
@@ -427,6 +432,15 @@ class Predictor:
     def format(self, columns: dict[str, np.ndarray]) -> list[Answer]:
         """Turns the outputs that `run` returned into an answer for each row."""
         return self._kind.format(columns)
+
+    @property
+    def engines(self) -> list[str]:
+        """Names the engines that can compute the model here."""
+        return engines_of(self._model)
+
+    def example(self) -> dict[str, Any]:
+        """Returns an item that shows what the model does."""
+        return example_item(self._inputs, self.labels or ())
 
     def warm_up(self) -> None:
         """Does once what would make a later answer wait, such as traces."""
