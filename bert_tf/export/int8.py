@@ -83,8 +83,9 @@ def add_int8(
     lite.write_network(module.lite_network(), path, quantize=True)
     predictor = Predictor(folder)
     items, source = settings.items, "dev set"
-    if path := settings.calibration_file:
-        items, source = read_items(path, predictor), os.path.basename(path)
+    if settings.calibration_file:
+        items = read_items(settings.calibration_file, predictor)
+        source = os.path.basename(settings.calibration_file)
     items = items[:MOST_ITEMS]
     if not items:
         logging.warning(
