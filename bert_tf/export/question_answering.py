@@ -217,7 +217,7 @@ class QuestionServing(serving_modules.ServingModule):
 
     def _answer_to(self, ids):
         """{"start_logits", "end_logits": float32 [B, S]}."""
-        return self._network(ids)
+        return self._traced_network(ids)
 
     def _network(self, ids):
         logits = self._outputs_of_model(ids)
@@ -267,7 +267,7 @@ class QuestionServing(serving_modules.ServingModule):
         names = ("start_logits", "end_logits")
 
         def logits(chunk):
-            numbers = self._network(chunk._asdict())
+            numbers = self._traced_network(chunk._asdict())
             return [numbers[name] for name in names]
 
         values = map_chunks(logits, ids, [spec, spec])
