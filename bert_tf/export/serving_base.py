@@ -102,11 +102,14 @@ class ServingModule(tf.Module):
             of padding, too, which change no answer.
         reads_padding: whether padding changes answers, so that the network
             must read it.
+        answers_lengths: whether `serving_default` also answers "num_tokens" and
+            "truncated", see `add_parts`.
         read, lengths, network, network_bfloat16, finish: the parts of an
             answer, see `add_parts`.
     """
 
     kind: str
+    answers_lengths = False
     serve: Function
     read: Function
     lengths: Function
@@ -152,10 +155,22 @@ class ServingModule(tf.Module):
     def signatures(self) -> dict[str, Function]:
         """The SavedModel's signatures by their names."""
         return {
-            "serving_default": self.serve,
+            "serving_default": self._serve_with_lengths(),
             "ids": self.ids,
             "examples": self.examples,
         }
+
+    def _serve_with_lengths(self) -> Function:
+        if not self.answers_lengths:
+            return self.serve
+        return tf.function(
+            # "num_tokens" of an answer itself stays.
+            lambda *strings: {
+                **self._lengths(*strings),
+                **self.serve(*strings),
+            },
+            input_signature=self._string_specs(),
+        )
 
     def description(self) -> dict[str, Any]:
         """Returns its part of model.json."""

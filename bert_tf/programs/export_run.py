@@ -64,6 +64,7 @@ def export_trained(
         exported = make_module(
             writing.plain_copy(model, make_model, FLAGS.export_precision)
         )
+    exported.answers_lengths = FLAGS.export_lengths
     writing.export_module(
         folder,
         exported,
