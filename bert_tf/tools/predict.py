@@ -50,8 +50,8 @@ from bert_tf.export.input_files import (
     InputTable,
     ItemReader,
 )
+from bert_tf.programs import engine_flags, program, run_record
 from bert_tf.programs import flags as shared_flags
-from bert_tf.programs import program, run_record
 from bert_tf.tools import beam_answers, beam_runner, row_work
 from bert_tf.tools.shard_run import ShardRun
 
@@ -95,8 +95,10 @@ flags.DEFINE_enum(
 shared_flags.define_count(
     "batch_size",
     choices.BATCH_SIZE,
-    "Number of texts that the model reads together.",
+    "Number of texts that the model reads together, if it was exported by an "
+    "earlier version or with inputs of fixed sizes.",
 )
+engine_flags.define()
 shared_flags.define_table_flags()
 flags.DEFINE_string(
     "word_column",
@@ -134,7 +136,7 @@ def main() -> None:
 
 def predictor_settings() -> dict[str, Any]:
     """The arguments of `Predictor` that flags give."""
-    return {"batch_size": FLAGS.batch_size}
+    return {"batch_size": FLAGS.batch_size, **engine_flags.settings()}
 
 
 def check_outputs(paths: Sequence[str]) -> None:
