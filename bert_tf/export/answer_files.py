@@ -8,6 +8,7 @@ writer.write(row, answer)        the row's columns, then the answer's
 import csv
 import dataclasses
 import json
+import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import IO, Any
 
@@ -19,6 +20,8 @@ from bert_tf.data.tabular.text_rows import Format, Row, free_name
 from bert_tf.errors import UserError
 from bert_tf.export.kinds import KINDS, TAGS, Answer, Input, Kind
 from bert_tf.text.packing import split_pair
+
+LENGTHS = ("num_tokens", "truncated")  # Of an item, if answers are to have it.
 
 
 def _other(name: str) -> str:
@@ -168,6 +171,22 @@ def model_columns(
     )
 
 
+def at_its_row(
+    error: ValueError, rows: Sequence[Row], first: int = 0
+) -> ValueError:
+    """The error of an item, with the place of its row.
+
+    Args:
+        error: of `Predictor`, such as "item 7: it is too long".
+        rows: rows of items, in their order.
+        first: the number of the first one's item.
+    """
+    found = re.match(r"item (\d+): (.*)", str(error), re.DOTALL)
+    if not found or isinstance(error, UserError):
+        return error
+    return UserError(f"{rows[int(found[1]) - first].place}: {found[2]}")
+
+
 # ---------------------------------------------------------------------------
 # Answers.
 
@@ -199,9 +218,9 @@ class AnswerWriter:
     """Writes rows with their answers.
 
     Input columns keep their names, and the answer's columns have those of
-    `Kind.tsv_columns`. Where both have the same name, the input's becomes
-    `true_label` if it is the label, and `input_NAME` otherwise; it gets a
-    number where the input has that name as well.
+    `Kind.tsv_columns` and `LENGTHS`. Where both have the same name, the input's
+    becomes `true_label` if it is the label, and `input_NAME` otherwise; it gets
+    a number where the input has that name as well.
 
     Args:
         writer: where lines are written.
@@ -211,6 +230,7 @@ class AnswerWriter:
         delimiter: the character between the cells of CSV.
         names: the columns of the input, of which a table's first row has been
             written elsewhere; None if it has not.
+        with_lengths: whether answers have `LENGTHS`.
     """
 
     def __init__(
@@ -221,12 +241,16 @@ class AnswerWriter:
         header: bool = True,
         delimiter: str = ",",
         names: Sequence[str] | None = None,
+        with_lengths: bool = False,
     ):
         self._writer = writer
         self._format = format
         self._columns = columns
         self._header = header
         self._names = None if names is None else list(names)
+        self._answer_names = columns.kind.tsv_columns
+        if with_lengths:
+            self._answer_names += LENGTHS
         self._csv = csv.writer(writer, delimiter=delimiter, lineterminator="\n")
 
     def write(self, row: Row, answer: Answer) -> None:
@@ -242,27 +266,25 @@ class AnswerWriter:
             )
             self._writer.write(f"{text}\n")
             return
-        names = self.begin(row) if self._names is None else self._names
-        cells = [values.get(name) for name in names]
-        answer_names = self._columns.kind.tsv_columns
-        self._write_cells([*cells, *(answer[name] for name in answer_names)])
+        if self._names is None:
+            self.write_header(self.names_of(row))
+        cells = [values.get(name) for name in self._names or ()]
+        self._write_cells([*cells, *(answer[n] for n in self._answer_names)])
 
-    def begin(self, row: Row) -> list[str]:
+    def names_of(self, row: Row) -> list[str]:
+        """Returns the columns of the input that a row has."""
+        return list(self._source_values(row))
+
+    def write_header(self, names: Sequence[str]) -> None:
         """Writes what comes before the first row: a table's header.
 
         Args:
-            row: the first row.
-
-        Returns:
-            The columns of the input.
+            names: the columns of the input, see `names_of`.
         """
-        values = self._source_values(row)
-        self._names = list(values)
+        self._names = list(names)
         if self._header and self._format != "jsonl":
-            answer_names = self._columns.kind.tsv_columns
-            names = self._renamed(values, answer_names)
-            self._write_cells([*names, *answer_names])
-        return self._names
+            renamed = self._renamed(names, self._answer_names)
+            self._write_cells([*renamed, *self._answer_names])
 
     def _source_values(self, row: Row) -> Mapping[str, Any]:
         if [*row.values] != [""]:

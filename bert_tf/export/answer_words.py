@@ -6,12 +6,13 @@ Predictor(…).predict(map(item_of, sentences))
 
 import json
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bert_tf.data.tabular.file_shape import whole_lines
+from bert_tf.data.tabular.text_rows import Row
 from bert_tf.data.tagged import conll, tagged_json, word_rows
 from bert_tf.data.tagged.learned_tags import LearnedTags
 from bert_tf.data.tagged.sentences import (
@@ -23,8 +24,12 @@ from bert_tf.data.tagged.sentences import (
 )
 from bert_tf.data.tagged.tag_schemes import OUTSIDE
 from bert_tf.errors import UserError
+from bert_tf.export.answer_files import at_its_row
 from bert_tf.export.given_words import NAME
 from bert_tf.export.kinds import Answer
+
+if TYPE_CHECKING:
+    from bert_tf.export.predictor import Predictor
 
 ENDINGS = re.compile(r"\.(conll|conllu|conllx|iob|iob2|bio)(\.\w+)?$")
 
@@ -79,6 +84,46 @@ def _words_of(file: WordFile) -> list[Sentence] | None:
 def item_of(sentence: Sentence) -> dict[str, list[str]]:
     """A sentence as `Predictor` takes it."""
     return {NAME: sentence.words}
+
+
+def answered_lines(
+    predictor: "Predictor",
+    paths: Sequence[str],
+    first: list[Sentence],
+    columns: WordColumns,
+    format: str,
+) -> Iterator[str]:
+    """Yields the lines of each sentence of files, with its answer.
+
+    Args:
+        predictor: a model of tags.
+        paths: the files.
+        first: the sentences of the first one.
+        columns: of the words.
+        format: see `lines_of`.
+
+    Raises:
+        UserError: a file is not one of words, or the model does not answer a
+            sentence.
+    """
+    sentences: list[Sentence] | None = first
+    for number, path in enumerate(paths):
+        if number:
+            sentences = read(path, columns)
+        if sentences is None:
+            raise UserError(
+                f"{path}: no rows with a word each, as {paths[0]} has"
+            )
+        answers = predictor.stream(map(item_of, sentences))
+        try:
+            for sentence, answer in zip(sentences, answers, strict=True):
+                yield lines_of(sentence, answer, format, predictor.info)
+        except ValueError as error:
+            rows = [
+                Row(place=f"{path}:{sentence.line(0)}", values={})
+                for sentence in sentences
+            ]
+            raise at_its_row(error, rows) from None
 
 
 def lines_of(

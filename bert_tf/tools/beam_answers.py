@@ -2,15 +2,14 @@
 
 import dataclasses
 import io
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from bert_tf.data.tabular.text_rows import Format, Row
+from bert_tf.data.tabular.text_rows import Row
 from bert_tf.data.tagged.sentences import WordColumns
 from bert_tf.errors import UserError
 from bert_tf.export import answer_files, answer_words
-from bert_tf.export.answer_files import AnswerWriter, ModelColumns
+from bert_tf.export.answer_files import AnswerWriter, at_its_row
 from bert_tf.export.input_files import (
     READ_BY_ROWS,
     InputFile,
@@ -30,11 +29,11 @@ class AnswerWork:
 
     Attributes:
         model: the folder of the model.
-        predictor: the other arguments of `Predictor`.
+        predictor: the other arguments of `Predictor`, "with_lengths" among
+            them.
         settings: how the files are written, as far as it is known.
         table: what the files have in common.
         target: the format of the answers.
-        head: what the output has before its first row.
         word_columns: of files of words, which a model of tags would read; None
             if the files are surely others.
     """
@@ -44,7 +43,6 @@ class AnswerWork:
     settings: InputSettings
     table: InputTable
     target: str
-    head: bytes
     word_columns: WordColumns | None = None
 
     def load(self) -> "AnswerWorker":
@@ -96,8 +94,29 @@ class AnswerWorker:
             yield row
 
     def head(self, num_rows: int) -> bytes:
-        """What the output has before its first row."""
-        return self._work.head
+        """The header of a table, which comes before its first row.
+
+        Args:
+            num_rows: not used.
+        """
+        lines = io.StringIO()
+        writer = self._writer(lines)
+        writer.write_header(self._work.table.names)
+        return lines.getvalue().encode()
+
+    def _writer(
+        self, lines: io.StringIO, names: Sequence[str] | None = None
+    ) -> AnswerWriter:
+        work = self._work
+        return AnswerWriter(
+            lines,
+            work.target,
+            self._columns,
+            header=work.table.source.header,
+            delimiter=work.table.source.csv_delimiter,
+            names=names,
+            with_lengths=work.predictor["with_lengths"],
+        )
 
     def answers(self, rows: Sequence[Row], first: int) -> Iterator[Written]:
         """Yields the lines of rows.
@@ -109,16 +128,8 @@ class AnswerWorker:
         Raises:
             UserError: the model does not answer one of them.
         """
-        work = self._work
         lines = io.StringIO()
-        writer = AnswerWriter(
-            lines,
-            work.target,
-            self._columns,
-            header=False,
-            delimiter=work.table.source.csv_delimiter,
-            names=work.table.names,
-        )
+        writer = self._writer(lines, self._work.table.names)
         try:
             answers = self._predictor.predict(map(self._columns.item_of, rows))
         except ValueError as error:
@@ -129,19 +140,6 @@ class AnswerWorker:
             lines.seek(0)
             lines.truncate()
             yield Written(content, answer.get("truncated"))
-
-
-def at_its_row(error: ValueError, rows: Sequence[Row]) -> Exception:
-    """The error of an item, with the place of its row.
-
-    Args:
-        error: of `Predictor`: "item 7: …".
-        rows: those of the items.
-    """
-    found = re.match(r"item (\d+): (.*)", str(error), re.DOTALL)
-    if not found or isinstance(error, UserError):
-        return error
-    return UserError(f"{rows[int(found[1])].place}: {found[2]}")
 
 
 def check_holds_no_words(file: InputFile, columns: WordColumns | None) -> None:
@@ -161,25 +159,3 @@ def check_holds_no_words(file: InputFile, columns: WordColumns | None) -> None:
             f"{file.path}: a word in each row: `runner`=beam reads only files "
             f"with a text in each row: {READ_BY_ROWS}"
         )
-
-
-def head_of(
-    row: Row, target: str, columns: ModelColumns, source: Format
-) -> tuple[tuple[str, ...], bytes]:
-    """The columns of the input, and what the output has before its first row.
-
-    Args:
-        row: the first row.
-        target: the format of the answers.
-        columns: the model's columns.
-        source: how the first file is written.
-    """
-    lines = io.StringIO()
-    writer = AnswerWriter(
-        lines,
-        target,
-        columns,
-        header=source.header,
-        delimiter=source.csv_delimiter,
-    )
-    return (*writer.begin(row),), lines.getvalue().encode()

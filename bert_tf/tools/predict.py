@@ -42,7 +42,11 @@ from bert_tf.data.tabular.text_rows import Format, Row
 from bert_tf.data.tagged.sentences import WordColumns
 from bert_tf.errors import UserError
 from bert_tf.export import answer_words
-from bert_tf.export.answer_files import AnswerWriter, output_format
+from bert_tf.export.answer_files import (
+    AnswerWriter,
+    at_its_row,
+    output_format,
+)
 from bert_tf.export.input_files import (
     STANDARD,
     InputFile,
@@ -179,6 +183,7 @@ def answer_here(reader: ItemReader, paths: Sequence[str]) -> None:
             reader.columns,
             header=source.header,
             delimiter=source.csv_delimiter,
+            with_lengths=FLAGS.with_lengths,
         )
         answers = answers_of(reader, paths, file, source)
         for row, answer in with_progress(answers, total):
@@ -224,8 +229,13 @@ def answers_of(
             yield item
 
     for file, its_source in reader.files(paths, first, source):
-        for answer in reader.predictor.stream(items(file, its_source)):
-            yield rows.popleft(), answer
+        number = 0
+        try:
+            for answer in reader.predictor.stream(items(file, its_source)):
+                yield rows.popleft(), answer
+                number += 1
+        except ValueError as error:
+            raise at_its_row(error, rows, number) from None
 
 
 def word_columns(predictor: "Predictor") -> WordColumns | None:
@@ -263,23 +273,14 @@ def answers_words(predictor: "Predictor", paths: Sequence[str]) -> bool:
             setting="output_format" if FLAGS.output_format else "output",
             value=FLAGS.output_format or FLAGS.output,
         )
+    lines = answer_words.answered_lines(
+        predictor, paths, sentences, settings, target
+    )
     number = 0
     with output() as writer:
-        for path in paths:
-            if path != paths[0]:
-                sentences = answer_words.read(path, settings)
-            if sentences is None:
-                raise UserError(
-                    f"{path}: no rows with a word each, as {paths[0]} has"
-                )
-            answers = predictor.stream(map(answer_words.item_of, sentences))
-            for sentence, answer in zip(sentences, answers, strict=True):
-                writer.write(
-                    answer_words.lines_of(
-                        sentence, answer, target, predictor.info
-                    )
-                )
-            number += len(sentences)
+        for text in lines:
+            writer.write(text)
+            number += 1
     logging.info("%s", number_of(number, "answer"))
     return True
 
@@ -355,14 +356,13 @@ def answer_in_pipeline(reader: ItemReader, paths: Sequence[str]) -> None:
     row = next(rows, None)
     if row is None:
         raise nothing_in(file)
-    names, head = beam_answers.head_of(row, target, reader.columns, source)
+    names = AnswerWriter(sys.stdout, target, reader.columns).names_of(row)
     work = beam_answers.AnswerWork(
         model=FLAGS.model,
         predictor=predictor_settings(),
         settings=reader.settings,
-        table=InputTable(path=file.path, source=source, names=names),
+        table=InputTable(path=file.path, source=source, names=(*names,)),
         target=target,
-        head=head,
         word_columns=words,
     )
     row_work.write_shards(
