@@ -92,7 +92,7 @@ def sum_of_rows(x: Tensor) -> Tensor:
 
 
 def gelu_tanh(x: Tensor) -> Tensor:
-    """Gaussian Error Linear Unit, tanh form, as one operation with what it reads.
+    """Gaussian Error Linear Unit, tanh form, fused with the product before it.
 
     TensorFlow makes one call of oneDNN out of a product, a bias and gelu, which
     saves a third of their time. Its graph optimizer sorts the inputs of sums by
