@@ -175,7 +175,8 @@ class Reader:
         """The same as `_encode` without TensorFlow, which needs 1 ms a call."""
         info, requests = self._model.info, []
         for strings in inputs:
-            tokens = [*map(self._tokenizer.tokenize, strings), []]
+            texts = [text for text in strings if isinstance(text, bytes)]
+            tokens = [*map(self._tokenizer.tokenize, texts), []]
             packed, segment_ids, _ = pack_sequences(
                 tokens[0],
                 tokens[1],
