@@ -554,7 +554,8 @@ def test_vectors_are_those_of_the_plain_tool(
     name, words_model, beam, tmp_path, monkeypatch, caplog
 ):
     caplog.set_level("INFO", logger="absl")
-    monkeypatch.setattr("bert_tf.embeddings.WINDOW", BLOCK)
+    for size in ("WINDOW", "TEXTS_OF_TOKENS"):
+        monkeypatch.setattr(f"bert_tf.embeddings.{size}", BLOCK)
     write(tmp_path, "in-0.txt", "\n".join(LINES) + "\n")
     packed = gzip.compress("\n".join(LINES[:10]).encode())
     write(tmp_path, "in-1.txt.gz", packed)
