@@ -142,6 +142,28 @@ class AnswerWorker:
             yield Written(content, answer.get("truncated"))
 
 
+def settings_of_workers(
+    predictor: "Predictor", settings: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The settings with which each worker answers, whatever machine it is on.
+
+    Args:
+        predictor: a model that was loaded here.
+        settings: the arguments of its `Predictor`.
+
+    Returns:
+        Them, with the engine that "auto" has found here.
+    """
+    if settings["engine"] != "auto":
+        return {**settings}
+    from bert_tf.export.engines import tuned
+
+    found = tuned.read(predictor.folder)
+    tokens = found.max_batch_tokens if found else settings["max_batch_tokens"]
+    chosen = {"engine": predictor.engine, "max_batch_tokens": tokens}
+    return {**settings, **chosen}
+
+
 def check_holds_no_words(file: InputFile, columns: WordColumns | None) -> None:
     """Checks that a file for a model of tags has no word in each row.
 

@@ -204,9 +204,8 @@ def nothing_in(file: InputFile) -> UserError:
     Args:
         file: of `first_file`.
     """
-    why = "there is nothing to answer in it"
-    if file.is_empty:
-        why = "the file is empty"
+    nothing = "there is nothing to answer in it"
+    why = "the file is empty" if file.is_empty else nothing
     return UserError(why, setting="input", value=FLAGS.input)
 
 
@@ -357,9 +356,12 @@ def answer_in_pipeline(reader: ItemReader, paths: Sequence[str]) -> None:
     if row is None:
         raise nothing_in(file)
     names = AnswerWriter(sys.stdout, target, reader.columns).names_of(row)
+    settings = beam_answers.settings_of_workers(
+        reader.predictor, predictor_settings()
+    )
     work = beam_answers.AnswerWork(
         model=FLAGS.model,
-        predictor=predictor_settings(),
+        predictor=settings,
         settings=reader.settings,
         table=InputTable(path=file.path, source=source, names=(*names,)),
         target=target,
@@ -372,6 +374,7 @@ def answer_in_pipeline(reader: ItemReader, paths: Sequence[str]) -> None:
         ShardRun(FLAGS.output, "output"),
         {
             **row_work.flags_of_shards("model", "input", "output"),
+            **settings,
             "model": stamp_of(reader.predictor.folder),
             "input": {path: files.stamp(path) for path in paths},
         },

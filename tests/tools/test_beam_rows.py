@@ -172,6 +172,21 @@ INPUTS = {
         ),
         {},
     ),
+    "lengths": ("label", "in.csv", table(ROWS), {"with_lengths": True}),
+    "lengths of lines": (
+        "tags",
+        "in.txt",
+        "\n".join(ONE_LINE[:1] * 9),
+        {"with_lengths": True, "on_long": "truncate"},
+    ),
+    "one at a time": (
+        "label",
+        "in.jsonl",
+        json_lines(*ROWS),
+        {"max_batch_tokens": 1},
+    ),
+    "bfloat16": ("label", "in.csv", table(ROWS), {"engine": "bfloat16"}),
+    "auto": ("label", "in.csv", table(ROWS), {"engine": "auto"}),
     "lines as tsv": (
         "label",
         "in.txt",
@@ -430,6 +445,18 @@ def bad_inputs():
             "--num_shards=3: is more than 2 rows of the input",
         ),
     }
+
+
+def test_texts_that_are_too_long_are_named(label_model, beam, tmp_path):
+    source = write(tmp_path, "in.csv", table([*ROWS[:2] * 5, *ROWS]))
+    message = "in.csv:[0-9]+: is longer than the model reads; it has"
+    found = []
+    for answer in (plain, piped):
+        with pytest.raises(UserError, match=message) as error:
+            answer(label_model, source, tmp_path / "out", on_long="error")
+        found.append(str(error.value))
+    assert found[0] == found[1]
+    assert [path.name for path in tmp_path.iterdir()] == ["in.csv"]
 
 
 @pytest.mark.parametrize("case", bad_inputs())
