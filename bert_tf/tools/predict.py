@@ -239,9 +239,8 @@ def answers_of(
 
 def word_columns(predictor: "Predictor") -> WordColumns | None:
     """The columns of an input of words; None if it surely has texts."""
-    if predictor.kind != "tags" or FLAGS.input_format:
-        return None
-    if is_given("text_column"):
+    has_texts = FLAGS.input_format or is_given("text_column")
+    if predictor.kind != "tags" or has_texts or FLAGS.input == STANDARD:
         return None
     return WordColumns(
         word_column=FLAGS.word_column,
