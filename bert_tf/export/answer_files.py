@@ -259,12 +259,7 @@ class AnswerWriter:
         if self._format == "jsonl":
             names = self._renamed(values, answer)
             named = dict(zip(names, values.values(), strict=True))
-            text = json.dumps(
-                {**named, **answer},
-                ensure_ascii=False,
-                default=np.ndarray.tolist,
-            )
-            self._writer.write(f"{text}\n")
+            self._writer.write(f"{_json({**named, **answer})}\n")
             return
         if self._names is None:
             self.write_header(self.names_of(row))
@@ -305,12 +300,27 @@ class AnswerWriter:
         return [renamed(n) if n in answer_names else n for n in names]
 
     def _write_cells(self, values: Sequence[object]) -> None:
-        cells = [_cell(value) for value in values]
+        cells = [_utf8(_cell(value)) for value in values]
         if self._format == "csv":
             self._csv.writerow(cells)
         else:
             line = "\t".join(" ".join(cell.split()) for cell in cells)
             self._writer.write(f"{line}\n")
+
+
+def _json(value: dict[str, Any]) -> str:
+    """A line of JSON; one that UTF-8 cannot encode has escapes."""
+    text = json.dumps(value, ensure_ascii=False, default=np.ndarray.tolist)
+    if _utf8(text) != text:
+        return json.dumps(value, default=np.ndarray.tolist)
+    return text
+
+
+def _utf8(text: str) -> str:
+    """The text, with "?" for half of a surrogate pair, as models read it."""
+    if text.isascii():
+        return text
+    return text.encode("utf-8", "replace").decode()
 
 
 def _cell(value: object) -> str:

@@ -21,6 +21,7 @@ from bert_tf import files
 from bert_tf.data.pretraining import shards as pretraining_shards
 from bert_tf.data.pretraining.shards import RecordMaker
 from bert_tf.errors import UserError
+from bert_tf.programs.signals import Stopped
 
 FLAGS = flags.FLAGS
 
@@ -107,16 +108,22 @@ def marked_errors() -> Iterator[None]:
         raise MarkedError(UserError(why)) from None
 
 
-def is_no_mistake(record: logging.LogRecord) -> bool:
-    """Whether a message of the log is not Beam's report of a MarkedError.
+def is_news(record: logging.LogRecord) -> bool:
+    """Whether a message of the log says what the program does not say itself.
 
     Args:
-        record: the message. Beam's report has a traceback of several screens;
-            the program prints the mistake in one line.
+        record: the message. For a mistake, and for a signal that ends the
+            program, Beam has a traceback of several screens, and the program
+            one line.
     """
+    if record.levelno < logging.ERROR:
+        return True
     error = (record.exc_info or (None, None))[1]
-    is_mistake = isinstance(error, MarkedError)
-    return not (is_mistake or MarkedError.__name__ in record.getMessage())
+    ends = (MarkedError, Stopped)
+    text = record.getMessage()
+    return not (
+        isinstance(error, ends) or any(end.__name__ in text for end in ends)
+    )
 
 
 @contextlib.contextmanager
@@ -125,7 +132,7 @@ def user_errors() -> Iterator[None]:
     its message."""
     handlers = [*logging.getLogger().handlers]
     for handler in handlers:
-        handler.addFilter(is_no_mistake)
+        handler.addFilter(is_news)
     try:
         yield
     except Exception as error:
@@ -137,7 +144,7 @@ def user_errors() -> Iterator[None]:
         raise UserError(message[1].split(" [while running")[0]) from None
     finally:
         for handler in handlers:
-            handler.removeFilter(is_no_mistake)
+            handler.removeFilter(is_news)
 
 
 # ---------------------------------------------------------------------------

@@ -561,6 +561,17 @@ def test_a_file_of_pairs_is_answered(pairs, predictor, tmp_path):
     ]
 
 
+def test_half_a_surrogate_pair_is_answered(pairs, tmp_path):
+    row = {"text": "é \ud800", "text_pair": "b"}
+    (line,) = run_predict(pairs, tmp_path, json.dumps(row), "in.jsonl")
+    answer = json.loads(line)
+    assert {name: answer[name] for name in row} == row
+    _, line = run_predict(
+        pairs, tmp_path, json.dumps(row), "in.jsonl", output_format="csv"
+    )
+    assert line.startswith("é ?,b,")
+
+
 def test_what_cannot_be_read_twice_and_what_is_packed(pairs, tmp_path):
     text = "a ||| b\nc ||| d\n"
     expected = run_predict(pairs, tmp_path, text)

@@ -167,7 +167,7 @@ INPUTS = {
         "in.jsonl",
         json_lines(
             *[
-                {"text": t, "big": 10**30, "in": {"a": [float(i), None, True]}}
+                {"text": t, "big": 10**30, "in": {"\ud800": [i / 3, None]}}
                 for i, t in enumerate(TEXTS)
             ]
         ),
@@ -188,6 +188,12 @@ INPUTS = {
     ),
     "bfloat16": ("label", "in.csv", table(ROWS), {"engine": "bfloat16"}),
     "auto": ("label", "in.csv", table(ROWS), {"engine": "auto"}),
+    "half a surrogate pair in csv": (
+        "label",
+        "in.jsonl",
+        json_lines(*[{"text": f"a \ud800 b é {i}"} for i in range(9)]),
+        {"output_format": "csv"},
+    ),
     "lines as tsv": (
         "label",
         "in.txt",
