@@ -31,6 +31,7 @@ from bert_tf import BertConfig, BertPreprocessor
 from bert_tf.data.relations import MARKS
 from bert_tf.errors import UserError
 from bert_tf.export import export_model, predictor
+from bert_tf.export.predictor import Predictor
 from bert_tf.export.question_answering import SquadSettings
 from bert_tf.heads import (
     BertClassifier,
@@ -260,6 +261,19 @@ def model_of(tmp_path_factory):
     return export
 
 
+@pytest.fixture(scope="module", autouse=True)
+def shared_predictors():
+    """Tests share models: loading and tracing them takes most of their time."""
+
+    @functools.cache
+    def load(folder, **settings):
+        return Predictor(folder, **settings)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(predictor, "Predictor", load)
+        yield
+
+
 @pytest.fixture(scope="module")
 def label_model(model_of):
     return model_of("label")
@@ -380,13 +394,12 @@ def test_shards_that_are_there_stay(label_model, beam, tmp_path, log):
 
 def test_a_process_loads_one_model(label_model, beam, tmp_path, monkeypatch):
     made = []
-    load = predictor.Predictor.__init__
 
-    def counted(self, *args, **settings):
-        made.append(self)
-        load(self, *args, **settings)
+    def counted(folder, **settings):
+        made.append(Predictor(folder, **settings))
+        return made[-1]
 
-    monkeypatch.setattr(predictor.Predictor, "__init__", counted)
+    monkeypatch.setattr(predictor, "Predictor", counted)
     source = write(tmp_path, "in.jsonl", json_lines(*ROWS))
     options = f"{RUNNER} --direct_num_workers=3"
     options += " --direct_running_mode=multi_threading"
