@@ -163,7 +163,7 @@ def write(
     """Writes shards.
 
     Args:
-        work, worker, paths, num_shards, options: see `row_work.write_shards`.
+        work, worker, paths, num_shards, options: see `row_shards.write_shards`.
         targets: {shard: path} of the shards to write.
 
     Returns:
@@ -171,7 +171,7 @@ def write(
         far as the runner has counted them.
 
     Raises:
-        UserError: see `row_work.write_shards`.
+        UserError: see `row_shards.write_shards`.
     """
     pipeline = new_pipeline(options)
     shared = Shared()

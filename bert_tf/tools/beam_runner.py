@@ -8,6 +8,7 @@ the tools that answer files row by row.
 """
 
 import contextlib
+import importlib.util
 import io
 import logging
 import re
@@ -44,13 +45,12 @@ def check_flags() -> None:
 
 
 def check_installed() -> None:
-    """Raises UserError unless Apache Beam can be imported."""
-    try:
-        import apache_beam  # noqa: F401
-    except ImportError:
+    """Raises UserError unless Apache Beam is installed, if it is asked for."""
+    is_there = importlib.util.find_spec("apache_beam") is not None
+    if FLAGS.runner == "beam" and not is_there:
         raise UserError(
             "--runner=beam needs Apache Beam: pip install apache-beam"
-        ) from None
+        )
 
 
 def new_pipeline(options: str) -> Any:

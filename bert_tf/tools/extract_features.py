@@ -41,7 +41,7 @@ from bert_tf.errors import UserError
 from bert_tf.programs import defaults, engine_flags, model_files, program
 from bert_tf.programs import flags as shared_flags
 from bert_tf.text.packing import MIN_SEQ_LENGTH
-from bert_tf.tools import beam_runner, beam_vectors, row_work
+from bert_tf.tools import beam_runner, beam_vectors, row_shards
 from bert_tf.tools.beam_vectors import texts
 from bert_tf.tools.shard_run import ShardRun
 from bert_tf.tools.vector_formats import ENCODERS, write_npy_header
@@ -124,13 +124,14 @@ def check_flags(paths: Sequence[str]) -> None:
     Args:
         paths: the input.
     """
-    row_work.check_flags()
+    row_shards.check_flags()
     for path in paths:
         if not files.is_regular(path):
             raise UserError(
                 f"--input_file={path}: a pipe cannot be read twice; give a "
                 "regular file"
             )
+    beam_runner.check_installed()
 
 
 def embed_in_pipeline(paths: Sequence[str], settings: dict[str, Any]) -> None:
@@ -140,7 +141,6 @@ def embed_in_pipeline(paths: Sequence[str], settings: dict[str, Any]) -> None:
         paths: the files of texts.
         settings: the arguments of `TextEmbedder`.
     """
-    beam_runner.check_installed()
     work = beam_vectors.VectorWork(
         embedder=settings, output_format=FLAGS.output_format
     )
@@ -158,12 +158,12 @@ def embed_in_pipeline(paths: Sequence[str], settings: dict[str, Any]) -> None:
             "input_file": paths,
         }.items()
     }
-    row_work.write_shards(
+    row_shards.write_shards(
         work,
         work.load(),
         paths,
         ShardRun(FLAGS.output_file),
-        {**row_work.flags_of_shards("output_file"), **model},
+        {**row_shards.flags_of_shards("output_file"), **model},
         FLAGS.num_shards,
         FLAGS.beam_options,
     )

@@ -29,7 +29,10 @@ TOOLS = (
     "split_sentences",
 )
 # Parts of other tools, which nobody runs.
-PARTS = {"__init__", "beam_runner", "shard_run"}
+PARTS = {
+    *("__init__", "beam_runner", "shard_run", "predict_run", "vector_formats"),
+    *("beam_answers", "beam_rows", "beam_vectors", "row_shards", "row_work"),
+}
 
 # Reads [[name, argument, …], …]; writes [[status, stdout, stderr], …].
 RUNNER = """

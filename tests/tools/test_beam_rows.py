@@ -1,7 +1,4 @@
-"""predict and extract_features in Apache Beam pipelines, against themselves.
-
-Tests that run a pipeline need Beam: .ci/run has it.
-"""
+"""predict and extract_features in Apache Beam pipelines, against themselves."""
 
 import bz2
 import csv
@@ -9,14 +6,12 @@ import functools
 import gzip
 import io
 import json
-import pathlib
-import sys
 
 import keras
 import numpy as np
 import pytest
 from absl import logging as absl_logging
-from support.common import ROOT, json_lines, needs, run_module
+from support.common import json_lines, needs, run_module
 from support.golden_model import with_plain_words
 from support.programs import (
     DEMO,
@@ -41,8 +36,9 @@ from bert_tf.heads import (
     BertTokenClassifier,
 )
 from bert_tf.pooling import BertEmbedder
-from bert_tf.tools import row_work
+from bert_tf.tools import predict_run
 
+needs("apache_beam", "apache-beam>=2.60,<3")  # .ci/run has it.
 PREDICT = program_of("bert_tf.tools.predict")
 EXTRACT = program_of("bert_tf.tools.extract_features")
 CONFIG = BertConfig.from_dict(SMALL_CONFIG)
@@ -270,7 +266,8 @@ def shared_predictors():
         return Predictor(folder, **settings)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(predictor, "Predictor", load)
+        for module in (predictor, predict_run):
+            patch.setattr(module, "Predictor", load)
         yield
 
 
@@ -279,14 +276,9 @@ def label_model(model_of):
     return model_of("label")
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
     monkeypatch.setattr(predictor, "ITEMS_AT_ONCE", BLOCK)
-
-
-@pytest.fixture
-def beam(small_blocks):
-    needs("apache_beam", "apache-beam>=2.60,<3")
 
 
 def joined(output):
@@ -312,11 +304,11 @@ def piped(model, source, output, num_shards=3, **changes):
 
 
 # ---------------------------------------------------------------------------
-# With Beam: predict.
+# predict.
 
 
 @pytest.mark.parametrize("case", INPUTS)
-def test_answers_are_those_of_the_plain_tool(case, model_of, beam, tmp_path):
+def test_answers_are_those_of_the_plain_tool(case, model_of, tmp_path):
     name, file, content, changes = INPUTS[case]
     source = write(tmp_path, file, content)
     model = model_of(name)
@@ -329,7 +321,7 @@ def test_answers_are_those_of_the_plain_tool(case, model_of, beam, tmp_path):
     assert names == [".shards.json", *shards]
 
 
-def test_the_other_direct_runner(label_model, beam, tmp_path):
+def test_the_other_direct_runner(label_model, tmp_path):
     source = write(tmp_path, "in.csv", table(ROWS))
     options = "--runner=BundleBasedDirectRunner"
     found = piped(
@@ -352,7 +344,7 @@ def several_files(folder):
     return folder / "part-*"
 
 
-def test_several_files(label_model, beam, tmp_path):
+def test_several_files(label_model, tmp_path):
     pattern = several_files(tmp_path)
     expected = plain(label_model, pattern, tmp_path / "plain.csv")
     assert expected.startswith(b"id,text,label,score\n")
@@ -372,7 +364,7 @@ def log(caplog):
     absl_logging.set_verbosity(verbosity)
 
 
-def test_shards_that_are_there_stay(label_model, beam, tmp_path, log):
+def test_shards_that_are_there_stay(label_model, tmp_path, log):
     source = write(tmp_path, "in.jsonl", json_lines(*ROWS))
     out = tmp_path / "out"
     expected = piped(label_model, source, out, 4)
@@ -392,14 +384,15 @@ def test_shards_that_are_there_stay(label_model, beam, tmp_path, log):
     assert joined(out) == expected
 
 
-def test_a_process_loads_one_model(label_model, beam, tmp_path, monkeypatch):
+def test_a_process_loads_one_model(label_model, tmp_path, monkeypatch):
     made = []
 
     def counted(folder, **settings):
         made.append(Predictor(folder, **settings))
         return made[-1]
 
-    monkeypatch.setattr(predictor, "Predictor", counted)
+    for module in (predictor, predict_run):
+        monkeypatch.setattr(module, "Predictor", counted)
     source = write(tmp_path, "in.jsonl", json_lines(*ROWS))
     options = f"{RUNNER} --direct_num_workers=3"
     options += " --direct_running_mode=multi_threading"
@@ -475,7 +468,7 @@ def bad_inputs():
     }
 
 
-def test_texts_that_are_too_long_are_named(label_model, beam, tmp_path):
+def test_texts_that_are_too_long_are_named(label_model, tmp_path):
     source = write(tmp_path, "in.csv", table([*ROWS[:2] * 5, *ROWS]))
     message = "in.csv:[0-9]+: is longer than the model reads; it has"
     found = []
@@ -488,7 +481,7 @@ def test_texts_that_are_too_long_are_named(label_model, beam, tmp_path):
 
 
 @pytest.mark.parametrize("case", bad_inputs())
-def test_mistakes_end_in_one_line(case, label_model, beam, tmp_path):
+def test_mistakes_end_in_one_line(case, label_model, tmp_path):
     contents, message = bad_inputs()[case]
     (tmp_path / "in").mkdir()
     for name, content in contents.items():
@@ -502,7 +495,7 @@ def test_mistakes_end_in_one_line(case, label_model, beam, tmp_path):
     assert not out.parent.exists() or not [*out.parent.iterdir()]
 
 
-def test_a_workbook_is_refused(label_model, beam, tmp_path):
+def test_a_workbook_is_refused(label_model, tmp_path):
     pandas = pytest.importorskip("pandas")
     pytest.importorskip("openpyxl")
     path = tmp_path / "in.xlsx"
@@ -511,7 +504,7 @@ def test_a_workbook_is_refused(label_model, beam, tmp_path):
         piped(label_model, path, tmp_path / "out")
 
 
-def test_words_with_tags_are_refused(model_of, beam, tmp_path):
+def test_words_with_tags_are_refused(model_of, tmp_path):
     words = "".join("Ann\nwent\nhome\n\n" for _ in range(9))
     tagged = words.replace("\n", " O\n").replace("\n O\n", "\n\n")
     for name, content in {"in.conll": words, "in.txt": tagged}.items():
@@ -526,7 +519,7 @@ def test_words_with_tags_are_refused(model_of, beam, tmp_path):
     assert found.count(b"\n") == 2
 
 
-def test_beam_options_that_are_wrong(label_model, beam, tmp_path):
+def test_beam_options_that_are_wrong(label_model, tmp_path):
     source = write(tmp_path, "in.jsonl", json_lines(*ROWS))
     for options, message in {
         "--direct_num_workers=abc": "invalid int value: 'abc'",
@@ -539,7 +532,7 @@ def test_beam_options_that_are_wrong(label_model, beam, tmp_path):
 
 
 @pytest.mark.parametrize("is_good", [True, False])
-def test_as_a_user_types_it(is_good, label_model, beam, tmp_path):
+def test_as_a_user_types_it(is_good, label_model, tmp_path):
     """The workers are processes of their own."""
     rows = [*ROWS * 150, *([] if is_good else [{"text": 7}])]
     source = write(tmp_path, "in.jsonl", json_lines(*rows))
@@ -578,7 +571,7 @@ def test_as_a_user_types_it(is_good, label_model, beam, tmp_path):
 
 
 # ---------------------------------------------------------------------------
-# With Beam: extract_features.
+# extract_features.
 
 
 @pytest.fixture(scope="module")
@@ -606,7 +599,7 @@ def extract(model, source, output, **changes):
 
 @pytest.mark.parametrize("name", OUTPUTS)
 def test_vectors_are_those_of_the_plain_tool(
-    name, words_model, beam, tmp_path, monkeypatch, log
+    name, words_model, tmp_path, monkeypatch, log
 ):
     for size in ("WINDOW", "TEXTS_OF_TOKENS"):
         monkeypatch.setattr(f"bert_tf.embeddings.{size}", BLOCK)
@@ -629,7 +622,7 @@ def test_vectors_are_those_of_the_plain_tool(
         assert np.load(whole).shape == (33, 2 * 96)
 
 
-def test_texts_that_cannot_be_embedded(words_model, beam, tmp_path):
+def test_texts_that_cannot_be_embedded(words_model, tmp_path):
     options = {"runner": "beam", "num_shards": 3, "beam_options": RUNNER}
     for content, message in {
         "": "the input has no text",
@@ -645,72 +638,3 @@ def test_texts_that_cannot_be_embedded(words_model, beam, tmp_path):
     with pytest.raises(UserError, match="--output_file=.*another max_seq_l"):
         changes = {"max_seq_length": 15, **options}
         extract(words_model, source, tmp_path / "out", **changes)
-
-
-# ---------------------------------------------------------------------------
-# Without Beam.
-
-
-@pytest.mark.parametrize("num_rows", [1, 2, 7, 100])
-def test_a_plan_distributes_all_rows(num_rows):
-    for num_shards in range(1, num_rows + 1):
-        sizes = [(2, num_rows // 2), (0, 0), (1, num_rows - num_rows // 2)]
-        plan = row_work.make_plan(sizes, num_shards)
-        assert plan.starts == {0: 0, 1: 0, 2: num_rows - num_rows // 2}
-        shards = [plan.shard_of(row) for row in range(num_rows)]
-        assert shards == sorted(shards)
-        counts = [shards.count(shard) for shard in range(num_shards)]
-        assert sum(counts) == num_rows and max(counts) - min(counts) <= 1
-        assert min(counts) > 0
-    with pytest.raises(UserError, match="more than"):
-        row_work.make_plan([(0, num_rows)], num_rows + 1)
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"num_shards": None}, "--runner=beam needs --num_shards"),
-        ({"runner": "local"}, "--num_shards=2: only with --runner=beam"),
-        (
-            {"runner": "local", "num_shards": None, "beam_options": "--x"},
-            "--beam_options=--x: only with --runner=beam",
-        ),
-        ({"input": "-"}, "--input=-: --runner=beam reads and writes files"),
-        ({"output": "-"}, "--output=-: --runner=beam reads and writes files"),
-        ({"output": "{}/in-0.txt"}, "in-0.txt: would replace an input"),
-        ({"input": "{}/no-*"}, "--input: no file matches .*no-"),
-    ],
-)
-def test_flags_that_do_not_fit(changes, message, tmp_path):
-    for number in range(2):
-        write(tmp_path, f"in-{number}.txt", "a\n")
-    flags = {
-        "model": str(tmp_path),
-        "input": "{}/in-*",
-        "output": "{}/out",
-        "runner": "beam",
-        "num_shards": 2,
-        **changes,
-    }
-    flags = {
-        name: value.format(tmp_path) if isinstance(value, str) else value
-        for name, value in flags.items()
-        if value is not None
-    }
-    with pytest.raises(UserError, match=message):
-        PREDICT.run(**flags)
-    assert len([*tmp_path.iterdir()]) == 2
-
-
-def test_without_beam_installed(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "apache_beam", None)
-    source = write(tmp_path, "in.txt", "a\n")
-    flags = {"input_file": str(source), "output_file": str(tmp_path / "out")}
-    with pytest.raises(UserError, match="pip install apache-beam"):
-        EXTRACT.run(**flags, runner="beam", num_shards=2)
-    assert [path.name for path in tmp_path.iterdir()] == ["in.txt"]
-
-
-def test_ci_runs_these_tests_with_beam():
-    name = pathlib.Path(__file__).relative_to(ROOT)
-    assert str(name) in (ROOT / ".ci" / "run").read_text()
