@@ -94,8 +94,8 @@ def cast_once(function: Function) -> Function:
             if user.type == "Cast":
                 cast = user.outputs[0]
                 tensors[cast.name] = tf.cast(weights, cast.dtype)
-    outputs = concrete.structured_outputs
-    names = [tensor.name for tensor in outputs.values()]
+    outputs = sorted(concrete.structured_outputs)
+    names = [tensor.name for tensor in concrete.outputs]
     inputs = [f"{name}:0" for name in ID_NAMES]
     graph_def, cut = _part_of(graph, names, {*tensors, *inputs})
     used = {name: tensors[name] for name in cut if name in tensors}
