@@ -406,8 +406,8 @@ def pooled_outputs(
 
     Args:
         bert: the encoder.
-        inputs: as the encoder takes them, [B, S]; or a dict with `input_mask`
-            in which all are [B, N, S].
+        inputs: as the encoder takes them, [B, S]; or a dict in which all are
+            [B, N, S].
         training, seed: as in `BertModel`.
 
     Returns:
@@ -427,4 +427,7 @@ def pooled_outputs(
     }
     x = bert.pooled_output(flat, training, seed)
     x = ops.reshape(x, (-1, num_sequences, x.shape[-1]))
-    return x, ops.any(ops.not_equal(inputs["input_mask"], 0), axis=-1)
+    input_mask = inputs.get("input_mask")
+    if input_mask is None:
+        input_mask = ops.ones_like(input_ids)
+    return x, ops.any(ops.not_equal(input_mask, 0), axis=-1)
