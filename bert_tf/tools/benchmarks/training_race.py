@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Sequence
 
 import numpy as np
-from absl import flags, logging
+from absl import flags
 
 from bert_tf.config import BertConfig
 from bert_tf.errors import UserError
@@ -149,7 +149,7 @@ def measure(
             settings={name: FLAGS[name].value for name in OUR_SETTINGS},
         )
         task_file = worker_loop.write_task(task, folder)
-        started = start(contestants, task_file, stack)
+        started = workers.start(contestants, task_file, stack)
         peaks = [peak_rates(started)]
         seconds = race(
             {
@@ -192,41 +192,6 @@ def profile(worker: Worker, result: Result, folder: str) -> None:
     sums = step_profile.sums_of(step_profile.read_trace(folder))
     median = float(np.median(result.seconds[worker.name]))
     step_profile.print_sums(sums, num_steps, median / num_steps)
-
-
-def start(
-    contestants: list[Contestant],
-    task_file: str,
-    stack: contextlib.ExitStack,
-) -> list[Worker]:
-    """Starts the contestants one after the other; the first is ours.
-
-    Args:
-        contestants, task_file: see `measure` and `Worker`.
-        stack: ends their processes.
-    """
-    started = []
-    for contestant in list(contestants):
-        try:
-            worker = Worker(contestant, task_file)
-        except workers.NotInstalled as error:
-            print(
-                f"{contestant.name} is not installed, and left out: {error} "
-                f"in {contestant.python}"
-            )
-            contestants.remove(contestant)
-        except UserError as error:
-            if contestant.is_ours:
-                raise
-            print(f"Left out: {error}")
-        else:
-            started.append(stack.enter_context(worker))
-            logging.info(
-                "%s has trained its first step after %.1f s",
-                worker.name,
-                worker.seconds_to_first,
-            )
-    return started
 
 
 def peak_rates(started: Sequence[Worker]) -> dict[str, float]:

@@ -14,6 +14,8 @@ import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from absl import logging
+
 from bert_tf import suggestions
 from bert_tf.errors import UserError
 
@@ -295,3 +297,48 @@ class Worker:
             assert stream, "it is a pipe or a file"
             with contextlib.suppress(BrokenPipeError):
                 stream.close()
+
+
+def start(
+    contestants: list[Contestant],
+    task_file: str,
+    stack: contextlib.ExitStack,
+) -> list[Worker]:
+    """Starts contestants one after the other, and reports those that fail.
+
+    Args:
+        contestants: who takes part. Those that are not installed are taken off
+            the list.
+        task_file: see `Worker`.
+        stack: ends their processes.
+
+    Raises:
+        UserError: ours has failed.
+    """
+    started = []
+    for contestant in list(contestants):
+        try:
+            worker = Worker(contestant, task_file)
+        except NotInstalled as error:
+            print_not_installed(contestant, error)
+            contestants.remove(contestant)
+        except UserError as error:
+            if contestant.is_ours:
+                raise
+            print(f"Left out: {error}")
+        else:
+            started.append(stack.enter_context(worker))
+            logging.info(
+                "%s has worked once after %.1f s",
+                worker.name,
+                worker.seconds_to_first,
+            )
+    return started
+
+
+def print_not_installed(contestant: Contestant, error: NotInstalled) -> None:
+    """Reports a contestant that is left out."""
+    print(
+        f"{contestant.name} is not installed, and left out: {error} in "
+        f"{contestant.python}"
+    )

@@ -6,13 +6,10 @@ A worker loads its model, answers one text, and says so. From then on it answers
 requests as `worker_loop` has them.
 """
 
-import dataclasses
-import json
-import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent import futures
 from typing import Any, Protocol
 
@@ -20,37 +17,7 @@ import numpy as np
 
 # The folder of this file is the first where Python looks.
 import worker_loop
-
-# A text, or [text, second text], or [question, context].
-Item = str | list[str]
-
-
-@dataclasses.dataclass(frozen=True)
-class Task:
-    """The texts that a worker answers, and with what.
-
-    Attributes:
-        kind: "single_label" or "question_answering".
-        items: the texts, in random order.
-        num_requests: how many of them are asked one at a time in a round.
-        num_clients: how many clients ask at once.
-        num_threads: threads that may compute at once.
-        folders: {"ours", "baseline" or a peer: the folder of its model}.
-        settings: the model's model.json, and `vocab_file`.
-    """
-
-    kind: str
-    items: Sequence[Item]
-    num_requests: int
-    num_clients: int
-    num_threads: int
-    folders: Mapping[str, str]
-    settings: Mapping[str, Any]
-
-    @property
-    def requests(self) -> Sequence[Item]:
-        """The items that are asked one at a time."""
-        return self.items[: self.num_requests]
+from answer_task import Item, Task, read_task
 
 
 class Contestant(Protocol):
@@ -83,20 +50,6 @@ class Contestant(Protocol):
     def compared(self, answer: Any) -> tuple[str, list[float]]:
         """The label or the text of an answer, and its probabilities."""
         ...
-
-
-def read_task(path: str) -> Task:
-    """Reads what `write_task` has written."""
-    with open(path, encoding="utf-8") as reader:
-        return Task(**json.load(reader))
-
-
-def write_task(task: Task, folder: str) -> str:
-    """Writes a task into a folder, for all workers; returns the file's path."""
-    path = os.path.join(folder, "task.json")
-    with open(path, "w", encoding="utf-8") as writer:
-        json.dump(dataclasses.asdict(task), writer)
-    return path
 
 
 class Asked:

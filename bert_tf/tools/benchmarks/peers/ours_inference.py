@@ -11,6 +11,7 @@ import tensorflow as tf
 # The folder of this file is the first where Python looks.
 import answer_loop
 import on_tensorflow
+from answer_task import Item, Task
 from bert_tf.export.predictor import Predictor
 
 # The default, and the only engine of older checkouts.
@@ -25,22 +26,22 @@ class Ours:
         variant: "ours" or "baseline", a slash, and the name of an engine.
     """
 
-    def __init__(self, task: answer_loop.Task, variant: str):
+    def __init__(self, task: Task, variant: str):
         name, _, engine = variant.partition("/")
         self.device = on_tensorflow.device()
         self.versions = f"TensorFlow {tf.__version__}"
         settings = {} if engine == FLOAT32 else {"engine": engine}
         self._predictor = Predictor(task.folders[name], **settings)
 
-    def tune(self, items: Sequence[answer_loop.Item], num_clients: int) -> str:
+    def tune(self, items: Sequence[Item], num_clients: int) -> str:
         used = getattr(self._predictor, "engine", FLOAT32)
         return f"engine {used}"
 
-    def answer_one(self, item: answer_loop.Item) -> Any:
+    def answer_one(self, item: Item) -> Any:
         (answer,) = self._predictor.predict([item])
         return answer
 
-    def answer_all(self, items: Sequence[answer_loop.Item]) -> Sequence[Any]:
+    def answer_all(self, items: Sequence[Item]) -> Sequence[Any]:
         return self._predictor.predict(items)
 
     # It is not measured: our clients ask the server.
