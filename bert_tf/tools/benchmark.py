@@ -203,12 +203,6 @@ flags.DEFINE_list(
     "For --what=inference: more flags of our server, such as "
     "--max_batch_size=8.",
 )
-flags.DEFINE_bool(
-    "fuse_onnx",
-    True,
-    "For --what=inference: fuse attention and normalizations in ONNX files, by "
-    "ONNX Runtime's optimizer for transformers.",
-)
 shared_flags.define_count(
     "rounds", 5, "How many times each contestant is measured."
 )

@@ -84,7 +84,12 @@ def models_for(
 def random_model(
     name: str, config: BertConfig, texts: Texts, folder: str
 ) -> Model:
-    """A model with random weights, which are written into a folder."""
+    """A model with random weights, which are written into a folder.
+
+    Raises:
+        UserError: it cannot read such texts.
+    """
+    check_sizes(config, FLAGS.vocab_file, FLAGS.max_seq_length)
     keras.utils.set_random_seed(SEED)
     settings: dict[str, Any] = {
         "kind": texts.kind,
@@ -124,11 +129,7 @@ def write_source(
         config: its sizes.
         weights: {the original's name: float32 array}.
         folder: the folder.
-
-    Raises:
-        UserError: the model cannot read such texts.
     """
-    check_sizes(config, settings["vocab_file"], settings["max_seq_length"])
     path = os.path.join(folder, "weights.npz")
     np.savez(path, **weights)  # type: ignore[arg-type]  # They are arrays.
     source = Source(
@@ -180,6 +181,7 @@ def exported_model(texts: Texts, folder: str, needs_source: bool) -> Model:
         config_file, vocab_file = files_of_model()
         settings["vocab_file"] = os.path.abspath(vocab_file)
         config = BertConfig.from_json_file(config_file)
+        check_sizes(config, vocab_file, settings["max_seq_length"])
         source = write_source(settings, texts, config, weights, folder)
     return Model(
         name=FLAGS.model,

@@ -124,10 +124,6 @@ def export(
         {contestant: the folder of its files}, without those that failed, which
         are reported.
     """
-    arguments = {
-        OURS: [INT8] if INT8 in engines else [],
-        "onnxruntime": ["fused"] if FLAGS.fuse_onnx else [],
-    }
     folders = {}
     for contestant in list(contestants):
         name = contestant.name
@@ -137,7 +133,7 @@ def export(
         assert model.source, "it is written if there are others"
         target = os.path.join(folder, name)
         script = contestant.script.replace("_inference", "_export")
-        more = arguments.get(name, [])
+        more = [INT8] if name == OURS and INT8 in engines else []
         try:
             workers.run_script(contestant, script, model.source, target, *more)
         except workers.NotInstalled as error:

@@ -1,8 +1,10 @@
-"""Writes ONNX files of a model: `python FILE source.json FOLDER [fused]`.
+"""Writes ONNX files of a model: `python FILE source.json FOLDER`.
 
-float32.onnx is PyTorch's export; fused, ONNX Runtime's optimizer for
-transformers has replaced its attention and normalizations by operators of
-their own. int8.onnx is its dynamic quantization.
+float32_plain.onnx   PyTorch's export
+float32_fused.onnx   ONNX Runtime's optimizer for transformers has replaced
+                     attention and normalizations by its own operators
+int8_plain.onnx, int8_fused.onnx
+                     ONNX Runtime's dynamic quantization of both
 """
 
 import os
@@ -20,22 +22,47 @@ from answer_task import Source, read_source
 OPSET = 17
 
 
-def export(source: Source, folder: str, fuses: bool) -> None:
-    """Writes the files.
+def export(source: Source, folder: str) -> None:
+    """Writes all files.
 
     Args:
         source: our model.
-        folder: gets float32.onnx and int8.onnx.
-        fuses: whether attention and normalizations are fused.
+        folder: gets the files.
     """
-    float32, int8 = (
-        os.path.join(folder, f"{name}.onnx") for name in ("float32", "int8")
-    )
     os.makedirs(folder, exist_ok=True)
+    plain, fused = (
+        os.path.join(folder, f"float32_{form}.onnx")
+        for form in ("plain", "fused")
+    )
+    export_plain(source, plain, "sdpa")
+    # The optimizer knows attention that is written out.
+    export_plain(source, fused, "eager")
+    optimized = optimizer.optimize_model(
+        fused,
+        model_type="bert",
+        num_heads=source.config["num_attention_heads"],
+        hidden_size=source.config["hidden_size"],
+    )
+    optimized.save_model_to_file(fused)
+    for path in (plain, fused):
+        quantization.quantize_dynamic(
+            path,
+            path.replace("float32_", "int8_"),
+            weight_type=quantization.QuantType.QInt8,
+            # It does not know the types of what fused operators return.
+            extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT},
+        )
+
+
+def export_plain(source: Source, path: str, attention: str) -> None:
+    """Writes PyTorch's export.
+
+    Args:
+        source: our model.
+        path: the file.
+        attention: see `torch_model.model_of`.
+    """
     names = torch_model.OUTPUT_NAMES[source.kind]
-    # The optimizer knows the attention that is written out.
-    attention = "eager" if fuses else "sdpa"
-    model = torch_model.model_of(source, attention)
     axes = {
         name: {0: "batch", 1: "length"}
         for name in (*torch_model.INPUT_NAMES, *names)
@@ -43,31 +70,16 @@ def export(source: Source, folder: str, fuses: bool) -> None:
     if "logits" in names:
         axes["logits"] = {0: "batch"}
     torch.onnx.export(
-        torch_model.Traced(model, names),
+        torch_model.Traced(torch_model.model_of(source, attention), names),
         torch_model.sample(),
-        float32,
+        path,
         input_names=[*torch_model.INPUT_NAMES],
         output_names=[*names],
         dynamic_axes=axes,
         opset_version=OPSET,
         dynamo=False,
     )
-    if fuses:
-        optimized = optimizer.optimize_model(
-            float32,
-            model_type="bert",
-            num_heads=source.config["num_attention_heads"],
-            hidden_size=source.config["hidden_size"],
-        )
-        optimized.save_model_to_file(float32)
-    quantization.quantize_dynamic(
-        float32,
-        int8,
-        weight_type=quantization.QuantType.QInt8,
-        # The types of what fused operators return are not known to it.
-        extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT},
-    )
 
 
 if __name__ == "__main__":
-    export(read_source(sys.argv[1]), sys.argv[2], "fused" in sys.argv[3:])
+    export(read_source(sys.argv[1]), sys.argv[2])

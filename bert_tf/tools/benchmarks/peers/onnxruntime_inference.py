@@ -13,10 +13,12 @@ from peer_answers import Network, Peer
 
 INPUT_NAMES = "input_ids", "attention_mask", "token_type_ids"
 ERRORS_ALONE = 3  # A level of messages.
+# See `onnxruntime_export`.
+FORMS = "plain", "fused"
 
 
 class OnnxRuntime(Peer):
-    """An ONNX file.
+    """ONNX files in several forms.
 
     Args:
         task: what to answer.
@@ -27,17 +29,17 @@ class OnnxRuntime(Peer):
 
     def __init__(self, task: Task, variant: str):
         self.versions = f"ONNX Runtime {onnxruntime.__version__}"
-        self._path = os.path.join(
-            task.folders["onnxruntime"], f"{variant}.onnx"
-        )
-        super().__init__(task, self._with_threads)
+        self._folder, self._variant = task.folders["onnxruntime"], variant
+        super().__init__(task, self._load, FORMS)
 
-    def _with_threads(self, num_threads: int) -> Network:
+    def _load(self, form: str, num_threads: int) -> Network:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = num_threads
         options.log_severity_level = ERRORS_ALONE
         session = onnxruntime.InferenceSession(
-            self._path, options, providers=["CPUExecutionProvider"]
+            os.path.join(self._folder, f"{self._variant}_{form}.onnx"),
+            options,
+            providers=["CPUExecutionProvider"],
         )
 
         def network(*ids: np.ndarray) -> Sequence[np.ndarray]:

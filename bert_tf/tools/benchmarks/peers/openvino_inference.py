@@ -29,9 +29,9 @@ class OpenVino(Peer):
         self.versions = f"OpenVINO {openvino.__version__}"
         self._variant = variant
         self._path = os.path.join(task.folders["openvino"], "model.xml")
-        super().__init__(task, self._with_threads)
+        super().__init__(task, self._load)
 
-    def _with_threads(self, num_threads: int) -> Network:
+    def _load(self, form: str, num_threads: int) -> Network:
         # A stream computes one request, with all threads that it has.
         streams = max(1, self._num_threads // num_threads)
         compiled = openvino.Core().compile_model(

@@ -17,12 +17,9 @@ from tokenizers import BertWordPieceTokenizer, Encoding
 
 # The folder of this file is the first where Python looks.
 from answer_task import Item
+from peer_spans import Answer, Outputs, Window, best_answer, softmax, spans_of
 
 NUM_SPECIAL = 3  # [CLS], and [SEP] after the question and after the window.
-
-# The outputs of a network for one sequence.
-Outputs = tuple[np.ndarray, ...]
-Answer = tuple[str, list[float]]
 
 
 class Ids(NamedTuple):
@@ -71,12 +68,6 @@ def encoded(
     return [tokenizer.encode(*texts, add_special_tokens=special)]
 
 
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Probabilities, over the last axis."""
-    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return powers / powers.sum(axis=-1, keepdims=True)
-
-
 class TextReader:
     """Reads a text or a pair as one sequence; answers with a label.
 
@@ -103,22 +94,6 @@ class TextReader:
             (self._labels[place], row)
             for place, row in zip(best, probabilities, strict=True)
         ]
-
-
-class Window(NamedTuple):
-    """A part of a context, which follows the question in a sequence.
-
-    Attributes:
-        item: the number of its item.
-        start: its first piece in the context.
-        length: its number of pieces.
-        offset: the place of its first piece in the sequence.
-    """
-
-    item: int
-    start: int
-    length: int
-    offset: int
 
 
 class QuestionReader:
@@ -164,128 +139,15 @@ class QuestionReader:
         for number, window in enumerate(windows):
             of_items[window.item].append(number)
         return [
-            self._answer(
+            best_answer(
                 items[item][1],
                 places[item],
                 [windows[number] for number in numbers],
                 [outputs[number] for number in numbers],
+                self._settings,
             )
             for item, numbers in enumerate(of_items)
         ]
-
-    def _answer(
-        self,
-        context: str,
-        places: Sequence[tuple[int, int]],
-        windows: Sequence[Window],
-        outputs: Sequence[Outputs],
-    ) -> Answer:
-        """The best span of a context's windows, and its probability."""
-        settings = self._settings
-        number = settings["n_best_size"]
-        is_best = most_context(windows)
-        spans = []
-        for place, (window, (starts, ends)) in enumerate(
-            zip(windows, outputs, strict=True)
-        ):
-            found = spans_in(window, starts, ends, settings)
-            spans += [
-                (score, first, last)
-                for score, first, last in found
-                if is_best[place][first - window.start]
-            ]
-        spans.sort(key=lambda span: -span[0])
-        texts: dict[str, float] = {}
-        for score, first, last in spans:
-            texts.setdefault(context[places[first][0] : places[last][1]], score)
-            if len(texts) == number:
-                break
-        best = next(iter(texts), "")
-        has_null = settings["version_2_with_negative"]
-        if has_null and windows:
-            null = min(float(starts[0] + ends[0]) for starts, ends in outputs)
-            threshold = settings["null_score_diff_threshold"]
-            if not texts or null - texts[best] > threshold:
-                best = ""
-            texts[""] = null
-        if not texts:
-            return "", [0.0]
-        scores = softmax(np.array([*texts.values()], np.float64))
-        return best, [float(scores[[*texts].index(best)])]
-
-
-def spans_of(
-    num_pieces: int, room: int, doc_stride: int
-) -> list[tuple[int, int]]:
-    """(start, length) of each window of a context."""
-    spans, start = [], 0
-    while start < num_pieces:
-        length = min(room, num_pieces - start)
-        spans.append((start, length))
-        if start + length == num_pieces:
-            break
-        start += min(length, doc_stride)
-    return spans
-
-
-def spans_in(
-    window: Window,
-    starts: np.ndarray,
-    ends: np.ndarray,
-    settings: Mapping[str, Any],
-) -> list[tuple[float, int, int]]:
-    """(score, first piece, last piece) of the best spans of a window.
-
-    Args:
-        window: the window.
-        starts, ends: its logits, float [S].
-        settings: model.json.
-    """
-    number = settings["n_best_size"]
-    num_tokens = window.offset + window.length + 1
-    firsts, lasts = (
-        np.argsort(-logits[:num_tokens], kind="stable")[:number]
-        for logits in (starts, ends)
-    )
-    firsts, lasts = (
-        places[
-            (places >= window.offset) & (places < window.offset + window.length)
-        ]
-        for places in (firsts, lasts)
-    )
-    lengths = lasts - firsts[:, np.newaxis] + 1
-    is_span = (lengths >= 1) & (lengths <= settings["max_answer_length"])
-    scores = starts[firsts].astype(np.float64)[:, np.newaxis] + ends[lasts]
-    to_context = window.start - window.offset
-    return [
-        (
-            float(scores[row, column]),
-            int(firsts[row]) + to_context,
-            int(lasts[column]) + to_context,
-        )
-        for row, column in np.argwhere(is_span)
-    ]
-
-
-def most_context(windows: Sequence[Window]) -> list[np.ndarray]:
-    """Whether a piece has most context in a window: bool [length] for each.
-
-    A piece that several windows have counts in one of them.
-    """
-    if len(windows) < 2:
-        return [np.ones(window.length, bool) for window in windows]
-    num_pieces = max(window.start + window.length for window in windows)
-    scores = np.full((len(windows), num_pieces), -1.0)
-    for row, window in enumerate(windows):
-        left = np.arange(window.length)
-        least = np.minimum(left, left[::-1])
-        end = window.start + window.length
-        scores[row, window.start : end] = least + 0.01 * window.length
-    best = scores.argmax(axis=0)
-    return [
-        best[window.start : window.start + window.length] == row
-        for row, window in enumerate(windows)
-    ]
 
 
 READERS: dict[str, type[Any]] = {

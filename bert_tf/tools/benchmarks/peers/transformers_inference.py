@@ -1,9 +1,11 @@
 """Answers with PyTorch and Hugging Face's transformers.
 
-Attention is PyTorch's `scaled_dot_product_attention`; bfloat16 is by autocast.
-Nothing is compiled, because texts have many lengths.
+Attention is PyTorch's `scaled_dot_product_attention`. In bfloat16 the products
+are by autocast, or the whole model is. Nothing is compiled, because texts have
+many lengths.
 """
 
+import weakref
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,6 +17,9 @@ import answer_loop
 import torch_model
 from answer_task import Task
 from peer_answers import Network, Peer
+
+AUTOCAST, WHOLE = "autocast", "whole"
+FORMS = {"float32": ("",), "bfloat16": (AUTOCAST, WHOLE)}
 
 
 class Transformers(Peer):
@@ -33,16 +38,25 @@ class Transformers(Peer):
             f"transformers {transformers.__version__}"
         )
         self._on = torch.device("cuda" if is_gpu else "cpu")
-        self._is_bfloat16 = variant == "bfloat16"
         self._names = torch_model.OUTPUT_NAMES[task.kind]
-        model_class = torch_model.MODELS[task.kind]
-        self._model = model_class.from_pretrained(
-            task.folders["transformers"], attn_implementation="sdpa"
+        self._class = torch_model.MODELS[task.kind]
+        self._folder = task.folders["transformers"]
+        # {form: model}, as long as a network of this form is in use.
+        self._models: weakref.WeakValueDictionary[str, torch.nn.Module] = (
+            weakref.WeakValueDictionary()
         )
-        self._model.to(self._on).eval()
-        super().__init__(task, self._with_threads)
+        super().__init__(task, self._load, FORMS[variant])
 
-    def _with_threads(self, num_threads: int) -> Network:
+    def _load(self, form: str, num_threads: int) -> Network:
+        model = self._models.get(form)
+        if model is None:
+            model = self._class.from_pretrained(
+                self._folder, attn_implementation="sdpa"
+            ).eval()
+            dtype = torch.bfloat16 if form == WHOLE else torch.float32
+            model = model.to(device=self._on, dtype=dtype)
+            self._models[form] = model
+
         def network(*ids: np.ndarray) -> Sequence[np.ndarray]:
             torch.set_num_threads(num_threads)
             inputs = {
@@ -54,10 +68,10 @@ class Transformers(Peer):
             with (
                 torch.inference_mode(),
                 torch.autocast(
-                    self._on.type, torch.bfloat16, enabled=self._is_bfloat16
+                    self._on.type, torch.bfloat16, enabled=form == AUTOCAST
                 ),
             ):
-                outputs = self._model(**inputs)
+                outputs = model(**inputs)
             return [outputs[name].float().cpu().numpy() for name in self._names]
 
         return network
