@@ -203,7 +203,7 @@ def measure(
             items=texts.items,
             num_requests=min(FLAGS.num_requests, len(texts.items)),
             num_clients=FLAGS.clients,
-            num_threads=len(os.sched_getaffinity(0)),
+            num_threads=num_cores(),
             folders=folders,
             settings=model.settings,
         )
@@ -217,6 +217,13 @@ def measure(
             n: float(np.median(s)) for n, s in first_answers.items() if s
         }
         return race_all(started, task, texts, model, medians, folder)
+
+
+def num_cores() -> int:
+    """The number of cores that this process, and those it starts, may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def race_all(

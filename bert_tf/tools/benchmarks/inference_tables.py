@@ -136,7 +136,7 @@ def print_result(result: Result) -> None:
     titles = {
         ONE: f"One at a time, {one:,} in random order:",
         BATCHES: f"All {len(texts.items):,} at once:",
-        CLIENTS: f"{FLAGS.clients} clients, {one:,} texts of one request "
+        CLIENTS: f"{FLAGS.clients} clients, {one:,} requests of one text "
         "each. Ours answer over HTTP, and clients and server share the cores; "
         "the others answer threads of their own process:",
     }

@@ -22,10 +22,11 @@ HEADS = {
     "classifier.": "output_",
     "qa_outputs.": "cls/squad/output_",
 }
+START_AND_END = "start_logits", "end_logits"
 INPUT_NAMES = "input_ids", "attention_mask", "token_type_ids"
 OUTPUT_NAMES = {
     "single_label": ("logits",),
-    "question_answering": ("start_logits", "end_logits"),
+    "question_answering": START_AND_END,
 }
 
 
@@ -43,7 +44,7 @@ def model_of(source: Source, attention: str = "sdpa") -> torch.nn.Module:
     act = act.lower() if act else act
     config = transformers.BertConfig(
         **{**source.config, "hidden_act": ACTIVATIONS.get(act, act)},
-        num_labels=len(source.settings.get("labels", "01")),
+        num_labels=len(source.settings.get("labels", START_AND_END)),
         attn_implementation=attention,
     )
     model = MODELS[source.kind](config)
