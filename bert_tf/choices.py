@@ -18,6 +18,11 @@ OPTIMIZERS = ("adamw", "lamb")
 # bert_tf.training.trainer
 PRECISIONS = ("float32", "bfloat16", "float16")
 
+# bert_tf.export.engines: what computes an exported model's network.
+ENGINES = ("float32", "bfloat16", "int8", "auto")
+MAX_BATCH_TOKENS = 4096
+ON_LONG = ("truncate", "error")
+
 # bert_tf.training.distribution
 STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker_mirrored", "tpu")
 

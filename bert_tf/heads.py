@@ -120,6 +120,18 @@ class BertClassifier(OutputHead):
         logits = self.output_of(x, training, seed)
         if is_there is None:
             return logits
+        return self.pool_windows(logits, is_there)
+
+    def pool_windows(self, logits: Tensor, is_there: Tensor) -> Tensor:
+        """The logits of texts, from those of their windows.
+
+        Args:
+            logits: float [B, N, C].
+            is_there: bool [B, N], which windows are not empty.
+
+        Returns:
+            float [B, C], at least float32.
+        """
         pool = WINDOW_POOLINGS[self.pooling]
         return pool(at_least_float32(logits), is_there)
 

@@ -7,6 +7,7 @@ import os
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 LARGEST_BLOCK = 2**25  # Bytes; glibc allows no more.
 KEPT = 2**29  # Bytes.
+MADV_DONTNEED = 4  # Of Linux, see madvise(2).
 
 
 def keep_freed_memory() -> None:
@@ -29,3 +30,26 @@ def keep_freed_memory() -> None:
         return
     mallopt(M_MMAP_THRESHOLD, LARGEST_BLOCK)
     mallopt(M_TRIM_THRESHOLD, KEPT)
+
+
+def release_file_pages(path: str) -> None:
+    """Gives the memory of a mapped file back to the system.
+
+    The next read of a page takes it from the file again. An interpreter of
+    LiteRT maps its file and copies most weights out of it when it starts: the
+    pages that were read for that are not needed again. Only Linux has the
+    list of mappings; elsewhere nothing is done.
+    """
+    path = os.path.realpath(path)
+    try:
+        with open("/proc/self/maps", encoding="utf-8") as reader:
+            mappings = [line.split(maxsplit=5) for line in reader]
+        madvise = ctypes.CDLL(None, use_errno=True).madvise
+    except (OSError, AttributeError):
+        return
+    for addresses, permissions, *_, name in (m for m in mappings if len(m) > 5):
+        # A page that may be written could hold what is not in the file.
+        if name.rstrip("\n") == path and "w" not in permissions:
+            start, end = (int(part, 16) for part in addresses.split("-"))
+            size = ctypes.c_size_t(end - start)
+            madvise(ctypes.c_void_p(start), size, MADV_DONTNEED)

@@ -330,3 +330,23 @@ def padding_computed(model: keras.Model, is_computed: bool) -> Iterator[None]:
         yield
     finally:
         bert.compute_padding = before
+
+
+@contextlib.contextmanager
+def computed_in(model: keras.Model, policy: str) -> Iterator[None]:
+    """Lets all layers of a model compute in another precision.
+
+    Args:
+        model: the model, whose variables stay as they are.
+        policy: name of a Keras dtype policy, such as "mixed_bfloat16".
+    """
+    # Keras has no public way to the layers inside layers.
+    layers = [model, *model._flatten_layers(include_self=False)]
+    before = [layer.dtype_policy for layer in layers]
+    for layer in layers:
+        layer.dtype_policy = policy
+    try:
+        yield
+    finally:
+        for layer, old in zip(layers, before, strict=True):
+            layer.dtype_policy = old

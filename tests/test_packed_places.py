@@ -102,9 +102,9 @@ def loss_and_gradients(model, terms, parts, whole):
 
 @pytest.fixture(
     params=[
-        pytest.param(name, marks=pytest.mark.slow)
-        if name == "relations"
-        else name
+        name
+        if name in ("classifier", "pretraining")
+        else pytest.param(name, marks=pytest.mark.slow)
         for name in KINDS
     ],
     scope="module",

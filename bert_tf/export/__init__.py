@@ -7,7 +7,7 @@ from typing import Any
 # does not need the modules that write one.
 _HOMES = {
     "Predictor": "predictor",
-    "QuestionAnswerer": "predictor",
+    "QuestionAnswerer": "question_answerer",
     "export_model": "fitted",
 }
 __all__ = list(_HOMES)

@@ -8,6 +8,14 @@ import tensorflow as tf
 WINDOWS_AT_ONCE = 16  # Windows that the model reads together.
 
 
+class WindowIds(NamedTuple):
+    """The ids of windows, int32 [W, S] each."""
+
+    input_ids: tf.Tensor
+    input_mask: tf.Tensor
+    segment_ids: tf.Tensor
+
+
 def map_chunks(
     function: Callable[[Any], list[tf.Tensor]],
     columns: NamedTuple,
@@ -21,13 +29,13 @@ def map_chunks(
     Args:
         function: from a chunk of the columns to a list of tensors, whose
             first axes may have any size.
-        columns: a named tuple of tensors [W], one value for each window.
+        columns: a named tuple of tensors [W, …].
         specs: a tf.TensorSpec for each tensor that the function returns.
 
     Returns:
         list of tensors: the results of all chunks, concatenated.
     """
-    num_windows = tf.size(columns[0])
+    num_windows = tf.shape(columns[0])[0]
     # A TensorArray without elements has no shape: there is at least one chunk.
     num_chunks = tf.maximum(-(-num_windows // WINDOWS_AT_ONCE), 1)
 

@@ -58,12 +58,16 @@ class Request:
         length: about its number of tokens; requests of the same length are
             cheapest together.
         words: those that were given in place of a text, see `given_words`.
+        lengths: {"num_tokens", "truncated"}, if answers are to have them: the
+            number of tokens of the whole item, and whether the model reads
+            less.
     """
 
     inputs: tuple[Value, ...]
     ids: dict[str, np.ndarray]
     length: int
     words: tuple[str, ...] = ()
+    lengths: Mapping[str, int | bool] = dataclasses.field(default_factory=dict)
 
 
 # ---------------------------------------------------------------------------

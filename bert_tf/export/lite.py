@@ -12,13 +12,14 @@ tools attach files in the same way; `unzip -p model.tflite vocab.txt` reads one.
 
 import contextlib
 import io
-import warnings
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from absl import logging
+from ai_edge_litert.interpreter import Interpreter
 
 from bert_tf import files
 from bert_tf.config import BertConfig
@@ -26,7 +27,8 @@ from bert_tf.errors import UserError
 from bert_tf.text.packing import ID_NAMES
 
 Shape = tuple[int | None, int | None]  # (B, S); None is any number.
-Function = Callable[..., Mapping[str, tf.Tensor]]
+# A tf.function of tensors, which returns {output: tensor}.
+Function = Any
 
 ONE_TEXT: Shape = (1, None)
 SIGNATURE = "serving_default"
@@ -81,6 +83,10 @@ def _convert(function: Function, quantize: bool, shape: Shape) -> bytes:
     concrete = numeric(function).get_concrete_function(
         **{name: tf.TensorSpec(shape, tf.int32, name) for name in ID_NAMES}
     )
+    return _converted(concrete, quantize)
+
+
+def _converted(concrete, quantize: bool) -> bytes:
     # These are TensorFlow's variables. With Keras' own the converter finds a
     # second, empty variable for each, and writes a file without weights.
     holder = tf.Module()
@@ -91,6 +97,23 @@ def _convert(function: Function, quantize: bool, shape: Shape) -> bytes:
     if quantize:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     return converter.convert()
+
+
+def write_network(
+    function: Function, path: str, *, quantize: bool = False
+) -> None:
+    """Writes a LiteRT file that an engine computes a network with.
+
+    Args:
+        function: a tf.function with its `input_signature`, see
+            `ServingModule.lite_network`.
+        path: the file.
+        quantize: see `export_tflite`.
+    """
+    with _quietly():
+        model = _converted(function.get_concrete_function(), quantize)
+    with files.open_binary(path, "wb") as writer:
+        writer.write(model)
 
 
 def numeric(function: Function) -> tf.types.experimental.PolymorphicFunction:
@@ -136,7 +159,7 @@ def read_attached(path: str) -> dict[str, str]:
 
 
 class LiteModel:
-    """Runs a LiteRT file with TensorFlow's own interpreter.
+    """Runs a LiteRT file.
 
         model = LiteModel("/tmp/sst2/model.tflite")
         model(input_ids=ids, input_mask=mask, segment_ids=segments)
@@ -158,12 +181,11 @@ class LiteModel:
         with files.naming(path), files.open_binary(path) as reader:
             content = reader.read()
         try:
-            with _quietly():
-                interpreter = tf.lite.Interpreter(
-                    model_content=content, num_threads=num_threads
-                )
+            interpreter = Interpreter(
+                model_content=content, num_threads=num_threads
+            )
             self._run = interpreter.get_signature_runner(SIGNATURE)
-        except ValueError as error:
+        except (ValueError, RuntimeError) as error:
             raise UserError(
                 f"{path}: not a LiteRT model: {files.reason(error)}"
             ) from None
@@ -276,12 +298,10 @@ def _rows(config: BertConfig, places: int) -> dict[str, np.ndarray]:
 
 @contextlib.contextmanager
 def _quietly() -> Iterator[None]:
-    """Hides the converter's messages, and the interpreter's deprecation."""
+    """Hides the converter's messages."""
     verbosity = logging.get_verbosity()
     logging.set_verbosity(logging.ERROR)
     try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "(?s).*tf.lite.Interpreter is")
-            yield
+        yield
     finally:
         logging.set_verbosity(verbosity)

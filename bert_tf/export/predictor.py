@@ -9,26 +9,33 @@
 This module needs TensorFlow, tensorflow-text and no part of the model's code.
 """
 
-import dataclasses
 import itertools
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from bert_tf import forks
-from bert_tf.choices import BATCH_SIZE
-from bert_tf.errors import UserError
-from bert_tf.export import given_words, saved_models
+from bert_tf.choices import BATCH_SIZE, MAX_BATCH_TOKENS
+from bert_tf.export import given_words
+from bert_tf.export.answering import (
+    Answers,
+    Columns,
+    PartAnswers,
+    WholeAnswers,
+)
+from bert_tf.export.engines.choice import (
+    EngineSettings,
+    engines_of,
+    network_of,
+)
+from bert_tf.export.inputs import example_item
 from bert_tf.export.kinds import KINDS, Answer, Request, Value
-from bert_tf.export.saved_models import LENGTH_MULTIPLE
+from bert_tf.export.loaded_model import LoadedModel
+from bert_tf.export.reading import Reader
 
 ITEMS_AT_ONCE = 64 * BATCH_SIZE  # Items that are sorted by length together.
-BYTES_PER_TOKEN = 4  # An estimate, for strings that are not tokenized.
-
-Tensors = dict[str, tf.Tensor]
+ITEMS_WITH_WINDOWS = 128  # Items of many sequences that are read together.
 
 
 class Predictor:
@@ -44,9 +51,20 @@ class Predictor:
 
     Args:
         folder: the folder of the SavedModel, or of a run that has one.
-        batch_size: the number of items that the model reads together.
+        batch_size: the number of items that the model reads together, if its
+            answers have no parts, see `LoadedModel`.
+        engine: what computes the network, see `engines.choice`; None for the
+            precision of the export.
+        max_batch_tokens: places that TensorFlow computes together, padding
+            included.
+        num_threads: threads of LiteRT; None for as many as there are cores.
+        on_long: "truncate", or "error" to refuse an item of which the model
+            would not read all.
+        with_lengths: whether answers have "num_tokens", the tokens of the
+            whole item, and "truncated", whether the model does not read all.
 
     Attributes:
+        engine: the engine in use.
         kind: name of the kind of its answers, such as "single_label".
         info: the content of the model's model.json.
         labels: list of str, or None where the kind has no labels.
@@ -59,31 +77,51 @@ class Predictor:
             after TensorFlow had run.
     """
 
-    def __init__(self, folder: str, batch_size: int = BATCH_SIZE):
+    def __init__(
+        self,
+        folder: str,
+        batch_size: int = BATCH_SIZE,
+        *,
+        engine: str | None = None,
+        max_batch_tokens: int = MAX_BATCH_TOKENS,
+        num_threads: int | None = None,
+        on_long: str = "truncate",
+        with_lengths: bool = False,
+    ):
         forks.check()
-        self.folder = saved_models.find(folder)
-        self._model, self.info = saved_models.load(self.folder)
+        self._model = LoadedModel(folder)
+        self.folder, self.info = self._model.folder, self._model.info
         self.kind = self.info["kind"]
         self._kind = KINDS[self.kind]
         self.labels = self.info.get("labels")
-        self.signatures = dict(self._model.signatures)
-        self._serve = self.signatures["serving_default"]
-        _, specs = self._serve.structured_input_signature
-        self._inputs = tuple(
-            entry for entry in self._kind.inputs if entry.name in specs
+        self.signatures = self._model.signatures
+        self._reader = Reader(
+            self._model,
+            self._kind,
+            on_long=on_long,
+            with_lengths=with_lengths,
         )
-        self.input_names = tuple(entry.name for entry in self._inputs)
+        self.input_names = self._reader.names
         # A model for accelerators has one size of batches.
-        self._fixed_size = self.info.get("batch_size")
-        self.batch_size = self._fixed_size or batch_size
-        self._reads_ids = self._can_read_ids()
-        self._by_length: dict[int, Callable[..., Tensors]] = {}
-        self._lock = threading.Lock()
+        self.batch_size = self._reader.fixed_size or batch_size
+        settings = EngineSettings(
+            engine=engine,
+            num_threads=num_threads,
+            max_batch_tokens=max_batch_tokens,
+        )
+        self.engine, network = network_of(self._model, settings)
+        self._answers: Answers = WholeAnswers(self._model, self._reader)
+        if network is not None:
+            self._answers = PartAnswers(self._model, self._reader, network)
 
-    def _can_read_ids(self) -> bool:
-        """Whether texts may be tokenized first: each is one sequence."""
-        _, specs = self.signatures["ids"].structured_input_signature
-        return self._kind.reads_ids and specs["input_ids"].shape.rank == 2
+    @property
+    def engines(self) -> list[str]:
+        """Names the engines that can compute the model here."""
+        return engines_of(self._model)
+
+    def example(self) -> dict[str, Any]:
+        """Returns an item that shows what the model does."""
+        return example_item(self._reader.inputs, self.labels or ())
 
     # -----------------------------------------------------------------------
     # All at once.
@@ -118,7 +156,8 @@ class Predictor:
 
     def _stream(self, items: Iterator[object]) -> Iterator[Answer]:
         first, number = 0, ITEMS_AT_ONCE
-        if "num_tokens" in self._serve.structured_outputs:
+        serve = self.signatures["serving_default"]
+        if "num_tokens" in serve.structured_outputs:
             number = 4 * self.batch_size  # Vectors of all tokens are large.
         while chunk := list(itertools.islice(items, number)):
             yield from self._predict_chunk(chunk, first)
@@ -129,15 +168,17 @@ class Predictor:
         answers: dict[int, Answer] = {}
         for places in self._batches(requests):
             batch = [requests[place] for place in places]
-            batch_answers = self.format(self.run(batch))
-            answers.update(zip(places, batch_answers, strict=True))
+            answers.update(zip(places, self.answer(batch), strict=True))
         return [answers[place] for place in range(len(requests))]
 
     def _batches(self, requests: list[Request]) -> Iterator[list[int]]:
         """Yields the places of requests with about the same length."""
         order = sorted(range(len(requests)), key=lambda i: requests[i].length)
-        for first in range(0, len(order), self.batch_size):
-            yield order[first : first + self.batch_size]
+        size = self.batch_size
+        if self._model.has_parts:  # The network makes its own batches.
+            size = len(order) if self._reader.reads_ids else ITEMS_WITH_WINDOWS
+        for first in range(0, len(order), size):
+            yield order[first : first + size]
 
     # -----------------------------------------------------------------------
     # Step by step, for callers that make their own batches.
@@ -153,43 +194,21 @@ class Predictor:
             ValueError: see `predict`.
         """
         forks.check()
-        inputs = []
-        for number, item in enumerate(items, first):
-            try:
-                inputs.append(self.check(item))
-            except ValueError as error:
-                raise ValueError(f"item {number}: {error}") from None
-        if not self._reads_ids or not inputs:
-            return [
-                Request(
-                    inputs=row,
-                    ids={},
-                    length=_about_length(row),
-                    words=self._words_of(item),
-                )
-                for row, item in zip(inputs, items, strict=True)
-            ]
+        return self._reader.read(items, first)
+
+    def answer(self, requests: Sequence[Request]) -> list[Answer]:
+        """Returns the answers to requests: `run`, `format` and their lengths.
+
+        Args:
+            requests: see `run`.
+        """
+        answers = self.format(self.run(requests))
         return [
-            request
-            for start in range(0, len(inputs), self.batch_size)
-            for request in self._encode(inputs[start : start + self.batch_size])
+            {**answer, **request.lengths}
+            for answer, request in zip(answers, requests, strict=True)
         ]
 
-    def _encode(self, inputs: list[tuple[Value, ...]]) -> list[Request]:
-        columns = zip(*self._filled(inputs), strict=True)
-        encoded = self._model.encode(*map(tf.constant, columns))
-        encoded = {name: ids.numpy() for name, ids in encoded.items()}
-        requests = []
-        for row, strings in enumerate(inputs):
-            number = int(encoded["input_mask"][row].sum())
-            length = -(-number // LENGTH_MULTIPLE) * LENGTH_MULTIPLE
-            ids = {name: all[row, :length] for name, all in encoded.items()}
-            requests.append(
-                Request(inputs=strings, ids=ids, length=ids["input_ids"].size)
-            )
-        return requests
-
-    def run(self, requests: Sequence[Request]) -> dict[str, np.ndarray]:
+    def run(self, requests: Sequence[Request]) -> Columns:
         """Lets the model read requests together.
 
         Args:
@@ -205,114 +224,29 @@ class Predictor:
             raise ValueError("requests must not be empty")
         if any(request.words for request in requests):
             return self._run_words(requests)
-        if self._reads_ids:
-            outputs = self._run_ids(requests)
-        else:
-            outputs = self._run_strings(requests)
-        number = len(requests)
-        return {name: value.numpy()[:number] for name, value in outputs.items()}
+        return self._answers.outputs(requests)
 
-    def _run_ids(self, requests: Sequence[Request]) -> Tensors:
-        length = max(request.length for request in requests)
-        if self.info.get("pads_to_max_seq_length"):
-            length = self.info["max_seq_length"]
-        requests = self._filled(requests)
-        shape = (len(requests), length)
-        batch = {name: np.zeros(shape, np.int32) for name in requests[0].ids}
-        for row, request in enumerate(requests):
-            for name, ids in request.ids.items():
-                batch[name][row, : len(ids)] = ids
-        return self._function(length)(
-            **{name: tf.constant(ids) for name, ids in batch.items()}
-        )
-
-    def _function(self, length: int) -> Callable[..., Tensors]:
-        """Returns the signature `ids`, traced for one length of sequences."""
-        with self._lock:
-            if length not in self._by_length:
-                _, specs = self.signatures["ids"].structured_input_signature
-                self._by_length[length] = tf.function(
-                    self.signatures["ids"]
-                ).get_concrete_function(
-                    **{
-                        name: tf.TensorSpec(
-                            [spec.shape[0], length], spec.dtype, name=name
-                        )
-                        for name, spec in specs.items()
-                    }
-                )
-        return self._by_length[length]
-
-    def _run_strings(self, requests: Sequence[Request]) -> Tensors:
-        rows = [request.inputs for request in self._filled(requests)]
-        columns: dict[str, Sequence[Any]] = dict(
-            zip(self.input_names, zip(*rows, strict=True), strict=True)
-        )
-        for name in (entry.name for entry in self._inputs if entry.is_list):
-            most = max(map(len, columns[name]))
-            columns[name] = [
-                [*values, *[b""] * (most - len(values))]
-                for values in columns[name]
-            ]
-        return self._serve(
-            **{name: tf.constant(c, tf.string) for name, c in columns.items()}
-        )
-
-    def _words_of(self, item: object) -> tuple[str, ...]:
-        """The words of an item that has no text, or ()."""
-        if not given_words.are_given(item) or "text" not in self.input_names:
-            return ()
-        assert isinstance(item, Mapping)
-        return given_words.words_of(item)
-
-    def _run_words(self, requests: Sequence[Request]) -> dict[str, np.ndarray]:
+    def _run_words(self, requests: Sequence[Request]) -> Columns:
         """Runs requests of which some have words, and others a text."""
-        parts: list[tuple[list[int], dict[str, np.ndarray]]] = []
+        parts: list[tuple[list[int], Columns]] = []
         rows = [i for i, request in enumerate(requests) if request.words]
         text = tf.constant([requests[row].inputs[0] for row in rows], tf.string)
-        columns = {
-            name: value.numpy()
-            for name, value in self.signatures["words"](text=text).items()
-        }
+        columns = self._answers.outputs_of_words(text)
         words = [requests[row].words for row in rows]
         parts.append((rows, given_words.answer(columns, words)))
         if others := [i for i, request in enumerate(requests) if i not in rows]:
             parts.append((others, self.run([requests[i] for i in others])))
         return given_words.merged(parts)
 
-    def _filled(self, rows: Sequence[Any]) -> Sequence[Any]:
-        """Repeats the last row up to the model's fixed number of rows."""
-        if not self._fixed_size:
-            return rows
-        if len(rows) > self._fixed_size:
-            raise ValueError(
-                f"this model reads {self._fixed_size} rows at a time. "
-                f"Received: {len(rows)}"
-            )
-        return [*rows, *[rows[-1]] * (self._fixed_size - len(rows))]
-
-    def format(self, columns: dict[str, np.ndarray]) -> list[Answer]:
+    def format(self, columns: Columns) -> list[Answer]:
         """Turns the outputs that `run` returned into an answer for each row."""
         return self._kind.format(columns)
 
     def warm_up(self) -> None:
-        """Runs each length once, so that no later answer waits for a trace."""
-        sample = tuple(entry.sample for entry in self._inputs)
+        """Does once what would make a later answer wait, such as traces."""
+        sample = tuple(entry.sample for entry in self._reader.inputs)
         (request,) = self.prepare([sample])
-        if not self._reads_ids:
-            self.run([request])
-            return
-        longest = self.info["max_seq_length"]
-        lengths = [*range(LENGTH_MULTIPLE, longest, LENGTH_MULTIPLE), longest]
-        for length in lengths:
-            ids = {
-                name: np.resize(values, length)
-                for name, values in request.ids.items()
-            }
-            self.run([dataclasses.replace(request, ids=ids, length=length)])
-
-    # -----------------------------------------------------------------------
-    # Items.
+        self._answers.warm_up(request)
 
     def check(self, item: object) -> tuple[Value, ...]:
         """Returns the values of an item, encoded, as `input_names` orders them.
@@ -320,90 +254,4 @@ class Predictor:
         Raises:
             ValueError: the item is not what `predict` takes.
         """
-        names = self.input_names
-        if "words" in self.signatures and (words := self._words_of(item)):
-            return (given_words.joined(words),)
-        if isinstance(item, str):
-            item = (item,)
-        if isinstance(item, tuple | list):
-            if len(item) != len(names):
-                raise ValueError(
-                    f"must have {len(names)} values, {_listed(names)}, not "
-                    f"{len(item)}"
-                )
-            item = dict(zip(names, item, strict=True))
-        if not isinstance(item, Mapping):
-            raise ValueError(
-                f"must be str, tuple or dict, not {type(item).__name__}"
-            )
-        item = self._kind.to_inputs(item)
-        if {*item} != {*names}:
-            raise ValueError(
-                f"must have {_listed(names)}, and has {_listed(item)}"
-            )
-        return tuple(entry.encode(item[entry.name]) for entry in self._inputs)
-
-
-def _listed(names: Iterable[object]) -> str:
-    return " and ".join(map(str, names)) or "nothing"
-
-
-def _about_length(inputs: tuple[Value, ...]) -> int:
-    """Estimates the number of tokens of strings that are not tokenized yet."""
-    number = sum(
-        len(value) if isinstance(value, bytes) else sum(map(len, value))
-        for value in inputs
-    )
-    tokens = number // BYTES_PER_TOKEN + 1
-    return -(-tokens // LENGTH_MULTIPLE) * LENGTH_MULTIPLE
-
-
-class QuestionAnswerer:
-    """Answers questions with an exported model.
-
-        answerer = QuestionAnswerer("/tmp/squad/export")
-        answerer.answer("Who wrote it?", "The book was written by Ada.")
-        # {"answer": "Ada", "score": 0.98, "start": 24, "end": 27, …}
-
-    Args:
-        folder: the folder of the SavedModel.
-
-    Raises:
-        UserError: the folder has no model that answers questions.
-    """
-
-    def __init__(self, folder: str):
-        self._predictor = Predictor(folder)
-        names = self._predictor.input_names
-        if names != ("question", "context"):
-            raise UserError(
-                f"{folder}: this model reads {', '.join(names) or '–'}, not "
-                "question and context"
-            )
-
-    def answer(self, question: str, context: str) -> Answer:
-        """Returns the answer to one question.
-
-        Returns:
-            A dict:
-                answer: a part of the context; "" for none.
-                score: its probability among the n best answers.
-                start, end: `context[start:end]` is the answer; -1 for none.
-                start_byte, end_byte: the same places in bytes of UTF-8.
-                null_probability: the probability of "no answer"; only for
-                    models of SQuAD 2.0.
-            Half of a surrogate pair, which UTF-8 cannot encode, is read as "?".
-        """
-        (answer,) = self.answer_all([question], [context])
-        return answer
-
-    def answer_all(
-        self, questions: Sequence[str], contexts: Sequence[str]
-    ) -> list[Answer]:
-        """Returns the answers to several questions, each on its own context."""
-        if len(questions) != len(contexts):
-            raise ValueError(
-                "questions and contexts must have the same length. Received: "
-                f"{len(questions)} and {len(contexts)}"
-            )
-        return self._predictor.predict(zip(questions, contexts, strict=True))
+        return self._reader.check(item)

@@ -27,7 +27,12 @@ from bert_tf.data.relations import (
 from bert_tf.data.text_reader import TextReader
 from bert_tf.errors import UserError
 from bert_tf.export import kinds
-from bert_tf.export.serving_modules import SAMPLES, SequenceServing, Tensors
+from bert_tf.export.serving_base import (
+    SAMPLES,
+    Tensors,
+    lengths_and_limit,
+)
+from bert_tf.export.serving_modules import SequenceServing
 from bert_tf.preprocessing import Slices
 
 NUM_PARTS = 5
@@ -178,17 +183,20 @@ class MarkedReader:
         """Finds the marks before the entities in "input_ids", int32 [B, S].
 
         Returns:
-            int32 [B, 2], for e1 and for e2.
-
-        Raises:
-            tf.errors.InvalidArgumentError: a sequence lacks one of them.
+            int32 [B, 2], for e1 and for e2; 0 where a sequence lacks one.
         """
-        starts = tf.constant([self.mark_ids[0], self.mark_ids[2]], tf.int32)
-        is_start = ids["input_ids"][:, tf.newaxis] == starts[:, tf.newaxis]
-        is_there = tf.reduce_any(is_start, axis=-1)
+        is_start = tf.cast(self._is_start(ids), tf.int32)
+        return tf.argmax(is_start, axis=-1, output_type=tf.int32)
+
+    def check(self, ids: Tensors) -> None:
+        """Raises InvalidArgumentError if a sequence lacks an entity's mark."""
+        is_there = tf.reduce_any(self._is_start(ids), axis=-1)
         _check(is_there, "each sequence must have the marks of both entities")
-        found = tf.argmax(tf.cast(is_start, tf.int32), axis=-1)
-        return tf.cast(found, tf.int32)
+
+    def _is_start(self, ids):
+        """Where the marks before e1 and e2 are, bool [B, 2, S]."""
+        starts = tf.constant([self.mark_ids[0], self.mark_ids[2]], tf.int32)
+        return ids["input_ids"][:, tf.newaxis] == starts[:, tf.newaxis]
 
     def _parts(self, text):
         """(bool [B]: e2 comes first; ids of the parts, [B * 5, (pieces)])."""
@@ -340,9 +348,18 @@ class RelationServing(SequenceServing):
 
     def _read(self, reader, text):
         ids = MarkedReader(reader).read(delimited(text))
-        del ids["entity_positions"]  # `_answer_to` finds them in any ids.
+        del ids["entity_positions"]  # `_network` finds them in any ids.
         return ids
 
+    def _lengths(self, text):
+        reader = MarkedReader(self._reader)
+        lengths = tf.reduce_sum(reader.lengths(delimited(text)), axis=1)
+        return lengths_and_limit(lengths + NUM_SPECIAL, self._max_seq_length)
+
     def _answer_to(self, ids):
+        MarkedReader(self._reader).check(ids)
+        return super()._answer_to(ids)
+
+    def _network(self, ids):
         positions = MarkedReader(self._reader).positions(ids)
-        return super()._answer_to({**ids, "entity_positions": positions})
+        return super()._network({**ids, "entity_positions": positions})

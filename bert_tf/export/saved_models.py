@@ -35,6 +35,12 @@ _LOAD_ERRORS = (OSError, LookupError, ValueError, RuntimeError)
 LENGTH_MULTIPLE = 16
 DESCRIPTION = os.path.join("assets.extra", "model.json")
 VOCABULARY = os.path.join("assets.extra", "vocab.txt")
+# The network as LiteRT files, for engines: weights float32, and int8.
+NETWORK = os.path.join("assets.extra", "network.tflite")
+INT8_NETWORK = os.path.join("assets.extra", "network_int8.tflite")
+# What the part `read` of an answer gives to engines alone.
+NOT_FINISHED = ("input_ids", "segment_ids", "lengths")
+WEIGHTS = os.path.join("variables", "variables")  # TensorFlow's checkpoint.
 
 
 def check_replaceable(folder: str) -> None:
@@ -100,6 +106,11 @@ def save(folder: str, module: tf.Module, description: dict[str, Any]) -> None:
     """Writes a tf.Module with its `signatures`, and its description."""
     with quietly():
         tf.saved_model.save(module, folder, signatures=module.signatures)
+    write_description(folder, description)
+
+
+def write_description(folder: str, description: dict[str, Any]) -> None:
+    """Writes model.json."""
     path = os.path.join(folder, DESCRIPTION)
     files.make_folder_of(path)
     files.write_text(path, json.dumps(description, indent=2) + "\n")
@@ -137,18 +148,51 @@ def check_exported(folder: str) -> None:
         )
 
 
-def load_any(folder: str) -> LoadedModel:
+def load_any(folder: str, *, weights: bool = True) -> LoadedModel:
     """Loads a SavedModel, whoever wrote it, from a folder of any name.
+
+    Args:
+        folder: the folder.
+        weights: whether its variables get their values. If not, functions
+            that read them fail until `load_weights` is called.
 
     Raises:
         UserError: TensorFlow cannot name the folder.
     """
+    options = tf.saved_model.LoadOptions(
+        experimental_skip_checkpoint=not weights
+    )
     with literal_paths.literal_folder(folder) as name:
-        return tf.saved_model.load(name)
+        return tf.saved_model.load(name, options=options)
 
 
-def load(folder: str) -> tuple[LoadedModel, dict[str, Any]]:
+def load_weights(folder: str, model: LoadedModel) -> None:
+    """Gives the variables of a model their values.
+
+    Args:
+        folder: the folder that it was loaded from.
+        model: what `load_any` returned.
+
+    Raises:
+        UserError: the weights are missing or damaged.
+    """
+    try:
+        with quietly(), literal_paths.literal_folder(folder) as name:
+            checkpoint = tf.train.Checkpoint(model)
+            status = checkpoint.read(os.path.join(name, WEIGHTS))
+            status.assert_existing_objects_matched().expect_partial()
+    except (*_LOAD_ERRORS, AssertionError, tf.errors.OpError) as error:
+        raise UserError(f"{folder}: damaged: {files.reason(error)}") from None
+
+
+def load(
+    folder: str, *, weights: bool = True
+) -> tuple[LoadedModel, dict[str, Any]]:
     """Loads a SavedModel.
+
+    Args:
+        folder: the folder.
+        weights: see `load_any`.
 
     Returns:
         (the loaded model, its description).
@@ -162,7 +206,7 @@ def load(folder: str) -> tuple[LoadedModel, dict[str, Any]]:
     description = read_description(folder)
     try:
         with quietly():
-            model = load_any(folder)
+            model = load_any(folder, weights=weights)
         outputs = model.signatures["serving_default"].structured_outputs
     except UserError:  # A ValueError, too.
         raise

@@ -20,7 +20,7 @@ import tensorflow as tf
 import tensorflow_text as tf_text
 
 from bert_tf.export import kinds
-from bert_tf.export.chunks import map_chunks
+from bert_tf.export.chunks import WindowIds, map_chunks
 from bert_tf.export.serving_modules import (
     SAMPLES,
     Function,
@@ -30,7 +30,7 @@ from bert_tf.export.serving_modules import (
 )
 from bert_tf.preprocessing import BertPreprocessor, Slices
 from bert_tf.text.normalization import regex_class
-from bert_tf.text.packing import NUM_SPECIAL
+from bert_tf.text.packing import ID_NAMES, NUM_SPECIAL
 from bert_tf.tokenization import CJK_BLOCKS
 
 NOWHERE = -1  # The place of padding.
@@ -77,9 +77,8 @@ class TagServing(ServingModule):
         self._labels = labels
         self._room = preprocess.max_seq_length - NUM_SPECIAL
         super().__init__(model, preprocess.max_seq_length, InputShape())
-        spec = tf.TensorSpec([None], tf.string, name="text")
         self.serve, self.words = (
-            tf.function(function, input_signature=[spec])
+            tf.function(function, input_signature=self._string_specs())
             for function in (self._serve, self._serve_words)
         )
 
@@ -96,10 +95,33 @@ class TagServing(ServingModule):
     def samples(self) -> list[Tensors]:
         return [{"text": tf.constant(SAMPLES)}]
 
+    def add_parts(self) -> None:
+        super().add_parts()
+        self.read_words = tf.function(
+            self._read_words, input_signature=self._string_specs()
+        )
+
+    def _string_specs(self):
+        return [tf.TensorSpec([None], tf.string, name="text")]
+
+    def _lengths(self, text):
+        words = split_text(valid(text)).texts
+        pieces = self._preprocess.tokenize(words.values).row_lengths()
+        of_words = words.with_values(pieces)
+        # Windows take words of any number, and the start of a long word.
+        is_cut = tf.reduce_any(of_words > self._room, axis=1)
+        num_tokens = tf.reduce_sum(of_words, axis=1) + NUM_SPECIAL
+        return {"num_tokens": num_tokens, "truncated": is_cut}
+
     def _answer_to(self, ids):
         """{"probabilities": float32 [B, S, C]} of tokens."""
+        return {
+            "probabilities": tf.nn.softmax(self._traced_network(ids)["logits"])
+        }
+
+    def _network(self, ids):
         logits = self._outputs_of_model(ids)
-        return {"probabilities": tf.nn.softmax(tf.cast(logits, tf.float32))}
+        return {"logits": tf.cast(logits, tf.float32)}
 
     def _serve(self, text):
         """Tags the words of raw texts: see the top of this file.
@@ -116,31 +138,63 @@ class TagServing(ServingModule):
                 starts, ends: int32, the place of the word in characters of the
                     text (Unicode code points), the end not included; or -1.
         """
-        text = valid(text)
-        return self._tag(text, split_text(text))
+        return self._answer_from(self._read_all(text))
 
     def _serve_words(self, text):
         """Tags words that are split by white space, as in CoNLL's files."""
-        text = valid(text)
-        return self._tag(text, split_at(text, SPACES))
+        return self._answer_from(self._read_words(text))
 
-    def _tag(self, text, words: _Words):
+    def _answer_from(self, read):
+        return self._finish(read, {"logits": self._logits(read)})
+
+    def _read_all(self, text):
+        text = valid(text)
+        return self._windows_of(text, split_text(text))
+
+    def _read_words(self, text):
+        text = valid(text)
+        return self._windows_of(text, split_at(text, SPACES))
+
+    def _windows_of(self, text, words: _Words):
+        """The ids of all windows, and of each word what it is and where.
+
+        Returns:
+            A dict:
+                input_ids, input_mask, segment_ids: int32 [W, S].
+                words: tf.string [words of all texts].
+                row_splits: int64 [B + 1], where the words of a text start.
+                first_pieces: int64 [words, 2], the window and the place of the
+                    first WordPiece of a word.
+                starts, ends: int32 [words], in characters.
+        """
         pieces = self._preprocess.tokenize(words.texts.values)
         pieces = self._at_least_one(pieces)[:, : self._room]
         windows = self._windows(words.texts, pieces)
-        probabilities = self._read(pieces, windows)
-        best = tf.argmax(probabilities, axis=-1)
         starts, ends = places_in_characters(text, words)
+        return {
+            **self._inputs(pieces, windows),
+            "words": words.texts.values,
+            "row_splits": words.texts.row_splits,
+            "first_pieces": self._first_pieces(pieces, windows),
+            "starts": starts,
+            "ends": ends,
+        }
+
+    def _finish(self, read, numbers):
+        logits = tf.gather_nd(numbers["logits"], read["first_pieces"])
+        probabilities = tf.nn.softmax(logits)
+        best = tf.argmax(probabilities, axis=-1)
 
         def padded(values, default):
-            return words.texts.with_values(values).to_tensor(default)
+            ragged = tf.RaggedTensor.from_row_splits(values, read["row_splits"])
+            return ragged.to_tensor(default)
 
         return {
-            "words": padded(words.texts.values, ""),
+            "words": padded(read["words"], ""),
             "tags": padded(tf.gather(tf.constant(self._labels), best), ""),
             "scores": padded(tf.reduce_max(probabilities, axis=-1), 0.0),
-            "starts": padded(starts, NOWHERE),
-            "ends": padded(ends, NOWHERE),
+            "starts": padded(read["starts"], NOWHERE),
+            "ends": padded(read["ends"], NOWHERE),
         }
 
     def _at_least_one(self, pieces):
@@ -180,21 +234,24 @@ class TagServing(ServingModule):
         # Sorted, so that the windows of a text follow each other.
         return _Windows(*tf.unstack(tf.sort(windows, axis=0), axis=1))
 
-    def _read(self, pieces, windows):
-        """Computes the tags' probabilities, float32 [words of all texts, C]."""
+    def _first_pieces(self, pieces, windows):
+        """(window, place) of the first piece of each word, int64 [words, 2]."""
+        words = tf.ragged.range(windows.first_words, windows.limits)
+        first = tf.gather(pieces.row_starts(), windows.first_words)
+        place = tf.gather(pieces.row_starts(), words.values)
+        place += 1 - tf.gather(first, words.value_rowids())  # [CLS]
+        return tf.stack([words.value_rowids(), place], axis=1)
 
-        def read(chunk):
-            outputs = self._answer_to(self._inputs(pieces, chunk))
-            words = tf.ragged.range(chunk.first_words, chunk.limits)
-            first = tf.gather(pieces.row_starts(), chunk.first_words)
-            place = tf.gather(pieces.row_starts(), words.values)
-            place += 1 - tf.gather(first, words.value_rowids())  # [CLS]
-            index = tf.stack([words.value_rowids(), place], axis=1)
-            return [tf.gather_nd(outputs["probabilities"], index)]
-
-        specs = [tf.TensorSpec([None, len(self._labels)], tf.float32)]
-        (probabilities,) = map_chunks(read, windows, specs)
-        return probabilities
+    def _logits(self, read):
+        """Computes the logits of all windows, float32 [W, S, C]."""
+        ids = WindowIds(*(read[name] for name in ID_NAMES))
+        specs = [tf.TensorSpec([None, None, len(self._labels)], tf.float32)]
+        (logits,) = map_chunks(
+            lambda chunk: [self._traced_network(chunk._asdict())["logits"]],
+            ids,
+            specs,
+        )
+        return logits
 
     def _inputs(self, pieces, windows) -> dict:
         """Lays out [CLS] words [SEP] padding: int32 [W, S]."""

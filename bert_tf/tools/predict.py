@@ -41,8 +41,8 @@ from bert_tf.data.tabular.text_rows import Row
 from bert_tf.errors import UserError
 from bert_tf.file_contents import Content, content_of, with_line_ends
 from bert_tf.file_formats import HEAD_BYTES, Kind
+from bert_tf.programs import engine_flags, program, run_record
 from bert_tf.programs import flags as shared_flags
-from bert_tf.programs import program, run_record
 
 if TYPE_CHECKING:
     from bert_tf.export.answer_files import ModelColumns
@@ -84,8 +84,10 @@ flags.DEFINE_enum(
 shared_flags.define_count(
     "batch_size",
     choices.BATCH_SIZE,
-    "Number of texts that the model reads together.",
+    "Number of texts that the model reads together, if it was exported by an "
+    "earlier version or with inputs of fixed sizes.",
 )
+engine_flags.define()
 shared_flags.define_table_flags()
 flags.DEFINE_string(
     "word_column",
@@ -107,7 +109,9 @@ def main() -> None:
     from bert_tf.export.predictor import Predictor
     from bert_tf.training.progress import with_progress
 
-    predictor = Predictor(FLAGS.model, FLAGS.batch_size)
+    predictor = Predictor(
+        FLAGS.model, FLAGS.batch_size, **engine_flags.settings()
+    )
     recorded = recorded_columns(predictor)
     columns = answer_files.model_columns(
         predictor.kind, predictor.input_names, recorded

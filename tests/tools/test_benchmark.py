@@ -311,6 +311,7 @@ def test_ours_that_fails_ends_the_race(fakes, capfd):
     assert "Traceback" in capfd.readouterr().err
 
 
+@pytest.mark.slow
 def test_our_worker_trains_tokens_alone_and_leaves_a_trace(
     tmp_path, monkeypatch
 ):

@@ -1,0 +1,1 @@
+"""Engines: what computes the network of an exported model on this machine."""

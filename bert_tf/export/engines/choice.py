@@ -1,0 +1,190 @@
+"""Which engine computes the network of an exported model.
+
+    float32   LiteRT for a few sequences, TensorFlow for many
+    bfloat16  TensorFlow, in bfloat16
+    int8      LiteRT, with weights and products of int8
+    auto      what `tools.tune` found to be fastest on this machine, or float32
+
+LiteRT is for CPUs, and is left out where its package is not installed.
+"""
+
+import dataclasses
+import importlib.util
+import os
+
+import tensorflow as tf
+
+from bert_tf.choices import ENGINES, MAX_BATCH_TOKENS
+from bert_tf.errors import UserError
+from bert_tf.export.engines import tuned
+from bert_tf.export.engines.graph_network import GraphNetwork, cast_once
+from bert_tf.export.engines.lite_network import LiteNetwork
+from bert_tf.export.engines.sequences import (
+    Network,
+    Numbers,
+    Sequences,
+)
+from bert_tf.export.loaded_model import LoadedModel
+from bert_tf.export.saved_models import INT8_NETWORK, NETWORK
+
+LITERT = "ai_edge_litert"
+# LiteRT answers fewer sequences faster than TensorFlow, which needs some
+# milliseconds for its thousand operations; for more, a batch is faster.
+FEW_SEQUENCES = 8
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EngineSettings:
+    """How a network is computed.
+
+    Attributes:
+        engine: one of `choices.ENGINES`; None for the precision of the export.
+        num_threads: threads of LiteRT; None for as many as there are cores.
+        max_batch_tokens: places of TensorFlow's batches, padding included.
+    """
+
+    engine: str | None = None
+    num_threads: int | None = None
+    max_batch_tokens: int = MAX_BATCH_TOKENS
+
+    @property
+    def threads(self) -> int:
+        """The number of threads of LiteRT."""
+        return self.num_threads or tuned.num_cores()
+
+
+def network_of(
+    model: LoadedModel, settings: EngineSettings
+) -> tuple[str, Network | None]:
+    """Returns the name of the engine, and the network of a model.
+
+    The network is None for a model whose answers have no parts: its signatures
+    compute them as a whole.
+
+    Raises:
+        UserError: the model has no such network, or LiteRT is not installed.
+    """
+    precision = model.info.get("precision", "float32")
+    if settings.engine == "auto" and (found := tuned.read(model.folder)):
+        settings = dataclasses.replace(
+            settings,
+            engine=found.engine,
+            num_threads=settings.num_threads or found.num_threads,
+            max_batch_tokens=found.max_batch_tokens,
+        )
+    name = settings.engine
+    if name is None or name == "auto":
+        name = precision
+    if name not in ENGINES:
+        raise UserError(
+            f"must be one of {', '.join(ENGINES)}", setting="engine", value=name
+        )
+    is_other = name != precision and not (
+        model.has_parts and precision == "float32"
+    )
+    if is_other:
+        raise UserError(
+            f"{model.folder} computes {precision} alone: it was exported so, "
+            "by an earlier version, or with inputs of fixed sizes",
+            setting="engine",
+            value=name,
+        )
+    if not model.has_parts:
+        return name, None
+    return name, _network(name, model, settings)
+
+
+def engines_of(model: LoadedModel) -> list[str]:
+    """Names the engines that can compute a model here."""
+    precision = model.info.get("precision", "float32")
+    if not model.has_parts or precision != "float32":
+        return [precision]
+    has_int8 = model.has(INT8_NETWORK) and has_litert()
+    return ["float32", "bfloat16", *(["int8"] if has_int8 else [])]
+
+
+def has_litert() -> bool:
+    """Whether the interpreter of LiteRT files is installed."""
+    return importlib.util.find_spec(LITERT) is not None
+
+
+def _network(
+    name: str, model: LoadedModel, settings: EngineSettings
+) -> Network:
+    if name == "int8":
+        return _int8(model, settings)
+    if name == "bfloat16":
+        model.load_weights()
+        function = model.functions.network
+        if model.info["precision"] != name:
+            function = cast_once(model.functions.network_bfloat16)
+        return _graph(function, model, settings)
+    is_gpu = bool(tf.config.list_logical_devices("GPU"))
+    if is_gpu or not has_litert() or not model.has(NETWORK):
+        model.load_weights()
+        return _graph(model.functions.network, model, settings)
+    return Float32Network(model, settings)
+
+
+def _int8(model, settings) -> LiteNetwork:
+    if not model.has(INT8_NETWORK):
+        raise UserError(
+            f"{model.folder} was exported without it; export the model "
+            "again with `export_int8`",
+            setting="engine",
+            value="int8",
+        )
+    if not has_litert():
+        raise UserError(
+            "needs a package that is not installed: pip install ai-edge-litert",
+            setting="engine",
+            value="int8",
+        )
+    return LiteNetwork(
+        os.path.join(model.folder, INT8_NETWORK),
+        model.shapes,
+        num_threads=settings.threads,
+        shares_cores=True,
+    )
+
+
+def _graph(function, model, settings) -> GraphNetwork:
+    return GraphNetwork(
+        function,
+        model.shapes,
+        max_batch_tokens=settings.max_batch_tokens,
+    )
+
+
+class Float32Network(Network):
+    """LiteRT computes a few sequences, and TensorFlow many.
+
+    TensorFlow's weights are loaded when they are needed for the first time, so
+    a program that asks one text at a time has no memory for them.
+
+    Args:
+        model: the model.
+        settings: how its network is computed.
+    """
+
+    def __init__(self, model: LoadedModel, settings: EngineSettings):
+        super().__init__(model.shapes)
+        self._load_weights = model.load_weights
+        self._few = LiteNetwork(
+            os.path.join(model.folder, NETWORK),
+            self.shapes,
+            num_threads=settings.threads,
+            shares_cores=False,
+        )
+        self._many = _graph(model.functions.network, model, settings)
+
+    def run(self, sequences: Sequences) -> Numbers:
+        if len(sequences) < FEW_SEQUENCES:
+            return self._few.run(sequences)
+        self._load_weights()
+        return self._many.run(sequences)
+
+    def warm_up(self, longest: int) -> None:
+        self._few.warm_up(longest)
+        self._load_weights()
+        self._many.warm_up(longest)

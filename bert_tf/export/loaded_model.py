@@ -1,0 +1,86 @@
+"""LoadedModel: an exported model in memory, with or without its weights."""
+
+import os
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+from bert_tf import files
+from bert_tf.export import saved_models
+from bert_tf.export.engines.sequences import OutputShapes
+
+
+class LoadedModel:
+    """A SavedModel of this package.
+
+    Its answers may have parts, see `serving_base.ServingModule.add_parts`. Then
+    another engine can compute the network, and TensorFlow's weights are loaded
+    when something needs them for the first time.
+
+    Args:
+        folder: the folder of the SavedModel, or of a run that has one.
+
+    Attributes:
+        folder: the folder of the SavedModel.
+        functions: the loaded SavedModel.
+        info: the content of its model.json.
+        has_parts: whether its answers have parts. Exports of earlier versions
+            and those with inputs of fixed sizes have none.
+        signatures: {name: function}.
+
+    Raises:
+        UserError: the folder has no such model.
+    """
+
+    def __init__(self, folder: str):
+        self.folder = saved_models.find(folder)
+        self.functions, self.info = saved_models.load(
+            self.folder, weights=False
+        )
+        self.has_parts = hasattr(self.functions, "finish")
+        self._has_weights = False
+        self._lock = threading.Lock()
+        self.signatures = {
+            name: Signature(function, self.load_weights)
+            for name, function in self.functions.signatures.items()
+        }
+
+    def load_weights(self) -> None:
+        """Loads TensorFlow's weights, unless that has been done."""
+        with self._lock:
+            if not self._has_weights:
+                saved_models.load_weights(self.folder, self.functions)
+                self._has_weights = True
+
+    @property
+    def shapes(self) -> OutputShapes:
+        """The shapes of the network's outputs."""
+        (network,) = self.functions.network.concrete_functions
+        outputs = network.structured_outputs
+        return {name: tuple(x.shape.as_list()) for name, x in outputs.items()}
+
+    def has(self, name: str) -> bool:
+        """Whether its folder has a file."""
+        return files.exists(os.path.join(self.folder, name))
+
+
+class Signature:
+    """A signature, which loads the model's weights when it is called.
+
+    Args:
+        function: the concrete function.
+        load_weights: function() that loads them.
+    """
+
+    def __init__(self, function: Any, load_weights: Callable[[], None]):
+        self._function = function
+        self._load_weights = load_weights
+
+    def __call__(self, *args: Any, **inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        self._load_weights()
+        return self._function(*args, **inputs)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._function, name)
