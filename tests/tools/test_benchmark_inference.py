@@ -49,7 +49,7 @@ def run(**settings):
     [
         ("compare", ["keras_hub"], "such peer; known are transformers, onnxr"),
         ("compare", ["ort"], "did you mean onnxruntime?"),
-        ("engines", ["int4"], "--engines=int4: known are float32, int8, bfl"),
+        ("engines", ["int4"], "--engines=int4: known are float32, bfloat16"),
         ("engines", ["bfloat"], "did you mean bfloat16?"),
         ("engines", [], "--engines=: give one at least"),
         ("sizes", [], "--sizes=: give one at least"),

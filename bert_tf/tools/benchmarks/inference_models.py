@@ -12,6 +12,7 @@ from absl import flags
 from bert_tf.config import BertConfig
 from bert_tf.errors import UserError
 from bert_tf.export import saved_models
+from bert_tf.export.engines.choice import has_litert
 from bert_tf.export.kinds import QUESTION_ANSWERING
 from bert_tf.export.question_answering import SquadSettings
 from bert_tf.heads import BertClassifier, BertSpanLabeler
@@ -25,8 +26,6 @@ from bert_tf.tools.benchmarks.peers.answer_task import Source
 
 FLAGS = flags.FLAGS
 LABELS = ("0", "1")  # Of a model with random weights.
-# Where an export has the network of the engine int8.
-INT8_NETWORK = os.path.join("assets.extra", "network_int8.tflite")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,9 +49,11 @@ class Model:
 
     @property
     def has_int8(self) -> bool:
-        """Whether there is an int8 network, or there will be one."""
-        return self.export is None or os.path.exists(
-            os.path.join(self.export, INT8_NETWORK)
+        """Whether there is an int8 network, or we can export one."""
+        if self.export is None:
+            return has_litert()
+        return os.path.exists(
+            os.path.join(self.export, saved_models.INT8_NETWORK)
         )
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from absl import flags
 
 from bert_tf import suggestions
+from bert_tf.choices import ENGINES
 from bert_tf.errors import UserError
 from bert_tf.tools.benchmarks import serving, workers
 from bert_tf.tools.benchmarks.inference_models import Model, models_for
@@ -34,13 +35,12 @@ from bert_tf.tools.benchmarks.racing import race
 from bert_tf.tools.benchmarks.workers import BASELINE, OURS, Contestant, Worker
 
 FLAGS = flags.FLAGS
-FLOAT32, INT8 = "float32", "int8"
-ENGINES = (FLOAT32, INT8, "bfloat16", "auto")
+FLOAT32, INT8, BFLOAT16 = "float32", "int8", "bfloat16"
 # {peer: its precisions}.
 VARIANTS = {
-    "transformers": (FLOAT32, "bfloat16"),
+    "transformers": (FLOAT32, BFLOAT16),
     "onnxruntime": (FLOAT32, INT8),
-    "openvino": (FLOAT32, "bfloat16"),
+    "openvino": (FLOAT32, BFLOAT16),
 }
 # Threads that wait for more work spin for a while before they sleep.
 PAUSE = 0.3
@@ -88,10 +88,9 @@ def engines_of(model: Model) -> list[str]:
         UserError: the model does not have one.
     """
     if FLAGS.engines is None:
-        engines = [FLOAT32, INT8, "bfloat16"]
-        return [e for e in engines if e != INT8 or model.has_int8]
+        return [FLOAT32, *([INT8] if model.has_int8 else []), BFLOAT16]
     engines = [*dict.fromkeys(FLAGS.engines)]
-    if INT8 in engines and not model.has_int8:
+    if INT8 in engines and model.export and not model.has_int8:
         raise UserError(
             f"{model.export} was exported without it; export the model again "
             "with `export_int8`",

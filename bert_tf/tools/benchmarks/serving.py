@@ -19,6 +19,7 @@ from absl import flags
 
 from bert_tf.errors import UserError
 from bert_tf.programs import program
+from bert_tf.tools.benchmarks import workers
 from bert_tf.tools.benchmarks.data import read_texts
 from bert_tf.tools.benchmarks.racing import print_table, race
 
@@ -142,7 +143,7 @@ def serving(model: str, *settings: str, root: str = "") -> Iterator[int]:
         stderr=subprocess.PIPE,
         text=True,
         cwd=root or None,
-        env={**os.environ, "PYTHONPATH": root} if root else None,
+        env=os.environ | workers.path_with(root) if root else None,
     )
     assert process.stdout and process.stderr  # Both are pipes.
     # Somebody must read its log, or it would block on a full pipe.

@@ -81,9 +81,13 @@ class Contestant(NamedTuple):
     def environment(self) -> dict[str, str]:
         """The environment of its processes."""
         found = {**os.environ, **QUIET}
-        if self.root:
-            found["PYTHONPATH"] = self.root
-        return found
+        return found | path_with(self.root) if self.root else found
+
+
+def path_with(root: str) -> dict[str, str]:
+    """Environment variables with which Python imports a checkout first."""
+    others = os.environ.get("PYTHONPATH")
+    return {"PYTHONPATH": f"{root}{os.pathsep}{others}" if others else root}
 
 
 def check_peer(name: str, setting: str, job: str) -> None:
