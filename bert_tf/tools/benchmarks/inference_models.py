@@ -16,7 +16,7 @@ from bert_tf.export.engines.choice import has_litert
 from bert_tf.export.kinds import QUESTION_ANSWERING
 from bert_tf.export.question_answering import SquadSettings
 from bert_tf.heads import BertClassifier, BertSpanLabeler
-from bert_tf.programs import defaults, run_record
+from bert_tf.programs import defaults, program, run_record
 from bert_tf.programs.settings import from_flags
 from bert_tf.tokenization import FullTokenizer
 from bert_tf.tools.benchmarks import sizes
@@ -228,18 +228,19 @@ def files_of_model() -> tuple[str, str]:
     records = {folder: run_record.read(folder) for folder in folders}
     found = []
     for name in ("bert_config_file", "vocab_file"):
-        paths = [FLAGS[name].value] if defaults.is_given(name) else []
-        for folder, record in records.items():
-            if values := run_record.flags_of(record):
-                paths.append(
-                    defaults.model_file(folder, name, values.get(name))
-                )
-        paths = [path for path in paths if path]
-        if not paths:
+        paths = [
+            defaults.model_file(folder, name, values.get(name))
+            for folder, record in records.items()
+            if (values := run_record.flags_of(record))
+        ]
+        if defaults.is_given(name):
+            paths = [program.value_of(name)]
+        known = [path for path in paths if path]
+        if not known:
             raise UserError(
                 "must be given: others need it with the weights of "
                 f"{FLAGS.model}",
                 setting=name,
             )
-        found.append(paths[0])
+        found.append(known[0])
     return found[0], found[1]

@@ -56,11 +56,11 @@ def texts_to_answer() -> Iterator[Texts]:
     Raises:
         UserError: a file has no text.
     """
-    given = {
-        name: FLAGS[name].value
+    given = [
+        name
         for name in ("task_name", "input_file", *QUESTION_FLAGS)
         if not FLAGS[name].using_default_value
-    }
+    ]
     questions = [name for name in QUESTION_FLAGS if name in given]
     if "input_file" in given:
         names = ", ".join(map(os.path.basename, FLAGS.input_file))
@@ -68,7 +68,7 @@ def texts_to_answer() -> Iterator[Texts]:
     if "task_name" in given or not given:
         yield _texts(FLAGS.task_name, SINGLE_LABEL.name, task_items())
     if questions:
-        name = os.path.basename(given[questions[0]])
+        name = os.path.basename(program.value_of(questions[0]))
         items = question_items(questions[0])
         yield _texts(name, QUESTION_ANSWERING.name, items)
 
@@ -97,7 +97,7 @@ def question_items(flag: str) -> list[Item]:
     """
     program.require_existing(flag)
     squad_flags.check_lengths()
-    path = FLAGS[flag].value
+    path = program.value_of(flag)
     items: list[Item] = [
         [example.question_text, " ".join(example.doc_tokens)]
         for example in squad_examples.SquadExamples(path, is_training=False)

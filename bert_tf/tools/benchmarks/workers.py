@@ -211,10 +211,10 @@ def _failure(
     """
     lines = log.strip().splitlines()
     last = lines[-1] if lines else f"it ended with status {status}"
-    if last.startswith("ModuleNotFoundError: "):
-        return NotInstalled(last.partition(": ")[2])
     if contestant.is_ours:
         print(*lines, sep="\n", file=sys.stderr)
+    elif last.startswith("ModuleNotFoundError: "):
+        return NotInstalled(last.partition(": ")[2])
     return UserError(f"{contestant.name}: {what} has ended: {last}")
 
 

@@ -30,7 +30,9 @@ class Ours:
         name, _, engine = variant.partition("/")
         self.device = on_tensorflow.device()
         self.versions = f"TensorFlow {tf.__version__}"
-        settings = {} if engine == FLOAT32 else {"engine": engine}
+        settings: dict[str, Any] = {}
+        if engine != FLOAT32:
+            settings["engine"] = engine
         self._predictor = Predictor(task.folders[name], **settings)
 
     def tune(self, items: Sequence[Item], num_clients: int) -> str:

@@ -65,9 +65,10 @@ def best_answer(
     for window, is_best, logits in zip(
         windows, most_context(windows), outputs, strict=True
     ):
+        starts, ends = logits
         spans += [
             span
-            for span in spans_in(window, *logits, settings)
+            for span in spans_in(window, starts, ends, settings)
             if is_best[span.first - window.start]
         ]
     has_null = settings["version_2_with_negative"] and len(windows) > 0
