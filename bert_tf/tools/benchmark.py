@@ -119,8 +119,8 @@ flags.DEFINE_string(
     None,
     "For --what=serving,inference: folder of the exported model, or of a run "
     "that has one. To serve, it must read single texts; to be compared with "
-    "others, it also needs its --bert_config_file and --vocab_file, if it is "
-    "not in the folder of its run.",
+    "others, it also needs its --bert_config_file, if it is not in the folder "
+    "of its run.",
 )
 shared_flags.define_count(
     "doc_stride",

@@ -155,9 +155,13 @@ def test_the_files_of_a_model_are_those_of_its_run(tmp_path):
             found = inference_models.files_of_model()
         assert found == (str(config), VOCAB)
     (tmp_path / "train.json").unlink()
+    own = export / "assets.extra" / "vocab.txt"
     with BENCHMARK.flags(model=str(export), bert_config_file=str(config)):
         with pytest.raises(UserError, match="`?vocab_file`? must be given"):
             inference_models.files_of_model()
+        own.parent.mkdir()
+        own.write_text("[PAD]")
+        assert inference_models.files_of_model()[1] == str(own)
 
 
 def test_differences_of_probabilities_are_those_of_equal_answers():

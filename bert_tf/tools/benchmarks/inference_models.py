@@ -9,6 +9,7 @@ import keras
 import numpy as np
 from absl import flags
 
+from bert_tf import files
 from bert_tf.config import BertConfig
 from bert_tf.errors import UserError
 from bert_tf.export import saved_models
@@ -234,8 +235,11 @@ def files_of_model() -> tuple[str, str]:
             if (values := run_record.flags_of(record))
         ]
         if defaults.is_given(name):
+            program.require_existing(name)
             paths = [program.value_of(name)]
-        known = [path for path in paths if path]
+        if name == "vocab_file":
+            paths.append(os.path.join(export, saved_models.VOCABULARY))
+        known = [path for path in paths if path and files.exists(path)]
         if not known:
             raise UserError(
                 "must be given: others need it with the weights of "

@@ -215,7 +215,9 @@ def measure(
         medians = {
             n: float(np.median(s)) for n, s in first_answers.items() if s
         }
-        return race_all(started, task, texts, model, medians, folder)
+        # They start before anything is measured: one that fails is found soon.
+        ports = start_servers(started, folders, stack)
+        return race_all(started, ports, task, texts, model, medians, folder)
 
 
 def num_cores() -> int:
@@ -227,6 +229,7 @@ def num_cores() -> int:
 
 def race_all(
     started: list[Worker],
+    ports: Mapping[str, int],
     task: Task,
     texts: Texts,
     model: Model,
@@ -237,6 +240,7 @@ def race_all(
 
     Args:
         started: the contestants.
+        ports: see `start_servers`.
         task: what they are asked.
         texts, model: see `measure`.
         first_answers: see `Result`.
@@ -253,7 +257,7 @@ def race_all(
     # Before clients ask: for them some contestants load a model once more.
     at_end = {each.name: each.ask("memory")["now"] for each in started}
     answers = {each.name: answers_of(each, folder) for each in started}
-    turns[CLIENTS] = race_of_clients(started, task, texts)
+    turns[CLIENTS] = race_of_clients(started, ports, task, texts)
     expected = answers[started[0].name]  # The first is ours.
     first = {each.name: each.first for each in started}
     return Result(
@@ -329,26 +333,47 @@ def run_race(
     )
 
 
-def race_of_clients(started: list[Worker], task: Task, texts: Texts) -> Turns:
-    """Measures many clients: of our servers, and threads of the peers."""
-    bodies = [serving.body_of(instance_of(i, texts)) for i in task.requests]
-    with contextlib.ExitStack() as stack:
-        asking: dict[str, Asking | serving.Clients] = {}
-        for worker in started:
-            if not worker.contestant.root:
-                asking[worker.name] = Asking(worker, "clients")
-                continue
+def start_servers(
+    started: list[Worker],
+    folders: Mapping[str, str],
+    stack: contextlib.ExitStack,
+) -> dict[str, int]:
+    """Starts the servers of ours and of the baseline.
+
+    Args:
+        started: the contestants.
+        folders: {"ours" or "baseline": the folder of its model}.
+        stack: ends their processes.
+
+    Returns:
+        {contestant: its server's port}.
+    """
+    ports = {}
+    for worker in started:
+        root = worker.contestant.root
+        if root:
             name, _, engine = worker.contestant.arguments[0].partition("/")
             settings = [] if engine == FLOAT32 else [f"--engine={engine}"]
             if name == OURS:
                 settings += FLAGS.server_flags
-            server = serving.serving(
-                task.folders[name], *settings, root=worker.contestant.root
-            )
-            asking[worker.name] = serving.Clients(
-                stack.enter_context(server), task.num_clients, bodies
-            )
-        return run_race(asking, task.num_requests)
+            server = serving.serving(folders[name], *settings, root=root)
+            ports[worker.name] = stack.enter_context(server)
+    return ports
+
+
+def race_of_clients(
+    started: list[Worker], ports: Mapping[str, int], task: Task, texts: Texts
+) -> Turns:
+    """Measures many clients: of our servers, and threads of the peers."""
+    bodies = [serving.body_of(instance_of(i, texts)) for i in task.requests]
+    asking: dict[str, Asking | serving.Clients] = {}
+    for worker in started:
+        if port := ports.get(worker.name):
+            clients = serving.Clients(port, task.num_clients, bodies)
+            asking[worker.name] = clients
+        else:
+            asking[worker.name] = Asking(worker, "clients")
+    return run_race(asking, task.num_requests)
 
 
 def instance_of(item: Item, texts: Texts) -> object:
