@@ -24,6 +24,13 @@ Training is compared with that of other libraries, where they are installed:
         --compare=transformers,keras_hub --precision=bfloat16 \\
         --peer_python=transformers=/path/to/its/environment/bin/python
 
+So are answers of exported models, by all engines and by the server; with
+--model of an export, and otherwise of random weights:
+
+    python -m bert_tf.tools.benchmark --what=inference \\
+        --compare=onnxruntime,openvino,transformers --model=out/export \\
+        --peer_python=onnxruntime=/path/to/its/environment/bin/python
+
 The server needs an exported model that reads single texts:
 
     python -m bert_tf.tools.benchmark --what=serving --model=out/export
@@ -47,6 +54,7 @@ BENCHMARKS = (
     "step",
     "memory",
     "training",
+    "inference",
     "serving",
 )
 
@@ -58,14 +66,14 @@ flags.DEFINE_list(
 flags.DEFINE_string(
     "bert_config_file",
     None,
-    "For --what=step,memory,training: bert_config.json, the size of the "
-    "model. By default it has six layers of width 384.",
+    "For --what=step,memory,training,inference: bert_config.json, the size of "
+    "the model. By default it has six layers of width 384.",
 )
 flags.DEFINE_list(
     "sizes",
     ["minilm"],
-    "For --what=training: sizes of models, some of tiny, mini, small, medium, "
-    "minilm, base and large.",
+    "For --what=training,inference: sizes of models with random weights, some "
+    "of tiny, mini, small, medium, minilm, base and large.",
 )
 flags.DEFINE_list(
     "shapes",
@@ -76,15 +84,15 @@ flags.DEFINE_list(
 flags.DEFINE_list(
     "input_file",
     None,
-    "For --what=tokenizer,serving: files with one text per line, or SQuAD "
-    "files, whose contexts and questions are taken. By default the texts of "
-    "--task_name.",
+    "For --what=tokenizer,serving,inference: files with one text per line, or "
+    "SQuAD files, whose contexts and questions are taken. By default the texts "
+    "of --task_name.",
 )
 flags.DEFINE_string(
     "task_name",
     pretrained.DEMO_TASK,
-    "For --what=tokenizer,input,training,serving: the task whose examples are "
-    "read.",
+    "For --what=tokenizer,input,training,serving,inference: the task whose "
+    "examples are read.",
 )
 flags.DEFINE_string(
     "data_dir", None, "Folder with the train.tsv of --task_name."
@@ -92,12 +100,14 @@ flags.DEFINE_string(
 flags.DEFINE_string(
     "predict_file",
     None,
-    "For --what=squad: the SQuAD file whose questions are converted.",
+    "For --what=squad,inference: the SQuAD file whose questions are converted, "
+    "or answered.",
 )
 flags.DEFINE_string(
     "train_file",
     None,
-    "For --what=training: the SQuAD file whose windows are trained on.",
+    "For --what=training,inference: the SQuAD file whose windows are trained "
+    "on, or whose questions are answered.",
 )
 flags.DEFINE_string(
     "corpus",
@@ -107,8 +117,10 @@ flags.DEFINE_string(
 flags.DEFINE_string(
     "model",
     None,
-    "For --what=serving: folder of the exported model, which must read single "
-    "texts.",
+    "For --what=serving,inference: folder of the exported model, or of a run "
+    "that has one. To serve, it must read single texts; to be compared with "
+    "others, it also needs its --bert_config_file, if it is not in the folder "
+    "of its run.",
 )
 shared_flags.define_count(
     "doc_stride",
@@ -135,14 +147,15 @@ shared_flags.define_count(
 flags.DEFINE_list(
     "compare",
     [],
-    "For --what=training: libraries to compare with, some of transformers and "
-    "keras_hub.",
+    "Libraries to compare with: for --what=training some of transformers and "
+    "keras_hub, for --what=inference some of onnxruntime, openvino and "
+    "transformers.",
 )
 flags.DEFINE_list(
     "peer_python",
     [],
-    "For --what=training: the Python interpreters of libraries that are "
-    "installed elsewhere, such as transformers=/path/to/python.",
+    "For --what=training,inference: the Python interpreters of libraries that "
+    "are installed elsewhere, such as transformers=/path/to/python.",
 )
 flags.DEFINE_bool(
     "profile",
@@ -152,8 +165,43 @@ flags.DEFINE_bool(
 flags.DEFINE_string(
     "baseline",
     None,
-    "For --what=training: folder of another checkout of this package, which "
-    "is measured too.",
+    "For --what=training,inference: folder of another checkout of this "
+    "package, which is measured too.",
+)
+flags.DEFINE_list(
+    "engines",
+    None,
+    "For --what=inference: our engines, some of float32, int8, bfloat16 and "
+    "auto; by default all but auto that the model has.",
+)
+shared_flags.define_count(
+    "num_texts",
+    1000,
+    "For --what=inference: how many texts are answered at once in a round; "
+    "fewer if there are fewer.",
+)
+shared_flags.define_count(
+    "num_requests",
+    500,
+    "For --what=inference: how many of the texts are asked one at a time in a "
+    "round, and by all clients together.",
+)
+shared_flags.define_count(
+    "clients",
+    32,
+    "For --what=inference: how many clients ask at once.",
+)
+shared_flags.define_count(
+    "num_starts",
+    3,
+    "For --what=inference: how often each contestant is started, for the time "
+    "to its first answer.",
+)
+flags.DEFINE_list(
+    "server_flags",
+    [],
+    "For --what=inference: more flags of our server, such as "
+    "--max_batch_size=8.",
 )
 shared_flags.define_count(
     "rounds", 5, "How many times each contestant is measured."
@@ -186,6 +234,7 @@ def benchmarks() -> dict[str, Callable[[], None]]:
     """Loads TensorFlow, and returns the benchmarks by their names."""
     from bert_tf.tools.benchmarks import (
         data,
+        inference_race,
         pretraining,
         serving,
         training,
@@ -200,6 +249,7 @@ def benchmarks() -> dict[str, Callable[[], None]]:
         "step": training.benchmark_step,
         "memory": training.benchmark_memory,
         "training": training_race.benchmark_training,
+        "inference": inference_race.benchmark_inference,
         "serving": serving.benchmark_serving,
         "one_step": training.print_memory_of_a_step,
     }

@@ -19,6 +19,7 @@ from absl import flags
 
 from bert_tf.errors import UserError
 from bert_tf.programs import program
+from bert_tf.tools.benchmarks import workers
 from bert_tf.tools.benchmarks.data import read_texts
 from bert_tf.tools.benchmarks.racing import print_table, race
 
@@ -82,8 +83,8 @@ def benchmark_serving() -> None:
     program.require("model")
     bodies = requests_of(read_texts())
     with (
-        serving("--max_batch_size=32") as batching,
-        serving("--max_batch_size=1") as plain,
+        serving(FLAGS.model, "--max_batch_size=32") as batching,
+        serving(FLAGS.model, "--max_batch_size=1") as plain,
     ):
         clients = {
             f"{NUM_CLIENTS} clients": Clients(batching, NUM_CLIENTS, bodies),
@@ -112,25 +113,37 @@ def benchmark_serving() -> None:
 def requests_of(texts: Iterable[str]) -> list[bytes]:
     """Returns the bodies of NUM_REQUESTS requests of one text each."""
     texts = itertools.islice(itertools.cycle(texts), NUM_REQUESTS)
-    return [json.dumps({"instances": [text]}).encode() for text in texts]
+    return [body_of(text) for text in texts]
+
+
+def body_of(instance: object) -> bytes:
+    """Returns the body of a request for one answer."""
+    return json.dumps({"instances": [instance]}).encode()
 
 
 @contextlib.contextmanager
-def serving(*settings: str) -> Iterator[int]:
-    """Runs a server for --model in a process of its own; gives its port.
+def serving(model: str, *settings: str, root: str = "") -> Iterator[int]:
+    """Runs a server in a process of its own; gives its port.
 
     Args:
+        model: folder of the exported model.
         *settings: more flags of the server.
+        root: folder of the checkout whose server runs; by default ours.
 
     Raises:
         UserError: the server does not start.
     """
     command = [sys.executable, "-m", "bert_tf.tools.serve", "--port=0"]
+    if root:
+        # `-m` looks for modules in the folder in which it is started.
+        model = os.path.abspath(model)
     process = subprocess.Popen(
-        [*command, f"--model=m={FLAGS.model}", *settings],
+        [*command, f"--model=m={model}", *settings],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        cwd=root or None,
+        env=os.environ | workers.path_with(root) if root else None,
     )
     assert process.stdout and process.stderr  # Both are pipes.
     # Somebody must read its log, or it would block on a full pipe.
@@ -142,7 +155,8 @@ def serving(*settings: str) -> Iterator[int]:
         address = process.stdout.readline()
         if not address:
             reader.join()
-            raise UserError(f"--model={FLAGS.model}: {lines[-1].strip()}")
+            why = lines[-1].strip() if lines else "it ended"
+            raise UserError(f"{model}: the server does not start: {why}")
         yield int(address.rpartition(":")[2])
     finally:
         process.send_signal(signal.SIGTERM)

@@ -13,13 +13,11 @@ import tempfile
 from collections.abc import Sequence
 
 import numpy as np
-from absl import flags, logging
+from absl import flags
 
-from bert_tf import suggestions
 from bert_tf.config import BertConfig
 from bert_tf.errors import UserError
-from bert_tf.tokenization import FullTokenizer
-from bert_tf.tools.benchmarks import step_profile, workers
+from bert_tf.tools.benchmarks import sizes, step_profile, workers
 from bert_tf.tools.benchmarks.flops import training_flops
 from bert_tf.tools.benchmarks.peers import worker_loop
 from bert_tf.tools.benchmarks.racing import print_cells, race, ratio
@@ -27,18 +25,6 @@ from bert_tf.tools.benchmarks.workers import Contestant, Worker
 from bert_tf.tools.benchmarks.workloads import Workload, workloads
 
 FLAGS = flags.FLAGS
-# {size: (layers, hidden size, heads)}: the released models of google-research,
-# and that of MiniLM (Wang et al. 2020, https://arxiv.org/abs/2002.10957).
-SIZES = {
-    "tiny": (2, 128, 2),
-    "mini": (4, 256, 4),
-    "small": (4, 512, 8),
-    "medium": (8, 512, 8),
-    "minilm": (6, 384, 12),
-    "base": (12, 768, 12),
-    "large": (24, 1024, 16),
-}
-VOCAB_SIZE = 30522  # That of the released uncased models.
 PRECISIONS = "float32", "bfloat16"
 # Settings that only ours has.
 OUR_SETTINGS = (
@@ -87,13 +73,13 @@ class Result:
 def benchmark_training() -> None:
     """Compares training steps with those of other libraries."""
     check_flags()
-    sizes = models()
+    models = sizes.models()
     contestants = workers.contestants(
         FLAGS.compare, FLAGS.peer_python, FLAGS.baseline
     )
     results = []
     for workload in workloads():
-        for name, config in sizes.items():
+        for name, config in models.items():
             workload.check(config, name)
             check_parts(workload)
             result = measure(contestants, workload, name, config)
@@ -133,43 +119,6 @@ def check_parts(workload: Workload) -> None:
         )
 
 
-def models() -> dict[str, BertConfig]:
-    """The sizes of --bert_config_file and --sizes, by their names.
-
-    Raises:
-        UserError: a size is unknown.
-    """
-    found = {}
-    if FLAGS.bert_config_file:
-        path = FLAGS.bert_config_file
-        found[path] = BertConfig.from_json_file(path)
-    if found and FLAGS["sizes"].using_default_value:
-        return found
-    for name in FLAGS.sizes:
-        if name not in SIZES:
-            raise UserError(
-                f"known are {', '.join(SIZES)}"
-                + suggestions.hint(name, SIZES, form="{}"),
-                setting="sizes",
-                value=name,
-            )
-        found[name] = config_of(*SIZES[name])
-    return found
-
-
-def config_of(layers: int, width: int, heads: int) -> BertConfig:
-    """The config of a released size; the vocabulary may need more rows."""
-    tokenizer = FullTokenizer(FLAGS.vocab_file, FLAGS.do_lower_case)
-    return BertConfig(
-        vocab_size=max(VOCAB_SIZE, len(tokenizer.vocab)),
-        hidden_size=width,
-        num_hidden_layers=layers,
-        num_attention_heads=heads,
-        intermediate_size=4 * width,
-        type_vocab_size=2,
-    )
-
-
 # ---------------------------------------------------------------------------
 # Measuring.
 
@@ -200,7 +149,7 @@ def measure(
             settings={name: FLAGS[name].value for name in OUR_SETTINGS},
         )
         task_file = worker_loop.write_task(task, folder)
-        started = start(contestants, task_file, stack)
+        started = workers.start(contestants, task_file, stack)
         peaks = [peak_rates(started)]
         seconds = race(
             {
@@ -220,8 +169,8 @@ def measure(
             seconds=seconds,
             peaks={name: max(p[name] for p in peaks) for name in seconds},
             memory={e.name: e.ask("memory")["bytes"] for e in started},
-            first_steps={e.name: e.seconds_to_first_step for e in started},
-            versions={e.name: f"{e.versions}, {e.device}" for e in started},
+            first_steps={e.name: e.seconds_to_first for e in started},
+            versions={e.name: e.versions for e in started},
         )
         print_result(result)
         if FLAGS.profile:
@@ -243,41 +192,6 @@ def profile(worker: Worker, result: Result, folder: str) -> None:
     sums = step_profile.sums_of(step_profile.read_trace(folder))
     median = float(np.median(result.seconds[worker.name]))
     step_profile.print_sums(sums, num_steps, median / num_steps)
-
-
-def start(
-    contestants: list[Contestant],
-    task_file: str,
-    stack: contextlib.ExitStack,
-) -> list[Worker]:
-    """Starts the contestants one after the other; the first is ours.
-
-    Args:
-        contestants, task_file: see `measure` and `Worker`.
-        stack: ends their processes.
-    """
-    started = []
-    for contestant in list(contestants):
-        try:
-            worker = Worker(contestant, task_file)
-        except workers.NotInstalled as error:
-            print(
-                f"{contestant.name} is not installed, and left out: {error} "
-                f"in {contestant.python}"
-            )
-            contestants.remove(contestant)
-        except UserError as error:
-            if contestant.name == workers.OURS:
-                raise
-            print(f"Left out: {error}")
-        else:
-            started.append(stack.enter_context(worker))
-            logging.info(
-                "%s has trained its first step after %.1f s",
-                worker.name,
-                worker.seconds_to_first_step,
-            )
-    return started
 
 
 def peak_rates(started: Sequence[Worker]) -> dict[str, float]:

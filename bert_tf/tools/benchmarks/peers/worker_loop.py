@@ -112,12 +112,23 @@ def endless(batches: Sequence[Any]) -> Callable[[], Any]:
 
 
 def run(make: Callable[[Task], Contestant]) -> None:
-    """Answers requests until the standard input ends.
+    """Trains a step, and answers requests until the standard input ends.
 
     Args:
         make: function(task) that builds the model.
     """
-    # Libraries print to standard output, too: that is not an answer.
+    answer = answer_channel()
+    contestant = make(read_task(sys.argv[1]))
+    trained(contestant, 1)
+    answer({"device": contestant.device, "versions": contestant.versions})
+    answer_requests(contestant, REQUESTS, answer)
+
+
+def answer_channel() -> Callable[[Mapping[str, Any]], None]:
+    """A function that writes an answer to what was the standard output.
+
+    Libraries print to standard output, too, which becomes the standard error.
+    """
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
 
@@ -125,12 +136,24 @@ def run(make: Callable[[Task], Contestant]) -> None:
         answers.write(json.dumps(values) + "\n")
         answers.flush()
 
-    contestant = make(read_task(sys.argv[1]))
-    trained(contestant, 1)
-    answer({"device": contestant.device, "versions": contestant.versions})
+    return answer
+
+
+def answer_requests(
+    contestant: Any,
+    requests: Mapping[str, Callable[..., dict[str, Any]]],
+    answer: Callable[[Mapping[str, Any]], None],
+) -> None:
+    """Answers requests until the standard input ends.
+
+    Args:
+        contestant: the first argument of all functions.
+        requests: {name: function(contestant, **values) -> an answer}.
+        answer: see `answer_channel`.
+    """
     for line in sys.stdin:
         request = json.loads(line)
-        answer(REQUESTS[request.pop("do")](contestant, **request))
+        answer(requests[request.pop("do")](contestant, **request))
 
 
 def trained(contestant: Contestant, num_steps: int) -> dict[str, Any]:
@@ -184,12 +207,24 @@ def peak_bytes_of_process() -> int:
     On Linux `getrusage` starts with the memory of the process that started
     this one.
     """
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak = peak if sys.platform == "darwin" else peak * 1024
+    return _bytes_of_status("VmHWM:") or peak
+
+
+def bytes_of_process() -> int:
+    """The memory of this process now, in bytes; elsewhere than on Linux the
+    largest so far."""
+    return _bytes_of_status("VmRSS:") or peak_bytes_of_process()
+
+
+def _bytes_of_status(name: str) -> int | None:
+    """A size in Linux's description of this process."""
     try:
         with open("/proc/self/status", encoding="ascii") as status:
             for line in status:
-                if line.startswith("VmHWM:"):
+                if line.startswith(name):
                     return int(line.split()[1]) * 1024
     except OSError:
         pass
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    return None
