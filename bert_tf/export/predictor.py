@@ -33,6 +33,10 @@ ITEMS_AT_ONCE = 64 * BATCH_SIZE  # Items that are sorted by length together.
 TEXTS_AT_ONCE = 256  # Items that are tokenized together.
 ITEMS_WITH_WINDOWS = 128  # Items of many sequences that are read together.
 BYTES_PER_TOKEN = 4  # An estimate, for strings that are not tokenized.
+NO_LENGTHS = (
+    "cannot say how long texts are: it was exported by an earlier version, or "
+    "with inputs of fixed sizes"
+)
 
 Tensors = dict[str, tf.Tensor]
 
@@ -69,6 +73,7 @@ class Predictor:
         labels: list of str, or None where the kind has no labels.
         input_names: the strings of an item, such as "text" and "text_pair".
         signatures: {name: function} of the SavedModel.
+        on_long, with_lengths: as they were given.
 
     Raises:
         UserError: the folder has no such model.
@@ -112,13 +117,13 @@ class Predictor:
             max_batch_tokens=max_batch_tokens,
         )
         self.engine, self._network = network_of(self._model, settings)
-        self._on_long, self._with_lengths = on_long, with_lengths
-        self._check_lengths()
+        self.on_long, self.with_lengths = on_long, with_lengths
+        self._check_settings()
 
-    def _check_lengths(self) -> None:
+    def _check_settings(self) -> None:
         for name, value, allowed in (
-            ("on_long", self._on_long, ON_LONG),
-            ("with_lengths", self._with_lengths, (False, True)),
+            ("on_long", self.on_long, ON_LONG),
+            ("with_lengths", self.with_lengths, (False, True)),
         ):
             if value not in allowed:
                 raise UserError(
@@ -126,14 +131,25 @@ class Predictor:
                     setting=name,
                     value=value,
                 )
-            if value != allowed[0] and not self._model.has_parts:
+            if value != allowed[0] and not self.has_lengths:
                 raise UserError(
-                    f"{self.folder} cannot say how long texts are: it was "
-                    "exported by an earlier version, or with inputs of fixed "
-                    "sizes",
+                    f"{self.folder} {NO_LENGTHS}",
                     setting=name,
                     value=value,
                 )
+
+    @property
+    def mixes_lengths(self) -> bool:
+        """Whether requests of any lengths may be run together.
+
+        Otherwise all of them take as long as the longest.
+        """
+        return self._network is not None
+
+    @property
+    def has_lengths(self) -> bool:
+        """Whether it can say how long texts are."""
+        return self._model.has_parts
 
     def _can_read_ids(self) -> bool:
         """Whether texts may be tokenized first: each is one sequence."""
@@ -217,8 +233,12 @@ class Predictor:
             except ValueError as error:
                 raise ValueError(f"item {number}: {error}") from None
         requests = self._requests(items, inputs)
-        if self._with_lengths or self._on_long == "error":
-            requests = self._measured(requests, first)
+        if self.with_lengths or self.on_long == "error":
+            measured = self.measured(requests)
+            if self.on_long == "error":
+                self._check_lengths(measured, first)
+            if self.with_lengths:
+                return measured
         return requests
 
     def _requests(self, items, inputs) -> list[Request]:
@@ -240,8 +260,17 @@ class Predictor:
             )
         ]
 
-    def _measured(self, requests: list[Request], first: int) -> list[Request]:
-        """The requests with their lengths; refuses those that are too long."""
+    def measured(self, requests: Sequence[Request]) -> list[Request]:
+        """Returns requests with their `lengths`.
+
+        Args:
+            requests: those that `prepare` returned.
+
+        Raises:
+            ValueError: the model cannot say how long texts are.
+        """
+        if not self.has_lengths:
+            raise ValueError(f"the model {NO_LENGTHS}")
         found = []
         for start in range(0, len(requests), TEXTS_AT_ONCE):
             part = requests[start : start + TEXTS_AT_ONCE]
@@ -251,15 +280,16 @@ class Predictor:
             columns = {name: x.numpy().tolist() for name, x in lengths.items()}
             for place, request in enumerate(part):
                 of_item = {name: x[place] for name, x in columns.items()}
-                if of_item["truncated"] and self._on_long == "error":
-                    raise ValueError(
-                        f"item {first + start + place}: is longer than the "
-                        f"model reads: {of_item['num_tokens']} tokens"
-                    )
-                if self._with_lengths:
-                    request = dataclasses.replace(request, lengths=of_item)
-                found.append(request)
+                found.append(dataclasses.replace(request, lengths=of_item))
         return found
+
+    def _check_lengths(self, requests: list[Request], first: int) -> None:
+        """Raises ValueError if the model would not read all of a request."""
+        for number, request in enumerate(requests, first):
+            if request.lengths["truncated"]:
+                raise ValueError(
+                    too_long(number, request.lengths["num_tokens"])
+                )
 
     @property
     def _read_at_once(self) -> int:
@@ -477,6 +507,11 @@ class Predictor:
                 f"must have {_listed(names)}, and has {_listed(item)}"
             )
         return tuple(entry.encode(item[entry.name]) for entry in self._inputs)
+
+
+def too_long(number: int, num_tokens: int) -> str:
+    """The error for an item that is refused because it is too long."""
+    return f"item {number}: is longer than the model reads: {num_tokens} tokens"
 
 
 def _listed(names: Iterable[object]) -> str:

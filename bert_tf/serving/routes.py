@@ -177,8 +177,7 @@ def _add_server(app, serving):
         summary="Numbers for Prometheus",
     )
     async def prometheus_metrics():
-        text = serving.metrics.text(serving.models)
-        return Response(text, media_type=CONTENT_TYPE)
+        return Response(serving.metrics_text(), media_type=CONTENT_TYPE)
 
     @get("/status", summary="State of the server and its models")
     async def status():
