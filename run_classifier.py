@@ -17,6 +17,7 @@ from absl import flags
 from bert_tf import choices
 from bert_tf.programs import (
     defaults,
+    export_flags,
     labelled_flags,
     program,
     training_flags,
@@ -57,7 +58,7 @@ flags.DEFINE_bool(
     False,
     "Write a SavedModel, which takes raw text, to --output_dir/export.",
 )
-shared_flags.define_export_flags()
+export_flags.define()
 flags.DEFINE_string(
     "class_weights",
     None,

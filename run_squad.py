@@ -13,7 +13,13 @@ For SQuAD 2.0, where a question may have no answer, give
 
 from absl import flags
 
-from bert_tf.programs import defaults, program, squad_flags, training_flags
+from bert_tf.programs import (
+    defaults,
+    export_flags,
+    program,
+    squad_flags,
+    training_flags,
+)
 from bert_tf.programs import flags as shared_flags
 from bert_tf.programs.squad_flags import MODES
 
@@ -44,7 +50,7 @@ flags.DEFINE_bool(
     False,
     "Write a SavedModel, which takes raw text, to --output_dir/export.",
 )
-shared_flags.define_export_flags()
+export_flags.define()
 shared_flags.define_model_flags()
 shared_flags.define_text_flags(
     max_seq_length=None,

@@ -106,6 +106,11 @@ def save(folder: str, module: tf.Module, description: dict[str, Any]) -> None:
     """Writes a tf.Module with its `signatures`, and its description."""
     with quietly():
         tf.saved_model.save(module, folder, signatures=module.signatures)
+    write_description(folder, description)
+
+
+def write_description(folder: str, description: dict[str, Any]) -> None:
+    """Writes model.json."""
     path = os.path.join(folder, DESCRIPTION)
     files.make_folder_of(path)
     files.write_text(path, json.dumps(description, indent=2) + "\n")

@@ -102,8 +102,8 @@ class ServingModule(tf.Module):
             of padding, too, which change no answer.
         reads_padding: whether padding changes answers, so that the network
             must read it.
-        read, lengths, network, network_bfloat16, finish: the parts of an answer, see
-            `add_parts`.
+        read, lengths, network, network_bfloat16, finish: the parts of an
+            answer, see `add_parts`.
     """
 
     kind: str

@@ -15,7 +15,13 @@ import numpy as np
 from bert_tf import files
 from bert_tf.config import BertConfig
 from bert_tf.export import lite, saved_models, warmup
-from bert_tf.export.serving_modules import ServingModule
+from bert_tf.export.int8 import (
+    Int8Settings,
+    add_int8,
+    check_form,
+    check_installed,
+)
+from bert_tf.export.serving_base import ServingModule
 
 # How far answers in the precision of an export may be from those of the
 # trained model, as a part of their size.
@@ -28,6 +34,7 @@ def export_module(
     trained: ServingModule | None = None,
     *,
     precision: str = "float32",
+    int8: Int8Settings | None = None,
     description: dict[str, Any] | None = None,
 ) -> None:
     """Writes a SavedModel, whole or not at all.
@@ -38,11 +45,16 @@ def export_module(
         trained: the same module in the precision of the training, if that is
             another one.
         precision: the precision of `module`.
+        int8: how an int8 network is measured; None to write none.
         description: more for model.json, such as the labels.
 
     Raises:
         RuntimeError: what was written does not answer as `trained` does.
+        UserError: int8 changes too many answers.
     """
+    if int8:
+        check_form(module, precision)
+        check_installed()
     described = {
         "kind": module.kind,
         **(description or {}),
@@ -65,6 +77,9 @@ def export_module(
         # The shortest text, the longest, and several at once.
         requests = {"serving_default": module.samples()}
         warmup.write_warmup(scratch, requests, model)
+        if int8:
+            described["int8"] = add_int8(scratch, module, int8)
+            saved_models.write_description(scratch, described)
 
 
 def export_lite(

@@ -1,12 +1,13 @@
 """Exports a trained model as a SavedModel, as the flags ask."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
 from absl import flags, logging
 
 from bert_tf.export import writing
+from bert_tf.export.int8 import Int8Settings
 from bert_tf.export.question_answering import QuestionServing, SquadSettings
 from bert_tf.export.serving_modules import InputShape, ServingModule
 from bert_tf.heads import BertSpanLabeler
@@ -24,6 +25,17 @@ def input_shape() -> InputShape:
     )
 
 
+def int8_settings(items: Sequence[Any]) -> Int8Settings | None:
+    """How the int8 network is measured, if the flags ask for one."""
+    if not FLAGS.export_int8:
+        return None
+    return Int8Settings(
+        items=items,
+        calibration_file=FLAGS.calibration_file,
+        allow_loss=FLAGS.allow_loss,
+    )
+
+
 def export_trained(
     folder: str,
     model: keras.Model,
@@ -31,6 +43,7 @@ def export_trained(
     make_model: Callable[[], keras.Model],
     make_module: Callable[[keras.Model], ServingModule],
     vocab_file: str,
+    items: Sequence[Any] = (),
     **description: Any,
 ) -> None:
     """Writes the SavedModel in the precision of the flags.
@@ -41,6 +54,7 @@ def export_trained(
         make_model: function() -> a new model of the same shape.
         make_module: function(model) -> what the SavedModel computes.
         vocab_file: the model's vocabulary.
+        items: texts of the dev set, on which int8 is compared with float32.
         **description: see `writing.export_module`.
     """
     logging.info("***** Running export *****")
@@ -55,6 +69,7 @@ def export_trained(
         exported,
         trained,
         precision=FLAGS.export_precision,
+        int8=int8_settings(items),
         description=description,
     )
     logging.info("  %s", folder)
@@ -65,7 +80,10 @@ def export_trained(
 
 
 def export_questions(
-    folder: str, model: BertSpanLabeler, flags: Mapping[str, Any]
+    folder: str,
+    model: BertSpanLabeler,
+    flags: Mapping[str, Any],
+    items: Sequence[Any] = (),
 ) -> None:
     """Writes the SavedModel that answers questions.
 
@@ -74,6 +92,7 @@ def export_questions(
         model: the trained model.
         flags: the flags of run_squad.py: those of this run, or those that
             train.json keeps of an earlier one.
+        items: see `export_trained`.
     """
     preprocess = BertPreprocessor(
         flags["vocab_file"],
@@ -87,4 +106,5 @@ def export_questions(
         make_model=lambda: BertSpanLabeler(model.config),
         make_module=lambda copy: QuestionServing(copy, preprocess, settings),
         vocab_file=flags["vocab_file"],
+        items=items,
     )

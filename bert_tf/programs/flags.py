@@ -20,6 +20,9 @@ flags.disclaim_key_flags()
 EXPORT_FLAGS = (
     "export_precision",
     "export_tflite",
+    "export_int8",
+    "calibration_file",
+    "allow_loss",
     "export_batch_size",
     "export_pad_to_max_length",
 )
@@ -374,38 +377,3 @@ def define_table_flags() -> None:
         "delimiter", None, r"Character between a table's columns; \t is a tab."
     )
     flags.DEFINE_string("encoding", "utf-8", "Encoding of a table.")
-
-
-# ---------------------------------------------------------------------------
-# Export. Not in the original.
-
-
-def define_export_flags() -> None:
-    """Defines the form of an exported model; see `EXPORT_FLAGS`."""
-    flags.DEFINE_enum(
-        "export_precision",
-        "float32",
-        ["float32", "bfloat16"],
-        "Type of number that the exported model computes with, and of its "
-        "weights.",
-    )
-    flags.DEFINE_bool(
-        "export_tflite",
-        False,
-        "Also write LiteRT (TensorFlow Lite) files next to the exported "
-        "model: one of float32 and one of int8.",
-    )
-    # Accelerators want shapes to be fixed.
-    define_count(
-        "export_batch_size",
-        None,
-        "Rows of each request to the exported model. By default a request may "
-        "have any number of rows.",
-    )
-    flags.DEFINE_bool(
-        "export_pad_to_max_length",
-        False,
-        "Let the exported model pad all texts to --max_seq_length, instead of "
-        "to the longest text of a request, and compute padding as tokens are "
-        "computed.",
-    )

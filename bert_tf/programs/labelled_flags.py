@@ -9,7 +9,13 @@ from bert_tf import choices, files, suggestions
 from bert_tf.data import labelled_table, splits
 from bert_tf.data.labelled_table import TableSettings
 from bert_tf.errors import UserError
-from bert_tf.programs import defaults, program, run_record, training_checks
+from bert_tf.programs import (
+    defaults,
+    export_flags,
+    program,
+    run_record,
+    training_checks,
+)
 from bert_tf.programs import flags as shared_flags
 from bert_tf.programs.settings import from_flags
 
@@ -56,6 +62,7 @@ def check_flags(modes: Collection[str]) -> None:
     program.require(*REQUIRED)
     if "export" not in modes:
         program.refuse("only with --do_export", *shared_flags.EXPORT_FLAGS)
+    export_flags.check()
     program.require("vocab_file", "bert_config_file")
     check_task_flags(modes)
     training_checks.check_flags("train" in modes)

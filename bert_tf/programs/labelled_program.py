@@ -112,6 +112,7 @@ def run_once(
             reader=reader,
             takes_pairs=task.takes_pairs(task_settings),
             flags=flag_values,
+            examples=sets.get("eval", ()),
         )
     return evaluation
 

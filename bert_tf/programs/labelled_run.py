@@ -4,7 +4,7 @@ The flags are a mapping: those of the running program, or those that train.json
 keeps of an earlier run.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -55,6 +55,7 @@ def export(
     reader: TextReader,
     takes_pairs: bool,
     flags: Mapping[str, Any],
+    examples: Sequence[Any] = (),
 ) -> None:
     """Writes the SavedModel, in the form that the running program's flags ask.
 
@@ -65,7 +66,12 @@ def export(
         reader: the reader of the training.
         takes_pairs: whether the task's examples have two texts.
         flags: the flags with which the model was built.
+        examples: those of the dev set, if it was read.
     """
+    items = [problem.item_of(example) for example in examples]
+    if takes_pairs:
+        # An example may have one text all the same.
+        items = [{"text_pair": "", **item} for item in items]
     export_run.export_trained(
         folder,
         model,
@@ -74,6 +80,7 @@ def export(
             copy, reader, export_run.input_shape(), takes_pairs
         ),
         vocab_file=flags["vocab_file"],
+        items=items,
         **columns_of(flags),
         **problem.record(),
     )

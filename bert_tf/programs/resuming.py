@@ -49,7 +49,10 @@ MAY_CHANGE = frozenset(
         "predict_file",
         "test_file",
         # The form of an exported model.
+        "allow_loss",
+        "calibration_file",
         "export_batch_size",
+        "export_int8",
         "export_pad_to_max_length",
         "export_precision",
         "export_tflite",

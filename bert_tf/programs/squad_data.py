@@ -20,6 +20,7 @@ from bert_tf.programs.settings import from_flags
 
 FLAGS = flags.FLAGS
 NUM_WINDOWS_LOGGED = 20
+NUM_COMPARED = 1000  # Questions on which an int8 network is compared.
 # {question id: its answers' texts}.
 Answers = dict[str, list[str]]
 
@@ -213,3 +214,21 @@ def log_window(window: InputFeatures) -> None:
     logging.info("end_position: %d", window.end_position)
     answer = window.tokens[window.start_position : window.end_position + 1]
     logging.info("answer: %s", " ".join(answer))
+
+
+def items_of(
+    examples: Mapping[str, squad_examples.SquadExamples],
+) -> list[dict[str, str]]:
+    """The questions of the dev set as `Predictor` takes them.
+
+    Args:
+        examples: {mode: examples} of a run.
+    """
+    return [
+        {
+            "question": example.question_text,
+            "context": " ".join(example.doc_tokens),
+        }
+        for mode in ("eval", "predict")
+        for example in itertools.islice(examples.get(mode, ()), NUM_COMPARED)
+    ]

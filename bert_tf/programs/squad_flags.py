@@ -6,8 +6,8 @@ from absl import flags
 
 from bert_tf import choices
 from bert_tf.errors import UserError
+from bert_tf.programs import export_flags, program, training_checks
 from bert_tf.programs import flags as shared_flags
-from bert_tf.programs import program, training_checks
 
 FLAGS = flags.FLAGS
 MODES = ("train", "eval", "predict", "export")
@@ -29,6 +29,7 @@ def check_flags(modes: Collection[str]) -> None:
     """Raises UserError for flags that are missing or contradict each other."""
     if "export" not in modes:
         program.refuse("only with --do_export", *shared_flags.EXPORT_FLAGS)
+    export_flags.check()
     program.refuse(
         "not for questions", "export_batch_size", "export_pad_to_max_length"
     )

@@ -82,7 +82,10 @@ def run(modes: Collection[str]) -> None:
         squad_modes.answer_questions(job, modes, global_step)
     if "export" in modes and session.folder.writes:
         export_run.export_questions(
-            session.folder.file("export"), model, FLAGS.flag_values_dict()
+            session.folder.file("export"),
+            model,
+            FLAGS.flag_values_dict(),
+            items=squad_data.items_of(examples),
         )
     if session.folder.writes:
         next_step.log_next_step(modes, labels_files=True)

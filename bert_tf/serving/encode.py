@@ -8,7 +8,8 @@ import re
 from typing import Any
 
 from bert_tf.export.kinds import KINDS, Request
-from bert_tf.export.predictor import Predictor, too_long
+from bert_tf.export.predictor import Predictor
+from bert_tf.export.reading import too_long
 from bert_tf.export.token_requests import NoVocabulary, reader_of
 from bert_tf.serving.batching import KeyedPayload
 from bert_tf.serving.errors import Refusal
@@ -138,8 +139,7 @@ def _rows_of(
             read[place] = reader.of_pair(predictor, *pair)
     for place, request in read.items():
         if predictor.on_long == "error" and request.lengths.get("truncated"):
-            number = request.lengths["num_tokens"]
-            raise Refusal(400, too_long(place, number))
+            raise Refusal(400, too_long(place, request))
         if not with_lengths:
             read[place] = dataclasses.replace(request, lengths={})
     if is_tokenized:

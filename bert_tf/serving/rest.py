@@ -11,7 +11,8 @@ from typing import Any
 import tensorflow as tf
 
 from bert_tf.export.kinds import KINDS
-from bert_tf.export.predictor import NO_LENGTHS, Predictor
+from bert_tf.export.predictor import Predictor
+from bert_tf.export.reading import NO_LENGTHS
 from bert_tf.serving import signatures, texts
 from bert_tf.serving.batching import Columns, KeyedPayload
 from bert_tf.serving.errors import Refusal, shown

@@ -18,7 +18,8 @@ import numpy as np
 import tensorflow as tf
 
 from bert_tf.export.kinds import KINDS, power_of_two
-from bert_tf.export.predictor import BYTES_PER_TOKEN, Predictor
+from bert_tf.export.predictor import Predictor
+from bert_tf.export.reading import BYTES_PER_TOKEN
 from bert_tf.serving.batching import UNPREPARED, KeyedPayload
 from bert_tf.serving.errors import shown
 from bert_tf.serving.limits import Limits, check_text

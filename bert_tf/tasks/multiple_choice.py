@@ -107,6 +107,9 @@ class MultipleChoice(Problem):
             IS_REAL.name: 1,
         }
 
+    def item_of(self, example: ChoiceExample) -> dict[str, Any]:
+        return {"text": example.text, "endings": example.endings}
+
     def features_of_rows(self, rows: Tensors, reader: TextReader) -> Tensors:
         texts = reader.read_choices(
             rows["text"],

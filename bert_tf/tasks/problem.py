@@ -195,6 +195,10 @@ class Problem:
         """Counts each example's tokens, int [N], if nothing were cut off."""
         raise NotImplementedError
 
+    def item_of(self, example: Example) -> dict[str, Any]:
+        """Returns an example as `Predictor` takes it."""
+        raise NotImplementedError
+
     # --- The model ----------------------------------------------------------
 
     def build_model(

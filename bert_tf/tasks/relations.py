@@ -107,6 +107,9 @@ class Relations(SingleLabel):
             IS_REAL.name: 1,
         }
 
+    def item_of(self, example: Example) -> dict[str, Any]:
+        return {"text": example.marked()}
+
     def features_of_rows(self, rows: Tensors, reader: TextReader) -> Tensors:
         others = (self.label_spec.name, IS_REAL.name)
         return {

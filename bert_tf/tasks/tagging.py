@@ -110,6 +110,9 @@ class Tagging(Problem):
     ) -> dict[str, Any]:
         return self.convert(example, reader)[0]
 
+    def item_of(self, example: Sentence) -> dict[str, Any]:
+        return {"words": list(example.words)}
+
     def features_of_rows(self, rows: Tensors, reader: TextReader) -> Tensors:
         return rows
 

@@ -128,6 +128,11 @@ class TextProblem(Problem):
             IS_REAL.name: 1,
         }
 
+    def item_of(self, example: InputExample) -> dict[str, Any]:
+        if example.text_b is None:
+            return {"text": example.text_a}
+        return {"text": example.text_a, "text_pair": example.text_b}
+
     def features_of_rows(self, rows: Tensors, reader: TextReader) -> Tensors:
         texts = reader.read(rows["text_a"], rows["text_b"])
         others = (self.label_spec.name, IS_REAL.name)

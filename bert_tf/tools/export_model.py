@@ -19,7 +19,7 @@ files it is the bundled one.
 from absl import flags
 
 from bert_tf.errors import UserError
-from bert_tf.programs import defaults, program
+from bert_tf.programs import defaults, export_flags, program
 from bert_tf.programs import flags as shared_flags
 from bert_tf.text.packing import MIN_SEQ_LENGTH
 
@@ -46,7 +46,7 @@ shared_flags.define_count(
     "A run has its own.",
     lower_bound=MIN_SEQ_LENGTH,
 )
-shared_flags.define_export_flags()
+export_flags.define()
 shared_flags.define_pooling_flags()
 
 
@@ -63,6 +63,7 @@ def main() -> None:
                 value=FLAGS.init_checkpoint,
             )
     program.check_folder("export_dir")
+    export_flags.check()
     # TensorFlow takes seconds to load: mistakes in flags are found before.
     from bert_tf.programs import export_program
 

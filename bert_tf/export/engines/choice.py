@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from bert_tf.choices import ENGINES, MAX_BATCH_TOKENS
 from bert_tf.errors import UserError
+from bert_tf.export.engines import tuned
 from bert_tf.export.engines.graph_network import GraphNetwork, frozen
 from bert_tf.export.engines.lite_network import LiteNetwork
 from bert_tf.export.engines.sequences import (
@@ -49,7 +50,7 @@ class EngineSettings:
     @property
     def threads(self) -> int:
         """The number of threads of LiteRT."""
-        return self.num_threads or len(os.sched_getaffinity(0))
+        return self.num_threads or tuned.num_cores()
 
 
 def network_of(
@@ -64,6 +65,13 @@ def network_of(
         UserError: the model has no such network, or LiteRT is not installed.
     """
     precision = model.info.get("precision", "float32")
+    if settings.engine == "auto" and (found := tuned.read(model.folder)):
+        settings = dataclasses.replace(
+            settings,
+            engine=found.engine,
+            num_threads=settings.num_threads or found.num_threads,
+            max_batch_tokens=found.max_batch_tokens,
+        )
     name = settings.engine
     if name is None or name == "auto":
         name = precision
@@ -86,6 +94,20 @@ def network_of(
     return name, _network(name, model, settings)
 
 
+def engines_of(model: LoadedModel) -> list[str]:
+    """Names the engines that can compute a model here."""
+    precision = model.info.get("precision", "float32")
+    if not model.has_parts or precision != "float32":
+        return [precision]
+    has_int8 = model.has(INT8_NETWORK) and has_litert()
+    return ["float32", "bfloat16", *(["int8"] if has_int8 else [])]
+
+
+def has_litert() -> bool:
+    """Whether the interpreter of LiteRT files is installed."""
+    return importlib.util.find_spec(LITERT) is not None
+
+
 def _network(
     name: str, model: LoadedModel, settings: EngineSettings
 ) -> Network:
@@ -97,9 +119,8 @@ def _network(
         if model.info["precision"] != name:
             function = frozen(model.functions.network_bfloat16)
         return _graph(function, model, settings)
-    has_lite = importlib.util.find_spec(LITERT) is not None
     is_gpu = bool(tf.config.list_logical_devices("GPU"))
-    if is_gpu or not has_lite or not model.has(NETWORK):
+    if is_gpu or not has_litert() or not model.has(NETWORK):
         model.load_weights()
         return _graph(model.functions.network, model, settings)
     return Float32Network(model, settings)
@@ -113,7 +134,7 @@ def _int8(model, settings) -> LiteNetwork:
             setting="engine",
             value="int8",
         )
-    if importlib.util.find_spec(LITERT) is None:
+    if not has_litert():
         raise UserError(
             "needs a package that is not installed: pip install ai-edge-litert",
             setting="engine",
