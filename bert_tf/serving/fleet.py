@@ -142,13 +142,12 @@ class Fleet:
         first = self._own + self._models[model] + 1
         slots = range(first, first + self._num_versions)
         new = codes - {self._numbers[slot] for slot in slots}
-        # What others read in between has all that stays.
-        free = [slot for slot in slots if not self._numbers[slot]]
-        for slot, code in zip(free, sorted(new, reverse=True), strict=False):
-            self._numbers[slot] = code
-        for slot in slots:
-            if self._numbers[slot] not in codes:
-                self._numbers[slot] = 0
+        # New ones go into free slots first: what others read in between has
+        # all that stays.
+        places = [s for s in slots if self._numbers[s] not in codes]
+        places.sort(key=lambda slot: self._numbers[slot] != 0)
+        for slot in places:
+            self._numbers[slot] = new.pop() if new else 0
         self._add(_CHANGES, 1)
 
     def in_common(self, model: str, versions: Collection[int]) -> list[int]:

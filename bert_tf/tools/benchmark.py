@@ -152,8 +152,8 @@ flags.DEFINE_bool(
 flags.DEFINE_string(
     "baseline",
     None,
-    "For --what=training: folder of another checkout of this package, which "
-    "is measured too.",
+    "For --what=training,serving: folder of another checkout of this package, "
+    "which is measured too.",
 )
 shared_flags.define_count(
     "rounds", 5, "How many times each contestant is measured."
