@@ -53,7 +53,11 @@ class LayerNorm(keras.layers.LayerNormalization):
     ) -> Tensor:
         if not training:
             x = inputs if mask is None else inputs * mask
-            return super().call(x if residual is None else x + residual)
+            x = x if residual is None else x + residual
+            return ops.cast(
+                _outputs(self.epsilon, self.gamma, self.beta, x),
+                self.compute_dtype,
+            )
 
         def forward(*args):
             outputs, *saved = fused(_normalize, self.epsilon, mask, *args)
@@ -64,6 +68,19 @@ class LayerNorm(keras.layers.LayerNormalization):
         parts = [inputs] if residual is None else [inputs, residual]
         x = with_gradient(forward, self.gamma, self.beta, *parts)
         return ops.cast(x, self.compute_dtype)
+
+
+def _outputs(epsilon, scale, shift, x):
+    """The layer's outputs, in the form that TensorFlow makes one operation of.
+
+    Its graph optimizer knows this order of the operations, see
+    `FindMklLayerNorm` in TensorFlow's grappler/optimizers/remapper.cc.
+    """
+    scale, shift = at_least_float32(scale), at_least_float32(shift)
+    x = ops.cast(x, scale.dtype)
+    centered = x - ops.mean(x, axis=-1, keepdims=True)
+    variance = ops.mean(ops.square(centered), axis=-1, keepdims=True)
+    return centered * (ops.rsqrt(variance + epsilon) * scale) + shift
 
 
 def _normalize(epsilon, mask, scale, shift, x, residual=None):

@@ -24,7 +24,13 @@ def agreement(kind: str, expected: Answers, found: Answers) -> float:
         expected: answers of one engine; at least one.
         found: those of another, to the same items.
     """
-    return float(np.mean(_AGREE[kind](expected, found)))
+    agree = _AGREE.get(kind, _equal_answers)
+    return float(np.mean(agree(expected, found)))
+
+
+def _equal_answers(expected, found):
+    pairs = zip(expected, found, strict=True)
+    return [one == other for one, other in pairs]
 
 
 def _equal(key: str) -> Callable[[Answers, Answers], list[bool]]:

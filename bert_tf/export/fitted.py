@@ -27,6 +27,7 @@ from bert_tf.export.fitted_settings import (
     problem_type_of,
     thresholds_of,
 )
+from bert_tf.export.int8 import Int8Settings
 from bert_tf.export.question_answering import QuestionServing
 from bert_tf.export.relations import RelationServing
 from bert_tf.export.serving_modules import (
@@ -54,6 +55,7 @@ def export_model(
     preprocessor: BertPreprocessor | None = None,
     *,
     precision: str = "float32",
+    int8: Int8Settings | None = None,
     description: dict[str, Any] | None = None,
     **settings: Any,
 ) -> None:
@@ -72,6 +74,8 @@ def export_model(
             `writing.export_module`.
         preprocessor: the preprocessor of the model's training.
         precision: "float32" or "bfloat16", of the weights in the folder.
+        int8: how an int8 network is measured, `Int8Settings(items=texts)`;
+            None to write none.
         description: more for model.json.
         **settings: those of `fitted_settings.FittedSettings` that the model
             needs, such as `labels`.
@@ -82,7 +86,11 @@ def export_model(
         RuntimeError: what was written does not answer as the model does.
     """
     if isinstance(model, ServingModule):
-        settings |= {"precision": precision, "description": description}
+        settings |= {
+            "precision": precision,
+            "int8": int8,
+            "description": description,
+        }
         if preprocessor is not None:  # The third argument of this form.
             settings["trained"] = preprocessor
         writing.export_module(folder, model, **settings)
@@ -102,6 +110,7 @@ def export_model(
         modules[precision],
         modules["float32"],
         precision=precision,
+        int8=int8,
         description={**record, **(description or {})},
     )
 

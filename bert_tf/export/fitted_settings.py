@@ -10,7 +10,7 @@ import keras
 
 from bert_tf.errors import UserError
 from bert_tf.export import kinds
-from bert_tf.export.question_answering import SquadSettings
+from bert_tf.export.question_windows import SquadSettings
 from bert_tf.export.serving_modules import InputShape
 from bert_tf.heads import BertClassifier
 

@@ -12,7 +12,6 @@ tools attach files in the same way; `unzip -p model.tflite vocab.txt` reads one.
 
 import contextlib
 import io
-import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from absl import logging
+from ai_edge_litert.interpreter import Interpreter
 
 from bert_tf import files
 from bert_tf.config import BertConfig
@@ -159,7 +159,7 @@ def read_attached(path: str) -> dict[str, str]:
 
 
 class LiteModel:
-    """Runs a LiteRT file with TensorFlow's own interpreter.
+    """Runs a LiteRT file.
 
         model = LiteModel("/tmp/sst2/model.tflite")
         model(input_ids=ids, input_mask=mask, segment_ids=segments)
@@ -181,12 +181,11 @@ class LiteModel:
         with files.naming(path), files.open_binary(path) as reader:
             content = reader.read()
         try:
-            with _quietly():
-                interpreter = tf.lite.Interpreter(
-                    model_content=content, num_threads=num_threads
-                )
+            interpreter = Interpreter(
+                model_content=content, num_threads=num_threads
+            )
             self._run = interpreter.get_signature_runner(SIGNATURE)
-        except ValueError as error:
+        except (ValueError, RuntimeError) as error:
             raise UserError(
                 f"{path}: not a LiteRT model: {files.reason(error)}"
             ) from None
@@ -299,12 +298,10 @@ def _rows(config: BertConfig, places: int) -> dict[str, np.ndarray]:
 
 @contextlib.contextmanager
 def _quietly() -> Iterator[None]:
-    """Hides the converter's messages, and the interpreter's deprecation."""
+    """Hides the converter's messages."""
     verbosity = logging.get_verbosity()
     logging.set_verbosity(logging.ERROR)
     try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "(?s).*tf.lite.Interpreter is")
-            yield
+        yield
     finally:
         logging.set_verbosity(verbosity)

@@ -102,11 +102,14 @@ class ServingModule(tf.Module):
             of padding, too, which change no answer.
         reads_padding: whether padding changes answers, so that the network
             must read it.
+        answers_lengths: whether `serving_default` also answers "num_tokens" and
+            "truncated", see `add_parts`.
         read, lengths, network, network_bfloat16, finish: the parts of an
             answer, see `add_parts`.
     """
 
     kind: str
+    answers_lengths = False
     serve: Function
     read: Function
     lengths: Function
@@ -124,6 +127,16 @@ class ServingModule(tf.Module):
         self.reads_padding = needs_padding(model)
         # Where shapes are fixed, sizes must not depend on the tokens.
         self.computes_padding = shape.pads_to_max or self.reads_padding
+        self._has_own_graph = False
+        if self.has_parts:
+            specs = [
+                tf.TensorSpec([None, None], tf.int32, name=name)
+                for name in ID_NAMES
+            ]
+            self.network, self.network_bfloat16 = (
+                tf.function(function, input_signature=specs)
+                for function in (self._network_of, self._bfloat16_network_of)
+            )
         self.ids = tf.function(self._ids, input_signature=self._id_specs())
         self.examples = tf.function(
             lambda serialized: self._answer_to(self._parse(serialized)),
@@ -142,10 +155,22 @@ class ServingModule(tf.Module):
     def signatures(self) -> dict[str, Function]:
         """The SavedModel's signatures by their names."""
         return {
-            "serving_default": self.serve,
+            "serving_default": self._serve_with_lengths(),
             "ids": self.ids,
             "examples": self.examples,
         }
+
+    def _serve_with_lengths(self) -> Function:
+        if not self.answers_lengths:
+            return self.serve
+        return tf.function(
+            # "num_tokens" of an answer itself stays.
+            lambda *strings: {
+                **self._lengths(*strings),
+                **self.serve(*strings),
+            },
+            input_signature=self._string_specs(),
+        )
 
     def description(self) -> dict[str, Any]:
         """Returns its part of model.json."""
@@ -202,25 +227,9 @@ class ServingModule(tf.Module):
         finish(read, numbers) -> the outputs of `serving_default`. `read`
             is without "input_ids", "segment_ids" and "lengths".
         """
-        specs = [
-            tf.TensorSpec([None, None], tf.int32, name=name)
-            for name in ID_NAMES
-        ]
-
-        def network(*ids):
-            return self._network(dict(zip(ID_NAMES, ids, strict=True)))
-
-        def network_bfloat16(*ids):
-            with computed_in(self._model, "mixed_bfloat16"):
-                return network(*ids)
-
         self.read, self.lengths = (
             tf.function(function, input_signature=self._string_specs())
             for function in (self._read_all, self._lengths)
-        )
-        self.network = tf.function(network, input_signature=specs)
-        self.network_bfloat16 = tf.function(
-            network_bfloat16, input_signature=specs
         )
         read = self.read.get_concrete_function().structured_outputs
         numbers = self.network.get_concrete_function().structured_outputs
@@ -267,13 +276,29 @@ class ServingModule(tf.Module):
         """The part `finish`."""
         raise NotImplementedError
 
+    def _network_of(self, *ids):
+        return self._network(dict(zip(ID_NAMES, ids, strict=True)))
+
+    def _bfloat16_network_of(self, *ids):
+        with computed_in(self._model, "mixed_bfloat16"):
+            return self._network_of(*ids)
+
+    def _traced_network(self, ids: Tensors) -> Tensors:
+        """The network as a function of the graph, which is traced once."""
+        # Sizes that are fixed stay known inside.
+        if self._has_own_graph or not self.has_parts:
+            return self._network(ids)
+        return self.network(*(ids[name] for name in ID_NAMES))
+
     @contextlib.contextmanager
     def _computing_padding(self) -> Iterator[None]:
+        """Builds a graph of its own, in which padding is computed, too."""
         before, self.computes_padding = self.computes_padding, True
+        self._has_own_graph = True
         try:
             yield
         finally:
-            self.computes_padding = before
+            self.computes_padding, self._has_own_graph = before, False
 
     # -----------------------------------------------------------------------
 

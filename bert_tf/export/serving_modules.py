@@ -81,8 +81,11 @@ class SequenceServing(ServingModule):
         return self._answer_to(self._encode(*strings))
 
     def _answer_to(self, ids):
+        return self._answer_with(self._traced_network, ids)
+
+    def _answer_with(self, network: Function, ids: Tensors) -> Tensors:
         sequences = {name: _as_sequences(x) for name, x in ids.items()}
-        numbers = self._network(sequences)
+        numbers = network(sequences)
         return self._finish({"input_mask": ids["input_mask"]}, numbers)
 
     def _network(self, ids):
@@ -95,7 +98,8 @@ class SequenceServing(ServingModule):
     def expected(self, **inputs: tf.Tensor) -> Tensors:
         """Computes them without a graph, on sequences padded as in training."""
         strings = [inputs[spec.name] for spec in self._string_specs()]
-        return self._answer_to(self._read(self._trained_with, *strings))
+        ids = self._read(self._trained_with, *strings)
+        return self._answer_with(self._network, ids)
 
 
 class TextServing(SequenceServing):

@@ -115,7 +115,9 @@ class TagServing(ServingModule):
 
     def _answer_to(self, ids):
         """{"probabilities": float32 [B, S, C]} of tokens."""
-        return {"probabilities": tf.nn.softmax(self._network(ids)["logits"])}
+        return {
+            "probabilities": tf.nn.softmax(self._traced_network(ids)["logits"])
+        }
 
     def _network(self, ids):
         logits = self._outputs_of_model(ids)
@@ -245,7 +247,9 @@ class TagServing(ServingModule):
         ids = WindowIds(*(read[name] for name in ID_NAMES))
         specs = [tf.TensorSpec([None, None, len(self._labels)], tf.float32)]
         (logits,) = map_chunks(
-            lambda chunk: [self._network(chunk._asdict())["logits"]], ids, specs
+            lambda chunk: [self._traced_network(chunk._asdict())["logits"]],
+            ids,
+            specs,
         )
         return logits
 

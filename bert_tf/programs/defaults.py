@@ -38,6 +38,7 @@ OF_A_COMMAND = frozenset(
         "calibration_file",
         "export_batch_size",
         "export_int8",
+        "export_lengths",
         "export_pad_to_max_length",
         "export_precision",
         "export_tflite",

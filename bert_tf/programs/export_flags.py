@@ -42,6 +42,13 @@ def define() -> None:
         "Write the int8 model even if it answers less than 99 % of the texts "
         "as float32 does.",
     )
+    flags.DEFINE_bool(
+        "export_lengths",
+        False,
+        "Let the exported model also answer num_tokens, the length of the "
+        "whole text in WordPieces, and truncated, whether it did not read all "
+        "of it. The tools predict and serve have --with_lengths instead.",
+    )
     # Accelerators want shapes to be fixed.
     define_count(
         "export_batch_size",

@@ -8,7 +8,8 @@ from absl import flags, logging
 
 from bert_tf.export import writing
 from bert_tf.export.int8 import Int8Settings
-from bert_tf.export.question_answering import QuestionServing, SquadSettings
+from bert_tf.export.question_answering import QuestionServing
+from bert_tf.export.question_windows import SquadSettings
 from bert_tf.export.serving_modules import InputShape, ServingModule
 from bert_tf.heads import BertSpanLabeler
 from bert_tf.preprocessing import BertPreprocessor
@@ -64,6 +65,7 @@ def export_trained(
         exported = make_module(
             writing.plain_copy(model, make_model, FLAGS.export_precision)
         )
+    exported.answers_lengths = FLAGS.export_lengths
     writing.export_module(
         folder,
         exported,

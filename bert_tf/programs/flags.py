@@ -21,6 +21,7 @@ EXPORT_FLAGS = (
     "export_precision",
     "export_tflite",
     "export_int8",
+    "export_lengths",
     "calibration_file",
     "allow_loss",
     "export_batch_size",

@@ -53,6 +53,7 @@ MAY_CHANGE = frozenset(
         "calibration_file",
         "export_batch_size",
         "export_int8",
+        "export_lengths",
         "export_pad_to_max_length",
         "export_precision",
         "export_tflite",

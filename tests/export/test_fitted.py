@@ -16,7 +16,7 @@ from bert_tf.data.relations import MARKS
 from bert_tf.errors import UserError
 from bert_tf.export import Predictor, export_model, fitted
 from bert_tf.export.fitted_settings import FittedSettings
-from bert_tf.export.question_answering import SquadSettings
+from bert_tf.export.question_windows import SquadSettings
 from bert_tf.export.relations import MarkedReader, delimited
 from bert_tf.export.serving_modules import SAMPLES, InputShape
 from bert_tf.heads import (
@@ -127,7 +127,8 @@ def written(monkeypatch):
     """Holds `module` and `description` of the export instead of a folder."""
     found = types.SimpleNamespace()
 
-    def keep(folder, module, trained, *, precision, description):
+    def keep(folder, module, trained, *, precision, int8, description):
+        assert int8 is None
         found.module, found.description = module, description
         assert module is trained or precision != "float32"
 

@@ -9,7 +9,8 @@ from bert_tf.data.text_reader import TextReader, TextReaderSettings
 from bert_tf.export import Predictor, saved_models
 from bert_tf.export.inputs import TEXT, TEXT_OR_PAIR, example_item
 from bert_tf.export.kinds import KINDS
-from bert_tf.export.question_answering import QuestionServing, SquadSettings
+from bert_tf.export.question_answering import QuestionServing
+from bert_tf.export.question_windows import SquadSettings
 from bert_tf.export.serving_modules import EmbeddingServing, InputShape
 from bert_tf.heads import BertSpanLabeler
 from bert_tf.pooling import BertEmbedder

@@ -23,7 +23,8 @@ from bert_tf.data.squad import windows as squad_windows
 from bert_tf.data.squad.answers import AnswerSettings, RawResult, find_answer
 from bert_tf.errors import UserError
 from bert_tf.export import QuestionAnswerer, saved_models, writing
-from bert_tf.export.question_answering import QuestionServing, SquadSettings
+from bert_tf.export.question_answering import QuestionServing
+from bert_tf.export.question_windows import SquadSettings
 from bert_tf.heads import BertSpanLabeler
 
 VOCAB = str(DEMO / "demo" / "vocab.txt")

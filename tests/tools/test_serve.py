@@ -32,7 +32,8 @@ from bert_tf.data.text_reader import TextReader, TextReaderSettings
 from bert_tf.errors import UserError
 from bert_tf.export import writing
 from bert_tf.export.predictor import Predictor
-from bert_tf.export.question_answering import QuestionServing, SquadSettings
+from bert_tf.export.question_answering import QuestionServing
+from bert_tf.export.question_windows import SquadSettings
 from bert_tf.export.serving_modules import (
     ID_NAMES,
     ChoiceServing,

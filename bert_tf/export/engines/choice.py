@@ -17,7 +17,7 @@ import tensorflow as tf
 from bert_tf.choices import ENGINES, MAX_BATCH_TOKENS
 from bert_tf.errors import UserError
 from bert_tf.export.engines import tuned
-from bert_tf.export.engines.graph_network import GraphNetwork, frozen
+from bert_tf.export.engines.graph_network import GraphNetwork, cast_once
 from bert_tf.export.engines.lite_network import LiteNetwork
 from bert_tf.export.engines.sequences import (
     Network,
@@ -117,7 +117,7 @@ def _network(
         model.load_weights()
         function = model.functions.network
         if model.info["precision"] != name:
-            function = frozen(model.functions.network_bfloat16)
+            function = cast_once(model.functions.network_bfloat16)
         return _graph(function, model, settings)
     is_gpu = bool(tf.config.list_logical_devices("GPU"))
     if is_gpu or not has_litert() or not model.has(NETWORK):

@@ -10,11 +10,6 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-# It has no public name.
-from tensorflow.python.framework.convert_to_constants import (
-    convert_variables_to_constants_v2,
-)
-
 from bert_tf.export.engines.sequences import (
     Network,
     Numbers,
@@ -72,20 +67,77 @@ class GraphNetwork(Network):
         self.run(Sequences(ids, np.array([longest])))
 
 
-def frozen(function: Function) -> Function:
-    """A function of a SavedModel whose variables are constants.
+def cast_once(function: Function) -> Function:
+    """A function of a SavedModel that casts no weight when it is called.
 
-    TensorFlow's graph optimizer then casts the weights once, and not at each
-    call.
+    Layers that compute in bfloat16 cast their weights of float32 at each call.
+    Here that is done once, before all calls: what was cast is an input of a
+    copy of the graph.
+
+    Args:
+        function: a function of int32 [R, S] `input_ids`, `input_mask` and
+            `segment_ids`, which reads variables.
     """
     (concrete,) = getattr(function, "concrete_functions", [function])
-    constant = convert_variables_to_constants_v2(concrete)
-    names = [*concrete.structured_outputs]
-    places = [tensor.name.split(":")[0] for tensor in constant.inputs]
+    graph = concrete.graph
+    handle_of = {inside.name: outside for outside, inside in graph.captures}
+    tensors: dict[str, tf.Tensor] = {}
+    for read in graph.get_operations():
+        if read.type != "ReadVariableOp":
+            continue
+        weights = tf.raw_ops.ReadVariableOp(
+            resource=handle_of[read.inputs[0].name],
+            dtype=read.outputs[0].dtype,
+        )
+        tensors[read.outputs[0].name] = weights
+        for user in read.outputs[0].consumers():
+            if user.type == "Cast":
+                cast = user.outputs[0]
+                tensors[cast.name] = tf.cast(weights, cast.dtype)
+    outputs = concrete.structured_outputs
+    names = [tensor.name for tensor in outputs.values()]
+    inputs = [f"{name}:0" for name in ID_NAMES]
+    graph_def, cut = _part_of(graph, names, {*tensors, *inputs})
+    used = {name: tensors[name] for name in cut if name in tensors}
 
-    def call(*ids: tf.Tensor) -> dict[str, tf.Tensor]:
-        by_name = dict(zip(ID_NAMES, ids, strict=True))
-        outputs = constant(*(by_name[place] for place in places))
-        return dict(zip(names, outputs, strict=True))
+    def call(*ids):
+        given = dict(zip(inputs, ids, strict=True))
+        given = {name: x for name, x in given.items() if name in cut}
+        found = tf.graph_util.import_graph_def(
+            graph_def, {**given, **used}, return_elements=names
+        )
+        return dict(zip(outputs, found, strict=True))
 
-    return call
+    spec = tf.TensorSpec([None, None], tf.int32)
+    return tf.function(call, input_signature=[spec] * len(ID_NAMES))
+
+
+def _part_of(graph, outputs, given):
+    """The part of a graph between given tensors and its outputs.
+
+    Args:
+        graph: a tf.Graph.
+        outputs: names of the outputs.
+        given: names of tensors that need not be computed.
+
+    Returns:
+        (tf.compat.v1.GraphDef, the names of `given` that it needs).
+    """
+    needed, cut = set(), set()
+    waiting = [graph.get_tensor_by_name(name) for name in outputs]
+    while waiting:
+        tensor = waiting.pop()
+        if tensor.name in given:
+            cut.add(tensor.name)
+        elif tensor.op.name not in needed:
+            needed.add(tensor.op.name)
+            waiting += tensor.op.inputs
+    part = tf.compat.v1.GraphDef()
+    part.CopyFrom(graph.as_graph_def())
+    kept = [node for node in part.node if node.name in needed]
+    for node in kept:  # What must happen before is among the inputs.
+        inputs = [name for name in node.input if not name.startswith("^")]
+        node.input[:] = inputs
+    del part.node[:]
+    part.node.extend(kept)
+    return part, cut

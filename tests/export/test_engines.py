@@ -1,0 +1,288 @@
+"""Engines: each answers as the SavedModel does, in the order of the items."""
+
+import json
+import shutil
+
+import keras
+import numpy as np
+import pytest
+from support.common import needs
+from support.programs import DEMO, SMALL_CONFIG
+
+from bert_tf import BertConfig, BertPreprocessor, heads
+from bert_tf.errors import UserError
+from bert_tf.export import Predictor, agreement, export_model, int8
+from bert_tf.export.engines import choice, tuned
+from bert_tf.export.engines.sequences import Sequences
+from bert_tf.export.serving_base import SAMPLES
+from bert_tf.pooling import BertEmbedder
+
+needs("ai_edge_litert.interpreter", "ai-edge-litert")
+CONFIG = BertConfig.from_dict(SMALL_CONFIG)
+VOCAB = str(DEMO / "demo" / "vocab.txt")
+PREPROCESS = BertPreprocessor(VOCAB, max_seq_length=24)
+LABELS = ["ham", "spam", "no"]
+TEXTS = [text.replace("\0", "") for text in SAMPLES]
+MARKED = ["[E1]Ann[/E1] likes [E2]tea[/E2]", "so [E2]I[/E2] and [E1]x[/E1] go"]
+
+# {name: (model, settings of the export, items)}; fewer items than
+# `choice.FEW_SEQUENCES` are read by LiteRT, more by TensorFlow.
+MODELS = {
+    "single_label": (
+        lambda: heads.BertClassifier(CONFIG, 3),
+        {"labels": LABELS},
+        TEXTS,
+    ),
+    "pairs": (
+        lambda: heads.BertClassifier(CONFIG, 1),
+        {"takes_pairs": True},
+        [*zip(TEXTS, TEXTS[::-1], strict=True)],
+    ),
+    "windows": (
+        lambda: heads.BertClassifier(CONFIG, 3),
+        {"labels": LABELS, "problem_type": "multi_label", "max_windows": 3},
+        TEXTS,
+    ),
+    "tags": (
+        lambda: heads.BertTokenClassifier(CONFIG, 3),
+        {"labels": LABELS},
+        [*TEXTS, {"words": ["New York", "'s"]}],
+    ),
+    "choices": (
+        lambda: heads.BertMultipleChoice(CONFIG),
+        {},
+        [("a", ["b", "c"]), ("is", ["it", "", TEXTS[2]]), (TEXTS[-1], ["x"])],
+    ),
+    "relation": (
+        lambda: heads.BertRelationClassifier(CONFIG, 3),
+        {"labels": LABELS},
+        MARKED,
+    ),
+    "questions": (
+        lambda: heads.BertSpanLabeler(CONFIG),
+        {},
+        [("Who likes tea?", " ".join(TEXTS)), ("is it?", TEXTS[0]), ("", "")],
+    ),
+    "vectors": (lambda: BertEmbedder(CONFIG), {}, TEXTS),
+    "tokens": (lambda: BertEmbedder(CONFIG, pooling="none"), {}, TEXTS),
+}
+
+
+def randomized(model):
+    """The model with weights that tell texts apart."""
+    rng = np.random.default_rng(5)
+    for variable in model.trainable_variables:
+        if variable.path.endswith(("kernel", "embeddings", "output_weights")):
+            variable.assign(rng.normal(size=variable.shape) * 0.15)
+    return model
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        name
+        if name in ("single_label", "questions")
+        else pytest.param(name, marks=pytest.mark.slow)
+        for name in MODELS
+    ],
+)
+def exported(request, tmp_path_factory):
+    """(folder, items, answers of the signature) of a kind of models."""
+    make, settings, items = MODELS[request.param]
+    keras.utils.set_random_seed(3)
+    folder = str(tmp_path_factory.mktemp(request.param) / "export")
+    export_model(
+        folder,
+        randomized(make()),
+        PREPROCESS,
+        int8=int8.Int8Settings(items=items, allow_loss=True),
+        **settings,
+    )
+    predictor = Predictor(folder)
+    requests = predictor.prepare([i for i in items if not isinstance(i, dict)])
+    columns = predictor._reader.columns(requests)
+    outputs = predictor.signatures["serving_default"](**columns)
+    whole = {name: value.numpy() for name, value in outputs.items()}
+    return folder, items, predictor.format(whole)
+
+
+def assert_close(found, expected, tolerance):
+    """Compares answers; whole numbers and texts are equal, or nearly tie."""
+    for one, other in zip(found, expected, strict=True):
+        assert one.keys() == other.keys()
+        for name in one:
+            values = one[name], other[name]
+            if isinstance(one[name], dict):
+                values = tuple([*value.values()] for value in values)
+            if np.asarray(values[0]).dtype.kind == "f":
+                np.testing.assert_allclose(*values, atol=tolerance)
+            elif tolerance < 1e-3:
+                assert values[0] == values[1]
+
+
+def test_float32_answers_as_the_signature_does(exported):
+    """One at a time LiteRT computes, and many at once TensorFlow."""
+    folder, items, expected = exported
+    predictor = Predictor(folder, num_threads=1)
+    assert predictor.engine == "float32"
+    plain = [item for item in items if not isinstance(item, dict)]
+    alone = [predictor.predict([item])[0] for item in plain]
+    many = predictor.predict(plain * choice.FEW_SEQUENCES)
+    if "embedding" in expected[0] and expected[0]["embedding"].ndim == 2:
+        many, expected = many[: len(plain)], many[: len(plain)]
+    assert_close(alone, expected, 1e-5)
+    assert_close(many[: len(plain)], expected, 1e-5)
+    assert_close(many[-len(plain) :], many[: len(plain)], 1e-5)
+    if len(plain) < len(items):
+        words = items[-1]["words"]
+        (answer,) = predictor.predict([items[-1]])
+        assert answer["words"] == words
+        assert len(predictor.predict(items)) == len(items)
+
+
+def test_bfloat16_and_int8_answer_almost_so(exported):
+    folder, items, _ = exported
+    expected = Predictor(folder).predict(items)
+    for engine, tolerance in {"bfloat16": 0.1, "int8": 0.3}.items():
+        predictor = Predictor(folder, engine=engine, num_threads=2)
+        predictor.warm_up()
+        found = predictor.predict(items)
+        if predictor.kind in ("single_label", "multi_label", "relation"):
+            assert_close(found, expected, tolerance)
+        assert agreement.agreement(predictor.kind, expected, found) > 0.5
+        # Whatever else is read with it.
+        again = [predictor.predict([item])[0] for item in items]
+        assert_close(again, found, 0.02)
+
+
+def test_what_int8_costs_is_in_the_folder(exported):
+    folder, items, _ = exported
+    description = json.loads(
+        open(f"{folder}/assets.extra/model.json", encoding="utf-8").read()
+    )
+    cost = description["int8"]
+    assert cost["num_items"] == len(items)
+    assert cost["measured_on"] == "dev set"
+    assert 0.0 <= cost["agreement"] <= 1.0
+
+
+def test_lengths_of_texts(exported):
+    folder, items, _ = exported
+    predictor = Predictor(folder, with_lengths=True)
+    for item, answer in zip(items, predictor.predict(items), strict=True):
+        (again,) = predictor.predict([item])
+        lengths = answer["num_tokens"], answer["truncated"]
+        assert lengths == (again["num_tokens"], again["truncated"])
+        assert lengths[0] >= 2 and isinstance(lengths[1], bool)
+    if predictor.kind == "single_label":
+        tokens = [answer["num_tokens"] for answer in predictor.predict(items)]
+        expected = PREPROCESS.sequence_lengths(TEXTS).numpy().tolist()
+        assert tokens == expected
+        strict = Predictor(folder, on_long="error")
+        assert strict.predict(TEXTS[:1])
+        with pytest.raises(ValueError, match="item 1: is longer .* tokens"):
+            strict.predict([TEXTS[0], TEXTS[-1]])
+
+
+# ---------------------------------------------------------------------------
+# Of one model.
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A classifier of texts with an int8 network."""
+    folder = str(tmp_path_factory.mktemp("engines") / "export")
+    model = randomized(heads.BertClassifier(CONFIG, 3))
+    export_model(
+        folder, model, PREPROCESS, labels=LABELS, int8=int8.Int8Settings()
+    )
+    return folder
+
+
+def test_few_texts_need_no_weights_of_tensorflow(folder, monkeypatch):
+    def load(*args):
+        raise AssertionError("the weights were loaded")
+
+    monkeypatch.setattr(choice.LoadedModel, "load_weights", load)
+    assert Predictor(folder).predict(TEXTS[:2])
+    assert Predictor(folder, engine="int8").predict(TEXTS * 3)
+
+
+@pytest.mark.parametrize("name", ["network.tflite", "network_int8.tflite"])
+def test_a_damaged_file_is_one_line(folder, tmp_path, name):
+    copy = tmp_path / "export"
+    shutil.copytree(folder, copy)
+    path = copy / "assets.extra" / name
+    engine = "int8" if "int8" in name else "float32"
+    content = path.read_bytes()
+    for damaged in (content[:1000], b"", b"x" * 5000):
+        path.write_bytes(damaged)
+        with pytest.raises(UserError, match=f"{name}: .*LiteRT") as caught:
+            Predictor(str(copy), engine=engine).predict(TEXTS[:1])
+        assert "\n" not in str(caught.value)
+    path.unlink()
+    if engine == "int8":
+        with pytest.raises(UserError, match="exported without it"):
+            Predictor(str(copy), engine=engine)
+    else:
+        assert Predictor(str(copy)).predict(TEXTS[:1])
+
+
+def test_settings_that_are_wrong(folder):
+    for settings, message in (
+        ({"engine": "int4"}, "engine=int4: must be one of float32, "),
+        ({"on_long": "cut"}, "on_long=cut: must be one of truncate, error"),
+    ):
+        with pytest.raises(UserError, match=message):
+            Predictor(folder, **settings)
+
+
+def test_too_much_loss_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(int8, "agreement", lambda *args: 0.9)
+    model = randomized(heads.BertClassifier(CONFIG, 3))
+    path = str(tmp_path / "export")
+    with pytest.raises(UserError, match="int8 would change .* 10.0%"):
+        export_model(
+            path,
+            model,
+            PREPROCESS,
+            labels=LABELS,
+            int8=int8.Int8Settings(items=TEXTS),
+        )
+    assert not (tmp_path / "export").exists()
+
+
+def test_auto_takes_what_was_found_on_this_machine(folder):
+    assert Predictor(folder, engine="auto").engine == "float32"
+    found = tuned.Tuned(
+        machine=tuned.machine(),
+        engine="int8",
+        num_threads=1,
+        max_batch_tokens=512,
+    )
+    tuned.write(folder, found)
+    assert Predictor(folder, engine="auto").engine == "int8"
+    assert Predictor(folder).engine == "float32"
+    other = tuned.Tuned(**{**vars(found), "machine": "another, 2 cores"})
+    tuned.write(folder, other)
+    assert Predictor(folder, engine="auto").engine == "float32"
+
+
+def test_batches_have_a_budget_of_tokens():
+    lengths = np.array([3, 0, 9, 4, 12, 1])
+    ids = {"input_ids": np.zeros((6, 12), np.int32)}
+    batches = [b.tolist() for b in Sequences(ids, lengths).batches(12)]
+    assert batches == [[4], [2], [3, 0, 5]]
+    batches = [b.tolist() for b in Sequences(ids, lengths).batches(1, 2)]
+    assert batches == [[4], [2], [3], [0], [5]]
+
+
+def test_agreement_of_numbers_and_vectors():
+    numbers = [{"prediction": x} for x in (1.0, 2.0, 3.0)]
+    near = [{"prediction": x} for x in (1.01, 2.0, 3.5)]
+    assert agreement.agreement("regression", numbers, near) == 2 / 3
+    one, other = (
+        [{"embedding": np.array(x)}] for x in ([1.0, 0.0], [1.0, 0.5])
+    )
+    assert agreement.agreement("embedding", one, one) == 1.0
+    assert agreement.agreement("embedding", one, other) == 0.0
