@@ -279,7 +279,8 @@ class Batcher:
 
     def _take(self) -> list[Row]:
         group = min(self._waiting, key=lambda each: self._waiting[each][0][:2])
-        heap, rows = self._waiting[group], []
+        heap = self._waiting[group]
+        rows: list[Row] = []
         weight = tokens = 0
         while heap:
             row = heap[0][-1]
@@ -313,8 +314,10 @@ class Batcher:
         try:
             columns = self._run(rows[0].key, [row.payload for row in rows])
             results = [
-                {name: column[place] for name, column in columns.items()}
-                | self._more_of(row.payload)
+                {
+                    **{name: column[place] for name, column in columns.items()},
+                    **self._more_of(row.payload),
+                }
                 for place, row in enumerate(rows)
             ]
         except Exception as error:

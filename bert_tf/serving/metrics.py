@@ -1,5 +1,7 @@
 """The server's counters, in the format that Prometheus reads."""
 
+import functools
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import prometheus_client as prometheus
@@ -118,18 +120,19 @@ def _of_models(
         queue.add_metric([name], waiting[name])
         for version in model.status():
             answers = version["state"] == "AVAILABLE"
-            versions.add_metric([name, version["version"]], answers)
-        for number, engine in model.engines().items():
-            engines.add_metric([name, str(number), engine], 1)
+            number = str(version["version"])
+            versions.add_metric([name, number], answers)
+        for loaded, engine in model.engines().items():
+            engines.add_metric([name, str(loaded), engine], 1)
     yield from (queue, versions, engines)
 
 
 def _of_processes(fleet: Fleet | None) -> Iterator[Metric]:
     """The processes' memory, time and open files, of all workers together."""
     together: dict[str, Metric] = {}
-    for pid in fleet.pids if fleet else ["self"]:
+    for pid in fleet.pids if fleet else [os.getpid()]:
         own = prometheus.ProcessCollector(
-            registry=None, pid=lambda pid=pid: pid
+            registry=None, pid=functools.partial(int, pid)
         )
         for metric in own.collect():
             known = together.setdefault(metric.name, metric)

@@ -125,10 +125,12 @@ class Server(uvicorn.Server):
         self._serving = serving
         self._fleet = serving.fleet
         self._on_start = on_start
+        # uvicorn calls it, and does not need a class.
+        connection: Any = functools.partial(_Connection, fleet=serving.fleet)
         super().__init__(
             uvicorn.Config(
                 make_app(serving),
-                http=functools.partial(_Connection, fleet=serving.fleet),
+                http=connection,
                 ws="none",
                 lifespan="off",
                 log_config=None,

@@ -18,7 +18,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from types import FrameType
@@ -214,10 +214,10 @@ class Workers:
         self._wait_for(wanted, seconds)
 
     def _wait_for(
-        self, wanted: list[Connection | int], seconds: float | None
+        self, wanted: Sequence[Connection | int], seconds: float | None
     ) -> None:
-        wanted = [self._woken, *wanted]
-        if self._woken in multiprocessing.connection.wait(wanted, seconds):
+        every = [self._woken, *wanted]
+        if self._woken in multiprocessing.connection.wait(every, seconds):
             os.read(self._woken, 1)
 
     @contextlib.contextmanager

@@ -230,6 +230,7 @@ def work(
 def end_with_parent() -> None:
     """Ends this process as a signal does when its parent has ended."""
     parent = multiprocessing.parent_process()
+    assert parent is not None  # Workers have one.
 
     def wait() -> None:
         parent.join()
