@@ -24,8 +24,55 @@ __all__ = ["Server", "address_of", "bind", "end_process"]
 # A connection is closed after this time without a complete request: one that
 # is idle, and one whose next request does not arrive in full.
 IDLE_SECONDS = 30.0
+# Bytes of an answer up to which its parts are sent together.
+LARGEST_JOINED = 1 << 16
 # The time that requests may be on their way when the server shuts down.
 LINGER_SECONDS = 0.3
+
+
+class _Joined:
+    """A transport that sends what is written at once by one system call.
+
+    uvicorn writes the head of an answer and its body one after the other. Each
+    call takes as long as making the answer, and would wake the client.
+
+    Args:
+        transport: asyncio's transport.
+        loop: the event loop that it is of.
+    """
+
+    def __init__(
+        self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop
+    ):
+        self._transport = transport
+        self._loop = loop
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def write(self, data: bytes) -> None:
+        """Sends data, together with what is written before the next event."""
+        if not data:
+            return
+        if not self._parts:
+            self._loop.call_soon(self.flush)
+        self._parts.append(data)
+        self._size += len(data)
+        if self._size > LARGEST_JOINED:
+            self.flush()
+
+    def flush(self) -> None:
+        """Sends what was written so far."""
+        if self._parts:
+            parts, self._parts, self._size = self._parts, [], 0
+            self._transport.write(b"".join(parts))
+
+    def close(self) -> None:
+        """Closes the connection when all that was written is sent."""
+        self.flush()
+        self._transport.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
 
 
 class _Connection(H11Protocol):
@@ -60,7 +107,7 @@ class _Connection(H11Protocol):
         self._most_connections = number
 
     def connection_made(self, transport):
-        super().connection_made(transport)
+        super().connection_made(_Joined(transport, self.loop))
         self._note_connections()
         self._start_timer()
 
@@ -74,6 +121,7 @@ class _Connection(H11Protocol):
             self._stop_timer()
 
     def on_response_complete(self):
+        self.transport.flush()
         super().on_response_complete()
         if self.cycle.response_complete:  # Else the next one has begun.
             self._start_timer()

@@ -107,6 +107,7 @@ class FakePredictor:
         self.has_lengths = True
         self.on_long = "truncate"
         self.num_measured = 0
+        self.nan_for = None  # A text.
         self.labels = LABELS_OF.get(kind)
         self.info = {"kind": kind, "max_seq_length": 32}
         self.input_names = INPUTS[kind]
@@ -189,7 +190,8 @@ class FakePredictor:
         }
 
     def _regression(self, requests, texts):
-        return {"prediction": np.array([len(t) for t in texts], np.float32)}
+        values = [np.nan if t == self.nan_for else len(t) for t in texts]
+        return {"prediction": np.array(values, np.float32)}
 
     def _embedding(self, requests, texts):
         return {
