@@ -9,6 +9,7 @@ from bert_tf.backend import (
     Tensor,
     at_least_float32,
     fused,
+    gelu_tanh,
     sigmoid_gradient,
     with_gradient,
 )
@@ -21,7 +22,7 @@ def gelu(x: Tensor) -> Tensor:
     The original uses this form and not the exact `erf` one; the two differ by
     up to 5e-4, which is visible when outputs are compared.
     """
-    return keras.activations.gelu(x, approximate=True)
+    return gelu_tanh(x)
 
 
 def gelu_in_training(x: Tensor) -> Tensor:

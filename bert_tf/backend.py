@@ -91,6 +91,22 @@ def sum_of_rows(x: Tensor) -> Tensor:
     return tf.raw_ops.BiasAddGrad(out_backprop=x)
 
 
+def gelu_tanh(x: Tensor) -> Tensor:
+    """Gaussian Error Linear Unit, tanh form, fused with the product before it.
+
+    TensorFlow makes one call of oneDNN out of a product, a bias and gelu, which
+    saves a third of their time. Its graph optimizer sorts the inputs of sums by
+    name, and finds gelu only if the bias' name, `…/dense/BiasAdd`, comes before
+    those of gelu's own operations. Keras calls these `…/Gelu/…`, and capital
+    letters come first.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return keras.activations.gelu(x, approximate=True)
+    import tensorflow as tf
+
+    return tf.nn.gelu(x, approximate=True, name="gelu")
+
+
 def sigmoid_gradient(y: Tensor, upstream: Tensor) -> Tensor:
     """The gradient of x, where y = sigmoid(x): upstream · y (1 − y)."""
     import tensorflow as tf

@@ -14,7 +14,10 @@ import tensorflow as tf
 
 from bert_tf import forks
 from bert_tf.checkpoints import load_weights
+from bert_tf.choices import MAX_BATCH_TOKENS
 from bert_tf.config import BertConfig
+from bert_tf.export.engines.of_model import network_of_model
+from bert_tf.export.engines.sequences import Sequences
 from bert_tf.modeling import needs_padding
 from bert_tf.pooling import DEFAULT_LAYERS, BertEmbedder
 from bert_tf.preprocessing import BertPreprocessor
@@ -22,8 +25,8 @@ from bert_tf.text.packing import LENGTH_MULTIPLE
 from bert_tf.tokenization import FullTokenizer, check_size
 
 WINDOW = 2048  # Texts that are sorted together.
-# Batches sorted together with a vector for each token, which take more memory.
-BATCHES_OF_TOKENS = 4
+# The same with a vector for each token, which takes more memory.
+TEXTS_OF_TOKENS = 128
 
 Text: typing.TypeAlias = str | tuple[str, str]  # One text, or a pair.
 
@@ -67,8 +70,14 @@ class TextEmbedder:
         max_seq_length: longest sequence in WordPieces; the end of a longer
             text is cut off.
         pooling, layers, normalize: see `BertEmbedder`.
-        batch_size: number of texts that the model reads together; changes
-            speed and memory, not the vectors.
+        batch_size: the most texts that the model reads together; None for as
+            many as `max_batch_tokens` allows. Both change speed and memory, not
+            the vectors.
+        max_batch_tokens: the most tokens that it reads together, padding
+            included.
+        engine: what computes the vectors: "float32", "bfloat16" or "int8", see
+            `export.engines`. int8 takes some seconds to prepare.
+        num_threads: threads of int8; None for as many as there are cores.
 
     Raises:
         UserError: a file cannot be used, or the files do not fit each other.
@@ -86,15 +95,17 @@ class TextEmbedder:
         pooling: str = "mean",
         layers: Sequence[int] = DEFAULT_LAYERS,
         normalize: bool = False,
-        batch_size: int = 32,
+        batch_size: int | None = None,
+        max_batch_tokens: int = MAX_BATCH_TOKENS,
+        engine: str = "float32",
+        num_threads: int | None = None,
     ):
         forks.check()
-        if batch_size < 1:
+        if batch_size is not None and batch_size < 1:
             raise ValueError(
                 "batch_size must be positive. "
                 f"Received: batch_size={batch_size}"
             )
-        self.batch_size = batch_size
         config = BertConfig.from_json_file(bert_config_file)
         _check_length(max_seq_length, config)
         self.tokenizer = FullTokenizer(vocab_file, do_lower_case)
@@ -113,13 +124,13 @@ class TextEmbedder:
         self.model = BertEmbedder(config, pooling, layers, normalize)
         self.model.bert.compute_padding = needs_padding(self.model)
         load_weights(self.model, init_checkpoint)
-        # One graph for batches of any shape. TensorFlow leaves out what the
-        # vectors do not need, such as the layers above those taken.
-        ids = tf.TensorSpec([None, None], tf.int32)
-        names = ("input_ids", "input_mask", "segment_ids")
-        self._run = tf.function(
-            lambda inputs: self.model(inputs, training=False),
-            input_signature=[dict.fromkeys(names, ids)],
+        self._network = network_of_model(
+            self.model,
+            "embedding",
+            engine=engine,
+            max_batch_tokens=max_batch_tokens,
+            max_rows=batch_size,
+            num_threads=num_threads,
         )
 
     def embed(self, texts: Iterable[Text]) -> np.ndarray | list[np.ndarray]:
@@ -155,7 +166,7 @@ class TextEmbedder:
             )
         window = WINDOW
         if self.model.pooling == "none":
-            window = BATCHES_OF_TOKENS * self.batch_size
+            window = TEXTS_OF_TOKENS
         rest = iter(texts)
         while block := list(itertools.islice(rest, window)):
             yield from self._embed_block(block)
@@ -170,24 +181,21 @@ class TextEmbedder:
         pieces = self.preprocess.tokenize(first)
         pair = self.preprocess.tokenize(second)
         lengths = _sequence_lengths(pieces, pair)
-        embedded: list[typing.Any] = [None] * len(texts)
-        order = np.argsort(lengths, kind="stable")
-        for start in range(0, len(order), self.batch_size):
-            rows = order[start : start + self.batch_size]
-            inputs = self.preprocess.pack(
-                tf.gather(pieces, rows), tf.gather(pair, rows)
+        inputs = self.preprocess.pack(pieces, pair)
+        ids = {name: values.numpy() for name, values in inputs.items()}
+        kept = np.minimum(lengths, self.preprocess.max_seq_length)
+        vectors = self._network.run(Sequences(ids, kept))["embedding"]
+        return [
+            EmbeddedText(
+                text,
+                ids["input_ids"][row, : kept[row]],
+                bool(lengths[row] > kept[row]),
+                vector if vector.ndim == 1 else vector[: kept[row]],
             )
-            numbers = self._run(inputs).numpy()
-            ids = inputs["input_ids"].numpy()
-            for row, row_ids, vector in zip(rows, ids, numbers, strict=True):
-                kept = min(lengths[row], self.preprocess.max_seq_length)
-                embedded[row] = EmbeddedText(
-                    texts[row],
-                    row_ids[:kept],
-                    bool(lengths[row] > kept),
-                    vector if vector.ndim == 1 else vector[:kept],
-                )
-        return embedded
+            for row, (text, vector) in enumerate(
+                zip(texts, vectors, strict=True)
+            )
+        ]
 
 
 def _sequence_lengths(

@@ -71,11 +71,7 @@ class LayerNorm(keras.layers.LayerNormalization):
 
 
 def _outputs(epsilon, scale, shift, x):
-    """The layer's outputs, in the form that TensorFlow makes one operation of.
-
-    Its graph optimizer knows this order of the operations, see
-    `FindMklLayerNorm` in TensorFlow's grappler/optimizers/remapper.cc.
-    """
+    """The layer's outputs. Keras' own order of the operations is slower."""
     scale, shift = at_least_float32(scale), at_least_float32(shift)
     x = ops.cast(x, scale.dtype)
     centered = x - ops.mean(x, axis=-1, keepdims=True)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from support.common import TINY_CONFIG
+from support.common import TINY_CONFIG, needs
 from support.golden_model import with_plain_words
 
 from bert_tf import embeddings
@@ -205,6 +205,23 @@ def test_each_token_has_a_vector_where_none_are_pooled(files, embedder):
     means = np.stack([v.mean(axis=0) for v in vectors])
     np.testing.assert_allclose(means, embedder.embed(TEXTS), atol=1e-5)
     assert each.embed([]) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["bfloat16", "int8"])
+def test_engines_have_nearly_the_same_vectors(files, embedder, engine):
+    needs("ai_edge_litert.interpreter", "ai-edge-litert")
+    other = TextEmbedder(
+        **files, max_seq_length=24, engine=engine, num_threads=2
+    )
+    vectors, expected = other.embed(TEXTS), embedder.embed(TEXTS)
+    cosines = np.sum(vectors * expected, axis=1) / (
+        np.linalg.norm(vectors, axis=1) * np.linalg.norm(expected, axis=1)
+    )
+    assert cosines.min() > 0.99
+    assert not np.array_equal(vectors, expected)
+    alone = np.concatenate([other.embed([text]) for text in TEXTS])
+    np.testing.assert_allclose(vectors, alone, atol=0.1)
 
 
 def test_mistakes_are_named(files, embedder, tmp_path):

@@ -197,6 +197,7 @@ def evaluation_batches(
     fixed_length: bool = False,
     length_multiple: int = LENGTH_MULTIPLE,
     fill_last_batch: bool = False,
+    max_batch_tokens: int | None = None,
 ) -> tf.data.Dataset:
     """Every example once, with its `example_index`, to be put in order again.
 
@@ -205,6 +206,8 @@ def evaluation_batches(
             for `training_batches`.
         fill_last_batch: fill up the last batch with rows of zeros, for devices
             that compile for one size. Their `is_real_example` is 0.
+        max_batch_tokens: if given, a batch has more than `batch_size` examples
+            as long as their places, padding included, are not more than this.
     """
     window = window_size(batch_size)
 
@@ -217,7 +220,14 @@ def evaluation_batches(
 
     windows = examples.enumerate().batch(window)
     windows = windows.map(convert, num_parallel_calls=tf.data.AUTOTUNE)
-    batches = _batches_of(windows, batch_size, drop_remainder=False)
+    if max_batch_tokens is None or fixed_length:
+        batches = _batches_of(windows, batch_size, drop_remainder=False)
+    else:
+        batches = windows.flat_map(
+            lambda window: _batches_by_tokens(
+                window, batch_size, max_batch_tokens
+            )
+        )
     if not fixed_length:
         batches = batches.map(lambda b: _cut_to_longest(b, length_multiple))
     if fill_last_batch:
@@ -321,6 +331,37 @@ def _batches_of(windows, batch_size, drop_remainder):
             batch_size, drop_remainder
         )
     )
+
+
+def _batches_by_tokens(window, batch_size, max_batch_tokens):
+    """Batches of a window, {name: [N, …]}, whose lengths are in order."""
+    sizes = tf.cast(_lengths(window), tf.int64)
+    limits = _limits_of_batches(sizes, batch_size, max_batch_tokens)
+    starts = tf.concat([[0], limits[:-1]], axis=0)
+    places = tf.data.Dataset.from_tensor_slices((starts, limits))
+    return places.map(
+        lambda start, limit: {n: x[start:limit] for n, x in window.items()}
+    )
+
+
+def _limits_of_batches(sizes, batch_size, max_batch_tokens):
+    """The ends of batches, int64 [batches], of sizes in ascending order."""
+    number = tf.size(sizes, tf.int64)
+
+    def add(start, limits):
+        places = tf.range(1, number - start + 1) * sizes[start:]
+        fitting = tf.math.count_nonzero(places <= max_batch_tokens)
+        limit = start + tf.maximum(fitting, batch_size)
+        limit = tf.minimum(limit, number)
+        return limit, tf.concat([limits, [limit]], axis=0)
+
+    _, limits = tf.while_loop(
+        lambda start, limits: start < number,
+        add,
+        [tf.constant(0, tf.int64), tf.zeros([0], tf.int64)],
+        shape_invariants=[tf.TensorShape([]), tf.TensorShape([None])],
+    )
+    return limits
 
 
 def _cut_to_longest(batch, multiple):

@@ -65,7 +65,12 @@ class SequenceServing(ServingModule):
             "do_lower_case": self._reader.preprocess.do_lower_case,
             "batch_size": self._shape.batch_size,
             "pads_to_max_seq_length": self._shape.pads_to_max,
+            "truncation": self._reader.preprocess.truncation,
         }
+
+    def vocabulary(self) -> list[str]:
+        """Returns the tokens: `Predictor` and clients of vectors need them."""
+        return tokens_by_id(self._reader.preprocess.tokenizer.vocab)
 
     def _read(self, reader: TextReader, *strings: tf.Tensor) -> Tensors:
         """Strings -> {"input_ids", "input_mask", "segment_ids"}."""
@@ -178,14 +183,6 @@ class EmbeddingServing(TextServing):
     def signatures(self) -> dict[str, Function]:
         aliases = kinds.EMBEDDING.aliases
         return {**super().signatures, **dict.fromkeys(aliases, self.serve)}
-
-    def description(self) -> dict[str, Any]:
-        truncation = self._reader.preprocess.truncation
-        return {**super().description(), "truncation": truncation}
-
-    def vocabulary(self) -> list[str]:
-        """Returns the tokens: bert-as-service's clients send and ask them."""
-        return tokens_by_id(self._reader.preprocess.tokenizer.vocab)
 
     def expected(self, **inputs: tf.Tensor) -> Tensors:
         outputs = super().expected(**inputs)

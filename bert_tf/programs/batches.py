@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 from absl import flags, logging
 
+from bert_tf import choices
 from bert_tf.data import pipeline
 from bert_tf.data.features import FeatureSpec
 from bert_tf.programs import devices, packed_rows
@@ -78,6 +79,15 @@ def training_batches(
     return batches
 
 
+def max_batch_tokens(strategy: tf.distribute.Strategy) -> int | None:
+    """The most tokens of a batch that is evaluated; None for no such limit.
+
+    Several replicas need batches of one size.
+    """
+    is_fixed = devices.needs_full_batches(strategy)
+    return None if is_fixed else choices.MAX_BATCH_TOKENS
+
+
 def evaluation_batches(
     strategy: tf.distribute.Strategy,
     rows: Rows,
@@ -99,6 +109,7 @@ def evaluation_batches(
         batch_size=batch_size,
         fixed_length=devices.needs_full_length(strategy),
         fill_last_batch=devices.needs_full_batches(strategy),
+        max_batch_tokens=max_batch_tokens(strategy),
         **settings,
     )
 

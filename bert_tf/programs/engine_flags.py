@@ -21,17 +21,7 @@ def define() -> None:
         "the fastest one that python -m bert_tf.tools.tune found. By default "
         "the precision of the export.",
     )
-    define_count(
-        "num_threads",
-        None,
-        "Threads of the engines float32 and int8. By default as many as there "
-        "are processor cores.",
-    )
-    define_count(
-        "max_batch_tokens",
-        choices.MAX_BATCH_TOKENS,
-        "Tokens that the model reads together, padding included.",
-    )
+    _define_sizes()
     flags.DEFINE_enum(
         "on_long",
         "truncate",
@@ -44,6 +34,33 @@ def define() -> None:
         False,
         "Add to each answer num_tokens, the length of the whole text in "
         "WordPieces, and truncated, whether the model did not read all of it.",
+    )
+
+
+def define_for_encoders() -> None:
+    """Defines the flags of programs that compute vectors from a checkpoint."""
+    flags.DEFINE_enum(
+        "engine",
+        "float32",
+        [name for name in choices.ENGINES if name != "auto"],
+        "What computes the vectors: float32; bfloat16, for processors that "
+        "have it; or int8, which takes some seconds to prepare.",
+    )
+    _define_sizes()
+
+
+def _define_sizes() -> None:
+    define_count(
+        "num_threads",
+        None,
+        "Threads of LiteRT, which computes int8, and float32 for a few texts "
+        "of an exported model. By default as many as there are processor "
+        "cores.",
+    )
+    define_count(
+        "max_batch_tokens",
+        choices.MAX_BATCH_TOKENS,
+        "Tokens that the model reads together, padding included.",
     )
 
 

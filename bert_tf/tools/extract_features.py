@@ -39,7 +39,7 @@ from bert_tf.counts import number_of
 from bert_tf.data import example_proto
 from bert_tf.data.tabular import file_shape
 from bert_tf.errors import UserError
-from bert_tf.programs import defaults, model_files, program
+from bert_tf.programs import defaults, engine_flags, model_files, program
 from bert_tf.programs import flags as shared_flags
 from bert_tf.text.packing import MIN_SEQ_LENGTH, split_pair
 
@@ -72,9 +72,11 @@ shared_flags.define_count(
 )
 shared_flags.define_count(
     "batch_size",
-    32,
-    "Number of texts in a batch; it affects only speed and memory.",
+    None,
+    "The most texts in a batch; by default as many as --max_batch_tokens "
+    "allows. Both affect only speed and memory.",
 )
+engine_flags.define_for_encoders()
 # Not in the original.
 flags.DEFINE_enum(
     "output_format",
@@ -112,6 +114,9 @@ def main() -> None:
         do_lower_case=FLAGS.do_lower_case,
         max_seq_length=FLAGS.max_seq_length,
         batch_size=FLAGS.batch_size,
+        max_batch_tokens=FLAGS.max_batch_tokens,
+        engine=FLAGS.engine,
+        num_threads=FLAGS.num_threads,
         **settings,
     )
     files.make_folder_of(FLAGS.output_file)

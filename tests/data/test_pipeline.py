@@ -180,6 +180,23 @@ def test_evaluation_returns_to_file_order(small_window, fixed_length):
     assert [out["ids"] - 1000 for out, _ in restored] == list(range(300))
 
 
+def test_batches_of_an_evaluation_have_a_budget_of_tokens(small_window):
+    dataset = pipeline.evaluation_batches(
+        rows(), to_features, batch_size=BATCH_SIZE, max_batch_tokens=400
+    )
+    batches = take(dataset, 100)
+    sizes = [len(batch["label_ids"]) for batch in batches]
+    assert max(sizes) > BATCH_SIZE and sum(sizes) == 300
+    for batch in batches:
+        longest = batch["input_mask"].sum(axis=1).max()
+        number = len(batch["label_ids"])
+        assert number <= BATCH_SIZE or number * longest <= 400
+    restored = list(
+        pipeline.in_file_order((b["label_ids"], b) for b in batches)
+    )
+    assert [row["label_ids"] for _, row in restored] == list(range(300))
+
+
 def test_the_last_batch_is_filled_up(small_window):
     dataset = pipeline.evaluation_batches(
         rows(),

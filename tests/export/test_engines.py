@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 from support.common import needs
-from support.programs import DEMO, SMALL_CONFIG
+from support.programs import DEMO, SMALL_CONFIG, run_here
 
 from bert_tf import BertConfig, BertPreprocessor, heads
 from bert_tf.errors import UserError
@@ -266,6 +266,24 @@ def test_auto_takes_what_was_found_on_this_machine(folder):
     other = tuned.Tuned(**{**vars(found), "machine": "another, 2 cores"})
     tuned.write(folder, other)
     assert Predictor(folder, engine="auto").engine == "float32"
+
+
+@pytest.mark.slow
+def test_tune_keeps_the_fastest_settings(folder, tmp_path, monkeypatch):
+    copy = tmp_path / "export"
+    shutil.copytree(folder, copy, ignore=lambda *args: ["tuned.json"])
+    texts = tmp_path / "texts.txt"
+    texts.write_text("\n".join(text.strip() or "a" for text in TEXTS))
+    tool = "bert_tf/tools/tune.py"
+    done = run_here(tool, f"--model={copy}", f"--input={texts}")
+    assert done.returncode == 0, done.stderr
+    rows = [line for line in done.stdout.splitlines() if "| int8 |" in line]
+    assert rows and "--engine=auto uses it" in done.stderr
+    found = tuned.read(str(copy))
+    assert found is not None
+    assert Predictor(str(copy), engine="auto").engine == found.engine
+    missing = run_here(tool, f"--model={tmp_path / 'none'}")
+    assert missing.returncode == 1 and missing.stderr.count("\n") == 1
 
 
 def test_batches_have_a_budget_of_tokens():

@@ -6,6 +6,7 @@ releases Python's lock while it computes: several of them share the cores.
 
 import contextlib
 import queue
+import tempfile
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -36,6 +37,8 @@ class LiteNetwork(Network):
         shares_cores: whether several sequences are computed at once, by an
             interpreter of one thread each. Each of them has a copy of the
             weights. Otherwise all threads share one sequence.
+        folder: a temporary folder with the file, which is kept as long as the
+            network.
 
     Raises:
         UserError: the file is damaged, or not one of this package.
@@ -48,8 +51,10 @@ class LiteNetwork(Network):
         *,
         num_threads: int,
         shares_cores: bool,
+        folder: tempfile.TemporaryDirectory | None = None,
     ):
         super().__init__(shapes)
+        self._folder = folder
         self._path = path
         self._num_threads = num_threads
         # For a sequence by itself.
