@@ -113,21 +113,28 @@ async def _results(request, version, rows) -> list[Columns]:
     longer than the client does."""
     seconds = request.app.state.serving.limits.request_seconds
     try:
-        job = asyncio.wrap_future(version.batcher.submit(rows))
+        job = version.batcher.submit(rows)
     except QueueFull as error:
-        raise Refusal(429, str(error), **{"Retry-After": "1"}) from None
-    disconnect = asyncio.ensure_future(_disconnected(request))
+        raise _queue_full(error) from None
+    loop = asyncio.get_running_loop()
+    over = loop.create_future()
+    timer = loop.call_later(seconds, _end, over)
+    client = loop.create_task(_end_when_disconnected(request, over))
+
+    def wake(_: object) -> None:
+        with contextlib.suppress(RuntimeError):  # The loop may be closed.
+            loop.call_soon_threadsafe(_end, over)
+
+    job.add_done_callback(wake)
     try:
-        await asyncio.wait(
-            {job, disconnect},
-            timeout=seconds,
-            return_when=asyncio.FIRST_COMPLETED,
-        )
+        await over
         if job.done():
             return job.result()
-        if disconnect.done():
+        if client.done():
             raise Refusal(400, "the client disconnected")
         raise Refusal(504, f"the model did not answer in {seconds:g} s")
+    except QueueFull as error:
+        raise _queue_full(error) from None
     except tf.errors.InvalidArgumentError as error:
         raise Refusal(400, model_reason(error)) from None
     except tf.errors.ResourceExhaustedError as error:
@@ -137,12 +144,23 @@ async def _results(request, version, rows) -> list[Columns]:
         ) from None
     finally:
         job.cancel()
-        disconnect.cancel()
+        timer.cancel()
+        client.cancel()
 
 
-async def _disconnected(request):
+def _queue_full(error):
+    return Refusal(429, str(error), **{"Retry-After": "1"})
+
+
+def _end(waiting):
+    if not waiting.done():
+        waiting.set_result(None)
+
+
+async def _end_when_disconnected(request, waiting):
     while (await request.receive())["type"] != "http.disconnect":
         pass
+    _end(waiting)
 
 
 def json_response(

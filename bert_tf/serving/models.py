@@ -108,6 +108,9 @@ class Version:
             # Otherwise the first request of each length would wait for this.
             self.predictor.warm_up()
             self.batcher = make_batcher(self.predictor)
+            # TensorFlow's objects, of which there are a million, stay: Python
+            # need not look through them for garbage again and again.
+            gc.freeze()
             self.state = AVAILABLE
         except Exception as error:
             # Clients read it, so it must not name this machine's folders.
@@ -119,7 +122,9 @@ class Version:
         """Answers what was submitted, and frees the model's memory."""
         self.batcher.close()
         self._forget_model()
+        gc.unfreeze()
         gc.collect()
+        gc.freeze()
 
     def _forget_model(self):
         self.predictor = self.batcher = None

@@ -274,13 +274,15 @@ def test_a_batch_has_a_budget_of_tokens(model, make_batcher):
         group=lambda key: "all",
     )
     hold(model, batcher, 1)
-    future = batcher.submit([(4, "a"), (4, "b"), (4, "c"), (20, "d"), (1, "e")])
+    future = batcher.submit(
+        [(4, "a"), (4, "b"), (4, "c"), (20, "d"), (1, "e"), (1, "f")]
+    )
     short = batcher.submit([(1, "short")])
     model.may_run.set()
-    assert texts_of(future) == list("abcde") and texts_of(short) == ["short"]
+    assert texts_of(future) == list("abcdef") and texts_of(short) == ["short"]
     batches = [payloads for _, payloads in model.batches[1:]]
-    # "c" has the turn after the first batch, so that "short" is before it.
-    assert batches == [["a", "b", "short"], ["c"], ["d"], ["e"]]
+    # "short" is before "d", which has the turn after the first batch.
+    assert batches == [["a", "b"], ["c", "short"], ["d"], ["e", "f"]]
 
 
 def test_rows_may_have_results_of_their_own(make_batcher):
