@@ -115,6 +115,29 @@ class Predictor:
             self._answers = PartAnswers(self._model, self._reader, network)
 
     @property
+    def on_long(self) -> str:
+        """What happens to an item that is too long, as it was given."""
+        return self._reader.on_long
+
+    @property
+    def with_lengths(self) -> bool:
+        """Whether all answers have their lengths, as it was given."""
+        return self._reader.with_lengths
+
+    @property
+    def has_lengths(self) -> bool:
+        """Whether the model can say how long items are."""
+        return self._model.has_parts
+
+    @property
+    def mixes_lengths(self) -> bool:
+        """Whether `run` is as fast with requests of different lengths.
+
+        Otherwise all of them take as long as the longest.
+        """
+        return isinstance(self._answers, PartAnswers)
+
+    @property
     def engines(self) -> list[str]:
         """Names the engines that can compute the model here."""
         return engines_of(self._model)
@@ -204,6 +227,18 @@ class Predictor:
         """
         forks.check()
         return self._reader.read(items, first)
+
+    def measured(self, requests: Sequence[Request]) -> list[Request]:
+        """Returns requests with their `lengths`, whatever `with_lengths` is.
+
+        Args:
+            requests: those that `prepare` returned.
+
+        Raises:
+            ValueError: the model cannot say how long items are.
+        """
+        forks.check()
+        return self._reader.measured(requests)
 
     def answer(self, requests: Sequence[Request]) -> list[Answer]:
         """Returns the answers to requests: `run`, `format` and their lengths.

@@ -28,6 +28,10 @@ from bert_tf.tokenization import FullTokenizer
 FEW_TEXTS = 16  # So many texts are tokenized faster without TensorFlow.
 TEXTS_AT_ONCE = 256  # Items that are tokenized together.
 BYTES_PER_TOKEN = 4  # An estimate, for strings that are not tokenized.
+NO_LENGTHS = (
+    "cannot say how long texts are: it was exported by an earlier version, or "
+    "with inputs of fixed sizes"
+)
 
 
 class Reader:
@@ -44,6 +48,7 @@ class Reader:
         reads_ids: whether texts may be tokenized first: each is one sequence.
         fixed_size: the number of items that the model reads together, if it
             reads no other; else None.
+        on_long, with_lengths: as they were given.
 
     Raises:
         UserError: a setting is wrong, or the model cannot tell lengths.
@@ -59,8 +64,8 @@ class Reader:
     ):
         self._model = model
         self._kind = kind
-        self._on_long = on_long
-        self._with_lengths = with_lengths
+        self.on_long = on_long
+        self.with_lengths = with_lengths
         _check_lengths(model, on_long, with_lengths)
         serve = model.signatures["serving_default"]
         _, specs = serve.structured_input_signature
@@ -106,8 +111,13 @@ class Reader:
                 )
                 for row, item in zip(inputs, items, strict=True)
             ]
-        if self._with_lengths or self._on_long == "error":
-            return self._measured(requests, first)
+        if self.with_lengths or self.on_long == "error":
+            measured = self.measured(requests)
+            for number, request in enumerate(measured, first):
+                if self.on_long == "error" and request.lengths["truncated"]:
+                    raise ValueError(too_long(number, request))
+            if self.with_lengths:
+                return measured
         return requests
 
     def check(self, item: object) -> tuple[Value, ...]:
@@ -210,8 +220,10 @@ class Reader:
             )
         return requests
 
-    def _measured(self, requests: list[Request], first: int) -> list[Request]:
-        """The requests with their lengths; refuses those that are too long."""
+    def measured(self, requests: Sequence[Request]) -> list[Request]:
+        """Returns requests with their lengths; see `Predictor.measured`."""
+        if not self._model.has_parts:
+            raise ValueError(f"the model {NO_LENGTHS}")
         found = []
         for start in range(0, len(requests), TEXTS_AT_ONCE):
             part = requests[start : start + TEXTS_AT_ONCE]
@@ -220,14 +232,7 @@ class Reader:
             values = {name: x.numpy().tolist() for name, x in lengths.items()}
             for place, request in enumerate(part):
                 of_item = {name: x[place] for name, x in values.items()}
-                if of_item["truncated"] and self._on_long == "error":
-                    raise ValueError(
-                        f"item {first + start + place}: is longer than the "
-                        f"model reads; it has {of_item['num_tokens']} tokens"
-                    )
-                if self._with_lengths:
-                    request = dataclasses.replace(request, lengths=of_item)
-                found.append(request)
+                found.append(dataclasses.replace(request, lengths=of_item))
         return found
 
     def _words_of(self, item: object) -> tuple[str, ...]:
@@ -249,10 +254,22 @@ def _check_lengths(model, on_long, with_lengths) -> None:
     for name in (name for name, is_asked in asked.items() if is_asked):
         if not model.has_parts:
             raise UserError(
-                f"{model.folder} cannot tell how long texts are: it was "
-                "exported by an earlier version, or with inputs of fixed sizes",
+                f"{model.folder} {NO_LENGTHS}",
                 setting=name,
             )
+
+
+def too_long(number: int, request: Request) -> str:
+    """Returns the error for an item of which the model would not read all.
+
+    Args:
+        number: the item's number.
+        request: its request, with lengths.
+    """
+    return (
+        f"item {number}: is longer than the model reads; it has "
+        f"{request.lengths['num_tokens']} tokens"
+    )
 
 
 def _listed(names: Iterable[object]) -> str:

@@ -5,6 +5,7 @@ model, and may ask which tokens it read. `Predictor.run` answers the requests
 that are made here like those of `Predictor.prepare`.
 """
 
+import dataclasses
 import functools
 import os
 import weakref
@@ -82,7 +83,11 @@ class TokenReader:
             self._truncation,
         )
         ids = self.tokenizer.convert_tokens_to_ids(packed)
-        return self._request(ids, segment_ids)
+        # [CLS] and one [SEP] or two are tokens as well.
+        number = len(words) + (3 if pair else 2)
+        request = self._request(ids, segment_ids)
+        lengths = {"num_tokens": number, "truncated": number > len(ids)}
+        return dataclasses.replace(request, lengths=lengths)
 
     def of_pair(self, predictor: Predictor, text: str, pair: str) -> Request:
         """Returns the request of a pair: [CLS] text [SEP] pair [SEP].

@@ -131,5 +131,4 @@ class _Observer:
         # can make the table of counters grow.
         route = getattr(scope.get("route"), "path_format", "none")
         model = scope.get("state", {}).get("model", "")
-        self._serving.num_requests += 1
-        self._serving.metrics.count(route, model, status, seconds)
+        self._serving.count_request(route, model, status, seconds)

@@ -3,20 +3,32 @@
 A text `a ||| b` is a pair, and so is a list of tokens with `|||` among them.
 """
 
+import dataclasses
 import re
-from collections.abc import Iterator
 from typing import Any
 
 from bert_tf.export.kinds import KINDS, Request
 from bert_tf.export.predictor import Predictor
+from bert_tf.export.reading import too_long
 from bert_tf.export.token_requests import NoVocabulary, reader_of
-from bert_tf.serving import signatures
+from bert_tf.serving.batching import KeyedPayload
 from bert_tf.serving.errors import Refusal
 from bert_tf.serving.limits import Limits, check_text
-from bert_tf.serving.rest import Call, check_keys, list_of, to_json, to_rows
+from bert_tf.serving.rest import (
+    WITH_LENGTHS,
+    Call,
+    check_keys,
+    lengths_in,
+    list_of,
+    switch,
+    to_rows,
+    wants_lengths,
+)
+from bert_tf.serving.results import to_json
 from bert_tf.serving.schemas import LONGEST_ID
+from bert_tf.serving.texts import TEXTS, Row, prepare_rows
 
-KEYS = {"id", "texts", "is_tokenized", "show_tokens", "model"}
+KEYS = {"id", "texts", "is_tokenized", "show_tokens", "model", WITH_LENGTHS}
 BAR = "|||"
 # A text with line ends is single: the dot does not match them.
 _PAIR = re.compile(r"(.*) \|\|\| (.*)")
@@ -45,7 +57,7 @@ def split_tokens(tokens: list[str]) -> tuple[list[str], list[str]]:
 def encode_call(
     predictor: Predictor, body: dict[str, object], limits: Limits
 ) -> Call:
-    """Reads {"id": …, "texts": […], "is_tokenized": …, "show_tokens": …}.
+    """Reads {"id": …, "texts": […]}, and the other `KEYS`.
 
     Tokenized texts are lists of tokens, which are looked up as they are. With
     `show_tokens` the answer has the tokens that the model read.
@@ -58,13 +70,15 @@ def encode_call(
         raise Refusal(400, f"a model of {predictor.kind} does not encode")
     number = _id_of(body)
     texts = list_of(body, "texts", limits)
-    is_tokenized = _switch(body, "is_tokenized")
-    show_tokens = _switch(body, "show_tokens")
+    is_tokenized = switch(body, "is_tokenized")
+    show_tokens = switch(body, "show_tokens")
+    with_lengths = wants_lengths(predictor, body)
     _check_texts(texts, is_tokenized, limits)
     try:
-        rows = _rows_of(predictor, texts, is_tokenized, limits)
+        rows = _rows_of(predictor, texts, is_tokenized, with_lengths, limits)
         more: dict[str, object] = {}
         if show_tokens:
+            rows = prepare_rows(predictor, limits, rows)
             reader = reader_of(predictor)
             more = {"tokens": [reader.tokens_of(row) for _, row in rows]}
     except NoVocabulary as error:
@@ -77,6 +91,7 @@ def encode_call(
             "results": to_json(columns["embedding"]),
             "status": 200,
             **more,
+            **(lengths_in(columns) if with_lengths else {}),
         },
     )
 
@@ -89,13 +104,6 @@ def _id_of(body):
     if len(str(number)) > LONGEST_ID:
         raise Refusal(400, f"id must not exceed {LONGEST_ID} characters")
     return number
-
-
-def _switch(body, name):
-    value = body.get(name, False)
-    if not isinstance(value, bool):
-        raise Refusal(400, f"{name} must be true or false")
-    return value
 
 
 def _check_texts(texts, is_tokenized, limits):
@@ -115,31 +123,32 @@ def _check_texts(texts, is_tokenized, limits):
 
 
 def _rows_of(
-    predictor: Predictor, texts: list[Any], is_tokenized: bool, limits: Limits
-) -> list[Any]:
-    """Returns (key, request) of each text, for a Batcher."""
+    predictor: Predictor,
+    texts: list[Any],
+    is_tokenized: bool,
+    with_lengths: bool,
+    limits: Limits,
+) -> list[KeyedPayload]:
+    """Returns the row of each text, for a Batcher."""
+    reader = reader_of(predictor)
+    read: dict[int, Request] = {}
+    for place, text in enumerate(texts):
+        if is_tokenized:
+            read[place] = reader.of_tokens(*split_tokens(text))
+        elif pair := split_pair(text):
+            read[place] = reader.of_pair(predictor, *pair)
+    for place, request in read.items():
+        if predictor.on_long == "error" and request.lengths.get("truncated"):
+            raise Refusal(400, too_long(place, request))
+        if not with_lengths:
+            read[place] = dataclasses.replace(request, lengths={})
     if is_tokenized:
-        reader = reader_of(predictor)
-        return [_row(reader.of_tokens(*split_tokens(text))) for text in texts]
-    pairs = {
-        place: pair
-        for place, text in enumerate(texts)
-        if (pair := split_pair(text))
-    }
-    if not pairs:
-        return to_rows(predictor, signatures.TEXTS, texts, limits)
-    single = [text for place, text in enumerate(texts) if place not in pairs]
-    rows: Iterator[Any] = iter(())
-    if single:
-        rows = iter(to_rows(predictor, signatures.TEXTS, single, limits))
-    of_pair = reader_of(predictor).of_pair
-    return [
-        _row(of_pair(predictor, *pairs[place]))
-        if place in pairs
-        else next(rows)
-        for place in range(len(texts))
-    ]
+        return [_row(request) for request in read.values()]
+    rows = to_rows(predictor, TEXTS, texts, limits, with_lengths)
+    for place, request in read.items():
+        rows[place] = _row(request)
+    return rows
 
 
-def _row(request: Request) -> signatures.Row:
-    return (signatures.TEXTS, (request.length,)), request
+def _row(request: Request) -> Row:
+    return (TEXTS, (request.length,)), request

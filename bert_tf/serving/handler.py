@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import json
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -14,16 +13,18 @@ from starlette.responses import Response
 
 from bert_tf import files
 from bert_tf.export.predictor import Predictor
-from bert_tf.serving import signatures
+from bert_tf.serving import json_bodies, texts
 from bert_tf.serving.batching import Columns, QueueFull
 from bert_tf.serving.errors import Refusal, model_reason
 from bert_tf.serving.limits import Limits, check_count, parse_object, read_body
 from bert_tf.serving.models import ServedModel, Version
 from bert_tf.serving.rest import Call
+from bert_tf.serving.results import stack
 
-# Bodies of at most this many bytes are parsed and answered at once. Larger
-# ones, which take longer, are handled in one thread, one after the other, so
-# that they do not delay the short ones.
+# Bodies of at most this many bytes are parsed and answered at once, and the
+# batcher tokenizes their texts together. Larger ones, which take longer, are
+# handled in one thread, one after the other, so that they do not delay the
+# short ones.
 SMALL_BODY = 1 << 12
 _LARGE_BODIES = ThreadPoolExecutor(1, "large-bodies")
 
@@ -60,16 +61,19 @@ async def answer(
     with use(model, number) as version:
 
         def read() -> Call:
-            return make_call(
-                version.predictor, parse_object(body), serving.limits
-            )
+            predictor, limits = version.predictor, serving.limits
+            call = make_call(predictor, parse_object(body), limits)
+            if is_large(body):  # So that the short ones are not kept waiting.
+                rows = texts.prepare_rows(predictor, limits, call.rows)
+                call.rows = rows
+            return call
 
         call = await in_thread_if_large(body, read)
         check_count(len(call.rows), serving.limits)
         results = await _results(request, version, call.rows)
 
     def write() -> Response:
-        return json_response(call.answer(signatures.stack(results)))
+        return json_response(call.answer(stack(results)))
 
     return await in_thread_if_large(body, write)
 
@@ -91,9 +95,14 @@ def no_version(name: str, number: int | None) -> Refusal:
     return Refusal(404, f"model {name} has no {which} that answers")
 
 
+def is_large(body: bytes) -> bool:
+    """Whether a body is read, and its answer written, in a thread."""
+    return len(body) > SMALL_BODY
+
+
 async def in_thread_if_large(body: bytes, work: Callable[[], T]) -> T:
     """Returns `work()`, which runs in a thread if the body is large."""
-    if len(body) <= SMALL_BODY:
+    if not is_large(body):
         return work()
     loop = asyncio.get_running_loop()
     return await loop.run_in_executor(_LARGE_BODIES, work)
@@ -104,21 +113,28 @@ async def _results(request, version, rows) -> list[Columns]:
     longer than the client does."""
     seconds = request.app.state.serving.limits.request_seconds
     try:
-        job = asyncio.wrap_future(version.batcher.submit(rows))
+        job = version.batcher.submit(rows)
     except QueueFull as error:
-        raise Refusal(429, str(error), **{"Retry-After": "1"}) from None
-    disconnect = asyncio.ensure_future(_disconnected(request))
+        raise _queue_full(error) from None
+    loop = asyncio.get_running_loop()
+    over = loop.create_future()
+    timer = loop.call_later(seconds, _end, over)
+    client = loop.create_task(_end_when_disconnected(request, over))
+
+    def wake(_: object) -> None:
+        with contextlib.suppress(RuntimeError):  # The loop may be closed.
+            loop.call_soon_threadsafe(_end, over)
+
+    job.add_done_callback(wake)
     try:
-        await asyncio.wait(
-            {job, disconnect},
-            timeout=seconds,
-            return_when=asyncio.FIRST_COMPLETED,
-        )
+        await over
         if job.done():
             return job.result()
-        if disconnect.done():
+        if client.done():
             raise Refusal(400, "the client disconnected")
         raise Refusal(504, f"the model did not answer in {seconds:g} s")
+    except QueueFull as error:
+        raise _queue_full(error) from None
     except tf.errors.InvalidArgumentError as error:
         raise Refusal(400, model_reason(error)) from None
     except tf.errors.ResourceExhaustedError as error:
@@ -128,23 +144,31 @@ async def _results(request, version, rows) -> list[Columns]:
         ) from None
     finally:
         job.cancel()
-        disconnect.cancel()
+        timer.cancel()
+        client.cancel()
 
 
-async def _disconnected(request):
+def _queue_full(error):
+    return Refusal(429, str(error), **{"Retry-After": "1"})
+
+
+def _end(waiting):
+    if not waiting.done():
+        waiting.set_result(None)
+
+
+async def _end_when_disconnected(request, waiting):
     while (await request.receive())["type"] != "http.disconnect":
         pass
+    _end(waiting)
 
 
 def json_response(
     value: object, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """Writes a value as JSON.
-
-    It is all ASCII: a lone surrogate, which cannot be encoded, is escaped.
-    """
+    """Writes a value as JSON; its numbers must be finite."""
     return Response(
-        json.dumps(value, allow_nan=False),
+        json_bodies.write(value),
         status_code=status,
         media_type="application/json",
         headers=headers,

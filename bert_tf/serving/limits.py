@@ -6,11 +6,10 @@
 
 import asyncio
 import dataclasses
-import json
-import math
 
 from starlette.requests import ClientDisconnect, Request
 
+from bert_tf.serving import json_bodies
 from bert_tf.serving.errors import Refusal
 
 
@@ -83,11 +82,7 @@ def parse_object(body: bytes) -> dict[str, object]:
             not have (NaN) or that does not fit a float (1e999).
     """
     try:
-        value = json.loads(
-            body.decode("utf-8"),
-            parse_constant=_refuse_constant,
-            parse_float=_finite,
-        )
+        value = json_bodies.read(body)
     except UnicodeDecodeError as error:
         raise Refusal(
             400, f"the body is not UTF-8: byte {error.start + 1}"
@@ -98,17 +93,6 @@ def parse_object(body: bytes) -> dict[str, object]:
         raise Refusal(400, f"the body is not JSON: {error}") from None
     if not isinstance(value, dict):
         raise Refusal(400, "the body must be a JSON object, {…}")
-    return value
-
-
-def _refuse_constant(name):
-    raise ValueError(f"{name} is not a JSON number")
-
-
-def _finite(digits):
-    value = float(digits)
-    if not math.isfinite(value):
-        raise ValueError(f"the number {digits[:20]} is too large")
     return value
 
 

@@ -23,9 +23,15 @@ from bert_tf.export.saved_models import (
 )
 from bert_tf.serving.batching import Batcher
 from bert_tf.serving.errors import one_line
+from bert_tf.serving.fleet import Fleet
 
 # TensorFlow Serving's words.
-LOADING, AVAILABLE, FAILED = "LOADING", "AVAILABLE", "END"
+LOADING, AVAILABLE, UNLOADING, FAILED = (
+    "LOADING",
+    "AVAILABLE",
+    "UNLOADING",
+    "END",
+)
 Stamp = list[list[object]]  # [[file name, its size and times], …]
 
 
@@ -102,6 +108,9 @@ class Version:
             # Otherwise the first request of each length would wait for this.
             self.predictor.warm_up()
             self.batcher = make_batcher(self.predictor)
+            # TensorFlow's objects, of which there are a million, stay: Python
+            # need not look through them for garbage again and again.
+            gc.freeze()
             self.state = AVAILABLE
         except Exception as error:
             # Clients read it, so it must not name this machine's folders.
@@ -113,16 +122,22 @@ class Version:
         """Answers what was submitted, and frees the model's memory."""
         self.batcher.close()
         self._forget_model()
+        gc.unfreeze()
         gc.collect()
+        gc.freeze()
 
     def _forget_model(self):
         self.predictor = self.batcher = None
 
-    def status(self) -> dict[str, object]:
-        """Describes the version in the form of TensorFlow Serving's API."""
+    def status(self, state: str | None = None) -> dict[str, object]:
+        """Describes the version in the form of TensorFlow Serving's API.
+
+        Args:
+            state: its state for clients; its own if it is None.
+        """
         return {
             "version": str(self.number),
-            "state": self.state,
+            "state": state or self.state,
             "status": {
                 "error_code": "UNKNOWN" if self.error else "OK",
                 "error_message": self.error,
@@ -137,12 +152,17 @@ class ServedModel:
     loaded while the others keep answering. One that is no longer kept ends
     when the requests that hold it are answered, so that none is lost.
 
+    With several workers a version answers when all of them have loaded it, so
+    that a client gets the same version from each; until then the versions
+    before it are kept.
+
     Args:
         name: the model's name in the addresses of requests.
         folder: the model's folder, see `find_versions`.
         load: function(folder) that returns a Predictor.
         make_batcher: function(name, predictor) that returns its Batcher.
         keep_versions: how many versions answer.
+        fleet: the server's workers; None if this process is the server.
     """
 
     def __init__(
@@ -153,9 +173,11 @@ class ServedModel:
         load: Callable[[str], Predictor],
         make_batcher: Callable[[str, Predictor], Batcher],
         keep_versions: int = 2,
+        fleet: Fleet | None = None,
     ):
         self.name = name
         self.folder = folder
+        self._fleet = fleet
         self._load = load
         self._make_batcher = make_batcher
         self._keep_versions = keep_versions
@@ -198,12 +220,19 @@ class ServedModel:
         for number, folder in folders.items():
             if len(kept) == self._keep_versions:
                 break
-            if self._answers(number) or self._load_if_new(number, folder):
+            if self._is_loaded(number) or self._load_if_new(number, folder):
                 kept.append(number)
+        if self._fleet:
+            # Others may not have loaded the new ones yet.
+            self._fleet.publish(self.name, self._loaded())
+            answering = [n for n in self.available() if n in folders]
+            kept += answering[: self._keep_versions]
         self._retire(kept, folders)
+        if self._fleet:
+            self._fleet.publish(self.name, self._loaded())
         self._unload_retired()
 
-    def _answers(self, number):
+    def _is_loaded(self, number):
         version = self._versions.get(number)
         return version is not None and version.state == AVAILABLE
 
@@ -263,9 +292,9 @@ class ServedModel:
         """
         with self._lock:
             number = self._newest() if number is None else number
-            version = self._versions[number]
-            if version.state != AVAILABLE:
+            if number not in self.available():
                 raise KeyError(number)
+            version = self._versions[number]
             version.num_users += 1
         try:
             yield version
@@ -281,9 +310,15 @@ class ServedModel:
 
     def available(self) -> list[int]:
         """Returns the numbers of the versions that answer, newest first."""
+        if self._fleet:
+            return self._fleet.in_common(self.name, self._loaded())
+        return self._loaded()
+
+    def _loaded(self) -> list[int]:
+        """The numbers of the versions that are loaded here, newest first."""
         versions = list(self._versions.values())
-        answering = [v.number for v in versions if v.state == AVAILABLE]
-        return sorted(answering, reverse=True)
+        loaded = [v.number for v in versions if v.state == AVAILABLE]
+        return sorted(loaded, reverse=True)
 
     @property
     def is_ready(self) -> bool:
@@ -294,12 +329,20 @@ class ServedModel:
 
     @property
     def num_waiting(self) -> int:
-        """Number of rows that wait for any version."""
+        """Number of rows that wait for any version, in this process."""
         versions = [*list(self._versions.values()), *self._retiring]
         # Another thread may unload one at the same time.
         batchers = [version.batcher for version in versions]
         waiting = [batcher.num_waiting for batcher in batchers if batcher]
         return sum(waiting)
+
+    def engines(self) -> dict[int, str]:
+        """Returns the engine of each version that is loaded here."""
+        predictors = {
+            number: version.predictor
+            for number, version in list(self._versions.items())
+        }
+        return {n: p.engine for n, p in predictors.items() if p is not None}
 
     def status(self, number: int | None = None) -> list[dict[str, object]]:
         """Returns the status of one version, or of all, newest first.
@@ -310,12 +353,21 @@ class ServedModel:
         Raises:
             KeyError: the version does not exist.
         """
+        answering = self.available()
         if number is not None:
-            return [self._versions[number].status()]
-        versions = sorted(
-            list(self._versions.values()), key=lambda v: v.number, reverse=True
-        )
-        return [version.status() for version in versions]
+            versions = [self._versions[number]]
+        else:
+            versions = list(self._versions.values())
+            versions.sort(key=lambda version: version.number, reverse=True)
+        return [v.status(_state_of(v, answering)) for v in versions]
+
+
+def _state_of(version: Version, answering: list[int]) -> str:
+    """The state of a version for clients, whichever worker they ask."""
+    if version.state != AVAILABLE or version.number in answering:
+        return version.state
+    # Other workers load it, or have unloaded it.
+    return LOADING if version.number > answering[0] else UNLOADING
 
 
 class Watch:

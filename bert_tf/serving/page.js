@@ -127,6 +127,7 @@ function showModel() {
   byId("title").textContent = name;
   byId("does").textContent = model.page.does;
   byId("length").textContent = model.page.length;
+  byId("engine").textContent = `Computed by the engine ${model.engine}.`;
   setHues(model.labels);
   byId("labels").replaceChildren(...labelChips(model));
   const values = Object.values(model.page.example);

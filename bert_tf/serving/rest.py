@@ -8,18 +8,20 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from bert_tf.export.kinds import KINDS
 from bert_tf.export.predictor import Predictor
-from bert_tf.serving import signatures
+from bert_tf.export.reading import NO_LENGTHS
+from bert_tf.serving import signatures, texts
 from bert_tf.serving.batching import Columns, KeyedPayload
 from bert_tf.serving.errors import Refusal, shown
 from bert_tf.serving.limits import Limits, check_count, check_text
 from bert_tf.serving.models import Version
+from bert_tf.serving.results import to_json
 
 PREDICT = "tensorflow/serving/predict"
+WITH_LENGTHS = "with_lengths"
 
 
 @dataclasses.dataclass
@@ -27,9 +29,10 @@ class Call:
     """A request that was read.
 
     Attributes:
-        rows: (key, payload) for each text, as a Batcher takes them.
+        rows: the row of each text, as a Batcher takes them.
         answer: function({output name: array [B, …]}) that returns the
-            answer's JSON value.
+            answer's JSON value; the outputs are those of the model, and
+            `texts.LENGTHS` if they are wanted.
     """
 
     rows: list[KeyedPayload]
@@ -44,10 +47,10 @@ def predict_call(
     Raises:
         Refusal: the request is wrong.
     """
-    check_keys(body, {"signature_name", "instances", "inputs"})
+    check_keys(body, {"signature_name", "instances", "inputs", WITH_LENGTHS})
     signature = body.get("signature_name", "")
     if signature == "":
-        signature = signatures.TEXTS
+        signature = texts.TEXTS
     if not isinstance(signature, str) or signature not in predictor.signatures:
         names = ", ".join(sorted(predictor.signatures))
         raise Refusal(
@@ -55,15 +58,16 @@ def predict_call(
         )
     if ("instances" in body) == ("inputs" in body):
         raise Refusal(400, "one of instances and inputs must be given")
+    with_lengths = wants_lengths(predictor, body, signature)
     if "instances" in body:
         items = list_of(body, "instances", limits)
         return Call(
-            to_rows(predictor, signature, items, limits),
+            to_rows(predictor, signature, items, limits, with_lengths),
             lambda columns: {"predictions": _by_row(columns)},
         )
     items = _rows_of_columns(predictor, signature, body["inputs"], limits)
     return Call(
-        to_rows(predictor, signature, items, limits),
+        to_rows(predictor, signature, items, limits, with_lengths),
         lambda columns: {"outputs": _by_column(columns)},
     )
 
@@ -79,9 +83,13 @@ def classify_call(
     items = _examples(body, limits)
     if not KINDS[predictor.kind].answers("labels", "probabilities"):
         raise Refusal(400, f"a model of {predictor.kind}: use :predict")
+    with_lengths = wants_lengths(predictor, body)
     return Call(
-        to_rows(predictor, signatures.TEXTS, items, limits),
-        lambda columns: {"results": _label_scores(columns)},
+        to_rows(predictor, texts.TEXTS, items, limits, with_lengths),
+        lambda columns: {
+            "results": _label_scores(columns),
+            **lengths_in(columns),
+        },
     )
 
 
@@ -96,16 +104,64 @@ def regress_call(
     items = _examples(body, limits)
     if not KINDS[predictor.kind].answers("prediction"):
         raise Refusal(400, f"a model of {predictor.kind}: use :predict")
+    with_lengths = wants_lengths(predictor, body)
     return Call(
-        to_rows(predictor, signatures.TEXTS, items, limits),
-        lambda columns: {"results": to_json(next(iter(columns.values())))},
+        to_rows(predictor, texts.TEXTS, items, limits, with_lengths),
+        lambda columns: {
+            "results": to_json(columns["prediction"]),
+            **lengths_in(columns),
+        },
     )
 
 
+def wants_lengths(
+    predictor: Predictor,
+    body: dict[str, object],
+    signature: str = texts.TEXTS,
+) -> bool:
+    """Whether the answers shall say how long the texts of a request are.
+
+    Raises:
+        Refusal: that is not known.
+    """
+    is_default = signatures.is_default(predictor, signature)
+    wanted = switch(body, WITH_LENGTHS, predictor.with_lengths and is_default)
+    if not wanted:
+        return False
+    if not is_default:
+        raise Refusal(400, f"{WITH_LENGTHS}: {signature} does not read texts")
+    if not predictor.has_lengths:
+        raise Refusal(400, f"{WITH_LENGTHS}: the model {NO_LENGTHS}")
+    return True
+
+
+def lengths_in(columns: Columns) -> dict[str, Any]:
+    """Returns the lengths of texts, if the columns have them."""
+    if not {*texts.LENGTHS} <= {*columns}:
+        return {}
+    return {name: to_json(columns[name]) for name in texts.LENGTHS}
+
+
+def switch(body: dict[str, object], name: str, default: bool = False) -> bool:
+    """Returns the value of a key that is true or false.
+
+    Raises:
+        Refusal: it is something else.
+    """
+    value = body.get(name, default)
+    if not isinstance(value, bool):
+        raise Refusal(400, f"{name} must be true or false")
+    return value
+
+
 def to_rows(
-    predictor: Predictor, signature: str, items: list[object], limits: Limits
+    predictor: Predictor,
+    signature: str,
+    items: list[object],
+    limits: Limits,
+    with_lengths: bool,
 ) -> list[KeyedPayload]:
-    """Returns (key, payload) for each item.
+    """Returns the row of each item.
 
     Raises:
         Refusal: an item is not what the signature takes, or is too long.
@@ -116,7 +172,9 @@ def to_rows(
                 _checked(predictor, place, item, limits)
                 for place, item in enumerate(items)
             ]
-        return [*signatures.rows_of(predictor, signature, items, limits)]
+        return signatures.rows_of(
+            predictor, signature, items, limits, with_lengths
+        )
     except ValueError as error:
         raise Refusal(400, str(error)) from None
 
@@ -130,12 +188,12 @@ def _checked(predictor, place, item, limits):
             signatures.check_names(item, predictor.input_names)
     except ValueError as error:
         raise ValueError(f"item {place}: {error}") from None
-    for text in signatures.strings_of(item):
+    for text in texts.strings_of(item):
         check_text(place, text, limits)
     return item
 
 
-def _decoded(value, depth=signatures.DEPTH):
+def _decoded(value, depth=texts.DEPTH):
     """Replaces each {"b64": "…"} in an item by the text that it encodes.
 
     Values nested deeper than an item can be stay as they are.
@@ -172,9 +230,9 @@ def list_of(body: dict[str, object], key: str, limits: Limits) -> list[Any]:
 
 
 def _examples(body, limits):
-    check_keys(body, {"signature_name", "context", "examples"})
-    if body.get("signature_name", signatures.TEXTS) != signatures.TEXTS:
-        raise Refusal(400, f"signature_name must be {signatures.TEXTS}")
+    check_keys(body, {"signature_name", "context", "examples", WITH_LENGTHS})
+    if body.get("signature_name", texts.TEXTS) != texts.TEXTS:
+        raise Refusal(400, f"signature_name must be {texts.TEXTS}")
     context = body.get("context", {})
     examples = list_of(body, "examples", limits)
     if not all(isinstance(each, dict) for each in [context, *examples]):
@@ -198,17 +256,6 @@ def _rows_of_columns(predictor, signature, inputs, limits):
     ]
 
 
-def to_json(array: np.ndarray) -> object:
-    """Converts an array to lists. Bytes become text: all of them are UTF-8."""
-    return _texts(array.tolist()) if array.dtype == object else array.tolist()
-
-
-def _texts(value):
-    if isinstance(value, list):
-        return [_texts(inner) for inner in value]
-    return value.decode("utf-8", "replace")
-
-
 def _by_column(columns):
     values = {name: to_json(column) for name, column in columns.items()}
     return values if len(values) > 1 else next(iter(values.values()))
@@ -226,15 +273,15 @@ def _by_row(columns):
 
 
 def _label_scores(columns):
-    labels, scores = to_json(columns["labels"]), columns["probabilities"]
+    shown = (to_json(columns[name]) for name in ("labels", "probabilities"))
     return [
         [list(pair) for pair in zip(*row, strict=True)]
-        for row in zip(labels, scores.tolist(), strict=True)
+        for row in zip(*shown, strict=True)
     ]
 
 
 def metadata(name: str, version: Version) -> dict[str, object]:
-    """Describes the signatures of a version."""
+    """Describes the signatures of a version, and its engine."""
     functions = version.predictor.signatures
     return {
         "model_spec": {
@@ -248,7 +295,8 @@ def metadata(name: str, version: Version) -> dict[str, object]:
                     signature: _signature_def(signature, function)
                     for signature, function in functions.items()
                 }
-            }
+            },
+            "engine": version.predictor.engine,
         },
     }
 

@@ -78,6 +78,12 @@ def _object(required=(), **properties):
     }
 
 
+_SWITCH = {"type": "boolean", "default": False}
+# What answers have as well if a request has "with_lengths": true.
+_LENGTHS = {
+    "num_tokens": {"type": "array", "items": {"type": "integer"}},
+    "truncated": {"type": "array", "items": {"type": "boolean"}},
+}
 _COLUMNS = {
     "anyOf": [
         {"type": "array", "items": _ROW, "minItems": 1},
@@ -97,7 +103,9 @@ _EXAMPLES = _object(
     },
     context=_OBJECT,
     signature_name=_STRING,
+    with_lengths=_SWITCH,
 )
+_RESULTS = _object(("results",), results=_LIST, **_LENGTHS)
 
 # {name: (schema of the request's body, schema of the answer's)}
 BODIES = {
@@ -105,9 +113,17 @@ BODIES = {
         {
             "oneOf": [
                 _object(
-                    ("instances",), instances=_ROWS, signature_name=_STRING
+                    ("instances",),
+                    instances=_ROWS,
+                    signature_name=_STRING,
+                    with_lengths=_SWITCH,
                 ),
-                _object(("inputs",), inputs=_COLUMNS, signature_name=_STRING),
+                _object(
+                    ("inputs",),
+                    inputs=_COLUMNS,
+                    signature_name=_STRING,
+                    with_lengths=_SWITCH,
+                ),
             ]
         },
         {
@@ -117,8 +133,8 @@ BODIES = {
             ]
         },
     ),
-    "classify": (_EXAMPLES, _object(("results",), results=_LIST)),
-    "regress": (_EXAMPLES, _object(("results",), results=_LIST)),
+    "classify": (_EXAMPLES, _RESULTS),
+    "regress": (_EXAMPLES, _RESULTS),
     "encode": (
         _object(
             ("texts",),
@@ -133,8 +149,9 @@ BODIES = {
                 },
                 "minItems": 1,
             },
-            is_tokenized={"type": "boolean", "default": False},
-            show_tokens={"type": "boolean", "default": False},
+            is_tokenized=_SWITCH,
+            show_tokens=_SWITCH,
+            with_lengths=_SWITCH,
             model=_STRING,
         ),
         {
@@ -146,6 +163,7 @@ BODIES = {
                     "type": "array",
                     "items": {"type": "array", "items": _STRING},
                 },
+                **_LENGTHS,
             },
             "required": ["id", "results", "status"],
         },

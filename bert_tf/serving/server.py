@@ -1,61 +1,78 @@
-"""The listening socket, connections, and a shutdown that loses no request."""
+"""Connections, and a shutdown that loses no request."""
 
 import asyncio
 import contextlib
+import functools
 import os
 import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from bert_tf.errors import UserError
 from bert_tf.serving.app import make_app
+from bert_tf.serving.fleet import Fleet
+from bert_tf.serving.listening import BACKLOG, address_of, bind
 from bert_tf.serving.state import Serving
+
+__all__ = ["Server", "address_of", "bind", "end_process"]
 
 # A connection is closed after this time without a complete request: one that
 # is idle, and one whose next request does not arrive in full.
 IDLE_SECONDS = 30.0
+# Bytes of an answer up to which its parts are sent together.
+LARGEST_JOINED = 1 << 16
 # The time that requests may be on their way when the server shuts down.
 LINGER_SECONDS = 0.3
-BACKLOG = 1024
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """Makes the server's socket. Nobody can connect before it listens.
+class _Joined:
+    """A transport that sends what is written at once by one system call.
+
+    uvicorn writes the head of an answer and its body one after the other. Each
+    call takes as long as making the answer, and would wake the client.
 
     Args:
-        host: name or address of this machine.
-        port: the port; 0 for any that is free.
-
-    Raises:
-        UserError: the port is in use, or the host is not this machine.
+        transport: asyncio's transport.
+        loop: the event loop that it is of.
     """
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM
-        )[0]
-        # Without the protocol asyncio does not set TCP_NODELAY, and each
-        # answer would take 40 ms.
-        listener = socket.socket(family, kind, protocol)
-        # So that the port can be used again right after a server has ended.
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-    except OSError as error:
-        raise UserError(
-            f"`host`={host} `port`={port}: {error.strerror}"
-        ) from None
-    return listener
 
+    def __init__(
+        self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop
+    ):
+        self._transport = transport
+        self._loop = loop
+        self._parts: list[bytes] = []
+        self._size = 0
 
-def address_of(listener: socket.socket) -> str:
-    """Returns the URL of a socket that `bind` made."""
-    host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    def write(self, data: bytes) -> None:
+        """Sends data, together with what is written before the next event."""
+        if not data:
+            return
+        if not self._parts:
+            self._loop.call_soon(self.flush)
+        self._parts.append(data)
+        self._size += len(data)
+        if self._size > LARGEST_JOINED:
+            self.flush()
+
+    def flush(self) -> None:
+        """Sends what was written so far."""
+        if self._parts:
+            parts, self._parts, self._size = self._parts, [], 0
+            self._transport.write(b"".join(parts))
+
+    def close(self) -> None:
+        """Closes the connection when all that was written is sent."""
+        self.flush()
+        self._transport.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
 
 
 class _Connection(H11Protocol):
@@ -65,13 +82,38 @@ class _Connection(H11Protocol):
     it at the first byte of the next request, and does not start it before the
     first request. Half a head would then keep a connection open for ever. The
     missing timeout is in https://github.com/Kludex/uvicorn/issues/157.
+
+    Args:
+        fleet: the server's workers, whose connections have one limit together;
+            None if this process is the server.
+        *settings, **others: uvicorn's.
     """
 
     _timer: asyncio.TimerHandle | None = None
 
+    def __init__(
+        self, *settings: Any, fleet: Fleet | None = None, **others: Any
+    ):
+        self._fleet = fleet
+        super().__init__(*settings, **others)
+
+    @property
+    def limit_concurrency(self) -> int:  # uvicorn sets and reads it.
+        others = self._fleet.connections_of_others if self._fleet else 0
+        return self._most_connections - others
+
+    @limit_concurrency.setter
+    def limit_concurrency(self, number: int) -> None:
+        self._most_connections = number
+
     def connection_made(self, transport):
-        super().connection_made(transport)
+        super().connection_made(_Joined(transport, self.loop))
+        self._note_connections()
         self._start_timer()
+
+    def _note_connections(self):
+        if self._fleet:
+            self._fleet.set_connections(len(self.connections))
 
     def data_received(self, data):
         super().data_received(data)
@@ -79,6 +121,7 @@ class _Connection(H11Protocol):
             self._stop_timer()
 
     def on_response_complete(self):
+        self.transport.flush()
         super().on_response_complete()
         if self.cycle.response_complete:  # Else the next one has begun.
             self._start_timer()
@@ -86,6 +129,7 @@ class _Connection(H11Protocol):
     def connection_lost(self, exc):
         self._stop_timer()
         super().connection_lost(exc)
+        self._note_connections()
 
     def _start_timer(self):
         self._stop_timer()
@@ -99,6 +143,10 @@ class _Connection(H11Protocol):
 
 class Server(uvicorn.Server):
     """Serves until a signal comes, then answers all accepted requests.
+
+    A worker of a fleet accepts one connection at a time, so that the others
+    get their share, and does not count signals: several processes may send it
+    one, and `workers` ends it when it must end at once.
 
     Args:
         serving: the models to serve, and the limits.
@@ -123,18 +171,22 @@ class Server(uvicorn.Server):
         grace_seconds: float = 30.0,
     ):
         self._serving = serving
+        self._fleet = serving.fleet
         self._on_start = on_start
+        # uvicorn calls it, and does not need a class.
+        connection: Any = functools.partial(_Connection, fleet=serving.fleet)
         super().__init__(
             uvicorn.Config(
                 make_app(serving),
-                http=_Connection,
+                http=connection,
                 ws="none",
                 lifespan="off",
                 log_config=None,
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
-                backlog=BACKLOG,
+                # asyncio also accepts so many connections at a time.
+                backlog=1 if serving.fleet else BACKLOG,
                 limit_concurrency=max_connections,
                 timeout_keep_alive=int(IDLE_SECONDS),
                 timeout_graceful_shutdown=int(grace_seconds),
@@ -155,13 +207,22 @@ class Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Starts to shut down; at the second call, ends at once."""
-        self.force_exit = self.should_exit
+        self.force_exit = self.should_exit and not self._fleet
         self.should_exit = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Starts to accept connections."""
         await super().startup(sockets)
+        for listener in sockets or []:
+            listener.listen(BACKLOG)
         self._on_start()
+
+    async def on_tick(self, counter: int) -> bool:
+        """Does what must be done about ten times a second."""
+        if self._fleet:
+            for name, model in self._serving.models.items():
+                self._fleet.set_waiting(name, model.num_waiting)
+        return await super().on_tick(counter)
 
     async def shutdown(
         self, sockets: list[socket.socket] | None = None
@@ -172,8 +233,9 @@ class Server(uvicorn.Server):
         be on its way. Each answer asks the client to close its connection.
         """
         self._serving.is_ending = True
-        for listener in sockets or []:
-            listener.listen(0)  # Those that wait are accepted, but no others.
+        if not self._fleet:  # Its other workers may still accept some.
+            for listener in sockets or []:
+                listener.listen(0)  # Accepts those that wait, but no others.
         await asyncio.sleep(LINGER_SECONDS)
         await super().shutdown(sockets)
         self.num_unanswered = len(self.server_state.tasks)

@@ -4,16 +4,14 @@ Ids and tf.Examples are checked here, before they meet others in a batch. A GPU
 reads an id that is not in the vocabulary as zeros, and a sequence that is too
 long would use memory before it is refused. `Predictor` checks texts.
 
-A row's key says which rows may share a batch with it: (signature, shape). The
-shape is that of its ids, the last axis being their number; for texts it is an
-estimate.
+A row's key says what it is: (signature, shape), see `texts`. The shape is that
+of its ids.
 """
 
 import base64
 import binascii
 import itertools
-import math
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import numpy as np
@@ -21,22 +19,21 @@ import tensorflow as tf
 
 from bert_tf.export.kinds import KINDS, power_of_two
 from bert_tf.export.predictor import Predictor
-from bert_tf.serving.errors import Refusal, shown
+from bert_tf.export.reading import BYTES_PER_TOKEN
+from bert_tf.serving.batching import UNPREPARED, KeyedPayload
+from bert_tf.serving.errors import shown
 from bert_tf.serving.limits import Limits, check_text
+from bert_tf.serving.texts import TEXTS, Item, Key, check_sequences
 from bert_tf.text.packing import ID_NAMES
 
-Key = tuple[str, tuple[int, ...]]  # (signature, shape)
-Row = tuple[Key, Any]
 Function = Any  # A signature; TensorFlow has no public name for its class.
 
-TEXTS = "serving_default"
 # The variables that have a row for each value of an input, or each position.
 TABLES = {
     "input_ids": "word_embeddings",
     "segment_ids": "token_type_embeddings",
 }
 POSITIONS = "position_embeddings"
-DEPTH = 2  # Levels in an item: {"endings": [text, text]}.
 
 
 def inputs_of(predictor: Predictor, signature: str) -> dict[str, tf.TensorSpec]:
@@ -45,20 +42,15 @@ def inputs_of(predictor: Predictor, signature: str) -> dict[str, tf.TensorSpec]:
     return dict(function.structured_input_signature[1])
 
 
-def num_sequences(key: Key) -> int:
-    """Counts the sequences that the model reads for a row, for a Batcher."""
-    return math.prod(key[1][:-1])
-
-
 def run(
     predictor: Predictor, key: Key, payloads: list[Any]
 ) -> dict[str, np.ndarray]:
-    """Runs a batch: a Batcher's `run`.
+    """Runs a batch.
 
     Args:
         predictor: the model.
-        key: the key of all rows of the batch.
-        payloads: the payloads that `rows_of` returned.
+        key: the key of the first row of the batch.
+        payloads: those of the rows, all of one group.
 
     Returns:
         {output name: array [B, …]}.
@@ -86,9 +78,13 @@ def _tensor(values: list[Any], spec: tf.TensorSpec) -> tf.Tensor:
 
 
 def rows_of(
-    predictor: Predictor, signature: str, items: list[Any], limits: Limits
-) -> list[Row]:
-    """Returns (key, payload) of each item, for a Batcher.
+    predictor: Predictor,
+    signature: str,
+    items: list[Any],
+    limits: Limits,
+    with_lengths: bool = False,
+) -> list[KeyedPayload]:
+    """Returns the row of each item, for a Batcher.
 
     Args:
         predictor: the model.
@@ -96,68 +92,22 @@ def rows_of(
         items: {input name: value} for each row, or the value alone if the
             signature has one input.
         limits: the limits of a row.
+        with_lengths: whether the answers to texts say how long they are.
 
     Raises:
         ValueError: an item is not what the signature takes.
         Refusal: an item is too many sequences for the model.
     """
     if is_default(predictor, signature):
-        rows = _rows_of_texts(predictor, items, limits.max_text_bytes)
-    else:
-        rows = _rows_of_tensors(predictor, signature, items, limits)
-    for place, (key, _) in enumerate(rows):
-        if num_sequences(key) > limits.max_sequences:
-            raise Refusal(
-                413,
-                f"item {place}: is about {num_sequences(key):,} sequences for "
-                f"the model: {limits.max_sequences:,} are allowed",
-            )
-    return rows
+        return [(UNPREPARED, Item(item, with_lengths)) for item in items]
+    rows = _rows_of_tensors(predictor, signature, items, limits)
+    check_sequences([key for key, _ in rows], 0, limits)
+    return [*rows]
 
 
 def is_default(predictor: Predictor, signature: str) -> bool:
     """Whether it does what `Predictor.run` does, under any of its names."""
     return signature in (TEXTS, *KINDS[predictor.kind].aliases)
-
-
-def _rows_of_texts(predictor, items, max_bytes):
-    requests = []
-    for part in _parts(items, max_bytes):
-        requests += predictor.prepare(part, len(requests))
-    sequences_of = KINDS[predictor.kind].sequences_of
-    longest = predictor.info["max_seq_length"]
-    return [
-        ((TEXTS, sequences_of(request, longest)), request)
-        for request in requests
-    ]
-
-
-def _parts(items: list[Any], max_characters: int) -> Iterator[list[Any]]:
-    """Yields the items in lists; an item that exceeds the limit comes alone.
-
-    Tokenizing takes some 60 bytes for each byte of a text, and TensorFlow keeps
-    that memory for the next texts. So the list bounds the memory that is kept.
-    """
-    part: list[Any] = []
-    total = 0
-    for item in items:
-        size = sum(map(len, strings_of(item)))
-        if part and total + size > max_characters:
-            yield part
-            part, total = [], 0
-        part.append(item)
-        total += size
-    if part:
-        yield part
-
-
-def strings_of(item: object, depth: int = DEPTH) -> Iterator[str]:
-    """Yields all strings of an item down to a depth."""
-    if isinstance(item, str):
-        yield item
-    elif depth and isinstance(item, (list, dict)):
-        for inner in item.values() if isinstance(item, dict) else item:
-            yield from strings_of(inner, depth - 1)
 
 
 def _rows_of_tensors(predictor, signature, items, limits):
@@ -206,7 +156,8 @@ def _some(names: Collection[str]) -> str:
 def _strings_row(function: Function, item: dict[str, Any]):
     """Returns (shape, row) of {input name: string}."""
     row = {name: bytes_of(value) for name, value in item.items()}
-    return (power_of_two(1 + sum(map(len, row.values()))),), row
+    number = sum(map(len, row.values())) // BYTES_PER_TOKEN
+    return (power_of_two(1 + number),), row
 
 
 def _ids_row(function: Function, item: dict[str, Any]):
@@ -330,41 +281,3 @@ def bytes_of(value: object) -> bytes:
     if not isinstance(value, str):
         raise ValueError(f'must be a string or {{"b64": "…"}}: {shown(value)}')
     return value.encode("utf-8", "replace")
-
-
-def stack(results: list[dict[str, Any]]) -> dict[str, np.ndarray]:
-    """Joins the rows of one request: {output name: array [B, …]}.
-
-    Its rows may come from several batches, padded to the longest row there.
-    Here they are padded to the longest row of the request itself, so that
-    other requests of a batch do not change the answer.
-    """
-    columns = {
-        name: [row[name] for row in results] for name in sorted(results[0])
-    }
-    if "starts" in columns:  # Words of texts; the padding has -1.
-        lengths = [int(np.sum(row >= 0)) for row in columns["starts"]]
-        columns = {
-            name: [row[:n] for row, n in zip(rows, lengths, strict=True)]
-            for name, rows in columns.items()
-        }
-    return {name: _padded(name, rows) for name, rows in columns.items()}
-
-
-def _padded(name, rows):
-    rows = [np.asarray(row, _dtype_of(row)) for row in rows]
-    if len({row.shape for row in rows}) == 1:
-        return np.stack(rows)
-    fill = -1 if name in ("starts", "ends") else 0
-    if rows[0].dtype.hasobject:
-        fill = b""
-    longest = np.max([row.shape for row in rows], axis=0)
-    padded = np.full((len(rows), *longest), fill, rows[0].dtype)
-    for place, row in enumerate(rows):
-        padded[(place, *map(slice, row.shape))] = row
-    return padded
-
-
-def _dtype_of(row: object) -> type | None:
-    """Returns object for bytes, which NumPy's own type would end at a zero."""
-    return object if isinstance(row, bytes) else None

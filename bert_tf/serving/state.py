@@ -9,6 +9,7 @@ import tensorflow as tf
 
 import bert_tf
 from bert_tf.serving.errors import Refusal, shown
+from bert_tf.serving.fleet import Fleet
 from bert_tf.serving.limits import Limits
 from bert_tf.serving.metrics import Metrics
 from bert_tf.serving.models import ServedModel
@@ -24,16 +25,39 @@ class Serving:
         limits: the limits of requests.
         metrics: the counters for Prometheus.
         is_ending: whether the server is shutting down.
-        num_requests: number of requests answered so far.
         start: when the server started, in seconds since 1970.
+        fleet: the server's workers; None if this process is the server.
     """
 
     models: dict[str, ServedModel]
     limits: Limits = dataclasses.field(default_factory=Limits)
     metrics: Metrics = dataclasses.field(default_factory=Metrics)
     is_ending: bool = False
-    num_requests: int = 0
     start: float = dataclasses.field(default_factory=time.time)
+    fleet: Fleet | None = None
+    _num_requests: int = 0
+
+    @property
+    def num_requests(self) -> int:
+        """Number of requests answered so far, by all workers."""
+        return self.fleet.num_requests if self.fleet else self._num_requests
+
+    def count_request(
+        self, route: str, model: str, status: int, seconds: float
+    ) -> None:
+        """Counts a request that was answered, see `Metrics.count`."""
+        if self.fleet:
+            self.fleet.count_request()
+        self._num_requests += 1
+        self.metrics.count(route, model, status, seconds)
+
+    def num_waiting(self, name: str) -> int:
+        """Returns how many rows wait for a model, in all workers."""
+        number = self.models[name].num_waiting
+        if self.fleet:
+            self.fleet.set_waiting(name, number)
+            return self.fleet.num_waiting(name)
+        return number
 
     def model(self, name: str) -> ServedModel:
         """Returns the model of a name.
@@ -55,7 +79,7 @@ class Serving:
         names = [
             name
             for name, model in self.models.items()
-            if _description(model)["kind"] == kind
+            if _kind_of(model) == kind
         ]
         if len(names) != 1:
             listed = ", ".join(names) or "none"
@@ -77,13 +101,25 @@ class Serving:
             "python_version": platform.python_version(),
             "tensorflow_version": tf.__version__,
             "limits": dataclasses.asdict(self.limits),
+            "num_workers": self.fleet.num_workers if self.fleet else 1,
             "models": {
-                name: _description(model) for name, model in self.models.items()
+                name: _description(model, self.num_waiting(name))
+                for name, model in self.models.items()
             },
         }
 
+    def metrics_text(self) -> bytes:
+        """Writes the counters for Prometheus."""
+        waiting = {name: self.num_waiting(name) for name in self.models}
+        return self.metrics.text(self.models, waiting)
 
-def _description(model: ServedModel) -> dict[str, object]:
+
+def _kind_of(model: ServedModel) -> str:
+    with model.use() as version:
+        return version.predictor.kind
+
+
+def _description(model: ServedModel, num_waiting: int) -> dict[str, object]:
     with model.use() as version:
         predictor = version.predictor
         return {
@@ -93,6 +129,7 @@ def _description(model: ServedModel) -> dict[str, object]:
             "labels": list(predictor.labels or []),
             "max_seq_length": predictor.info.get("max_seq_length"),
             "signatures": sorted(predictor.signatures),
-            "queue_length": model.num_waiting,
+            "engine": predictor.engine,
+            "queue_length": num_waiting,
             "versions": model.status(),
         }

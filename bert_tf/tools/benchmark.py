@@ -165,8 +165,8 @@ flags.DEFINE_bool(
 flags.DEFINE_string(
     "baseline",
     None,
-    "For --what=training,inference: folder of another checkout of this "
-    "package, which is measured too.",
+    "For --what=training,inference,serving: folder of another checkout of "
+    "this package, which is measured too.",
 )
 flags.DEFINE_list(
     "engines",

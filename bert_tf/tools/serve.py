@@ -13,22 +13,30 @@ also answers bert-as-service's /encode.
 """
 
 import functools
+import multiprocessing
 import os
 import re
-from typing import TYPE_CHECKING
+import signal
+import socket
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 
 from absl import flags, logging
 
 from bert_tf import files
 from bert_tf.errors import UserError
+from bert_tf.programs import engine_flags, program
 from bert_tf.programs import flags as shared_flags
-from bert_tf.programs import program
+from bert_tf.serving.fleet import Board, Fleet
 from bert_tf.serving.limits import Limits
-
-if TYPE_CHECKING:
-    from bert_tf.export.predictor import Predictor
-    from bert_tf.serving.batching import Batcher
-    from bert_tf.serving.state import Serving
+from bert_tf.serving.listening import address_of, bind
+from bert_tf.serving.settings import COUNTERS_VARIABLE, ServerSettings
+from bert_tf.serving.workers import Workers
 
 FLAGS = flags.FLAGS
 REQUIRED = ("model",)
@@ -55,6 +63,11 @@ shared_flags.define_count(
     upper_bound=65535,
 )
 shared_flags.define_count(
+    "workers",
+    1,
+    "Number of processes that serve the models on the port; each loads them.",
+)
+shared_flags.define_count(
     "keep_versions", 2, "Number of versions that answer: the newest ones."
 )
 shared_flags.define_float(
@@ -63,10 +76,11 @@ shared_flags.define_float(
     "Seconds between two looks for new versions.",
     lower_bound=0.1,
 )
+engine_flags.define()
 shared_flags.define_count(
     "max_batch_size",
     32,
-    "Texts that the model runs at once, from all requests together.",
+    "Sequences that the model runs at once, from all requests together.",
 )
 shared_flags.define_float(
     "batch_wait_ms",
@@ -129,40 +143,122 @@ shared_flags.define_count(
 
 def main() -> None:
     # 1. Check the flags and the port before a model is loaded.
-    folders = model_folders()
-    limits = read_limits()
-    from bert_tf.export.predictor import Predictor
-    from bert_tf.serving.models import ServedModel, Watch
-    from bert_tf.serving.server import Server, address_of, bind, end_process
-    from bert_tf.serving.state import Serving
-
+    settings = read_settings()
     listener = bind(FLAGS.host, FLAGS.port)
-    # 2. Load the models.
-    serving = Serving(models={}, limits=limits)
-    for name, folder in folders.items():
-        serving.models[name] = ServedModel(
-            name,
-            folder,
-            load=Predictor,
-            make_batcher=functools.partial(make_batcher, serving),
-            keep_versions=FLAGS.keep_versions,
-        )
-        serving.models[name].start()
-    # 3. Serve until a signal comes.
-    watch = Watch(list(serving.models.values()), FLAGS.poll_seconds)
-    announcement = f"Serving {', '.join(folders)} at {address_of(listener)}"
-    server = Server(
-        serving,
-        on_start=functools.partial(print, announcement, flush=True),
+    names = ", ".join(settings.folders)
+    announce = functools.partial(
+        print, f"Serving {names} at {address_of(listener)}", flush=True
+    )
+    # 2. Load the models, and serve them until a signal comes.
+    if settings.num_workers == 1:
+        from bert_tf.serving.running import serve
+        from bert_tf.serving.server import end_process
+
+        end_process(1 if serve(settings, listener, announce) else 0)
+    serve_with_workers(settings, listener, announce)
+
+
+def serve_with_workers(
+    settings: ServerSettings,
+    listener: socket.socket,
+    announce: Callable[[], None],
+) -> None:
+    """Serves with several processes, and ends the program.
+
+    Raises:
+        UserError: a model cannot be loaded.
+    """
+    # While a version is replaced, a worker may hold three times as many.
+    num_versions = 3 * settings.keep_versions + 1
+    board = Board(settings.num_workers, [*settings.folders], num_versions)
+    with tempfile.TemporaryDirectory(prefix="bert-serve-") as counters:
+
+        def make_process(number: int, message: Connection) -> BaseProcess:
+            return multiprocessing.get_context("spawn").Process(
+                target=work,
+                args=(settings, listener, board, number, counters, message),
+            )
+
+        workers = Workers(board, make_process, listener, FLAGS.grace_seconds)
+        status = workers.run(announce)
+    if status:
+        sys.exit(status)
+
+
+def work(
+    settings: ServerSettings,
+    listener: socket.socket,
+    board: Board,
+    number: int,
+    counters: str,
+    message: Connection,
+) -> None:
+    """Serves in a process that was started for it.
+
+    Args:
+        settings: the server's settings.
+        listener: the socket on which all workers listen.
+        board: what they know of each other.
+        number: the number of this worker, from 0.
+        counters: the folder in which they count for Prometheus.
+        message: is sent "" when this one answers, or why it cannot.
+    """
+    FLAGS(sys.argv[:1])  # For the log.
+    logging.use_absl_handler()
+    logging.set_verbosity(settings.verbosity)
+    os.environ[COUNTERS_VARIABLE] = counters  # Read by the import below.
+    with program.flags_in_the_log():
+        from bert_tf.serving.running import serve
+        from bert_tf.serving.server import end_process
+
+        fleet = Fleet(board, number)
+        end_with_parent()
+
+        def answers() -> None:
+            fleet.set_ready(os.getpid())
+            message.send("")
+
+        try:
+            unanswered = serve(settings, listener, answers, fleet)
+        except UserError as error:
+            # With the marks around the names of settings.
+            message.send(error.message_for(lambda name: f"`{name}`"))
+            end_process(1)
+        end_process(1 if unanswered else 0)
+
+
+def end_with_parent() -> None:
+    """Ends this process as a signal does when its parent has ended."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None  # Workers have one.
+
+    def wait() -> None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def read_settings() -> ServerSettings:
+    """Returns the settings that the flags ask for.
+
+    Raises:
+        UserError: they contradict each other, or name no models.
+    """
+    return ServerSettings(
+        folders=model_folders(),
+        limits=read_limits(),
+        keep_versions=FLAGS.keep_versions,
+        poll_seconds=FLAGS.poll_seconds,
+        max_batch_size=FLAGS.max_batch_size,
+        batch_wait_seconds=FLAGS.batch_wait_ms / 1000,
         max_connections=FLAGS.max_connections,
         grace_seconds=FLAGS.grace_seconds,
+        **engine_flags.settings(),
+        num_workers=FLAGS.workers,
+        start=time.time(),
+        verbosity=logging.get_verbosity(),
     )
-    server.run(sockets=[listener])
-    # 4. End.
-    watch.close()
-    if server.num_unanswered:
-        logging.error("%d requests were not answered", server.num_unanswered)
-    end_process(1 if server.num_unanswered else 0)
 
 
 def model_folders() -> dict[str, str]:
@@ -216,25 +312,6 @@ def read_limits() -> Limits:
         max_queue=FLAGS.max_queue,
         body_seconds=FLAGS.body_seconds,
         request_seconds=FLAGS.request_seconds,
-    )
-
-
-def make_batcher(
-    serving: "Serving", name: str, predictor: "Predictor"
-) -> "Batcher":
-    """Makes the batcher of a model, with the settings of the flags."""
-    from bert_tf.serving import signatures
-    from bert_tf.serving.batching import Batcher
-
-    # A model for accelerators has a fixed batch size.
-    largest = predictor.info.get("batch_size") or FLAGS.max_batch_size
-    return Batcher(
-        functools.partial(signatures.run, predictor),
-        max_batch_size=min(FLAGS.max_batch_size, largest),
-        max_wait_seconds=FLAGS.batch_wait_ms / 1000,
-        max_queue=FLAGS.max_queue,
-        weigh=signatures.num_sequences,
-        observe=serving.metrics.batch_sizes.labels(name).observe,
     )
 
 

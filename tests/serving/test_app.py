@@ -14,6 +14,8 @@ def test_the_server_describes_itself(send, port):
     assert send("/healthz") == (200, {"status": "ok"})
     status, answer = send("/status/server")
     assert answer["models"]["single_label"]["labels"] == LABELS
+    assert answer["models"]["single_label"]["engine"] == "float32"
+    assert answer["num_workers"] == 1
     assert answer["limits"]["max_texts"] == 50 and answer["num_requests"] > 0
     send(predict("tags"), {"instances": ["a b"]})
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as reply:
@@ -25,6 +27,8 @@ def test_the_server_describes_itself(send, port):
         'bert_batch_size_count{model="tags"}',
         'bert_queue_length{model="tags"} 0',
         'bert_model_version_available{model="tags",version="1"} 1',
+        'bert_model_engine{engine="float32",model="tags",version="1"} 1',
+        "process_resident_memory_bytes ",
     ):
         assert any(line.startswith(start_of_line) for line in lines), (
             start_of_line

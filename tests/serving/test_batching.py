@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from bert_tf.serving.batching import Batcher, QueueFull
+from bert_tf.serving.batching import UNPREPARED, Batcher, QueueFull
 
 
 class Model:
@@ -198,3 +198,98 @@ def test_long_rows_fill_the_queue_sooner(model, make_batcher):
     assert texts_of(held) == ["first"]
     assert texts_of(large) == ["a", "b"]
     assert texts_of(batcher.submit(rows("c", key=1))) == ["c"]
+
+
+# ---------------------------------------------------------------------------
+# Rows that are prepared by the batcher.
+
+
+class Tokenizer:
+    """A `prepare` that records its calls; a row's key is its length."""
+
+    def __init__(self):
+        self.calls = []
+
+    def __call__(self, items, first):
+        self.calls.append(items)
+        if "bad" in items:
+            raise ValueError(f"item {first + items.index('bad')} is bad")
+        return [(len(item), item.upper()) for item in items]
+
+
+def raw(*texts):
+    return rows(*texts, key=UNPREPARED)
+
+
+def test_rows_of_all_requests_are_prepared_together(model, make_batcher):
+    tokenizer = Tokenizer()
+    batcher = make_batcher(prepare=tokenizer, group=lambda key: "all")
+    held = hold(model, batcher, 1)
+    futures = [batcher.submit(raw(f"a{i}", f"b{i}")) for i in range(3)]
+    futures.append(batcher.submit([*raw("c"), (2, "ready"), *raw("d")]))
+    assert batcher.num_waiting == 9
+    gone = batcher.submit(raw("gone"))
+    assert gone.cancel()
+    model.may_run.set()
+    assert texts_of(held) == ["first"]
+    assert texts_of(futures[1]) == ["A1", "B1"]
+    assert texts_of(futures[3]) == ["C", "ready", "D"]
+    assert tokenizer.calls == [["a0", "b0", "a1", "b1", "a2", "b2", "c", "d"]]
+    assert [len(payloads) for _, payloads in model.batches] == [1, 9]
+    assert not batcher.num_waiting
+
+
+def test_an_item_that_is_wrong_fails_its_request_alone(model, make_batcher):
+    batcher = make_batcher(prepare=Tokenizer())
+    hold(model, batcher, 1)
+    good = [batcher.submit(raw("a", "b")), batcher.submit(raw("c"))]
+    bad = batcher.submit(raw("d", "e", "bad"))
+    mixed = batcher.submit([*raw("f"), (1, "ready"), *raw("bad")])
+    model.may_run.set()
+    assert [texts_of(future) for future in good] == [["A", "B"], ["C"]]
+    for future in (bad, mixed):
+        with pytest.raises(ValueError, match="item 2 is bad"):
+            future.result(timeout=5)
+    assert texts_of(batcher.submit(raw("g"))) == ["G"]
+    assert not batcher.num_waiting
+
+
+def test_what_is_heavy_when_it_is_prepared_may_not_fit(model, make_batcher):
+    batcher = make_batcher(
+        prepare=Tokenizer(), max_queue=10, weigh=lambda key: key
+    )
+    hold(model, batcher, 1)
+    light, heavy = batcher.submit(raw("aaa")), batcher.submit(raw("b" * 8))
+    model.may_run.set()
+    assert texts_of(light) == ["AAA"]
+    with pytest.raises(QueueFull, match="3 sequences wait"):
+        heavy.result(timeout=5)
+    assert texts_of(batcher.submit(raw("c" * 12))) == ["C" * 12]
+
+
+def test_a_batch_has_a_budget_of_tokens(model, make_batcher):
+    batcher = make_batcher(
+        max_batch_tokens=10,
+        count_tokens=lambda key: key,
+        group=lambda key: "all",
+    )
+    hold(model, batcher, 1)
+    future = batcher.submit(
+        [(4, "a"), (4, "b"), (4, "c"), (20, "d"), (1, "e"), (1, "f")]
+    )
+    short = batcher.submit([(1, "short")])
+    model.may_run.set()
+    assert texts_of(future) == list("abcdef") and texts_of(short) == ["short"]
+    batches = [payloads for _, payloads in model.batches[1:]]
+    # "short" is before "d", which has the turn after the first batch.
+    assert batches == [["a", "b"], ["c", "short"], ["d"], ["e", "f"]]
+
+
+def test_rows_may_have_results_of_their_own(make_batcher):
+    batcher = make_batcher(
+        more_of=lambda payload: {"long": True} if payload == "b" else {}
+    )
+    first = batcher.submit(rows("a"))
+    assert first.result(timeout=5) == [{"text": "a"}]
+    second = batcher.submit(rows("b"))
+    assert second.result(timeout=5) == [{"text": "b", "long": True}]

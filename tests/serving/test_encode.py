@@ -29,6 +29,7 @@ def test_encode(send):
         {"texts": [["a", 1]], "is_tokenized": True},
         {"texts": ["a"], "is_tokenized": 1},
         {"texts": ["a"], "show_tokens": "yes"},
+        {"texts": ["a"], "with_lengths": None},
         {"texts": ["a"], "id": [1]},
         {"texts": ["a"], "id": {"a": 1}},
         {"texts": ["a"], "id": True},

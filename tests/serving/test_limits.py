@@ -49,7 +49,7 @@ def test_wrong_bodies_are_refused(send, body):
     assert "\n" not in answer["error"] and len(answer["error"]) < 400
 
 
-@pytest.mark.parametrize("depth", [1, 2, 3, 400, 800, 950, 970, 5000])
+@pytest.mark.parametrize("depth", [1, 2, 3, 400, 800, 950, 970, 1010, 5000])
 @pytest.mark.parametrize(
     "opening, closing", [('{"a":', "}"), ("[", "]"), ('["a",[', "]]")]
 )

@@ -171,6 +171,8 @@ def test_a_text_gets_its_label_and_bars(page):
     # A label is text, whatever is in it.
     assert page.shows(".row span:first-child", "<b>spam</b>", "ham")
     assert page.shows(".number", "98.9 %", "1.1 %")
+    (engine,) = page.wait_for("#engine")
+    assert engine.text == "Computed by the engine float32."
 
 
 def test_the_keyboard_is_enough(page):

@@ -1,10 +1,12 @@
 """TensorFlow Serving's REST API."""
 
 import base64
+import json
 import threading
 import time
+import urllib.request
 
-from support.server_requests import predict, predictor_of
+from support.server_requests import IDS, predict, predictor_of
 from support.serving_fakes import INPUTS, LABELS
 
 
@@ -113,6 +115,7 @@ def test_status_and_metadata(send):
     assert text["tensor_shape"]["dim"] == [{"size": "-1", "name": ""}]
     assert found["ids"]["inputs"]["input_ids"]["dtype"] == "DT_INT32"
     assert found["ids"]["outputs"]["score"]["dtype"] == "DT_FLOAT"
+    assert answer["metadata"]["engine"] == "float32"
 
 
 def test_each_kind_answers(send):
@@ -132,3 +135,72 @@ def test_odd_texts_are_answered(send):
     texts = ["\ud800", "a\x00b", "", "🙂" * 300, "‮", "<script>"]
     status, answer = send(predict("single_label"), {"instances": texts})
     assert status == 200 and len(answer["predictions"]) == len(texts)
+
+
+def test_lengths_of_texts(serving, send):
+    texts = ["abc", "x" * 33]
+    lengths = {"num_tokens": [3, 33], "truncated": [False, True]}
+    body = {"instances": texts, "with_lengths": True}
+    answer = send(predict("single_label"), body)[1]["predictions"]
+    plain = send(predict("single_label"), {"instances": texts})[1]
+    for place, row in enumerate(answer):
+        for name, values in lengths.items():
+            assert row.pop(name) == values[place]
+    assert answer == plain["predictions"]
+    answer = send(predict("regression"), {**body, "instances": ["ab"]})[1]
+    assert answer["predictions"] == [
+        {"num_tokens": 2, "prediction": 2.0, "truncated": False}
+    ]
+    columns = {"inputs": texts, "with_lengths": True}
+    outputs = send(predict("single_label"), columns)[1]["outputs"]
+    assert lengths.items() <= outputs.items()
+    examples = {"examples": [{"text": text} for text in texts]}
+    for path in ("single_label:classify", "regression:regress"):
+        path = f"/v1/models/{path}"
+        answer = send(path, {**examples, "with_lengths": True})[1]
+        plain = send(path, examples)[1]
+        assert answer == {**plain, **lengths}
+    encoded = send("/encode", {"texts": texts, "with_lengths": True})[1]
+    assert lengths.items() <= encoded.items()
+    long = {"instances": ["y" * 5000] * 3, "with_lengths": True}
+    rows = send(predict("single_label"), long)[1]["predictions"]
+    assert [row["num_tokens"] for row in rows] == [5000] * 3
+    # Only where somebody asks.
+    measured = predictor_of(serving, "single_label").num_measured
+    send(predict("single_label"), {"instances": texts, "with_lengths": False})
+    assert predictor_of(serving, "single_label").num_measured == measured
+
+
+def test_wrong_wishes_for_lengths_are_refused(serving, send, monkeypatch):
+    body = {"signature_name": "ids", "instances": [IDS], "with_lengths": True}
+    status, answer = send(predict("single_label"), body)
+    assert status == 400 and "ids does not read texts" in answer["error"]
+    body = {"instances": ["a"], "with_lengths": 1}
+    status, answer = send(predict("single_label"), body)
+    assert (status, answer) == (
+        400,
+        {"error": "with_lengths must be true or false"},
+    )
+    tagger = predictor_of(serving, "tags")
+    monkeypatch.setattr(tagger, "has_lengths", False)
+    body = {"instances": ["a"], "with_lengths": True}
+    status, answer = send(predict("tags"), body)
+    assert status == 400 and "exported by an earlier version" in answer["error"]
+
+
+def test_a_number_that_is_not_finite_is_a_defect(serving, send):
+    predictor = predictor_of(serving, "regression")
+    predictor.nan_for = "makes NaN"
+    status, answer = send(predict("regression"), {"instances": ["makes NaN"]})
+    assert status == 500 and "internal error" in answer["error"]
+    assert send(predict("regression"), {"instances": ["a"]})[0] == 200
+
+
+def test_answers_are_ascii(port):
+    address = f"http://127.0.0.1:{port}{predict('tags')}"
+    body = '{"instances": ["größer 漢"]}'.encode()
+    with urllib.request.urlopen(address, body) as reply:
+        content = reply.read()
+    assert content.isascii() and b" " not in content
+    (row,) = json.loads(content)["predictions"]
+    assert row["words"] == ["größer", "漢"]

@@ -22,7 +22,7 @@ import numpy as np
 import tensorflow as tf
 import uvicorn
 
-from bert_tf.serving import signatures
+from bert_tf.serving import signatures, texts
 from bert_tf.serving.batching import Batcher
 from bert_tf.serving.limits import Limits
 from bert_tf.serving.models import ServedModel
@@ -55,6 +55,7 @@ class FakeRequest:
 
     values: dict
     length: int
+    lengths: dict = dataclasses.field(default_factory=dict)
 
     @property
     def inputs(self):
@@ -101,6 +102,12 @@ class FakePredictor:
     def __init__(self, kind="single_label", seconds=0.0, name=""):
         self.folder = "/nowhere"
         self.kind = kind
+        self.engine = "float32"
+        self.mixes_lengths = self.with_lengths = False
+        self.has_lengths = True
+        self.on_long = "truncate"
+        self.num_measured = 0
+        self.nan_for = None  # A text.
         self.labels = LABELS_OF.get(kind)
         self.info = {"kind": kind, "max_seq_length": 32}
         self.input_names = INPUTS[kind]
@@ -141,6 +148,18 @@ class FakePredictor:
             return FakeRequest(item, size // 4 + 1)
         return FakeRequest(item, 16 if size < 16 else 32)
 
+    def measured(self, requests):
+        self.num_measured += len(requests)
+        longest = self.info["max_seq_length"]
+        numbers = [sum(map(len, request.inputs)) for request in requests]
+        return [
+            dataclasses.replace(
+                request,
+                lengths={"num_tokens": number, "truncated": number > longest},
+            )
+            for request, number in zip(requests, numbers, strict=True)
+        ]
+
     def run(self, requests):
         self.may_run.wait()
         time.sleep(self.seconds)
@@ -171,7 +190,8 @@ class FakePredictor:
         }
 
     def _regression(self, requests, texts):
-        return {"prediction": np.array([len(t) for t in texts], np.float32)}
+        values = [np.nan if t == self.nan_for else len(t) for t in texts]
+        return {"prediction": np.array(values, np.float32)}
 
     def _embedding(self, requests, texts):
         return {
@@ -272,8 +292,10 @@ def make_serving(limits=None, load=None, folder=None, **settings):
     def make_batcher(name, predictor):
         return Batcher(
             functools.partial(signatures.run, predictor),
+            prepare=functools.partial(texts.prepare, predictor, serving.limits),
             max_queue=serving.limits.max_queue,
-            weigh=signatures.num_sequences,
+            weigh=texts.num_sequences,
+            more_of=texts.lengths_of,
             observe=serving.metrics.batch_sizes.labels(name).observe,
             **settings,
         )

@@ -1,6 +1,7 @@
-"""Measures the server, with and without batches; see benchmark.py."""
+"""Measures the server with several settings; see benchmark.py."""
 
 import contextlib
+import dataclasses
 import functools
 import http.client
 import itertools
@@ -17,15 +18,17 @@ from concurrent import futures
 import numpy as np
 from absl import flags
 
+from bert_tf import files
 from bert_tf.errors import UserError
+from bert_tf.export import saved_models
 from bert_tf.programs import program
 from bert_tf.tools.benchmarks import workers
 from bert_tf.tools.benchmarks.data import read_texts
-from bert_tf.tools.benchmarks.racing import print_table, race
+from bert_tf.tools.benchmarks.racing import print_cells, race, ratio
 
 FLAGS = flags.FLAGS
 NUM_CLIENTS = 32
-NUM_REQUESTS = 640  # Per round: enough for its start and end not to matter.
+NUM_REQUESTS = 1280  # Per round, so that its start and end do not matter.
 HEADERS = {"Content-Type": "application/json"}
 
 
@@ -78,36 +81,83 @@ class Clients:
             return next(waiting, None)
 
 
+@dataclasses.dataclass(frozen=True)
+class Contestant:
+    """A server, and how many clients ask it.
+
+    Attributes:
+        settings: flags of the server.
+        num_clients: number of clients.
+        root: folder of the checkout that it is of; by default this one.
+    """
+
+    settings: tuple[str, ...] = ()
+    num_clients: int = NUM_CLIENTS
+    root: str = ""
+
+
+def contestants() -> dict[str, Contestant]:
+    """Returns what is measured, by the names of the table's rows."""
+    many = f"{NUM_CLIENTS} clients"
+    found = {
+        many: Contestant(),
+        f"{many}, 2 workers": Contestant(("--workers=2",)),
+    }
+    path = os.path.join(FLAGS.model, saved_models.INT8_NETWORK)
+    if files.exists(path):
+        int8 = "--engine=int8"
+        found[f"{many}, int8"] = Contestant((int8,))
+        found[f"{many}, int8, 2 workers"] = Contestant((int8, "--workers=2"))
+    found[f"{many}, no batches"] = Contestant(("--max_batch_size=1",))
+    found["one client"] = Contestant(num_clients=1)
+    if FLAGS.baseline:
+        root = os.path.abspath(FLAGS.baseline)
+        found[f"{many}, baseline"] = Contestant(root=root)
+    return found
+
+
 def benchmark_serving() -> None:
-    """Compares a server that batches with one that does not, and clients."""
+    """Compares servers with other settings, and of another checkout."""
     program.require("model")
+    if FLAGS.baseline:
+        program.require_existing("baseline", folder=True)
     bodies = requests_of(read_texts())
-    with (
-        serving(FLAGS.model, "--max_batch_size=32") as batching,
-        serving(FLAGS.model, "--max_batch_size=1") as plain,
-    ):
+    with contextlib.ExitStack() as stack:
         clients = {
-            f"{NUM_CLIENTS} clients": Clients(batching, NUM_CLIENTS, bodies),
-            f"{NUM_CLIENTS} clients, no batches": Clients(
-                plain, NUM_CLIENTS, bodies
-            ),
-            "one client": Clients(batching, 1, bodies),
+            name: Clients(
+                stack.enter_context(
+                    serving(FLAGS.model, *each.settings, root=each.root)
+                ),
+                each.num_clients,
+                bodies,
+            )
+            for name, each in contestants().items()
         }
         seconds = race(
             {name: each.work for name, each in clients.items()}, FLAGS.rounds
         )
-    print_table(
-        f"{len(bodies)} requests of one text each to {FLAGS.model}, on "
-        f"{os.cpu_count()} cores that clients and server share.",
-        "requests/s",
-        len(bodies),
-        seconds,
+    print(
+        f"\n{len(bodies)} requests of one text each to {FLAGS.model}, on "
+        f"{os.cpu_count()} cores that clients and server share.\n"
     )
-    print("\n| | p50, ms | p99, ms |\n|---|---|---|")
+    compared = [f"{NUM_CLIENTS} clients", "one client"]
+    if FLAGS.baseline:
+        compared.append(f"{NUM_CLIENTS} clients, baseline")
+    rows = []
     for name, each in clients.items():
         measured = each.seconds[len(bodies) :]  # Without the warm-up round.
         middle, slow = np.percentile(measured, [50, 99]) * 1000
-        print(f"| {name} | {middle:.1f} | {slow:.1f} |")
+        rows.append(
+            [
+                name,
+                f"{len(bodies) / np.median(seconds[name]):,.1f}",
+                *(f"{ratio(seconds, name, other):.2f}" for other in compared),
+                f"{middle:.1f}",
+                f"{slow:.1f}",
+            ]
+        )
+    header = ["", "requests/s", *(f"times {name}" for name in compared)]
+    print_cells([*header, "p50, ms", "p99, ms"], rows)
 
 
 def requests_of(texts: Iterable[str]) -> list[bytes]:

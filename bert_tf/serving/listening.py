@@ -1,0 +1,44 @@
+"""The socket on which a server listens, and its address.
+
+It needs no TensorFlow: the process that starts workers does not load it.
+"""
+
+import socket
+
+from bert_tf.errors import UserError
+
+# Connections that may wait to be accepted.
+BACKLOG = 1024
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Makes the server's socket. Nobody can connect before it listens.
+
+    Args:
+        host: name or address of this machine.
+        port: the port; 0 for any that is free.
+
+    Raises:
+        UserError: the port is in use, or the host is not this machine.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM
+        )[0]
+        # Without the protocol asyncio does not set TCP_NODELAY, and each
+        # answer would take 40 ms.
+        listener = socket.socket(family, kind, protocol)
+        # So that the port can be used again right after a server has ended.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as error:
+        raise UserError(
+            f"`host`={host} `port`={port}: {error.strerror}"
+        ) from None
+    return listener
+
+
+def address_of(listener: socket.socket) -> str:
+    """Returns the URL of a socket that `bind` made."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -1,0 +1,108 @@
+"""A server's settings, and one process that serves with them."""
+
+import functools
+import socket
+import sys
+import time
+from collections.abc import Callable
+
+import tensorflow as tf
+from absl import logging
+
+from bert_tf.export.predictor import Predictor
+from bert_tf.serving import signatures, texts
+from bert_tf.serving.batching import Batcher
+from bert_tf.serving.fleet import Fleet
+from bert_tf.serving.metrics import Metrics
+from bert_tf.serving.models import ServedModel, Watch
+from bert_tf.serving.server import Server
+from bert_tf.serving.settings import ServerSettings
+from bert_tf.serving.state import Serving
+
+
+def serve(
+    settings: ServerSettings,
+    listener: socket.socket,
+    on_start: Callable[[], None],
+    fleet: Fleet | None = None,
+) -> int:
+    """Loads the models, and serves them until a signal comes.
+
+    Args:
+        settings: the server's settings.
+        listener: the socket that it listens on.
+        on_start: function(), called when it accepts connections.
+        fleet: the server's workers, of which this process is one; None if it
+            is the server.
+
+    Returns:
+        The number of requests that were accepted and not answered.
+
+    Raises:
+        UserError: a model cannot be loaded.
+    """
+    if fleet:
+        threads = settings.threads_of_worker
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+    serving = Serving(
+        models={},
+        limits=settings.limits,
+        metrics=Metrics(fleet),
+        start=settings.start or time.time(),
+        fleet=fleet,
+    )
+    for name, folder in settings.folders.items():
+        serving.models[name] = ServedModel(
+            name,
+            folder,
+            load=functools.partial(load, settings),
+            make_batcher=functools.partial(make_batcher, settings, serving),
+            keep_versions=settings.keep_versions,
+            fleet=fleet,
+        )
+        serving.models[name].start()
+    watch = Watch(list(serving.models.values()), settings.poll_seconds)
+    server = Server(
+        serving,
+        on_start=on_start,
+        max_connections=settings.max_connections,
+        grace_seconds=settings.grace_seconds,
+    )
+    server.run(sockets=[listener])
+    watch.close()
+    if server.num_unanswered:
+        logging.error("%d requests were not answered", server.num_unanswered)
+    return server.num_unanswered
+
+
+def load(settings: ServerSettings, folder: str) -> Predictor:
+    """Loads a model with the engine of the settings."""
+    return Predictor(
+        folder,
+        engine=settings.engine,
+        max_batch_tokens=settings.max_batch_tokens,
+        num_threads=settings.threads_of_worker,
+        on_long=settings.on_long,
+        with_lengths=settings.with_lengths,
+    )
+
+
+def make_batcher(
+    settings: ServerSettings, serving: Serving, name: str, predictor: Predictor
+) -> Batcher:
+    """Makes the batcher of a model."""
+    # A model for accelerators has a fixed batch size.
+    fixed = predictor.info.get("batch_size")
+    return Batcher(
+        functools.partial(signatures.run, predictor),
+        prepare=functools.partial(texts.prepare, predictor, settings.limits),
+        max_batch_size=min(settings.max_batch_size, fixed or sys.maxsize),
+        max_batch_tokens=None if fixed else settings.max_batch_tokens,
+        max_wait_seconds=settings.batch_wait_seconds,
+        max_queue=settings.queue_of_worker,
+        weigh=texts.num_sequences,
+        count_tokens=texts.num_tokens,
+        group=functools.partial(texts.group_of, predictor),
+        more_of=texts.lengths_of,
+        observe=serving.metrics.batch_sizes.labels(name).observe,
+    )
