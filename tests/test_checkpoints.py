@@ -273,6 +273,7 @@ except OSError as error:
 """
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_the_previous_checkpoint(tmp_path):
     """A limit on file size makes the kernel refuse the write midway."""
     done = subprocess.run(

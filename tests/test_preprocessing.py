@@ -497,6 +497,7 @@ def test_a_text_loses_its_middle_without_a_second_text(letters, packers):
         BertPreprocessor(letters, truncation="tail")
 
 
+@pytest.mark.slow
 @settings(max_examples=25)  # Each by eight preprocessors.
 @given(
     st.lists(SPACED, max_size=5), st.integers(1, 7), st.none() | st.integers(1)

@@ -158,6 +158,7 @@ def test_a_second_run_continues_or_has_nothing_to_do(folder, caplog):
         assert again.read(name).tobytes() == value.tobytes(), name
 
 
+@pytest.mark.slow
 def test_console_lines_that_people_search_for(finished, caplog):
     folder, messages = finished
     for line in (

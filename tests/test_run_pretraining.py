@@ -331,6 +331,7 @@ def test_packed_training_is_as_unpacked(folder, caplog):
         np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_it_goes_on_from_the_originals_checkpoint(tmp_path):
     toy = shared("checkpoints/toy_L-2_H-4")
     out = tmp_path / "out"

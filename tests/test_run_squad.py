@@ -251,6 +251,7 @@ def test_squad_2(tmp_path):
     assert not any(predictions_of(folder).values())
 
 
+@pytest.mark.slow
 def test_the_best_threshold_gives_the_score_it_promises(
     tmp_path, capsys, caplog
 ):

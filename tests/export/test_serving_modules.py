@@ -423,6 +423,7 @@ def test_half_a_surrogate_pair_is_a_question_mark(predictor):
     assert found[0]["score"] == pytest.approx(found[1]["score"])
 
 
+@pytest.mark.slow
 def test_a_mismatch_fails_the_export(pairs, tmp_path):
     folder, module = pairs
     other = SingleLabel(LABELS)

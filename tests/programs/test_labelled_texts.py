@@ -286,7 +286,8 @@ def test_long_documents_are_read_to_their_end(folder, tmp_path):
         flags |= {"long_documents": long_documents, "train_file": str(path)}
         for name in ("bert_config_file", "vocab_file", "init_checkpoint"):
             flags[name] = pretrained.DEMO_FLAGS[name]
-        flags |= {"num_train_epochs": 5.0, "learning_rate": 3e-4}
+        # With one seed in five so high a rate ends in the same answer for all.
+        flags |= {"num_train_epochs": 5.0, "learning_rate": 3e-4, "seed": 1}
         RUN_CLASSIFIER.run(**flags, do_train=True, do_eval=True)
         results = results_of(out / "eval_results.txt")
         accuracy[long_documents] = float(results["eval_accuracy"])

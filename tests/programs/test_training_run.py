@@ -228,6 +228,7 @@ def test_resume_says_what_may_be(trained):
     assert not (folder / "out-2").exists()
 
 
+@pytest.mark.slow
 def test_a_broken_checkpoint_falls_back_to_the_one_before(trained, caplog):
     caplog.set_level("INFO", logger="absl")
     folder, whole = trained
@@ -288,6 +289,7 @@ def test_a_signal_behind_the_last_step_counts_too(folder, monkeypatch):
         train(folder, "out", eval_steps=10, resume="never")
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_nan_names_the_examples(folder):
     rows = (folder / "data" / "train.tsv").read_text().split("\n")
     with pytest.raises(training.TrainingDiverged) as error:
