@@ -152,7 +152,6 @@ class WholeAnswers(Answers):
         signature = self._model.signatures["ids"]
         with self._lock:
             if length not in self._by_length:
-                self._model.load_weights()  # Not while it is traced.
                 _, specs = signature.structured_input_signature
                 self._by_length[length] = tf.function(
                     signature

@@ -17,7 +17,8 @@ class LoadedModel:
 
     Its answers may have parts, see `serving_base.ServingModule.add_parts`. Then
     another engine can compute the network, and TensorFlow's weights are loaded
-    when something needs them for the first time.
+    when something needs them for the first time. Other models load them at
+    once.
 
     Args:
         folder: the folder of the SavedModel, or of a run that has one.
@@ -42,6 +43,8 @@ class LoadedModel:
         self.has_parts = hasattr(self.functions, "finish")
         self._has_weights = False
         self._lock = threading.Lock()
+        if not self.has_parts:
+            self.load_weights()
         self.signatures = {
             name: Signature(function, self.load_weights)
             for name, function in self.functions.signatures.items()

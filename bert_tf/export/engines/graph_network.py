@@ -103,8 +103,10 @@ def cast_once(function: Function) -> Function:
     def call(*ids):
         given = dict(zip(inputs, ids, strict=True))
         given = {name: x for name, x in given.items() if name in cut}
+        # What was computed outside is not yet a tensor of this graph.
+        weights = {name: tf.identity(x) for name, x in used.items()}
         found = tf.graph_util.import_graph_def(
-            graph_def, {**given, **used}, return_elements=names
+            graph_def, {**given, **weights}, return_elements=names
         )
         return dict(zip(outputs, found, strict=True))
 
