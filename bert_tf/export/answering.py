@@ -154,7 +154,7 @@ class WholeAnswers(Answers):
             if length not in self._by_length:
                 _, specs = signature.structured_input_signature
                 self._by_length[length] = tf.function(
-                    signature
+                    signature, autograph=False
                 ).get_concrete_function(
                     **{
                         name: tf.TensorSpec(

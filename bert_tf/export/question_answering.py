@@ -62,7 +62,8 @@ class QuestionServing(ServingModule):
         input_signature=[
             tf.TensorSpec([None], tf.string, name="question"),
             tf.TensorSpec([None], tf.string, name="context"),
-        ]
+        ],
+        autograph=False,
     )
     def answer(self, question: tf.Tensor, context: tf.Tensor) -> Tensors:
         """Answers each question on its context.

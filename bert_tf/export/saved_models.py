@@ -10,7 +10,9 @@ This module needs TensorFlow and no part of the model's code.
 """
 
 import contextlib
+import glob
 import json
+import math
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -185,6 +187,32 @@ def load_weights(folder: str, model: LoadedModel) -> None:
         raise UserError(f"{folder}: damaged: {files.reason(error)}") from None
 
 
+def check_weights(folder: str) -> None:
+    """Checks, without reading them, that the weights of a model are all there.
+
+    Raises:
+        UserError: they are missing, or end too early.
+    """
+    path = os.path.join(folder, WEIGHTS)
+    try:
+        with literal_paths.literal_folder(folder) as name:
+            reader = tf.train.load_checkpoint(os.path.join(name, WEIGHTS))
+    except (*_LOAD_ERRORS, tf.errors.OpError) as error:
+        raise UserError(f"{folder}: damaged: {files.reason(error)}") from None
+    dtypes = reader.get_variable_to_dtype_map()
+    needed = sum(
+        math.prod(shape) * dtypes[name].size
+        for name, shape in reader.get_variable_to_shape_map().items()
+    )
+    shards = tf.io.gfile.glob(f"{glob.escape(path)}.data-*")
+    size = sum(tf.io.gfile.stat(shard).length for shard in shards)
+    if size < needed:
+        raise UserError(
+            f"{folder}: damaged: The weights need {needed:,} bytes, and "
+            f"{path}.data-* have {size:,}"
+        )
+
+
 def load(
     folder: str, *, weights: bool = True
 ) -> tuple[LoadedModel, dict[str, Any]]:
@@ -207,6 +235,8 @@ def load(
     try:
         with quietly():
             model = load_any(folder, weights=weights)
+        if not weights:
+            check_weights(folder)
         outputs = model.signatures["serving_default"].structured_outputs
     except UserError:  # A ValueError, too.
         raise

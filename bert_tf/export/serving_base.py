@@ -11,6 +11,9 @@ A SavedModel answers a request in three parts, which are functions of it, too:
 The signature `serving_default` is all three. `Predictor` may compute the
 network with another engine, see `export/engines`.
 
+No part has Python's control flow on tensors, so all are traced without
+AutoGraph, whose reading of the code would take a third of an export's time.
+
 B is the number of rows of a request, R that of sequences that the network
 reads for them, S the length of a sequence.
 """
@@ -134,15 +137,18 @@ class ServingModule(tf.Module):
                 for name in ID_NAMES
             ]
             self.network, self.network_bfloat16 = (
-                tf.function(function, input_signature=specs)
+                tf.function(function, input_signature=specs, autograph=False)
                 for function in (self._network_of, self._bfloat16_network_of)
             )
-        self.ids = tf.function(self._ids, input_signature=self._id_specs())
+        self.ids = tf.function(
+            self._ids, input_signature=self._id_specs(), autograph=False
+        )
         self.examples = tf.function(
             lambda serialized: self._answer_to(self._parse(serialized)),
             input_signature=[
                 tf.TensorSpec([shape.batch_size], tf.string, name="examples")
             ],
+            autograph=False,
         )
 
     @property
@@ -170,6 +176,7 @@ class ServingModule(tf.Module):
                 **self.serve(*strings),
             },
             input_signature=self._string_specs(),
+            autograph=False,
         )
 
     def description(self) -> dict[str, Any]:
@@ -202,7 +209,9 @@ class ServingModule(tf.Module):
             with self._computing_padding():
                 return self._ids(input_ids, input_mask, segment_ids)
 
-        return tf.function(compute, input_signature=self._id_specs())
+        return tf.function(
+            compute, input_signature=self._id_specs(), autograph=False
+        )
 
     # -----------------------------------------------------------------------
     # The parts of an answer, for engines.
@@ -228,14 +237,18 @@ class ServingModule(tf.Module):
             is without "input_ids", "segment_ids" and "lengths".
         """
         self.read, self.lengths = (
-            tf.function(function, input_signature=self._string_specs())
+            tf.function(
+                function, input_signature=self._string_specs(), autograph=False
+            )
             for function in (self._read_all, self._lengths)
         )
         read = self.read.get_concrete_function().structured_outputs
         numbers = self.network.get_concrete_function().structured_outputs
         kept = {n: x for n, x in read.items() if n not in NOT_FINISHED}
         self.finish = tf.function(
-            self._finish, input_signature=[_specs_of(kept), _specs_of(numbers)]
+            self._finish,
+            input_signature=[_specs_of(kept), _specs_of(numbers)],
+            autograph=False,
         )
 
     def lite_network(self) -> Function:
@@ -254,7 +267,7 @@ class ServingModule(tf.Module):
                 return self._network(ids)
 
         specs = [tf.TensorSpec([1, None], tf.int32, name=n) for n in names]
-        return tf.function(compute, input_signature=specs)
+        return tf.function(compute, input_signature=specs, autograph=False)
 
     def _string_specs(self) -> list[tf.TensorSpec]:
         """The inputs of `serving_default`."""

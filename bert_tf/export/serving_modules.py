@@ -55,7 +55,9 @@ class SequenceServing(ServingModule):
         self._outputs_of = outputs_of
         super().__init__(model, reader.max_seq_length, shape)
         self.serve, self.encode = (
-            tf.function(function, input_signature=self._string_specs())
+            tf.function(
+                function, input_signature=self._string_specs(), autograph=False
+            )
             for function in (self._serve, self._encode)
         )
 

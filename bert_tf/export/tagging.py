@@ -78,7 +78,9 @@ class TagServing(ServingModule):
         self._room = preprocess.max_seq_length - NUM_SPECIAL
         super().__init__(model, preprocess.max_seq_length, InputShape())
         self.serve, self.words = (
-            tf.function(function, input_signature=self._string_specs())
+            tf.function(
+                function, input_signature=self._string_specs(), autograph=False
+            )
             for function in (self._serve, self._serve_words)
         )
 
@@ -98,7 +100,9 @@ class TagServing(ServingModule):
     def add_parts(self) -> None:
         super().add_parts()
         self.read_words = tf.function(
-            self._read_words, input_signature=self._string_specs()
+            self._read_words,
+            input_signature=self._string_specs(),
+            autograph=False,
         )
 
     def _string_specs(self):

@@ -57,7 +57,7 @@ class GraphTokenizer:
         """WordPiece ids, int32 [B, (pieces)], without special tokens."""
         return self._tokenize(as_texts(text))
 
-    @tf.function(input_signature=[TEXTS])
+    @tf.function(input_signature=[TEXTS], autograph=False)
     def _tokenize(self, text):
         text = self._context.resolve(text)
         pieces = self._wordpiece.cut(self._normalizer.normalize(text))
@@ -76,7 +76,7 @@ class GraphTokenizer:
         """
         return self._tokenize_with_offsets(as_texts(text))
 
-    @tf.function(input_signature=[TEXTS])
+    @tf.function(input_signature=[TEXTS], autograph=False)
     def _tokenize_with_offsets(self, raw):
         text, text_origins = self._context.resolve_with_origins(raw)
         normalized, origins = self._normalizer.normalize_with_offsets(text)

@@ -57,7 +57,7 @@ class BatchRunner:
         self.model = model
         self.strategy = strategy or tf.distribute.get_strategy()
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def run_batch(self, batch: Batch) -> tuple[Outputs, Batch]:
         """(outputs, batch), each gathered from all replicas."""
         outputs = self.strategy.run(

@@ -120,7 +120,7 @@ class Trainer:
         self._forward_backward = self.forward_backward
         if jit_compile:
             self._forward_backward = tf.function(
-                self.forward_backward, jit_compile=True
+                self.forward_backward, jit_compile=True, autograph=False
             )
 
     def replica_step(

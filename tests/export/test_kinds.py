@@ -20,7 +20,7 @@ from bert_tf.export.kinds import KINDS, Kind, Request
 from bert_tf.export.serving_modules import InputShape, TextServing
 from bert_tf.export.serving_outputs import labelled
 from bert_tf.heads import BertClassifier
-from bert_tf.serving import rest, signatures
+from bert_tf.serving import rest, signatures, texts
 from bert_tf.serving.limits import Limits, Refusal
 from bert_tf.tasks.registry import PROBLEMS
 
@@ -176,7 +176,8 @@ def test_a_new_kind_is_served(predictor):
     limits = Limits()
     body = {"instances": [MARKED_TEXT, PLACES]}
     call = rest.predict_call(predictor, body, limits)
-    (first_key, first), (second_key, second) = call.rows
+    rows = texts.prepare_rows(predictor, limits, call.rows)
+    (first_key, first), (second_key, second) = rows
     assert first_key == second_key and first.inputs == second.inputs
     outputs = signatures.run(predictor, first_key, [first, second])
     answer = call.answer(outputs)
@@ -185,4 +186,5 @@ def test_a_new_kind_is_served(predictor):
     assert len(call.rows) == 1
     with pytest.raises(Refusal, match="item 0: place must be within"):
         body = {"instances": [PLACES | {"place": [7, 4]}]}
-        rest.predict_call(predictor, body, limits)
+        call = rest.predict_call(predictor, body, limits)
+        texts.prepare_rows(predictor, limits, call.rows)

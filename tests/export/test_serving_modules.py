@@ -689,6 +689,7 @@ def test_descriptions(pairs):
         "batch_size": None,
         "pads_to_max_seq_length": False,
         "precision": "float32",
+        "truncation": "head",
     }
     assert dataclasses.asdict(InputShape()) == {
         "batch_size": None,

@@ -27,6 +27,7 @@ TOOLS = (
     "predict",
     "serve",
     "split_sentences",
+    "tune",
 )
 # Parts of other tools, which nobody runs.
 PARTS = {

@@ -20,7 +20,7 @@ from bert_tf.errors import UserError
 from bert_tf.export.predictor import Predictor
 from bert_tf.heads import BertClassifier, BertRelationClassifier
 from bert_tf.metrics.relations import relation_report
-from bert_tf.serving import rest
+from bert_tf.serving import rest, texts
 from bert_tf.serving.limits import Limits, Refusal
 
 PREDICT = program_of("bert_tf.tools.predict")
@@ -198,7 +198,8 @@ def test_items_without_two_entities(predictor, item, message):
     assert str(caught.value).startswith(f"item 1: {message}")
     # The server refuses it in one line.
     with pytest.raises(Refusal) as refusal:
-        rest.predict_call(predictor, {"instances": [item]}, Limits())
+        call = rest.predict_call(predictor, {"instances": [item]}, Limits())
+        texts.prepare_rows(predictor, Limits(), call.rows)
     assert refusal.value.status == 400
 
 
@@ -223,7 +224,7 @@ def test_requests_of_the_server(predictor):
     for body in bodies:
         body = json.loads(json.dumps(body))
         call = rest.predict_call(predictor, body, Limits())
-        ((_, request),) = call.rows
+        ((_, request),) = texts.prepare_rows(predictor, Limits(), call.rows)
         ids.append(request.ids["input_ids"].tolist())
     assert ids[0] == ids[1] == ids[2]
     columns = predictor.run([request])

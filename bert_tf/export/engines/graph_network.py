@@ -111,7 +111,9 @@ def cast_once(function: Function) -> Function:
         return dict(zip(outputs, found, strict=True))
 
     spec = tf.TensorSpec([None, None], tf.int32)
-    return tf.function(call, input_signature=[spec] * len(ID_NAMES))
+    return tf.function(
+        call, input_signature=[spec] * len(ID_NAMES), autograph=False
+    )
 
 
 def _part_of(graph, outputs, given):

@@ -59,7 +59,7 @@ def network_of_model(
 
     # One graph for batches of any shape. TensorFlow leaves out what the output
     # does not need, such as the layers above those taken.
-    function = tf.function(compute, input_signature=specs)
+    function = tf.function(compute, input_signature=specs, autograph=False)
     concrete = function.get_concrete_function()
     outputs = concrete.structured_outputs
     shapes = {name: tuple(x.shape.as_list()) for name, x in outputs.items()}
@@ -87,7 +87,7 @@ def _int8(
     ]
     folder = tempfile.TemporaryDirectory()
     path = os.path.join(folder.name, "network_int8.tflite")
-    function = tf.function(compute, input_signature=specs)
+    function = tf.function(compute, input_signature=specs, autograph=False)
     lite.write_network(function, path, quantize=True)
     return LiteNetwork(
         path,

@@ -213,7 +213,9 @@ def measure(
         for worker in started:
             first_answers[worker.name].append(worker.seconds_to_first)
         medians = {
-            n: float(np.median(s)) for n, s in first_answers.items() if s
+            name: float(np.median(times))
+            for name, times in first_answers.items()
+            if times
         }
         # They start before anything is measured: one that fails is found soon.
         ports = start_servers(started, folders, stack)
