@@ -17,14 +17,14 @@ import numpy as np
 import tensorflow as tf
 
 from bert_tf.export.engines.sequences import Network, Sequences
+from bert_tf.export.finishing import Columns, finish_of
 from bert_tf.export.kinds import Request
 from bert_tf.export.loaded_model import LoadedModel
 from bert_tf.export.reading import Reader
-from bert_tf.export.saved_models import LENGTH_MULTIPLE, NOT_FINISHED
+from bert_tf.export.saved_models import LENGTH_MULTIPLE
 from bert_tf.text.packing import ID_NAMES
 
 Tensors = dict[str, tf.Tensor]
-Columns = dict[str, np.ndarray]  # {output: array [B, …]}
 
 
 class Answers(abc.ABC):
@@ -67,7 +67,7 @@ class PartAnswers(Answers):
     def __init__(self, model: LoadedModel, reader: Reader, network: Network):
         super().__init__(model, reader)
         self._network = network
-        (self._finish,) = model.functions.finish.concrete_functions
+        self._finish = finish_of(model)
 
     def outputs(self, requests: Sequence[Request]) -> Columns:
         if self._reader.reads_ids:
@@ -91,13 +91,7 @@ class PartAnswers(Answers):
         if lengths is None:
             lengths = ids["input_mask"].sum(axis=1)
         numbers = self._network.run(Sequences(ids, np.asarray(lengths)))
-        kept = {n: x for n, x in read.items() if n not in NOT_FINISHED}
-        parts = (
-            {name: tf.convert_to_tensor(x) for name, x in part.items()}
-            for part in (kept, numbers)
-        )
-        outputs = self._finish(*parts)
-        return {name: value.numpy() for name, value in outputs.items()}
+        return self._finish(read, numbers)
 
 
 class WholeAnswers(Answers):

@@ -240,6 +240,7 @@ def _classifier(
             takes_pairs=settings.takes_pairs,
             outputs_of=functools.partial(answer, **record),
             shape=settings.shape,
+            answers_softmax=answer is outputs.label and not reader.has_windows,
         )
 
     return module_of, record

@@ -42,6 +42,8 @@ NETWORK = os.path.join("assets.extra", "network.tflite")
 INT8_NETWORK = os.path.join("assets.extra", "network_int8.tflite")
 # What the part `read` of an answer gives to engines alone.
 NOT_FINISHED = ("input_ids", "segment_ids", "lengths")
+# How the outputs are computed from the network's logits, if that is known.
+SOFTMAX = "softmax"
 WEIGHTS = os.path.join("variables", "variables")  # TensorFlow's checkpoint.
 
 

@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from bert_tf.data.text_reader import TextReader
 from bert_tf.export import kinds
+from bert_tf.export.saved_models import SOFTMAX
 from bert_tf.export.serving_base import (
     SAMPLES,
     Function,
@@ -40,6 +41,8 @@ class SequenceServing(ServingModule):
         outputs_of: function from the model's logits to {output: tensor}, in
             the graph; for example `TextProblem.serving_outputs`.
         shape: an `InputShape`.
+        answers_softmax: whether `outputs_of` is `serving_outputs.label`, so
+            that others can compute it without TensorFlow.
     """
 
     def __init__(
@@ -49,7 +52,9 @@ class SequenceServing(ServingModule):
         *,
         outputs_of: Callable[[tf.Tensor], Tensors],
         shape: InputShape,
+        answers_softmax: bool = False,
     ):
+        self._answers_softmax = answers_softmax
         self._trained_with = reader
         self._reader = reader.with_length_multiple(shape.length_multiple)
         self._outputs_of = outputs_of
@@ -62,7 +67,8 @@ class SequenceServing(ServingModule):
         )
 
     def description(self) -> dict[str, Any]:
-        return {
+        finish = {"finish": SOFTMAX} if self._answers_softmax else {}
+        return finish | {
             "max_seq_length": self._max_seq_length,
             "do_lower_case": self._reader.preprocess.do_lower_case,
             "batch_size": self._shape.batch_size,
@@ -116,7 +122,8 @@ class TextServing(SequenceServing):
         model, reader: see `SequenceServing`.
         kind: name of the problem's kind.
         takes_pairs: whether each text has a second one.
-        **settings: `outputs_of` and `shape` of a `SequenceServing`.
+        **settings: `outputs_of`, `shape` and `answers_softmax` of a
+            `SequenceServing`.
     """
 
     def __init__(

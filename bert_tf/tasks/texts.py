@@ -171,7 +171,13 @@ class TextProblem(Problem):
             takes_pairs=takes_pairs,
             outputs_of=self.serving_outputs,
             shape=shape,
+            answers_softmax=self.answers_softmax and not reader.has_windows,
         )
+
+    @property
+    def answers_softmax(self) -> bool:
+        """Whether `serving_outputs` is `export.serving_outputs.label`."""
+        return False
 
     def serving_outputs(self, logits: tf.Tensor) -> Tensors:
         """Computes an exported model's outputs, in the graph.
@@ -215,6 +221,11 @@ class SingleLabel(TextProblem):
 
     def serving_outputs(self, logits: tf.Tensor) -> Tensors:
         return serving_outputs.label(logits, self.labels)
+
+    @property
+    def answers_softmax(self) -> bool:
+        # Not if a problem that is derived from this one answers otherwise.
+        return type(self).serving_outputs is SingleLabel.serving_outputs
 
     @property
     def metric_names(self) -> set[str]:

@@ -690,6 +690,7 @@ def test_descriptions(pairs):
         "pads_to_max_seq_length": False,
         "precision": "float32",
         "truncation": "head",
+        "finish": "softmax",
     }
     assert dataclasses.asdict(InputShape()) == {
         "batch_size": None,
