@@ -22,7 +22,7 @@ from bert_tf.backend import (
 from bert_tf.bert_layer import BertLayer, dense, dropout
 from bert_tf.config import BertConfig
 from bert_tf.dropout import Dropout, kept_of
-from bert_tf.places import Places
+from bert_tf.places import OneSequence, Places
 
 MASKED_SCORE = -10000.0  # Added to the scores of positions not attended to.
 
@@ -68,6 +68,8 @@ class SelfAttention(BertLayer):
         training: bool | None = None,
         seed: Tensor = None,
     ) -> Tensor:
+        if isinstance(places, OneSequence):
+            return self._attend_alone(rows, readers)
         if readers is None:
             layers = [self.query, self.key, self.value]
             projected = self.project(layers, rows, training)
@@ -90,6 +92,54 @@ class SelfAttention(BertLayer):
         if readers is None:
             return places.from_attention(context)
         return ops.reshape(context, (-1, self.config.hidden_size))
+
+    def _attend_alone(self, rows: Tensor, readers: Tensor | None) -> Tensor:
+        """What `call` computes for `OneSequence`, without an axis of examples.
+
+        Args:
+            rows: float [S, D].
+            readers: float [Q, D], or None for all rows.
+        """
+        if readers is None:
+            query, key, value = self._heads_alone(
+                [self.query, self.key, self.value], rows
+            )
+        else:
+            (query,) = self._heads_alone([self.query], readers)
+            key, value = self._heads_alone([self.key, self.value], rows)
+        probs = ops.softmax(matmul_transposed(query, key))
+        context = ops.transpose(ops.matmul(probs, value), (1, 0, 2))
+        return ops.reshape(context, (-1, self.config.hidden_size))
+
+    def _heads_alone(
+        self, layers: Sequence[keras.layers.Dense], rows: Tensor
+    ) -> list[Tensor]:
+        """The outputs of K dense layers: [S, D] -> K tensors [N, S, H].
+
+        Queries are divided by sqrt(H) already. The kernels are constants here:
+        to scale and to join them costs nothing when the graph runs.
+        """
+        heads = self.config.num_attention_heads
+        size_per_head = self.config.hidden_size // heads
+        scale = 1.0 / math.sqrt(size_per_head)
+        factors = [scale if layer is self.query else 1.0 for layer in layers]
+        kernels, biases = (
+            ops.concatenate(
+                [x * factor for x, factor in zip(parts, factors, strict=True)],
+                axis=-1,
+            )
+            for parts in (
+                [layer.kernel for layer in layers],
+                [layer.bias for layer in layers],
+            )
+        )
+        x = ops.add(ops.matmul(rows, kernels), biases)
+        x = ops.reshape(x, (-1, len(layers) * heads, size_per_head))
+        x = ops.transpose(x, (1, 0, 2))
+        return [
+            x[first : first + heads]
+            for first in range(0, len(layers) * heads, heads)
+        ]
 
     def project(
         self,

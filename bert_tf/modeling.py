@@ -12,7 +12,13 @@ from bert_tf.backend import Shape, Tensor
 from bert_tf.bert_layer import Configured
 from bert_tf.config import BertConfig
 from bert_tf.layers import Embeddings, Encoder, Pooler
-from bert_tf.places import AllPlaces, PackedPlaces, Places, TokenPlaces
+from bert_tf.places import (
+    AllPlaces,
+    OneSequence,
+    PackedPlaces,
+    Places,
+    TokenPlaces,
+)
 
 Inputs: TypeAlias = dict[str, Tensor] | Tensor  # See `BertModel`.
 
@@ -142,6 +148,8 @@ class BertModel(ConfiguredModel):
         compute_padding: whether the vectors of padding are computed. If not,
             they are zeros, and all others are the same in less time; shapes
             inside the model then change from batch to batch.
+        reads_one_sequence: whether a graph reads a single sequence without
+            padding, see `reading_one_sequence`.
         packed_rows: the number of sequences that the examples of a packed
             batch share; None for as many as there are examples.
 
@@ -179,6 +187,7 @@ class BertModel(ConfiguredModel):
     """
 
     compute_padding = True
+    reads_one_sequence = False
     packed_rows: int | None = None
 
     def __init__(self, config: BertConfig, **kwargs: Any):
@@ -292,6 +301,8 @@ class BertModel(ConfiguredModel):
                 inputs["packed_offset"],
                 self.packed_rows or ops.shape(input_mask)[0],
             )
+        if self.reads_one_sequence:
+            return OneSequence(input_mask)
         if self.compute_padding:
             return AllPlaces(input_mask)
         return TokenPlaces(input_mask, training)
@@ -330,6 +341,20 @@ def padding_computed(model: keras.Model, is_computed: bool) -> Iterator[None]:
         yield
     finally:
         bert.compute_padding = before
+
+
+@contextlib.contextmanager
+def reading_one_sequence(model: keras.Model) -> Iterator[None]:
+    """Builds graphs for a single sequence without padding in the block.
+
+    Args:
+        model: the head. Its weights must be constants in these graphs.
+    """
+    model.bert.reads_one_sequence = True
+    try:
+        yield
+    finally:
+        model.bert.reads_one_sequence = False
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ the other:
 
     AllPlaces     every place is a row, T = B S: shapes stay static
     TokenPlaces   the rows of padding are left out: T changes with the batch
+    OneSequence   a single sequence without padding: nothing is masked
     PackedPlaces  several short examples share a sequence, T = A S with fewer
                   sequences than examples: static shapes with little padding
 
@@ -33,7 +34,7 @@ class Places(abc.ABC):
     Attributes:
         input_mask: the same.
         attention_mask: int or bool [A, 1 or S, S], which places (the last
-            dimension) each place (the one before it) attends to.
+            dimension) each place (the one before it) attends to; None for all.
         has_row: bool [B, S], which places have a row; None if all have.
         offsets: int [T], the place of each row in its example.
     """
@@ -115,6 +116,21 @@ class AllPlaces(Places):
         batch, length = ops.shape(self.input_mask)
         shape = (batch, length, table.shape[-1])
         return self.rows(ops.broadcast_to(table[:length], shape))
+
+
+class OneSequence(AllPlaces):
+    """A single sequence without padding, B = 1: each place is a token.
+
+    Attention needs no mask, and an axis of examples less. LiteRT files are
+    made so, whose networks read one sequence at a time.
+    """
+
+    def __init__(self, input_mask: Tensor):
+        super().__init__(input_mask)
+        self.attention_mask = None
+
+    def positions(self, table: Tensor) -> Tensor:
+        return table[: ops.shape(self.input_mask)[1]]
 
 
 class TokenPlaces(Places):

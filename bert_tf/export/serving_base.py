@@ -28,7 +28,12 @@ import tensorflow as tf
 
 from bert_tf.data import features
 from bert_tf.export.saved_models import LENGTH_MULTIPLE, NOT_FINISHED
-from bert_tf.modeling import computed_in, needs_padding, padding_computed
+from bert_tf.modeling import (
+    computed_in,
+    needs_padding,
+    padding_computed,
+    reading_one_sequence,
+)
 from bert_tf.text.packing import ID_NAMES
 
 Tensors = dict[str, tf.Tensor]
@@ -263,7 +268,11 @@ class ServingModule(tf.Module):
 
         def compute(*values):
             ids = dict(zip(names, values, strict=True))
-            with self._computing_padding():
+            is_alone = hasattr(self._model, "bert") and not self.reads_padding
+            with contextlib.ExitStack() as stack:
+                stack.enter_context(self._computing_padding())
+                if is_alone:
+                    stack.enter_context(reading_one_sequence(self._model))
                 return self._network(ids)
 
         specs = [tf.TensorSpec([1, None], tf.int32, name=n) for n in names]
