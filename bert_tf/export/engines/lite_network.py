@@ -89,8 +89,6 @@ class LiteNetwork(Network):
             np.ones([2 * self._num_threads, longest], np.int32),
         )
         self.run(Sequences(ids, np.full(2 * self._num_threads, longest)))
-        # Their memory can be had again from the file.
-        memory.release_file_pages(self._path)
 
     @contextlib.contextmanager
     def _borrowed(self) -> Iterator["_Interpreter"]:
@@ -140,6 +138,7 @@ class _Interpreter:
             for name, shape in shapes.items()
         }
         self._length: int | None = None
+        self._path: str | None = path
 
     def run(
         self, sequences: Sequences, rows: np.ndarray, numbers: Numbers
@@ -159,6 +158,10 @@ class _Interpreter:
                     numbers[name][row, :length] = value
                 else:
                     numbers[name][row] = value
+        if self._path:
+            # It has copied most weights by now.
+            memory.release_file_pages(self._path)
+            self._path = None
 
     def _resize(self, length: int) -> None:
         for index in self._inputs.values():
