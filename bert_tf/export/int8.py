@@ -80,11 +80,13 @@ def add_int8(
         UserError: too many answers differ.
     """
     path = os.path.join(folder, saved_models.INT8_NETWORK)
-    lite.write_network(module.lite_network(), path, quantize=True)
+    lite.write_network(module.lite_network(int8=True), path, quantize=True)
     predictor = Predictor(folder)
     items, source = settings.items, "dev set"
     if settings.calibration_file:
-        items = read_items(settings.calibration_file, predictor)
+        items = read_items(
+            settings.calibration_file, predictor, MOST_ITEMS
+        )
         source = os.path.basename(settings.calibration_file)
     items = items[:MOST_ITEMS]
     if not items:

@@ -24,6 +24,7 @@ import keras
 import tensorflow as tf
 
 from bert_tf.data import features
+from bert_tf.export.int8_words import words_in_int8
 from bert_tf.export.saved_models import LENGTH_MULTIPLE, NOT_FINISHED
 from bert_tf.modeling import computed_in, needs_padding, padding_computed
 from bert_tf.text.packing import ID_NAMES
@@ -192,14 +193,17 @@ class ServingModule(tf.Module):
         """
         return self.serve(**inputs)
 
-    def padded_ids(self) -> Function:
+    def padded_ids(self, *, int8: bool = False) -> Function:
         """A tf.function as `ids`, in whose graph padding is computed, too.
 
         LiteRT files need it: sizes in them depend on the inputs' sizes alone.
+
+        Args:
+            int8: whether it is for a file of int8, see `words_in_int8`.
         """
 
         def compute(input_ids, input_mask, segment_ids):
-            with self._computing_padding():
+            with self._computing_padding(int8):
                 return self._ids(input_ids, input_mask, segment_ids)
 
         return tf.function(compute, input_signature=self._id_specs())
@@ -238,11 +242,14 @@ class ServingModule(tf.Module):
             self._finish, input_signature=[_specs_of(kept), _specs_of(numbers)]
         )
 
-    def lite_network(self) -> Function:
+    def lite_network(self, *, int8: bool = False) -> Function:
         """A tf.function for a LiteRT file that computes the network.
 
         It reads a sequence, int32 [1, S]: `input_ids` and `segment_ids`, and
         where padding changes answers `input_mask`, too.
+
+        Args:
+            int8: whether it is for a file of int8, see `words_in_int8`.
         """
         names = ["input_ids", "segment_ids"]
         if self.reads_padding:
@@ -250,7 +257,7 @@ class ServingModule(tf.Module):
 
         def compute(*values):
             ids = dict(zip(names, values, strict=True))
-            with self._computing_padding():
+            with self._computing_padding(int8):
                 return self._network(ids)
 
         specs = [tf.TensorSpec([1, None], tf.int32, name=n) for n in names]
@@ -291,12 +298,16 @@ class ServingModule(tf.Module):
         return self.network(*(ids[name] for name in ID_NAMES))
 
     @contextlib.contextmanager
-    def _computing_padding(self) -> Iterator[None]:
+    def _computing_padding(self, int8: bool) -> Iterator[None]:
         """Builds a graph of its own, in which padding is computed, too."""
         before, self.computes_padding = self.computes_padding, True
         self._has_own_graph = True
+        words = contextlib.nullcontext()
+        if int8:
+            words = words_in_int8(self._model)
         try:
-            yield
+            with words:
+                yield
         finally:
             self.computes_padding, self._has_own_graph = before, False
 
