@@ -12,22 +12,26 @@ from bert_tf.export.input_files import InputSettings, ItemReader
 from bert_tf.export.predictor import Predictor
 
 
-def read_items(path: str, predictor: Predictor, most: int) -> list[Any]:
+def read_items(
+    path: str,
+    predictor: Predictor,
+    most: int,
+    setting: str = "calibration_file",
+) -> list[Any]:
     """Reads a file's first texts as a model takes them.
 
     Args:
         path: a file in any form that the tool predict reads.
         predictor: the model. Its columns are those of its training.
         most: the number of texts that are enough.
+        setting: name of the setting that named the file.
 
     Raises:
         UserError: the file has no texts for this model.
     """
     items = list(itertools.islice(_items_of(path, predictor), most))
     if not items:
-        raise UserError(
-            "there is no text in it", setting="calibration_file", value=path
-        )
+        raise UserError("there is no text in it", setting=setting, value=path)
     return items
 
 

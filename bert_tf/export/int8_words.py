@@ -15,7 +15,9 @@ import tensorflow as tf
 from bert_tf.layers import Embeddings, Int8Words
 
 INT8_MAX = 127
-FINENESS = 2**24  # The largest scale, in units; float32 has all numbers up to it.
+FINENESS = (
+    2**24
+)  # The largest scale, in units; float32 has all numbers up to it.
 TINY = 1e-30
 
 

@@ -302,11 +302,10 @@ class ServingModule(tf.Module):
         """Builds a graph of its own, in which padding is computed, too."""
         before, self.computes_padding = self.computes_padding, True
         self._has_own_graph = True
-        words = contextlib.nullcontext()
-        if int8:
-            words = words_in_int8(self._model)
         try:
-            with words:
+            with contextlib.ExitStack() as stack:
+                if int8:
+                    stack.enter_context(words_in_int8(self._model))
                 yield
         finally:
             self.computes_padding, self._has_own_graph = before, False
