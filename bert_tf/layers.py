@@ -16,9 +16,10 @@ variable, e.g. `bert/encoder/layer_0/attention/self/query/kernel`.
 """
 
 import functools
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
+import numpy as np
 from keras import ops
 
 from bert_tf.activations import activate
@@ -31,6 +32,9 @@ from bert_tf.places import AllPlaces, Places
 
 register = keras.saving.register_keras_serializable(package="bert_tf")
 
+# Word embeddings as int8 [V, D], int32 [V, 1] and a number: their product.
+Int8Words: TypeAlias = tuple[np.ndarray, np.ndarray, float]
+
 
 @register
 class Embeddings(BertLayer):
@@ -41,6 +45,10 @@ class Embeddings(BertLayer):
         segment_ids: int [B, S], 0 for the first text, 1 for the second.
         places: which of them are rows; None for all, as sequences.
 
+    Attributes:
+        int8_words: what is looked up in place of the word embeddings; None
+            for these.
+
     Returns:
         float [T, D]; without `places` [B, S, D].
     """
@@ -49,6 +57,7 @@ class Embeddings(BertLayer):
         super().__init__(config, **kwargs)
         self.layer_norm = LayerNorm()
         self.dropout = dropout(config.hidden_dropout_prob)
+        self.int8_words: Int8Words | None = None
 
     def build(self, input_shape: Shape | None = None) -> None:
         def table(name, rows):
@@ -85,7 +94,7 @@ class Embeddings(BertLayer):
                 input_ids, segment_ids, places, training=training, seed=seed
             )
             return places.sequences(rows)
-        words = ops.take(self.word_embeddings, places.rows(input_ids), axis=0)
+        words = self._words(places.rows(input_ids))
         # A matrix product is faster than a lookup in so small a table, and an
         # id outside it adds nothing instead of failing, as in the original.
         segments = ops.matmul(
@@ -101,6 +110,16 @@ class Embeddings(BertLayer):
             words + segments + positions, training=training
         )
         return self.dropout(embeddings, training=training, seed=seed)
+
+    def _words(self, ids):
+        if self.int8_words is None:
+            return ops.take(self.word_embeddings, ids, axis=0)
+        table, scales, unit = self.int8_words
+        rows, scales = (
+            ops.cast(ops.take(x, ids, axis=0), "float32")
+            for x in (table, scales)
+        )
+        return rows * (scales * unit)
 
 
 @register

@@ -1,10 +1,17 @@
-"""How far the answers of two engines agree, for each kind of answers."""
+"""How far the answers of two engines agree, for each kind of answers.
+
+Of labels, tags, numbers and vectors it is the share that is the same. Answers
+to questions are compared by their words, as SQuAD compares them with the right
+ones: often a longer and a shorter one, "1969" and "September 1969", are almost
+equally likely, and then either may win.
+"""
 
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from bert_tf.export.kinds import Answer
+from bert_tf.metrics.squad import token_f1
 
 Answers = Sequence[Answer]
 
@@ -13,9 +20,12 @@ Answers = Sequence[Answer]
 NUMBER_TOLERANCE = 0.1
 LEAST_COSINE = 0.99
 
+LEAST = 0.99  # How far int8 must agree with float32.
+LEAST_OF_WORDS = 0.95  # The same where the words of answers are compared.
+
 
 def agreement(kind: str, expected: Answers, found: Answers) -> float:
-    """Returns the share of answers that are the same, from 0 to 1.
+    """Returns how far answers agree, from 0 to 1, see above.
 
     Of tags each word counts, of the other kinds each item.
 
@@ -26,6 +36,15 @@ def agreement(kind: str, expected: Answers, found: Answers) -> float:
     """
     agree = _AGREE.get(kind, _equal_answers)
     return float(np.mean(agree(expected, found)))
+
+
+def least_agreement(kind: str) -> float:
+    """Returns how far the answers of a kind must agree.
+
+    Args:
+        kind: name of the kind.
+    """
+    return LEAST_OF_WORDS if kind == "question_answering" else LEAST
 
 
 def _equal_answers(expected, found):
@@ -47,6 +66,15 @@ def _equal_tags(expected, found):
         for one, other in zip(expected, found, strict=True)
         for tag, other_tag in zip(one["tags"], other["tags"], strict=True)
     ] or [True]  # Texts without words have no tag that differs.
+
+
+def _common_words(expected, found):
+    return [
+        token_f1(other["answer"], one["answer"])
+        if one["answer"] != other["answer"]
+        else 1.0  # Answers of no words, too.
+        for one, other in zip(expected, found, strict=True)
+    ]
 
 
 def _close_numbers(expected, found):
@@ -76,7 +104,7 @@ _AGREE = {
     "regression": _close_numbers,
     "tags": _equal_tags,
     "multiple_choice": _equal("label"),
-    "question_answering": _equal("answer"),
+    "question_answering": _common_words,
     "relation": _equal("label"),
     "embedding": _close_vectors,
 }

@@ -1,51 +1,51 @@
 """Texts of a file, on which two engines' answers are compared."""
 
+import itertools
+from collections.abc import Iterator
 from typing import Any
 
 from bert_tf import files
-from bert_tf.data.squad.questions import question_rows
-from bert_tf.data.tabular import text_rows
+from bert_tf.data.tagged.sentences import WordColumns
 from bert_tf.errors import UserError
-from bert_tf.export import answer_files
+from bert_tf.export import answer_words
+from bert_tf.export.input_files import InputSettings, ItemReader
 from bert_tf.export.predictor import Predictor
-from bert_tf.file_formats import HEAD_BYTES
 
 
-def read_items(path: str, predictor: Predictor) -> list[Any]:
-    """Reads a file's texts as a model takes them.
+def read_items(
+    path: str,
+    predictor: Predictor,
+    most: int,
+    setting: str = "calibration_file",
+) -> list[Any]:
+    """Reads a file's first texts as a model takes them.
 
     Args:
-        path: a file in a form that the tool predict reads.
+        path: a file in any form that the tool predict reads.
         predictor: the model. Its columns are those of its training.
+        most: the number of texts that are enough.
+        setting: name of the setting that named the file.
 
     Raises:
         UserError: the file has no texts for this model.
     """
-    recorded = predictor.info.get("columns", {})
-    columns = answer_files.model_columns(
-        predictor.kind, predictor.input_names, recorded
-    )
-    with files.looking(path, None) as content:
-        kind = content.kind
-        if not (kind and kind.role == "table"):
-            content.check_text()
-        head = content.reader.peek(HEAD_BYTES)[:HEAD_BYTES]
-    source = text_rows.detect_format(
-        path, head.decode("utf-8", "replace") + "\n", columns.names, kind=kind
-    )
-    rows = text_rows.read_rows(
-        path, source, lambda name: files.looking(name, None), columns.names
-    )
-    if predictor.kind == "question_answering":
-        rows = question_rows(rows)
-    items = []
-    for row in rows:
-        item = columns.item_of(row)
-        try:
-            predictor.check(item)
-        except ValueError as error:
-            raise UserError(f"{row.place}: {error}") from None
-        items.append(item)
+    items = list(itertools.islice(_items_of(path, predictor), most))
     if not items:
-        raise UserError("there is no text in it", setting="calibration_file")
+        raise UserError("there is no text in it", setting=setting, value=path)
     return items
+
+
+def _items_of(path: str, predictor: Predictor) -> Iterator[Any]:
+    columns = predictor.info.get("columns", {})
+    settings = InputSettings(columns=columns)
+    reader = ItemReader(predictor, settings)
+    file, source = reader.first_file([path])
+    if file.is_empty:
+        return
+    if predictor.kind == "tags" and files.is_regular(path):
+        sentences = answer_words.read(path, WordColumns())
+        if sentences is not None:
+            yield from map(answer_words.item_of, sentences)
+            return
+    for _, item in reader.read(file, source):
+        yield item

@@ -9,13 +9,12 @@ from absl import logging
 
 from bert_tf.errors import UserError
 from bert_tf.export import lite, saved_models
-from bert_tf.export.agreement import agreement
+from bert_tf.export.agreement import agreement, least_agreement
 from bert_tf.export.calibration import read_items
 from bert_tf.export.engines.choice import has_litert
 from bert_tf.export.predictor import Predictor
 from bert_tf.export.serving_base import ServingModule
 
-LEAST_AGREEMENT = 0.99
 MOST_ITEMS = 5000  # Items that are compared.
 
 
@@ -28,8 +27,7 @@ class Int8Settings:
             answer.
         calibration_file: a file of texts, instead of these. Without both the
             network is not measured.
-        allow_loss: whether less than `LEAST_AGREEMENT` of equal answers is
-            accepted.
+        allow_loss: whether less than `least_agreement` is accepted.
     """
 
     items: Sequence[Any] = ()
@@ -80,11 +78,11 @@ def add_int8(
         UserError: too many answers differ.
     """
     path = os.path.join(folder, saved_models.INT8_NETWORK)
-    lite.write_network(module.lite_network(), path, quantize=True)
+    lite.write_network(module.lite_network(int8=True), path, quantize=True)
     predictor = Predictor(folder)
     items, source = settings.items, "dev set"
     if settings.calibration_file:
-        items = read_items(settings.calibration_file, predictor)
+        items = read_items(settings.calibration_file, predictor, MOST_ITEMS)
         source = os.path.basename(settings.calibration_file)
     items = items[:MOST_ITEMS]
     if not items:
@@ -98,16 +96,17 @@ def add_int8(
     found = Predictor(folder, engine="int8").predict(items)
     share = agreement(module.kind, expected, found)
     logging.info(
-        "  int8 answers %.2f %% of %d items as float32 does (%s)",
+        "  int8 agrees with float32 to %.2f %% on %d items (%s)",
         100 * share,
         len(items),
         source,
     )
-    if share < LEAST_AGREEMENT and not settings.allow_loss:
+    least = least_agreement(module.kind)
+    if share < least and not settings.allow_loss:
         raise UserError(
-            f"int8 would change the answers to {1 - share:.1%} of "
-            f"{len(items)} items; at most {1 - LEAST_AGREEMENT:.0%} is "
-            "accepted without `allow_loss`",
+            f"its answers agree with those of float32 to {share:.1%} on "
+            f"{len(items)} items ({source}); less than {least:.0%} is accepted "
+            "only with `allow_loss`",
             setting="export_int8",
             value=True,
         )

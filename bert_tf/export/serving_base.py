@@ -27,6 +27,7 @@ import keras
 import tensorflow as tf
 
 from bert_tf.data import features
+from bert_tf.export.int8_words import words_in_int8
 from bert_tf.export.saved_models import LENGTH_MULTIPLE, NOT_FINISHED
 from bert_tf.modeling import (
     computed_in,
@@ -204,14 +205,17 @@ class ServingModule(tf.Module):
         """
         return self.serve(**inputs)
 
-    def padded_ids(self) -> Function:
+    def padded_ids(self, *, int8: bool = False) -> Function:
         """A tf.function as `ids`, in whose graph padding is computed, too.
 
         LiteRT files need it: sizes in them depend on the inputs' sizes alone.
+
+        Args:
+            int8: whether it is for a file of int8, see `words_in_int8`.
         """
 
         def compute(input_ids, input_mask, segment_ids):
-            with self._computing_padding():
+            with self._computing_padding(int8):
                 return self._ids(input_ids, input_mask, segment_ids)
 
         return tf.function(
@@ -256,11 +260,14 @@ class ServingModule(tf.Module):
             autograph=False,
         )
 
-    def lite_network(self) -> Function:
+    def lite_network(self, *, int8: bool = False) -> Function:
         """A tf.function for a LiteRT file that computes the network.
 
         It reads a sequence, int32 [1, S]: `input_ids` and `segment_ids`, and
         where padding changes answers `input_mask`, too.
+
+        Args:
+            int8: whether it is for a file of int8, see `words_in_int8`.
         """
         names = ["input_ids", "segment_ids"]
         if self.reads_padding:
@@ -270,7 +277,7 @@ class ServingModule(tf.Module):
             ids = dict(zip(names, values, strict=True))
             is_alone = hasattr(self._model, "bert") and not self.reads_padding
             with contextlib.ExitStack() as stack:
-                stack.enter_context(self._computing_padding())
+                stack.enter_context(self._computing_padding(int8))
                 if is_alone:
                     stack.enter_context(reading_one_sequence(self._model))
                 return self._network(ids)
@@ -313,12 +320,15 @@ class ServingModule(tf.Module):
         return self.network(*(ids[name] for name in ID_NAMES))
 
     @contextlib.contextmanager
-    def _computing_padding(self) -> Iterator[None]:
+    def _computing_padding(self, int8: bool) -> Iterator[None]:
         """Builds a graph of its own, in which padding is computed, too."""
         before, self.computes_padding = self.computes_padding, True
         self._has_own_graph = True
         try:
-            yield
+            with contextlib.ExitStack() as stack:
+                if int8:
+                    stack.enter_context(words_in_int8(self._model))
+                yield
         finally:
             self.computes_padding, self._has_own_graph = before, False
 

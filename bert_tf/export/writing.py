@@ -105,10 +105,11 @@ def export_lite(
     }
     for path, quantize in zip(lite_files(folder), (False, True), strict=True):
         lite.export_tflite(
-            module.padded_ids(),
+            module.padded_ids(int8=quantize),
             path,
             config,
             quantize=quantize,
+            expected=module.padded_ids() if quantize else None,
             shape=(batch_size or 1, length),
             attached=attached,
         )

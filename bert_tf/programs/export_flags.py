@@ -39,8 +39,8 @@ def define() -> None:
     flags.DEFINE_bool(
         "allow_loss",
         False,
-        "Write the int8 model even if it answers less than 99 % of the texts "
-        "as float32 does.",
+        "Write the int8 model even if less than 99 % of its answers are those "
+        "of float32, or of questions less than 95 % of their words.",
     )
     flags.DEFINE_bool(
         "export_lengths",

@@ -58,8 +58,11 @@ def main() -> None:
     from bert_tf.export.predictor import Predictor
 
     first = Predictor(FLAGS.model)
-    items = read_items(FLAGS.input, first) if FLAGS.input else examples(first)
-    items = items[: FLAGS.num_texts]
+    most = FLAGS.num_texts
+    if FLAGS.input:
+        items = read_items(FLAGS.input, first, most, "input")
+    else:
+        items = examples(first)[:most]
     best: tuple[float, dict[str, Any]] | None = None
     print("| engine | threads | tokens of a batch | one at a time | batches |")
     print("|---|--:|--:|--:|--:|")

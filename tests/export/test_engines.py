@@ -1,6 +1,8 @@
 """Engines: each answers as the SavedModel does, in the order of the items."""
 
+import gzip
 import json
+import pathlib
 import shutil
 
 import keras
@@ -11,7 +13,13 @@ from support.programs import DEMO, SMALL_CONFIG, run_here
 
 from bert_tf import BertConfig, BertPreprocessor, heads
 from bert_tf.errors import UserError
-from bert_tf.export import Predictor, agreement, export_model, int8
+from bert_tf.export import (
+    Predictor,
+    agreement,
+    calibration,
+    export_model,
+    int8,
+)
 from bert_tf.export.engines import choice, tuned
 from bert_tf.export.engines.sequences import Sequences
 from bert_tf.export.serving_base import SAMPLES
@@ -63,8 +71,12 @@ MODELS = {
         {},
         [("Who likes tea?", " ".join(TEXTS)), ("is it?", TEXTS[0]), ("", "")],
     ),
-    "vectors": (lambda: BertEmbedder(CONFIG), {}, TEXTS),
-    "tokens": (lambda: BertEmbedder(CONFIG, pooling="none"), {}, TEXTS),
+    "vectors": (lambda: BertEmbedder(CONFIG, layers=(-1,)), {}, TEXTS),
+    "tokens": (
+        lambda: BertEmbedder(CONFIG, pooling="none", layers=(-1,)),
+        {},
+        TEXTS,
+    ),
 }
 
 
@@ -185,6 +197,67 @@ def test_lengths_of_texts(exported):
 
 
 # ---------------------------------------------------------------------------
+# Files of texts to compare answers on.
+
+SQUAD = {
+    "data": [
+        {
+            "title": "tea",
+            "paragraphs": [
+                {
+                    "context": "I like tea.",
+                    "qas": [{"id": "1", "question": "What?", "answers": []}],
+                }
+            ],
+        }
+    ]
+}
+CALIBRATION = {
+    "single_label": [("new.csv", "text,label\na b,ham\n", ["a b"])],
+    "pairs": [("new.txt", "a ||| b\nc\n", [("a", "b"), ("c", "")])],
+    "windows": [("new.txt.gz", "a\n\nb\n", ["a", "", "b"])],
+    "tags": [
+        (
+            "new.conll",
+            "Ann O\nsleeps O\n\nI\n",
+            [{"words": ["Ann", "sleeps"]}, {"words": ["I"]}],
+        ),
+        ("new.jsonl", '{"tokens": ["a", "b"]}\n', [{"words": ["a", "b"]}]),
+        ("new.json", '[{"text": "Ann sleeps"}]', ["Ann sleeps"]),
+    ],
+    "choices": [
+        ("new.json", '[{"text": "a", "endings": ["b"]}]', [("a", ["b"])]),
+        ("swag.csv", "sent1,ending0,ending1\na,b,c\n", [("a", ["b", "c"])]),
+    ],
+    "questions": [
+        ("squad.json", json.dumps(SQUAD), [("What?", "I like tea.")]),
+        ("new.tsv", "question\tcontext\nq\tc\n", [("q", "c")]),
+    ],
+    "vectors": [("new.tsv", "text\nb\n", ["b"])],
+    "relation": [("new.txt", MARKED[0], MARKED[:1])],
+}
+
+
+def test_calibration_files_have_the_forms_of_predict(exported, tmp_path):
+    folder, *_ = exported
+    predictor = Predictor(folder)
+    name = pathlib.Path(folder).parent.name.rstrip("0123456789")
+    for file, content, expected in CALIBRATION.get(name, []):
+        path = tmp_path / file
+        opened = gzip.open if file.endswith("gz") else open
+        with opened(path, "wt", encoding="utf-8") as writer:
+            writer.write(content)
+        items = calibration.read_items(str(path), predictor, 10)
+        assert [*map(predictor.check, items)] == [
+            *map(predictor.check, expected)
+        ]
+        assert len(calibration.read_items(str(path), predictor, 1)) == 1
+        path.write_bytes(b"")
+        with pytest.raises(UserError, match=f"calibration_file=.*{file}"):
+            calibration.read_items(str(path), predictor, 10)
+
+
+# ---------------------------------------------------------------------------
 # Of one model.
 
 
@@ -237,11 +310,14 @@ def test_settings_that_are_wrong(folder):
             Predictor(folder, **settings)
 
 
-def test_too_much_loss_is_refused(tmp_path, monkeypatch):
+def test_too_much_loss_is_refused(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(int8, "agreement", lambda *args: 0.9)
     model = randomized(heads.BertClassifier(CONFIG, 3))
     path = str(tmp_path / "export")
-    with pytest.raises(UserError, match="int8 would change .* 10.0%"):
+    shutil.copytree(folder, path)
+    with pytest.raises(
+        UserError, match="agree .* to 90.0% on .*; less than 99%"
+    ):
         export_model(
             path,
             model,
@@ -249,7 +325,8 @@ def test_too_much_loss_is_refused(tmp_path, monkeypatch):
             labels=LABELS,
             int8=int8.Int8Settings(items=TEXTS),
         )
-    assert not (tmp_path / "export").exists()
+    assert [*tmp_path.iterdir()] == [tmp_path / "export"]
+    assert Predictor(path, engine="int8").predict(TEXTS[:1])  # As before.
 
 
 def test_auto_takes_what_was_found_on_this_machine(folder):

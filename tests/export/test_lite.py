@@ -10,8 +10,11 @@ from support.common import needs
 
 from bert_tf import BertConfig
 from bert_tf.errors import UserError
-from bert_tf.export import lite
+from bert_tf.export import agreement, int8_words, lite
+from bert_tf.export.engines.of_model import network_of_model
+from bert_tf.export.engines.sequences import Sequences
 from bert_tf.heads import BertClassifier, BertSpanLabeler
+from bert_tf.pooling import BertEmbedder
 
 # Large enough that the converter quantizes: 1,024 numbers and more.
 CONFIG = BertConfig(
@@ -260,3 +263,54 @@ def test_it_runs_without_tensorflow(folder):
             found = run(**inputs)
             for key, value in expected(**inputs).items():
                 np.testing.assert_allclose(found[key], value, atol=1e-5)
+
+
+def test_questions_agree_by_their_words():
+    def share(*texts):
+        one, other = ([{"answer": text}] for text in texts)
+        return agreement.agreement("question_answering", one, other)
+
+    assert share("in 1969", "September 1969") == 0.5
+    assert share("tea", "tea") == share("", "") == share("!", "!") == 1.0
+    assert share("tea", "") == share("tea", "I") == 0.0
+    assert agreement.least_agreement("question_answering") == 0.95
+    assert agreement.least_agreement("tags") == 0.99
+
+
+def test_each_word_has_a_scale_of_its_own():
+    rng = np.random.default_rng(1)
+    table = rng.normal(size=(50, 16)) * 10.0 ** rng.uniform(-6, 3, size=(50, 1))
+    table[7] = 0.0
+    words, scales, unit = int8_words.rounded_rows(table.astype(np.float32))
+    found = words * scales.astype(np.float32) * np.float32(unit)
+    largest = np.abs(table).max(axis=1, keepdims=True)
+    assert np.all(np.abs(found - table) <= 0.5 * largest / 127 + 3e-5)
+    assert not found[7].any()
+    none, *_ = int8_words.rounded_rows(np.zeros((2, 3), np.float32))
+    assert not none.any()
+
+
+def test_a_large_word_costs_others_nothing():
+    """One scale for the whole table would leave two of its 255 numbers."""
+    keras.utils.set_random_seed(3)
+    model = BertEmbedder(CONFIG, normalize=True)
+    table = model.bert.embeddings.word_embeddings
+    rows = table.numpy()
+    rows[1] *= 100.0
+    table.assign(rows)
+    cosines = vectors(model, "float32") * vectors(model, "int8")
+    assert cosines.sum(axis=-1).min() > 0.99
+
+
+def vectors(model, engine):
+    """Vectors of some ids."""
+    network = network_of_model(
+        model, "embedding", engine=engine, max_batch_tokens=512, num_threads=1
+    )
+    ids = np.random.default_rng(0).integers(5, 200, size=(4, 9), dtype=np.int32)
+    inputs = {
+        "input_ids": ids,
+        "input_mask": np.ones_like(ids),
+        "segment_ids": np.zeros_like(ids),
+    }
+    return network.run(Sequences(inputs, np.full(4, 9)))["embedding"]

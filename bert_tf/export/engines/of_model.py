@@ -12,6 +12,7 @@ from bert_tf.export.engines import tuned
 from bert_tf.export.engines.graph_network import GraphNetwork, cast_once
 from bert_tf.export.engines.lite_network import LiteNetwork
 from bert_tf.export.engines.sequences import Network, OutputShapes
+from bert_tf.export.int8_words import words_in_int8
 from bert_tf.modeling import computed_in, reading_one_sequence
 from bert_tf.text.packing import ID_NAMES
 
@@ -78,7 +79,7 @@ def _int8(
 ) -> LiteNetwork:
     def compute(input_ids, segment_ids):
         inputs = {"input_ids": input_ids, "segment_ids": segment_ids}
-        with reading_one_sequence(model):
+        with reading_one_sequence(model), words_in_int8(model):
             return {output: model(inputs, training=False)}
 
     specs = [
