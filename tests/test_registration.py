@@ -73,6 +73,7 @@ def saved(tmp_path_factory):
     return path, np.array(model(IDS))
 
 
+@pytest.mark.slow
 def test_a_model_is_loaded_after_the_import_alone(saved):
     """Neither Keras nor TensorFlow is loaded before it is needed."""
     path, expected = saved

@@ -93,7 +93,7 @@ def randomized(model):
     scope="module",
     params=[
         name
-        if name in ("single_label", "questions")
+        if name == "single_label"
         else pytest.param(name, marks=pytest.mark.slow)
         for name in MODELS
     ],

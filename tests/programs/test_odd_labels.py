@@ -121,14 +121,10 @@ def test_columns_that_are_not_known(tmp_path):
     "name, task, labels",
     [
         ("C08_list_repr.csv", "csv", ["anger", "fear", "joy", "love"]),
-        pytest.param(
-            "C08_multihot.jsonl",
-            "jsonl",
-            ["0", "1", "2", "3"],
-            marks=pytest.mark.slow,
-        ),
+        ("C08_multihot.jsonl", "jsonl", ["0", "1", "2", "3"]),
     ],
 )
+@pytest.mark.slow
 def test_several_labels_in_a_list(tmp_path, name, task, labels):
     """C08; thresholds are tuned by the metric that is asked for."""
     out = tmp_path / "out"
