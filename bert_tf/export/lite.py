@@ -183,10 +183,9 @@ class LiteModel:
     def __init__(self, path: str, num_threads: int | None = None):
         with files.naming(path), files.open_binary(path) as reader:
             content = reader.read()
+        make = interpreter_class()
         try:
-            interpreter = interpreter_class()(
-                model_content=content, num_threads=num_threads
-            )
+            interpreter = make(model_content=content, num_threads=num_threads)
             self._run = interpreter.get_signature_runner(SIGNATURE)
         except (ValueError, RuntimeError) as error:
             raise UserError(

@@ -286,7 +286,10 @@ class Predictor:
 
     def format(self, columns: Columns) -> list[Answer]:
         """Turns the outputs that `run` returned into an answer for each row."""
-        return self._kind.format(columns)
+        # Those of a loaded function are in another order in each process.
+        known = [name for name in self._kind.outputs if name in columns]
+        names = [*known, *sorted({*columns} - {*known})]
+        return self._kind.format({name: columns[name] for name in names})
 
     def warm_up(self) -> None:
         """Does once what would make a later answer wait, such as traces."""

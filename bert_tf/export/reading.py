@@ -18,7 +18,7 @@ from bert_tf import files
 from bert_tf.choices import ON_LONG
 from bert_tf.errors import UserError
 from bert_tf.export import given_words
-from bert_tf.export.kinds import Kind, Request, Value
+from bert_tf.export.kinds import LENGTHS, Kind, Request, Value
 from bert_tf.export.loaded_model import LoadedModel
 from bert_tf.export.saved_models import LENGTH_MULTIPLE, VOCABULARY
 from bert_tf.text.packing import ID_NAMES, pack_sequences
@@ -236,7 +236,7 @@ class Reader:
             lengths = self._model.functions.lengths(*columns)
             values = {name: x.numpy().tolist() for name, x in lengths.items()}
             for place, request in enumerate(part):
-                of_item = {name: x[place] for name, x in values.items()}
+                of_item = {name: values[name][place] for name in LENGTHS}
                 found.append(dataclasses.replace(request, lengths=of_item))
         return found
 

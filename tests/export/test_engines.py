@@ -139,6 +139,9 @@ def test_float32_answers_as_the_signature_does(exported):
     folder, items, expected = exported
     predictor = Predictor(folder, num_threads=1)
     assert predictor.engine == "float32"
+    if predictor.kind == "question_answering":  # The same in all processes.
+        names = "answer score start end end_byte start_byte"
+        assert " ".join(expected[0]) == names
     plain = [item for item in items if not isinstance(item, dict)]
     alone = [predictor.predict([item])[0] for item in plain]
     many = predictor.predict(plain * choice.FEW_SEQUENCES)
@@ -188,6 +191,8 @@ def test_lengths_of_texts(exported):
         lengths = answer["num_tokens"], answer["truncated"]
         assert lengths == (again["num_tokens"], again["truncated"])
         assert lengths[0] >= 2 and isinstance(lengths[1], bool)
+        if predictor.kind != "embedding":  # It may have "num_tokens" itself.
+            assert [*answer][-2:] == ["num_tokens", "truncated"]
     if predictor.kind == "single_label":
         tokens = [answer["num_tokens"] for answer in predictor.predict(items)]
         expected = PREPROCESS.sequence_lengths(TEXTS).numpy().tolist()
