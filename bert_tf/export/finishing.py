@@ -22,8 +22,9 @@ Finish = Callable[[Mapping[str, Any], Numbers], Columns]
 
 def finish_of(model: LoadedModel) -> Finish:
     """Returns what computes a model's outputs from the network's numbers."""
-    if model.info.get("finish") == SOFTMAX:
-        return softmax_finish(model.info["labels"])
+    labels: Any = model.info.get("labels")
+    if model.info.get("finish") == SOFTMAX and _fit(labels, model):
+        return softmax_finish(labels)
     (function,) = model.functions.finish.concrete_functions
 
     def finish(read: Mapping[str, Any], numbers: Numbers) -> Columns:
@@ -36,6 +37,15 @@ def finish_of(model: LoadedModel) -> Finish:
         return {name: value.numpy() for name, value in outputs.items()}
 
     return finish
+
+
+def _fit(labels: Any, model: LoadedModel) -> bool:
+    """Whether labels of model.json, which may be edited, fit the network."""
+    return (
+        isinstance(labels, list)
+        and all(isinstance(label, str) for label in labels)
+        and len(labels) == model.shapes["logits"][-1]
+    )
 
 
 def softmax_finish(labels: list[str]) -> Finish:

@@ -45,6 +45,7 @@ from bert_tf.metrics import entities
 
 Columns = Mapping[str, np.ndarray]  # {output of a SavedModel: array [B, …]}
 Answer = dict[str, Any]
+LENGTHS = ("num_tokens", "truncated")  # Of an item, if answers are to have it.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

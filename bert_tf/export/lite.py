@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from absl import logging
-from ai_edge_litert.interpreter import Interpreter
 
 from bert_tf import files
 from bert_tf.config import BertConfig
 from bert_tf.errors import UserError
+from bert_tf.export.engines.lite_network import interpreter_class
 from bert_tf.text.packing import ID_NAMES
 
 Shape = tuple[int | None, int | None]  # (B, S); None is any number.
@@ -177,16 +177,15 @@ class LiteModel:
             the file was written for.
 
     Raises:
-        UserError: the file is not a LiteRT model.
+        UserError: the file is not a LiteRT model, or LiteRT is not installed.
     """
 
     def __init__(self, path: str, num_threads: int | None = None):
         with files.naming(path), files.open_binary(path) as reader:
             content = reader.read()
+        make = interpreter_class()
         try:
-            interpreter = Interpreter(
-                model_content=content, num_threads=num_threads
-            )
+            interpreter = make(model_content=content, num_threads=num_threads)
             self._run = interpreter.get_signature_runner(SIGNATURE)
         except (ValueError, RuntimeError) as error:
             raise UserError(

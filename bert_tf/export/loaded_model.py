@@ -8,6 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from bert_tf import files
+from bert_tf.errors import UserError
 from bert_tf.export import saved_models
 from bert_tf.export.engines.sequences import OutputShapes
 
@@ -37,6 +38,12 @@ class LoadedModel:
 
     def __init__(self, folder: str):
         self.folder = saved_models.find(folder)
+        # Weights may be loaded after a change of the working folder, or of a
+        # link such as `current`.
+        self._path = self.folder
+        if not files.is_remote(self.folder):
+            self._path = os.path.realpath(self.folder)
+        self._stamp = self._stamp_of_weights()
         self.functions, self.info = saved_models.load(
             self.folder, weights=False
         )
@@ -51,11 +58,40 @@ class LoadedModel:
         }
 
     def load_weights(self) -> None:
-        """Loads TensorFlow's weights, unless that has been done."""
+        """Loads TensorFlow's weights, unless that has been done.
+
+        Raises:
+            UserError: they are damaged, or those of another model by now.
+        """
         with self._lock:
-            if not self._has_weights:
-                saved_models.load_weights(self.folder, self.functions)
-                self._has_weights = True
+            if self._has_weights:
+                return
+            self._check_not_replaced()
+            saved_models.load_weights(self._path, self.functions)
+            self._check_not_replaced()
+            self._has_weights = True
+
+    @property
+    def was_replaced(self) -> bool:
+        """Whether weights that are not loaded yet are gone.
+
+        A model that was exported into the same folder must not answer for this
+        one.
+        """
+        return not self._has_weights and self._stamp != self._stamp_of_weights()
+
+    def _check_not_replaced(self) -> None:
+        if self.was_replaced:
+            raise UserError(
+                f"{self.folder}: was deleted or replaced; load it again"
+            )
+
+    def _stamp_of_weights(self) -> list[int]:
+        index = os.path.join(self._path, f"{saved_models.WEIGHTS}.index")
+        try:
+            return files.stamp(index)
+        except (OSError, tf.errors.OpError):
+            return []  # They are gone.
 
     @property
     def shapes(self) -> OutputShapes:

@@ -29,6 +29,7 @@ from bert_tf.export.engines.choice import (
     engines_of,
     network_of,
 )
+from bert_tf.export.engines.sequences import check_sizes
 from bert_tf.export.inputs import example_item
 from bert_tf.export.kinds import KINDS, Answer, Request, Value
 from bert_tf.export.loaded_model import LoadedModel
@@ -72,7 +73,7 @@ class Predictor:
         signatures: {name: function} of the SavedModel.
 
     Raises:
-        UserError: the folder has no such model.
+        UserError: the folder has no such model, or a setting is wrong.
         ForkedProcess: raised by all methods in a process that was forked
             after TensorFlow had run.
     """
@@ -89,6 +90,12 @@ class Predictor:
         with_lengths: bool = False,
     ):
         forks.check()
+        check_sizes(batch_size=batch_size)
+        settings = EngineSettings(
+            engine=engine,
+            num_threads=num_threads,
+            max_batch_tokens=max_batch_tokens,
+        )
         self._model = LoadedModel(folder)
         self.folder, self.info = self._model.folder, self._model.info
         self.kind = self.info["kind"]
@@ -104,11 +111,6 @@ class Predictor:
         self.input_names = self._reader.names
         # A model for accelerators has one size of batches.
         self.batch_size = self._reader.fixed_size or batch_size
-        settings = EngineSettings(
-            engine=engine,
-            num_threads=num_threads,
-            max_batch_tokens=max_batch_tokens,
-        )
         self.engine, network = network_of(self._model, settings)
         self._answers: Answers = WholeAnswers(self._model, self._reader)
         if network is not None:
@@ -284,7 +286,10 @@ class Predictor:
 
     def format(self, columns: Columns) -> list[Answer]:
         """Turns the outputs that `run` returned into an answer for each row."""
-        return self._kind.format(columns)
+        # Those of a loaded function are in another order in each process.
+        known = [name for name in self._kind.outputs if name in columns]
+        names = [*known, *sorted({*columns} - {*known})]
+        return self._kind.format({name: columns[name] for name in names})
 
     def warm_up(self) -> None:
         """Does once what would make a later answer wait, such as traces."""

@@ -7,7 +7,6 @@
 """
 
 import dataclasses
-import functools
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -19,7 +18,7 @@ from bert_tf import files
 from bert_tf.choices import ON_LONG
 from bert_tf.errors import UserError
 from bert_tf.export import given_words
-from bert_tf.export.kinds import Kind, Request, Value
+from bert_tf.export.kinds import LENGTHS, Kind, Request, Value
 from bert_tf.export.loaded_model import LoadedModel
 from bert_tf.export.saved_models import LENGTH_MULTIPLE, VOCABULARY
 from bert_tf.text.packing import ID_NAMES, pack_sequences
@@ -74,17 +73,7 @@ class Reader:
         _, specs = model.signatures["ids"].structured_input_signature
         self.reads_ids = kind.reads_ids and specs["input_ids"].shape.rank == 2
         self.fixed_size: int | None = model.info.get("batch_size")
-        self._vocab_file = os.path.join(model.folder, VOCABULARY)
-        # Plain texts of earlier versions' exports, and marked ones, are left
-        # to the graph.
-        self._tokenizes_few = (
-            self.reads_ids
-            and model.has_parts
-            and {*self.names} <= {"text", "text_pair"}
-            and "truncation" in model.info
-            and "marks" not in model.info
-            and files.exists(self._vocab_file)
-        )
+        self._tokenizer = self._tokenizer_of(model)
 
     def read(self, items: Sequence[object], first: int = 0) -> list[Request]:
         """Returns the requests of items; see `Predictor.prepare`."""
@@ -176,17 +165,33 @@ class Reader:
             )
         return [*rows, *[rows[-1]] * (self.fixed_size - len(rows))]
 
-    @functools.cached_property
-    def _tokenizer(self) -> FullTokenizer:
-        do_lower_case = self._model.info["do_lower_case"]
-        return FullTokenizer(self._vocab_file, do_lower_case)
+    def _tokenizer_of(self, model: LoadedModel) -> FullTokenizer | None:
+        """What tokenizes a few texts in Python.
 
-    def _encode_few(self, inputs: list[tuple[Value, ...]]) -> list[Request]:
+        Plain texts of earlier versions' exports, and marked ones, are left to
+        the graph.
+        """
+        vocab_file = os.path.join(model.folder, VOCABULARY)
+        is_plain = (
+            self.reads_ids
+            and model.has_parts
+            and {*self.names} <= {"text", "text_pair"}
+            and {"truncation", "do_lower_case"} <= {*model.info}
+            and "marks" not in model.info
+            and files.exists(vocab_file)
+        )
+        if not is_plain:
+            return None
+        return FullTokenizer(vocab_file, model.info["do_lower_case"])
+
+    def _encode_few(
+        self, tokenizer: FullTokenizer, inputs: list[tuple[Value, ...]]
+    ) -> list[Request]:
         """The same as `_encode` without TensorFlow, which needs 1 ms a call."""
         info, requests = self._model.info, []
         for strings in inputs:
             texts = [text for text in strings if isinstance(text, bytes)]
-            tokens = [*map(self._tokenizer.tokenize, texts), []]
+            tokens = [*map(tokenizer.tokenize, texts), []]
             packed, segment_ids, _ = pack_sequences(
                 tokens[0],
                 tokens[1],
@@ -194,7 +199,7 @@ class Reader:
                 info["truncation"],
             )
             number = len(packed)
-            input_ids = self._tokenizer.convert_tokens_to_ids(packed)
+            input_ids = tokenizer.convert_tokens_to_ids(packed)
             length = -(-number // LENGTH_MULTIPLE) * LENGTH_MULTIPLE
             length = min(length, info["max_seq_length"])
             values = (input_ids, [1] * number, segment_ids)
@@ -205,8 +210,8 @@ class Reader:
         return requests
 
     def _encode(self, inputs: list[tuple[Value, ...]]) -> list[Request]:
-        if self._tokenizes_few and len(inputs) <= FEW_TEXTS:
-            return self._encode_few(inputs)
+        if self._tokenizer and len(inputs) <= FEW_TEXTS:
+            return self._encode_few(self._tokenizer, inputs)
         columns = zip(*self.filled(inputs), strict=True)
         encoded = self._model.functions.encode(*map(tf.constant, columns))
         encoded = {name: ids.numpy() for name, ids in encoded.items()}
@@ -231,7 +236,7 @@ class Reader:
             lengths = self._model.functions.lengths(*columns)
             values = {name: x.numpy().tolist() for name, x in lengths.items()}
             for place, request in enumerate(part):
-                of_item = {name: x[place] for name, x in values.items()}
+                of_item = {name: values[name][place] for name in LENGTHS}
                 found.append(dataclasses.replace(request, lengths=of_item))
         return found
 
@@ -251,11 +256,13 @@ def _check_lengths(model, on_long, with_lengths) -> None:
             value=on_long,
         )
     asked = {"on_long": on_long == "error", "with_lengths": with_lengths}
+    values = {"on_long": on_long, "with_lengths": with_lengths}
     for name in (name for name, is_asked in asked.items() if is_asked):
         if not model.has_parts:
             raise UserError(
                 f"{model.folder} {NO_LENGTHS}",
                 setting=name,
+                value=values[name],
             )
 
 

@@ -198,7 +198,9 @@ def check_weights(folder: str) -> None:
     path = os.path.join(folder, WEIGHTS)
     try:
         with literal_paths.literal_folder(folder) as name:
-            reader = tf.train.load_checkpoint(os.path.join(name, WEIGHTS))
+            prefix = os.path.join(name, WEIGHTS)
+            # `load_checkpoint` takes a prefix of ram:// for a folder.
+            reader = tf.compat.v1.train.NewCheckpointReader(prefix)
     except (*_LOAD_ERRORS, tf.errors.OpError) as error:
         raise UserError(f"{folder}: damaged: {files.reason(error)}") from None
     dtypes = reader.get_variable_to_dtype_map()

@@ -112,7 +112,8 @@ def run_once(
             reader=reader,
             takes_pairs=task.takes_pairs(task_settings),
             flags=flag_values,
-            examples=sets.get("eval", ()),
+            # Only int8 is compared on them.
+            examples=sets.get("eval", ()) if FLAGS.export_int8 else (),
         )
     return evaluation
 

@@ -38,12 +38,8 @@ def run(modes: Collection[str]) -> None:
     # 1. What the model is, and how it reads text.
     config, _ = model_files.read_model_files()
     fit_lengths(config)
-    session = Session(
-        "squad",
-        modes,
-        strategy,
-        from_flags(RunSettings, FLAGS.flag_values_dict()),
-    )
+    settings = from_flags(RunSettings, FLAGS.flag_values_dict())
+    session = Session("squad", modes, strategy, settings)
     session.settle_metric(metric_names())
     if "export" in modes:
         saved_models.check_replaceable(session.folder.file("export"))
@@ -85,7 +81,7 @@ def run(modes: Collection[str]) -> None:
             session.folder.file("export"),
             model,
             FLAGS.flag_values_dict(),
-            items=squad_data.items_of(examples),
+            items=squad_data.items_of(examples) if FLAGS.export_int8 else (),
         )
     if session.folder.writes:
         next_step.log_next_step(modes, labels_files=True)

@@ -172,6 +172,13 @@ def answers_words(predictor: Predictor, paths: Sequence[str]) -> bool:
             setting="output_format" if FLAGS.output_format else "output",
             value=FLAGS.output_format or FLAGS.output,
         )
+    if FLAGS.with_lengths and target == "conll":
+        raise UserError(
+            "rows with a word each have no place for them; use "
+            "--output_format=jsonl",
+            setting="with_lengths",
+            value=True,
+        )
     lines = answer_words.answered_lines(
         predictor, paths, sentences, settings, target
     )

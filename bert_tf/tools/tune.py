@@ -8,12 +8,14 @@ the model's folder, where --engine=auto finds them on the same kind of machine.
 """
 
 import itertools
+import os
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from absl import flags, logging
 
+from bert_tf import files
 from bert_tf.errors import UserError
 from bert_tf.programs import flags as shared_flags
 from bert_tf.programs import program
@@ -58,6 +60,8 @@ def main() -> None:
     from bert_tf.export.predictor import Predictor
 
     first = Predictor(FLAGS.model)
+    # Before minutes of measurement.
+    files.check_creatable(os.path.join(first.folder, tuned.NAME))
     most = FLAGS.num_texts
     if FLAGS.input:
         items = read_items(FLAGS.input, first, most, "input")

@@ -2,12 +2,14 @@
 
 import gzip
 import json
+import os
 import pathlib
 import shutil
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from support.common import needs
 from support.programs import DEMO, SMALL_CONFIG, run_here
 
@@ -137,6 +139,9 @@ def test_float32_answers_as_the_signature_does(exported):
     folder, items, expected = exported
     predictor = Predictor(folder, num_threads=1)
     assert predictor.engine == "float32"
+    if predictor.kind == "question_answering":  # The same in all processes.
+        names = "answer score start end end_byte start_byte"
+        assert " ".join(expected[0]) == names
     plain = [item for item in items if not isinstance(item, dict)]
     alone = [predictor.predict([item])[0] for item in plain]
     many = predictor.predict(plain * choice.FEW_SEQUENCES)
@@ -186,6 +191,8 @@ def test_lengths_of_texts(exported):
         lengths = answer["num_tokens"], answer["truncated"]
         assert lengths == (again["num_tokens"], again["truncated"])
         assert lengths[0] >= 2 and isinstance(lengths[1], bool)
+        if predictor.kind != "embedding":  # It may have "num_tokens" itself.
+            assert [*answer][-2:] == ["num_tokens", "truncated"]
     if predictor.kind == "single_label":
         tokens = [answer["num_tokens"] for answer in predictor.predict(items)]
         expected = PREPROCESS.sequence_lengths(TEXTS).numpy().tolist()
@@ -301,8 +308,70 @@ def test_a_damaged_file_is_one_line(folder, tmp_path, name):
         assert Predictor(str(copy)).predict(TEXTS[:1])
 
 
+@pytest.mark.parametrize("engine", ["float32", "int8"])
+def test_a_loaded_model_stays_itself(folder, tmp_path, engine):
+    """Its folder goes away, or another model takes its place."""
+    expected = Predictor(folder, engine=engine).predict(TEXTS * 3)
+    for happens in (shutil.rmtree, with_other_content):
+        copy = tmp_path / happens.__name__
+        shutil.copytree(folder, copy)
+        predictor = Predictor(str(copy), engine=engine)
+        happens(copy)
+        assert_close(predictor.predict(TEXTS * 3), expected, 1e-5)
+        with pytest.raises(UserError, match="load it again"):
+            predictor.signatures["serving_default"](text=tf.constant(["a"]))
+
+
+def test_weights_are_found_again(folder, tmp_path, monkeypatch):
+    """A link to the folder is gone, and the working folder is another."""
+    (tmp_path / "current").symlink_to(folder)
+    monkeypatch.chdir(tmp_path)
+    predictor = Predictor("current")
+    (tmp_path / "current").unlink()
+    monkeypatch.chdir("/")
+    text = tf.constant(TEXTS[:1])
+    outputs = predictor.signatures["serving_default"](text=text)
+    (answer,) = predictor.predict(TEXTS[:1])
+    assert outputs["score"].numpy()[0] == pytest.approx(answer["score"])
+
+
+def with_other_content(folder):
+    """Replaces each file of a folder."""
+    for path in filter(pathlib.Path.is_file, folder.rglob("*")):
+        path.unlink()
+        path.write_bytes(b"another")
+
+
+def test_engines_of_a_remote_folder(folder):
+    """TensorFlow's file system in memory stands for gs://."""
+    remote = "ram://engines"
+    for path in filter(pathlib.Path.is_file, pathlib.Path(folder).rglob("*")):
+        target = f"{remote}/{path.relative_to(folder)}"
+        tf.io.gfile.makedirs(target.rpartition("/")[0])
+        tf.io.gfile.copy(str(path), target, overwrite=True)
+    expected = Predictor(folder).predict(TEXTS * 2)
+    for engine in ("float32", "int8"):
+        predictor = Predictor(remote, engine=engine)
+        assert_close(predictor.predict(TEXTS * 2), expected, 0.3)
+
+
+def test_labels_of_an_edited_description(folder, tmp_path):
+    """The graph knows them, too."""
+    copy = tmp_path / "export"
+    shutil.copytree(folder, copy)
+    path = copy / "assets.extra" / "model.json"
+    description = json.loads(path.read_text("utf-8"))
+    expected = Predictor(folder).predict(TEXTS[:1])
+    for labels in (None, ["a"], [1, 2, 3]):
+        path.write_text(json.dumps({**description, "labels": labels}), "utf-8")
+        assert_close(Predictor(str(copy)).predict(TEXTS[:1]), expected, 1e-6)
+
+
 def test_settings_that_are_wrong(folder):
     for settings, message in (
+        ({"num_threads": 0}, "num_threads=0: must be a whole number from 1"),
+        ({"max_batch_tokens": 0.5}, "max_batch_tokens=0.5: must be a whole"),
+        ({"batch_size": -1}, "batch_size=-1: must be a whole number"),
         ({"engine": "int4"}, "engine=int4: must be one of float32, "),
         ({"on_long": "cut"}, "on_long=cut: must be one of truncate, error"),
     ):
@@ -340,6 +409,15 @@ def test_auto_takes_what_was_found_on_this_machine(folder):
     tuned.write(folder, found)
     assert Predictor(folder, engine="auto").engine == "int8"
     assert Predictor(folder).engine == "float32"
+    # What is given wins, and what is missing is not used.
+    settings = choice.EngineSettings(engine="auto", max_batch_tokens=9)
+    model = choice.LoadedModel(folder)
+    assert choice.with_tuned(model, settings).max_batch_tokens == 9
+    for change in ({"engine": "int4"}, {"num_threads": "2"}):
+        path = os.path.join(folder, tuned.NAME)
+        with open(path, "w", encoding="utf-8") as writer:
+            json.dump({**vars(found), **change}, writer)
+        assert Predictor(folder, engine="auto").engine == "float32"
     other = tuned.Tuned(**{**vars(found), "machine": "another, 2 cores"})
     tuned.write(folder, other)
     assert Predictor(folder, engine="auto").engine == "float32"

@@ -511,6 +511,8 @@ def test_words_with_tags_are_refused(model_of, tmp_path):
         source = write(tmp_path, name, content)
         with pytest.raises(UserError, match=f"{name}: a word in each row: --r"):
             piped(model_of("tags"), source, tmp_path / "out")
+    with pytest.raises(UserError, match="with_lengths=True: .* no place"):
+        plain(model_of("tags"), source, tmp_path / "out", with_lengths=True)
     # A column that is named holds texts.
     source = write(tmp_path, "in.csv", table(ROWS[:2]))
     found = piped(

@@ -13,6 +13,7 @@ import importlib.util
 import os
 
 import tensorflow as tf
+from absl import logging
 
 from bert_tf.choices import ENGINES, MAX_BATCH_TOKENS
 from bert_tf.errors import UserError
@@ -23,6 +24,7 @@ from bert_tf.export.engines.sequences import (
     Network,
     Numbers,
     Sequences,
+    check_sizes,
 )
 from bert_tf.export.loaded_model import LoadedModel
 from bert_tf.export.saved_models import INT8_NETWORK, NETWORK
@@ -41,11 +43,20 @@ class EngineSettings:
         engine: one of `choices.ENGINES`; None for the precision of the export.
         num_threads: threads of LiteRT; None for as many as there are cores.
         max_batch_tokens: places of TensorFlow's batches, padding included.
+
+    Raises:
+        UserError: a number is not a whole number from 1.
     """
 
     engine: str | None = None
     num_threads: int | None = None
     max_batch_tokens: int = MAX_BATCH_TOKENS
+
+    def __post_init__(self):
+        check_sizes(
+            num_threads=self.num_threads,
+            max_batch_tokens=self.max_batch_tokens,
+        )
 
     @property
     def threads(self) -> int:
@@ -65,13 +76,8 @@ def network_of(
         UserError: the model has no such network, or LiteRT is not installed.
     """
     precision = model.info.get("precision", "float32")
-    if settings.engine == "auto" and (found := tuned.read(model.folder)):
-        settings = dataclasses.replace(
-            settings,
-            engine=found.engine,
-            num_threads=settings.num_threads or found.num_threads,
-            max_batch_tokens=found.max_batch_tokens,
-        )
+    if settings.engine == "auto":
+        settings = with_tuned(model, settings)
     name = settings.engine
     if name is None or name == "auto":
         name = precision
@@ -92,6 +98,34 @@ def network_of(
     if not model.has_parts:
         return name, None
     return name, _network(name, model, settings)
+
+
+def with_tuned(model: LoadedModel, settings: EngineSettings) -> EngineSettings:
+    """Returns what `tools.tune` found, where settings leave it open.
+
+    Args:
+        model: the model.
+        settings: those of "auto". Numbers in them that are not the default win.
+    """
+    found = tuned.read(model.folder)
+    if found is None:
+        return settings
+    if found.engine not in engines_of(model):
+        logging.warning(
+            "%s: %s was fastest on this machine, and is missing now; run "
+            "bert_tf.tools.tune again",
+            model.folder,
+            found.engine,
+        )
+        return settings
+    tokens = settings.max_batch_tokens
+    return EngineSettings(
+        engine=found.engine,
+        num_threads=settings.num_threads or found.num_threads,
+        max_batch_tokens=(
+            found.max_batch_tokens if tokens == MAX_BATCH_TOKENS else tokens
+        ),
+    )
 
 
 def engines_of(model: LoadedModel) -> list[str]:
@@ -169,7 +203,7 @@ class Float32Network(Network):
 
     def __init__(self, model: LoadedModel, settings: EngineSettings):
         super().__init__(model.shapes)
-        self._load_weights = model.load_weights
+        self._model = model
         self._few = LiteNetwork(
             os.path.join(model.folder, NETWORK),
             self.shapes,
@@ -179,12 +213,13 @@ class Float32Network(Network):
         self._many = _graph(model.functions.network, model, settings)
 
     def run(self, sequences: Sequences) -> Numbers:
-        if len(sequences) < FEW_SEQUENCES:
+        # LiteRT keeps its file, whatever happens to the model's folder.
+        if len(sequences) < FEW_SEQUENCES or self._model.was_replaced:
             return self._few.run(sequences)
-        self._load_weights()
+        self._model.load_weights()
         return self._many.run(sequences)
 
     def warm_up(self, longest: int) -> None:
         self._few.warm_up(longest)
-        self._load_weights()
+        self._model.load_weights()
         self._many.warm_up(longest)

@@ -5,9 +5,12 @@ releases Python's lock while it computes: several of them share the cores.
 """
 
 import contextlib
+import os
 import queue
+import shutil
 import tempfile
 import threading
+import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -25,6 +28,7 @@ from bert_tf.export.engines.sequences import (
 
 SIGNATURE = "serving_default"
 ROWS_AT_ONCE = 16  # Sequences that an interpreter takes together.
+OPEN_FILES = "/proc/self/fd"  # Linux has the files of a process there.
 
 
 class LiteNetwork(Network):
@@ -55,11 +59,11 @@ class LiteNetwork(Network):
     ):
         super().__init__(shapes)
         self._folder = folder
-        self._path = path
+        self._file = _KeptFile(path)
         self._num_threads = num_threads
         # For a sequence by itself.
         self._alone: queue.SimpleQueue[_Interpreter] = queue.SimpleQueue()
-        self._alone.put(_Interpreter(path, num_threads, shapes))
+        self._alone.put(_Interpreter(self._file, num_threads, shapes))
         self._executor = None
         if shares_cores and num_threads > 1:
             self._executor = ThreadPoolExecutor(num_threads)
@@ -102,29 +106,74 @@ class LiteNetwork(Network):
         """The interpreter of this thread."""
         if not hasattr(self._of_thread, "interpreter"):
             self._of_thread.interpreter = _Interpreter(
-                self._path, 1, self.shapes
+                self._file, 1, self.shapes
             )
         return self._of_thread.interpreter
+
+
+class _KeptFile:
+    """A file that can be read again after another has taken its place.
+
+    Interpreters are made when they are needed. A model that is exported into
+    the same folder meanwhile must not answer for the one that was loaded. That
+    holds on Linux; other systems have no name for an open file.
+
+    Attributes:
+        path: its name in messages.
+        name: the name under which LiteRT reads it.
+    """
+
+    def __init__(self, path: str):
+        self.path = self.name = path
+        if files.is_remote(path):
+            self._folder = tempfile.TemporaryDirectory()
+            self.name = os.path.join(self._folder.name, "network.tflite")
+            with (
+                files.naming(path),
+                files.open_binary(path) as reader,
+                open(self.name, "wb") as writer,
+            ):
+                shutil.copyfileobj(reader, writer)
+        elif os.path.isdir(OPEN_FILES):
+            descriptor = os.open(path, os.O_RDONLY)
+            weakref.finalize(self, os.close, descriptor)
+            self.name = f"{OPEN_FILES}/{descriptor}"
+
+
+def interpreter_class() -> Any:
+    """Returns the class of LiteRT's interpreters.
+
+    Raises:
+        UserError: its package is not installed.
+    """
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ImportError:
+        raise UserError(
+            "LiteRT needs a package that is not installed: pip install "
+            "ai-edge-litert"
+        ) from None
+    return Interpreter
 
 
 class _Interpreter:
     """An interpreter of ai-edge-litert, for one thread at a time.
 
     Args:
-        path: the file.
+        file: the file.
         num_threads: how many threads share a sequence.
         shapes: see `Network`.
     """
 
-    def __init__(self, path: str, num_threads: int, shapes: OutputShapes):
-        from ai_edge_litert.interpreter import Interpreter
-
+    def __init__(self, file: _KeptFile, num_threads: int, shapes: OutputShapes):
+        make, path = interpreter_class(), file.path
         try:
-            self._interpreter = Interpreter(path, num_threads=num_threads)
+            self._interpreter = make(file.name, num_threads=num_threads)
             runner = self._interpreter.get_signature_runner(SIGNATURE)
         except (ValueError, RuntimeError) as error:
             raise UserError(
-                f"{path}: not a LiteRT model, or damaged: {files.reason(error)}"
+                f"{path}: not a LiteRT model, or damaged: "
+                f"{files.reason(error).replace(file.name, path)}"
             ) from None
         self._inputs = _indexes(runner.get_input_details())
         self._outputs = _indexes(runner.get_output_details())
@@ -138,7 +187,7 @@ class _Interpreter:
             for name, shape in shapes.items()
         }
         self._length: int | None = None
-        self._path: str | None = path
+        self._name: str | None = file.name
 
     def run(
         self, sequences: Sequences, rows: np.ndarray, numbers: Numbers
@@ -158,12 +207,13 @@ class _Interpreter:
                     numbers[name][row, :length] = value
                 else:
                     numbers[name][row] = value
-        if self._path:
+        if self._name:
             # It has copied most weights by now.
-            memory.release_file_pages(self._path)
-            self._path = None
+            memory.release_file_pages(self._name)
+            self._name = None
 
     def _resize(self, length: int) -> None:
+        self._length = None  # It has none if the memory does not suffice.
         for index in self._inputs.values():
             self._interpreter.resize_tensor_input(index, (1, length))
         self._interpreter.allocate_tensors()

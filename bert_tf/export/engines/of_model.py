@@ -11,7 +11,11 @@ from bert_tf.export import lite
 from bert_tf.export.engines import tuned
 from bert_tf.export.engines.graph_network import GraphNetwork, cast_once
 from bert_tf.export.engines.lite_network import LiteNetwork
-from bert_tf.export.engines.sequences import Network, OutputShapes
+from bert_tf.export.engines.sequences import (
+    Network,
+    OutputShapes,
+    check_sizes,
+)
 from bert_tf.export.int8_words import words_in_int8
 from bert_tf.modeling import computed_in, reading_one_sequence
 from bert_tf.text.packing import ID_NAMES
@@ -39,8 +43,13 @@ def network_of_model(
         num_threads: see `LiteNetwork`; None for as many as there are cores.
 
     Raises:
-        UserError: there is no such engine.
+        UserError: there is no such engine, or a number is not one from 1.
     """
+    check_sizes(
+        num_threads=num_threads,
+        max_batch_tokens=max_batch_tokens,
+        batch_size=max_rows,
+    )
     if engine not in ENGINES:
         raise UserError(
             f"must be one of {', '.join(ENGINES)}",

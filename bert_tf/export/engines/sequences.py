@@ -2,9 +2,13 @@
 
 import abc
 import dataclasses
+import numbers
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
+
+from bert_tf.errors import UserError
 
 Numbers = dict[str, np.ndarray]  # {output of a network: float32 [R, …]}
 # {output: shape}, with None for R and for S.
@@ -70,6 +74,16 @@ class Sequences:
             )
             for name, shape in shapes.items()
         }
+
+
+def check_sizes(**settings: Any) -> None:
+    """Raises UserError unless each setting is None or a whole number from 1."""
+    for name, value in settings.items():
+        is_whole = isinstance(value, numbers.Integral)
+        if value is not None and not (is_whole and value >= 1):
+            raise UserError(
+                "must be a whole number from 1", setting=name, value=value
+            )
 
 
 class Network(abc.ABC):

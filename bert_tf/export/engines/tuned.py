@@ -6,6 +6,7 @@ import os
 import platform
 
 from bert_tf import files
+from bert_tf.export.engines.sequences import check_sizes
 
 NAME = os.path.join("assets.extra", "tuned.json")
 
@@ -23,6 +24,12 @@ class Tuned:
     engine: str
     num_threads: int
     max_batch_tokens: int
+
+    def __post_init__(self):
+        check_sizes(
+            num_threads=self.num_threads,
+            max_batch_tokens=self.max_batch_tokens,
+        )
 
 
 def machine() -> str:
