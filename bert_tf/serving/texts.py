@@ -124,9 +124,16 @@ def prepare_rows(
     rows = list(rows)
     places = [i for i, (key, _) in enumerate(rows) if key is UNPREPARED]
     items = [rows[place][1] for place in places]
-    for place, row in zip(
-        places, prepare(predictor, limits, items), strict=True
-    ):
+    try:
+        prepared = prepare(predictor, limits, items)
+    except Refusal:
+        if len(items) == len(rows):
+            raise
+        # The error counts these items alone: find it again, with its place.
+        prepared = []
+        for place, item in zip(places, items, strict=True):
+            prepared += prepare(predictor, limits, [item], place)
+    for place, row in zip(places, prepared, strict=True):
         rows[place] = row
     return rows
 
