@@ -18,10 +18,8 @@ from bert_tf import suggestions
 from bert_tf.choices import COLUMN_SETTINGS
 from bert_tf.data.tabular.text_rows import Format, Row, free_name
 from bert_tf.errors import UserError
-from bert_tf.export.kinds import KINDS, TAGS, Answer, Input, Kind
+from bert_tf.export.kinds import KINDS, LENGTHS, TAGS, Answer, Input, Kind
 from bert_tf.text.packing import split_pair
-
-LENGTHS = ("num_tokens", "truncated")  # Of an item, if answers are to have it.
 
 
 def _other(name: str) -> str:

@@ -19,7 +19,7 @@ from bert_tf import files
 from bert_tf.choices import ON_LONG
 from bert_tf.errors import UserError
 from bert_tf.export import given_words
-from bert_tf.export.kinds import Kind, Request, Value
+from bert_tf.export.kinds import LENGTHS, Kind, Request, Value
 from bert_tf.export.loaded_model import LoadedModel
 from bert_tf.export.saved_models import LENGTH_MULTIPLE, VOCABULARY
 from bert_tf.text.packing import ID_NAMES, pack_sequences
@@ -229,7 +229,7 @@ class Reader:
             part = requests[start : start + TEXTS_AT_ONCE]
             columns = self.columns(part).values()
             lengths = self._model.functions.lengths(*columns)
-            values = {name: x.numpy().tolist() for name, x in lengths.items()}
+            values = {name: lengths[name].numpy().tolist() for name in LENGTHS}
             for place, request in enumerate(part):
                 of_item = {name: x[place] for name, x in values.items()}
                 found.append(dataclasses.replace(request, lengths=of_item))

@@ -23,7 +23,6 @@ Key = tuple[str, tuple[int, ...]]  # (signature, shape)
 Row = tuple[Key, Any]
 
 TEXTS = "serving_default"
-LENGTHS = ("num_tokens", "truncated")  # What an answer may have as well.
 DEPTH = 2  # Levels in an item: {"endings": [text, text]}.
 
 
