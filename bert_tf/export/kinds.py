@@ -43,9 +43,12 @@ from bert_tf.export.inputs import (
 )
 from bert_tf.metrics import entities
 
+# What an answer of any kind may have as well: the tokens of its whole item,
+# and whether the model does not read all of it.
+LENGTHS = ("num_tokens", "truncated")
+
 Columns = Mapping[str, np.ndarray]  # {output of a SavedModel: array [B, …]}
 Answer = dict[str, Any]
-LENGTHS = ("num_tokens", "truncated")  # Of an item, if answers are to have it.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

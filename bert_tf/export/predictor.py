@@ -3,7 +3,7 @@
     items       texts, pairs, questions with contexts
       prepare   strings -> ids, each with the length it needs
       batches   of about equal lengths, so that little is padding
-      run       the model, a function for each length
+      run       the model: an engine, or the SavedModel as a whole
       format    arrays -> Python's values, in the order of the items
 
 This module needs TensorFlow, tensorflow-text and no part of the model's code.

@@ -234,7 +234,7 @@ class Reader:
             part = requests[start : start + TEXTS_AT_ONCE]
             columns = self.columns(part).values()
             lengths = self._model.functions.lengths(*columns)
-            values = {name: x.numpy().tolist() for name, x in lengths.items()}
+            values = {name: lengths[name].numpy().tolist() for name in LENGTHS}
             for place, request in enumerate(part):
                 of_item = {name: values[name][place] for name in LENGTHS}
                 found.append(dataclasses.replace(request, lengths=of_item))

@@ -32,10 +32,13 @@ def bind(host: str, port: int) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
     except OSError as error:
-        raise UserError(
-            f"`host`={host} `port`={port}: {error.strerror}"
-        ) from None
+        raise cannot_listen(host, port, error) from None
     return listener
+
+
+def cannot_listen(host: str, port: int, error: OSError) -> UserError:
+    """The error of an address on which this process cannot listen."""
+    return UserError(f"`host`={host} `port`={port}: {error.strerror}")
 
 
 def address_of(listener: socket.socket) -> str:

@@ -67,7 +67,8 @@ def _length(predictor):
         what = "A text with one of the endings"
     elif len(predictor.input_names) > 1:
         what = "The texts together"
-    return f"{what} may have about {words:,} words; what is longer is cut."
+    end = "refused" if predictor.on_long == "error" else "cut"
+    return f"{what} may have about {words:,} words; what is longer is {end}."
 
 
 def _ids_shape(predictor):

@@ -10,7 +10,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from bert_tf.export.kinds import KINDS
+from bert_tf.export.kinds import KINDS, LENGTHS
 from bert_tf.export.predictor import Predictor
 from bert_tf.export.reading import NO_LENGTHS
 from bert_tf.serving import signatures, texts
@@ -32,7 +32,7 @@ class Call:
         rows: the row of each text, as a Batcher takes them.
         answer: function({output name: array [B, …]}) that returns the
             answer's JSON value; the outputs are those of the model, and
-            `texts.LENGTHS` if they are wanted.
+            `LENGTHS` if they are wanted.
     """
 
     rows: list[KeyedPayload]
@@ -137,9 +137,9 @@ def wants_lengths(
 
 def lengths_in(columns: Columns) -> dict[str, Any]:
     """Returns the lengths of texts, if the columns have them."""
-    if not {*texts.LENGTHS} <= {*columns}:
+    if not {*LENGTHS} <= {*columns}:
         return {}
-    return {name: to_json(columns[name]) for name in texts.LENGTHS}
+    return {name: to_json(columns[name]) for name in LENGTHS}
 
 
 def switch(body: dict[str, object], name: str, default: bool = False) -> bool:

@@ -16,7 +16,12 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from bert_tf.serving.app import make_app
 from bert_tf.serving.fleet import Fleet
-from bert_tf.serving.listening import BACKLOG, address_of, bind
+from bert_tf.serving.listening import (
+    BACKLOG,
+    address_of,
+    bind,
+    cannot_listen,
+)
 from bert_tf.serving.state import Serving
 
 __all__ = ["Server", "address_of", "bind", "end_process"]
@@ -211,10 +216,19 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Starts to accept connections."""
-        await super().startup(sockets)
-        for listener in sockets or []:
-            listener.listen(BACKLOG)
+        """Starts to accept connections.
+
+        Raises:
+            UserError: the port is in use. Two servers that start at the same
+                time can both bind it, but only one can listen.
+        """
+        try:
+            await super().startup(sockets)
+            for listener in sockets or []:
+                listener.listen(BACKLOG)
+        except OSError as error:
+            host, port = (sockets or [])[0].getsockname()[:2]
+            raise cannot_listen(host, port, error) from None
         self._on_start()
 
     async def on_tick(self, counter: int) -> bool:

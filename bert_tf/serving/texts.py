@@ -23,7 +23,6 @@ Key = tuple[str, tuple[int, ...]]  # (signature, shape)
 Row = tuple[Key, Any]
 
 TEXTS = "serving_default"
-LENGTHS = ("num_tokens", "truncated")  # What an answer may have as well.
 DEPTH = 2  # Levels in an item: {"endings": [text, text]}.
 
 
@@ -124,9 +123,16 @@ def prepare_rows(
     rows = list(rows)
     places = [i for i, (key, _) in enumerate(rows) if key is UNPREPARED]
     items = [rows[place][1] for place in places]
-    for place, row in zip(
-        places, prepare(predictor, limits, items), strict=True
-    ):
+    try:
+        prepared = prepare(predictor, limits, items)
+    except Refusal:
+        if len(items) == len(rows):
+            raise
+        # The error counts these items alone: find it again, with its place.
+        prepared = []
+        for place, item in zip(places, items, strict=True):
+            prepared += prepare(predictor, limits, [item], place)
+    for place, row in zip(places, prepared, strict=True):
         rows[place] = row
     return rows
 

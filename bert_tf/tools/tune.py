@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from absl import flags, logging
 
 from bert_tf import files
+from bert_tf.counts import number_of
 from bert_tf.errors import UserError
 from bert_tf.programs import flags as shared_flags
 from bert_tf.programs import program
@@ -91,10 +92,10 @@ def main() -> None:
     found = tuned.Tuned(machine=tuned.machine(), **best[1])
     tuned.write(first.folder, found)
     logging.info(
-        "The fastest is %s with %d threads, %d tokens of a batch; "
+        "The fastest is %s with %s, %d tokens of a batch; "
         "--engine=auto uses it on this machine",
         found.engine,
-        found.num_threads,
+        number_of(found.num_threads, "thread"),
         found.max_batch_tokens,
     )
 

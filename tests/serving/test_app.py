@@ -35,6 +35,14 @@ def test_the_server_describes_itself(send, port):
         )
 
 
+def test_it_says_what_happens_to_long_texts(serving, send, monkeypatch):
+    model = predictor_of(serving, "single_label")
+    for on_long, end in (("truncate", "is cut."), ("error", "is refused.")):
+        monkeypatch.setattr(model, "on_long", on_long)
+        page = send("/status")[1]["models"]["single_label"]["page"]
+        assert page["length"].endswith(end)
+
+
 def get(port, path):
     """Gets an address; returns (headers, text)."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}") as reply:

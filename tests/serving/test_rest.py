@@ -6,8 +6,13 @@ import threading
 import time
 import urllib.request
 
-from support.server_requests import IDS, predict, predictor_of
+import pytest
+from support.server_requests import IDS, LIMITS, predict, predictor_of
 from support.serving_fakes import INPUTS, LABELS
+
+from bert_tf.serving.batching import UNPREPARED
+from bert_tf.serving.errors import Refusal
+from bert_tf.serving.texts import Item, prepare, prepare_rows
 
 
 def test_rows_are_answered_in_their_order(send):
@@ -169,6 +174,17 @@ def test_lengths_of_texts(serving, send):
     measured = predictor_of(serving, "single_label").num_measured
     send(predict("single_label"), {"instances": texts, "with_lengths": False})
     assert predictor_of(serving, "single_label").num_measured == measured
+
+
+def test_an_item_among_those_that_were_read_is_named_by_its_place(serving):
+    predictor = predictor_of(serving, "single_label")
+    read = prepare(predictor, LIMITS, [Item("read")])
+    waiting = (UNPREPARED, Item("waits"))
+    rows = prepare_rows(predictor, LIMITS, [*read, waiting])
+    assert [row.values["text"] for _, row in rows] == ["read", "waits"]
+    wrong = (UNPREPARED, Item(7))
+    with pytest.raises(Refusal, match="item 2: "):
+        prepare_rows(predictor, LIMITS, [waiting, *read, wrong])
 
 
 def test_wrong_wishes_for_lengths_are_refused(serving, send, monkeypatch):

@@ -14,7 +14,10 @@ from support.server_requests import (
     raw,
     send_request,
 )
-from support.serving_fakes import make_serving, running, start
+from support.serving_fakes import ThreadServer, make_serving, running, start
+
+from bert_tf.errors import UserError
+from bert_tf.serving.server import bind
 
 
 def test_half_a_head_is_not_waited_for(port, monkeypatch):
@@ -33,6 +36,16 @@ def test_connections_have_a_limit(serving):
             connection.close()
         time.sleep(0.1)
         assert send_request(port, "/healthz")[0] == 200
+
+
+def test_of_two_that_start_at_once_one_gets_the_port(serving):
+    first = bind("127.0.0.1", 0)
+    port = first.getsockname()[1]
+    second = bind("127.0.0.1", port)  # As long as nobody listens.
+    first.listen()
+    with pytest.raises(UserError, match=f"port={port}: Address already in use"):
+        ThreadServer(serving).run(sockets=[second])
+    first.close()
 
 
 def test_the_end_answers_what_was_accepted(tmp_path):

@@ -30,6 +30,7 @@ from bert_tf.tools.benchmarks import (
     inference_race,
     inference_tables,
     inference_texts,
+    serving,
     workers,
 )
 from bert_tf.tools.benchmarks.peers import answer_task, worker_loop
@@ -139,6 +140,17 @@ def test_a_model_must_fit_the_texts(model, settings, message):
         pytest.raises(UserError, match=f"model`?=/m: .*{re.escape(message)}"),
     ):
         inference_models.check_kind(model, settings, texts)
+
+
+def test_servers_of_a_run_that_has_an_int8_export(tmp_path):
+    extra = tmp_path / "export" / "assets.extra"
+    extra.mkdir(parents=True)
+    (tmp_path / "export" / "saved_model.pb").write_bytes(b"")
+    (extra / "network_int8.tflite").write_bytes(b"")
+    for model in (tmp_path, tmp_path / "export"):
+        with BENCHMARK.flags(model=str(model)):
+            found = serving.contestants()
+        assert "32 clients, int8" in found
 
 
 def test_the_files_of_a_model_are_those_of_its_run(tmp_path):

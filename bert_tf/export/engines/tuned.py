@@ -45,7 +45,7 @@ def machine() -> str:
 
 
 def num_cores() -> int:
-    """The number of cores that this process may use."""
+    """The number of cores that this process, and those it starts, may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

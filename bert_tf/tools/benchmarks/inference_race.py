@@ -16,6 +16,7 @@ from absl import flags
 from bert_tf import suggestions
 from bert_tf.choices import ENGINES
 from bert_tf.errors import UserError
+from bert_tf.export.engines import tuned
 from bert_tf.tools.benchmarks import serving, workers
 from bert_tf.tools.benchmarks.inference_models import Model, models_for
 from bert_tf.tools.benchmarks.inference_tables import (
@@ -202,7 +203,7 @@ def measure(
             items=texts.items,
             num_requests=min(FLAGS.num_requests, len(texts.items)),
             num_clients=FLAGS.clients,
-            num_threads=num_cores(),
+            num_threads=tuned.num_cores(),
             folders=folders,
             settings=model.settings,
         )
@@ -220,13 +221,6 @@ def measure(
         # They start before anything is measured: one that fails is found soon.
         ports = start_servers(started, folders, stack)
         return race_all(started, ports, task, texts, model, medians, folder)
-
-
-def num_cores() -> int:
-    """The number of cores that this process, and those it starts, may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def race_all(

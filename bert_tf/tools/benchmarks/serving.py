@@ -103,8 +103,8 @@ def contestants() -> dict[str, Contestant]:
         many: Contestant(),
         f"{many}, 2 workers": Contestant(("--workers=2",)),
     }
-    path = os.path.join(FLAGS.model, saved_models.INT8_NETWORK)
-    if files.exists(path):
+    folder = saved_models.find(FLAGS.model)
+    if files.exists(os.path.join(folder, saved_models.INT8_NETWORK)):
         int8 = "--engine=int8"
         found[f"{many}, int8"] = Contestant((int8,))
         found[f"{many}, int8, 2 workers"] = Contestant((int8, "--workers=2"))
