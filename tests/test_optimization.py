@@ -217,6 +217,7 @@ def test_the_update_is_the_formula(kind):
             np.testing.assert_allclose(ours.numpy(), value, rtol=0, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_rates_fall_from_layer_to_layer():
     model = BertClassifier(TINY_CONFIG, 2)  # It has two layers.
     rates = layer_rates(model.trainable_variables, 0.5, 2)

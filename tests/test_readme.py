@@ -124,6 +124,7 @@ def test_the_python_example_runs():
     assert names["report"].missing == []
 
 
+@pytest.mark.slow
 def test_the_preprocessing_example_runs():
     (example,) = [b for b in blocks("python") if "tokenize_with_offsets(" in b]
     folder = shared("checkpoints/uncased_L-6_H-384_A-12_minilm")

@@ -203,6 +203,7 @@ def test_several_files_are_read_one_after_the_other(files, tmp_path):
         assert one == other
 
 
+@pytest.mark.slow
 def test_the_default_layers_are_those_that_there_are(files, tmp_path):
     path = tmp_path / "output.jsonl"
     run(files, output_file=path)
