@@ -37,7 +37,7 @@ class LoadedModel:
     """
 
     def __init__(self, folder: str):
-        self.folder = saved_models.find(folder)
+        self.folder = saved_models.find(os.fspath(folder))
         # Weights may be loaded after a change of the working folder, or of a
         # link such as `current`.
         self._path = self.folder

@@ -10,7 +10,6 @@ This module needs TensorFlow and no part of the model's code.
 """
 
 import contextlib
-import glob
 import json
 import math
 import os
@@ -195,7 +194,6 @@ def check_weights(folder: str) -> None:
     Raises:
         UserError: they are missing, or end too early.
     """
-    path = os.path.join(folder, WEIGHTS)
     try:
         with literal_paths.literal_folder(folder) as name:
             prefix = os.path.join(name, WEIGHTS)
@@ -208,12 +206,16 @@ def check_weights(folder: str) -> None:
         math.prod(shape) * dtypes[name].size
         for name, shape in reader.get_variable_to_shape_map().items()
     )
-    shards = tf.io.gfile.glob(f"{glob.escape(path)}.data-*")
-    size = sum(tf.io.gfile.stat(shard).length for shard in shards)
+    parent, prefix = os.path.split(os.path.join(folder, WEIGHTS))
+    size = sum(
+        tf.io.gfile.stat(os.path.join(parent, name)).length
+        for name in tf.io.gfile.listdir(parent)
+        if name.startswith(f"{prefix}.data-")
+    )
     if size < needed:
         raise UserError(
             f"{folder}: damaged: The weights need {needed:,} bytes, and "
-            f"{path}.data-* have {size:,}"
+            f"those in {parent} have {size:,}"
         )
 
 
