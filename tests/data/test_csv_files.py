@@ -8,7 +8,7 @@ import pickle
 
 import pytest
 import tensorflow as tf
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from support.common import json_lines
 
@@ -497,6 +497,8 @@ def test_tsv_comes_back(end, pairs):
     st.integers(1, 3),
 )
 def test_cells_are_those_of_pythons_csv(content, width):
+    # A quote after a space opens a cell for us, and is a character for Python.
+    assume(' "' not in content)
     header = ",".join(["text", "b", "c"][:width])
     content = f"{header}\n{content}\n"
     rows = list(csv.reader(io.StringIO(content, newline="")))[1:]
