@@ -31,7 +31,7 @@ def read_items(
     """
     items = list(itertools.islice(_items_of(path, predictor), most))
     if not items:
-        raise UserError("there is no text in it", setting=setting, value=path)
+        raise UserError("has no text", setting=setting, value=path)
     return items
 
 

@@ -188,19 +188,17 @@ def load_weights(folder: str, model: LoadedModel) -> None:
         raise UserError(f"{folder}: damaged: {files.reason(error)}") from None
 
 
-def check_weights(folder: str) -> None:
+def _check_weights(folder: str) -> None:
     """Checks, without reading them, that the weights of a model are all there.
 
     Raises:
-        UserError: they are missing, or end too early.
+        UserError: they end too early.
+        One of `_LOAD_ERRORS`, or an OpError: they are missing.
     """
-    try:
-        with literal_paths.literal_folder(folder) as name:
-            prefix = os.path.join(name, WEIGHTS)
-            # `load_checkpoint` takes a prefix of ram:// for a folder.
-            reader = tf.compat.v1.train.NewCheckpointReader(prefix)
-    except (*_LOAD_ERRORS, tf.errors.OpError) as error:
-        raise UserError(f"{folder}: damaged: {files.reason(error)}") from None
+    with literal_paths.literal_folder(folder) as name:
+        prefix = os.path.join(name, WEIGHTS)
+        # `load_checkpoint` takes a prefix of ram:// for a folder.
+        reader = tf.compat.v1.train.NewCheckpointReader(prefix)
     dtypes = reader.get_variable_to_dtype_map()
     needed = sum(
         math.prod(shape) * dtypes[name].size
@@ -242,7 +240,7 @@ def load(
         with quietly():
             model = load_any(folder, weights=weights)
         if not weights:
-            check_weights(folder)
+            _check_weights(folder)
         outputs = model.signatures["serving_default"].structured_outputs
     except UserError:  # A ValueError, too.
         raise

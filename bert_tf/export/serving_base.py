@@ -276,10 +276,12 @@ class ServingModule(tf.Module):
         def compute(*values):
             ids = dict(zip(names, values, strict=True))
             is_alone = hasattr(self._model, "bert") and not self.reads_padding
-            with contextlib.ExitStack() as stack:
-                stack.enter_context(self._computing_padding(int8))
-                if is_alone:
-                    stack.enter_context(reading_one_sequence(self._model))
+            alone = (
+                reading_one_sequence(self._model)
+                if is_alone
+                else contextlib.nullcontext()
+            )
+            with self._computing_padding(int8), alone:
                 return self._network(ids)
 
         specs = [tf.TensorSpec([1, None], tf.int32, name=n) for n in names]
@@ -324,10 +326,9 @@ class ServingModule(tf.Module):
         """Builds a graph of its own, in which padding is computed, too."""
         before, self.computes_padding = self.computes_padding, True
         self._has_own_graph = True
+        words = words_in_int8(self._model) if int8 else contextlib.nullcontext()
         try:
-            with contextlib.ExitStack() as stack:
-                if int8:
-                    stack.enter_context(words_in_int8(self._model))
+            with words:
                 yield
         finally:
             self.computes_padding, self._has_own_graph = before, False

@@ -37,7 +37,7 @@ class Job:
     def __init__(self, rows: Sequence[KeyedPayload]):
         self.future: Future[list[Columns]] = Future()
         self.arrival = time.monotonic()
-        self.turn = 0  # That of its first rows, see `Batcher`.
+        self.turn = 0  # The turn of its first rows, see `Batcher`.
         self.rows = [Row(self, *entry) for entry in enumerate(rows)]
         self.results: list[Columns] = [{} for _ in rows]
         self.num_missing = len(rows)
@@ -221,7 +221,7 @@ class Batcher:
                 row.tokens = self._count_tokens(row.key)
 
     def _check_room(self, weight: int, job: Job) -> None:
-        """Raises QueueFull if a job does not fit beside a weight."""
+        """Raises QueueFull if a job exceeds what waits already, a weight."""
         if weight and weight + job.weight > self._max_queue:
             raise QueueFull(f"{weight:,} sequences wait already")
 

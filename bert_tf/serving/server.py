@@ -190,7 +190,7 @@ class Server(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
-                # asyncio also accepts so many connections at a time.
+                # asyncio also accepts up to this many connections at a time.
                 backlog=1 if serving.fleet else BACKLOG,
                 limit_concurrency=max_connections,
                 timeout_keep_alive=int(IDLE_SECONDS),

@@ -28,8 +28,8 @@ from absl import logging
 from bert_tf.errors import UserError
 from bert_tf.serving.fleet import Board
 
-# A worker is started again after so many seconds, twice as many each time, up
-# to the second number; and after the first again if it has lived that long.
+# Seconds until a worker is started again: the first number, doubled each time
+# up to the second; the first again if the worker has lived that long.
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 # Time that workers have to end, beyond the one for their requests.
 SECONDS_TO_END = 5.0

@@ -35,7 +35,7 @@ Piece = tuple[int, bytes]
 
 SIZES = "sizes"  # The output of (number of the file, number of its rows).
 PIECE_BYTES = 1 << 20
-NAMESPACE = "bert_tf"  # Of the pipeline's counters.
+NAMESPACE = "bert_tf"  # The counters of a pipeline have it.
 
 
 class _Working(beam.DoFn):

@@ -41,7 +41,7 @@ class RowWorker(Protocol):
         """
 
     def head(self, num_rows: int) -> bytes:
-        """What the output has before the first of so many rows."""
+        """Returns what the output has before its rows, `num_rows` of them."""
 
     def answers(self, rows: Sequence[Any], first: int) -> Iterator[Written]:
         """Yields what the output has for rows that follow one another.
