@@ -126,9 +126,8 @@ def test_they_answer_and_count_together(exported):
                 int(open(f"/proc/{pid}/statm").read().split()[1]) * pages
                 for pid in workers_of(process)
             ]
-            # Workers report theirs from time to time.
             assert found["process_resident_memory_bytes"] == pytest.approx(
-                sum(sizes), rel=0.3
+                sum(sizes), rel=0.1
             )
         status, answer = send(port, "/status")
         assert answer["num_workers"] == 2 and answer["num_requests"] == 35
