@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from support.common import needs
-from support.programs import DEMO, SMALL_CONFIG, run_here
+from support.programs import DEMO, SMALL_CONFIG, Messages, run_here
 
 from bert_tf import BertConfig, BertPreprocessor, heads
 from bert_tf.errors import UserError
@@ -431,10 +431,13 @@ def test_tune_keeps_the_fastest_settings(folder, tmp_path, monkeypatch):
     texts = tmp_path / "texts.txt"
     texts.write_text("\n".join(text.strip() or "a" for text in TEXTS))
     tool = "bert_tf/tools/tune.py"
-    done = run_here(tool, f"--model={copy}", f"--input={texts}")
+    with Messages() as lines:
+        done = run_here(
+            tool, f"--model={copy}", f"--input={texts}", "--verbosity=0"
+        )
     assert done.returncode == 0, done.stderr
     rows = [line for line in done.stdout.splitlines() if "| int8 |" in line]
-    assert rows
+    assert rows and any("--engine=auto uses it" in line for line in lines)
     found = tuned.read(str(copy))
     assert found is not None
     assert Predictor(str(copy), engine="auto").engine == found.engine
