@@ -16,6 +16,7 @@ from bert_tf.export.engines.sequences import (
     Numbers,
     OutputShapes,
     Sequences,
+    has_places,
 )
 from bert_tf.text.packing import ID_NAMES
 
@@ -79,14 +80,13 @@ class GraphNetwork(Network):
         )
         for name, value in self._function(*ids).items():
             value = value.numpy()
-            if len(self.shapes[name]) > 1 and self.shapes[name][1] is None:
+            if has_places(self.shapes[name]):
                 numbers[name][rows, :length] = value
             else:
                 numbers[name][rows] = value
 
     def warm_up(self, longest: int) -> None:
-        ids = dict.fromkeys(ID_NAMES, np.ones([1, longest], np.int32))
-        self.run(Sequences(ids, np.array([longest])))
+        self.run(Sequences.of_ones(1, longest))
 
 
 def cast_once(function: Function) -> Function:

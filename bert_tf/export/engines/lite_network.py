@@ -24,6 +24,7 @@ from bert_tf.export.engines.sequences import (
     Numbers,
     OutputShapes,
     Sequences,
+    has_places,
 )
 
 SIGNATURE = "serving_default"
@@ -88,11 +89,7 @@ class LiteNetwork(Network):
         return numbers
 
     def warm_up(self, longest: int) -> None:
-        ids = dict.fromkeys(
-            ("input_ids", "input_mask", "segment_ids"),
-            np.ones([2 * self._num_threads, longest], np.int32),
-        )
-        self.run(Sequences(ids, np.full(2 * self._num_threads, longest)))
+        self.run(Sequences.of_ones(2 * self._num_threads, longest))
 
     @contextlib.contextmanager
     def _borrowed(self) -> Iterator["_Interpreter"]:
@@ -182,9 +179,8 @@ class _Interpreter:
                 f"{path}: does not compute {', '.join(sorted(missing))}; "
                 "export the model again"
             )
-        self._has_places = {
-            name: len(shape) > 1 and shape[1] is None
-            for name, shape in shapes.items()
+        self._is_by_place = {
+            name: has_places(shape) for name, shape in shapes.items()
         }
         self._length: int | None = None
         self._name: str | None = file.name
@@ -201,9 +197,9 @@ class _Interpreter:
                 ids = sequences.ids[name][row : row + 1, :length]
                 self._interpreter.set_tensor(index, ids)
             self._interpreter.invoke()
-            for name, has_places in self._has_places.items():
+            for name, is_by_place in self._is_by_place.items():
                 value = self._interpreter.get_tensor(self._outputs[name])[0]
-                if has_places:
+                if is_by_place:
                     numbers[name][row, :length] = value
                 else:
                     numbers[name][row] = value

@@ -9,10 +9,16 @@ from typing import Any
 import numpy as np
 
 from bert_tf.errors import UserError
+from bert_tf.text.packing import ID_NAMES
 
 Numbers = dict[str, np.ndarray]  # {output of a network: float32 [R, …]}
 # {output: shape}, with None for R and for S.
 OutputShapes = Mapping[str, tuple[int | None, ...]]
+
+
+def has_places(shape: tuple[int | None, ...]) -> bool:
+    """Whether an output of this shape has numbers for each place."""
+    return len(shape) > 1 and shape[1] is None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +33,12 @@ class Sequences:
 
     ids: Mapping[str, np.ndarray]
     lengths: np.ndarray
+
+    @classmethod
+    def of_ones(cls, number: int, length: int) -> "Sequences":
+        """Makes sequences of full length, for trying a network."""
+        ids = dict.fromkeys(ID_NAMES, np.ones([number, length], np.int32))
+        return cls(ids, np.full(number, length))
 
     def __len__(self) -> int:
         return len(self.lengths)
