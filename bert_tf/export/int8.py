@@ -11,7 +11,6 @@ from bert_tf.errors import UserError
 from bert_tf.export import lite, saved_models
 from bert_tf.export.agreement import agreement, least_agreement
 from bert_tf.export.calibration import read_items
-from bert_tf.export.engines.choice import has_litert
 from bert_tf.export.predictor import Predictor
 from bert_tf.export.serving_base import ServingModule
 
@@ -33,16 +32,6 @@ class Int8Settings:
     items: Sequence[Any] = ()
     calibration_file: str | None = None
     allow_loss: bool = False
-
-
-def check_installed() -> None:
-    """Raises UserError if LiteRT is not installed."""
-    if not has_litert():
-        raise UserError(
-            "needs a package that is not installed: pip install ai-edge-litert",
-            setting="export_int8",
-            value=True,
-        )
 
 
 def check_form(module: ServingModule, precision: str) -> None:

@@ -28,6 +28,7 @@ from bert_tf.export.engines.choice import (
     EngineSettings,
     engines_of,
     network_of,
+    with_tuned,
 )
 from bert_tf.export.engines.sequences import check_sizes
 from bert_tf.export.inputs import example_item
@@ -66,6 +67,7 @@ class Predictor:
 
     Attributes:
         engine: the engine in use.
+        max_batch_tokens: places that TensorFlow computes together.
         kind: name of the kind of its answers, such as "single_label".
         info: the content of the model's model.json.
         labels: list of str, or None where the kind has no labels.
@@ -111,6 +113,8 @@ class Predictor:
         self.input_names = self._reader.names
         # A model for accelerators has one size of batches.
         self.batch_size = self._reader.fixed_size or batch_size
+        settings = with_tuned(self._model, settings)
+        self.max_batch_tokens = settings.max_batch_tokens
         self.engine, network = network_of(self._model, settings)
         self._answers: Answers = WholeAnswers(self._model, self._reader)
         if network is not None:

@@ -15,11 +15,11 @@ import numpy as np
 from bert_tf import files
 from bert_tf.config import BertConfig
 from bert_tf.export import lite, saved_models, warmup
+from bert_tf.export.engines.choice import check_litert
 from bert_tf.export.int8 import (
     Int8Settings,
     add_int8,
     check_form,
-    check_installed,
 )
 from bert_tf.export.serving_base import ServingModule
 
@@ -54,7 +54,7 @@ def export_module(
     """
     if int8:
         check_form(module, precision)
-        check_installed()
+        check_litert("export_int8", True)
     described = {
         "kind": module.kind,
         **(description or {}),

@@ -156,12 +156,11 @@ def settings_of_workers(
     """
     if settings["engine"] != "auto":
         return {**settings}
-    from bert_tf.export.engines import tuned
-
-    found = tuned.read(predictor.folder)
-    tokens = found.max_batch_tokens if found else settings["max_batch_tokens"]
-    chosen = {"engine": predictor.engine, "max_batch_tokens": tokens}
-    return {**settings, **chosen}
+    return {
+        **settings,
+        "engine": predictor.engine,
+        "max_batch_tokens": predictor.max_batch_tokens,
+    }
 
 
 def check_holds_no_words(file: InputFile, columns: WordColumns | None) -> None:

@@ -26,6 +26,7 @@ from bert_tf.export.engines import choice, tuned
 from bert_tf.export.engines.sequences import Sequences
 from bert_tf.export.serving_base import SAMPLES
 from bert_tf.pooling import BertEmbedder
+from bert_tf.tools import beam_answers
 
 needs("ai_edge_litert.interpreter", "ai-edge-litert")
 CONFIG = BertConfig.from_dict(SMALL_CONFIG)
@@ -414,6 +415,11 @@ def test_auto_takes_what_was_found_on_this_machine(folder):
     settings = choice.EngineSettings(engine="auto", max_batch_tokens=9)
     model = choice.LoadedModel(folder)
     assert choice.with_tuned(model, settings).max_batch_tokens == 9
+    # The workers of a pipeline answer as this process does.
+    given = {"engine": "auto", "num_threads": None, "max_batch_tokens": 9}
+    predictor = Predictor(folder, **given)
+    of_workers = beam_answers.settings_of_workers(predictor, given)
+    assert of_workers == {**given, "engine": "int8"}
     for change in ({"engine": "int4"}, {"num_threads": "2"}):
         path = os.path.join(folder, tuned.NAME)
         with open(path, "w", encoding="utf-8") as writer:

@@ -69,6 +69,8 @@ def network_of(
 ) -> tuple[str, Network | None]:
     """Returns the name of the engine, and the network of a model.
 
+    The engine "auto" is that of the export here: see `with_tuned`.
+
     The network is None for a model whose answers have no parts: its signatures
     compute them as a whole.
 
@@ -76,8 +78,6 @@ def network_of(
         UserError: the model has no such network, or LiteRT is not installed.
     """
     precision = model.info.get("precision", "float32")
-    if settings.engine == "auto":
-        settings = with_tuned(model, settings)
     name = settings.engine
     if name is None or name == "auto":
         name = precision
@@ -105,9 +105,10 @@ def with_tuned(model: LoadedModel, settings: EngineSettings) -> EngineSettings:
 
     Args:
         model: the model.
-        settings: those of "auto". Numbers in them that are not the default win.
+        settings: others than those of "auto" stay as they are. Numbers that
+            are not the default win.
     """
-    found = tuned.read(model.folder)
+    found = tuned.read(model.folder) if settings.engine == "auto" else None
     if found is None:
         return settings
     if found.engine not in engines_of(model):
@@ -142,6 +143,21 @@ def has_litert() -> bool:
     return importlib.util.find_spec(LITERT) is not None
 
 
+def check_litert(setting: str, value: object) -> None:
+    """Raises UserError if that interpreter is not installed.
+
+    Args:
+        setting: name of the setting that needs it.
+        value: the setting's value.
+    """
+    if not has_litert():
+        raise UserError(
+            "needs a package that is not installed: pip install ai-edge-litert",
+            setting=setting,
+            value=value,
+        )
+
+
 def _network(
     name: str, model: LoadedModel, settings: EngineSettings
 ) -> Network:
@@ -168,12 +184,7 @@ def _int8(model, settings) -> LiteNetwork:
             setting="engine",
             value="int8",
         )
-    if not has_litert():
-        raise UserError(
-            "needs a package that is not installed: pip install ai-edge-litert",
-            setting="engine",
-            value="int8",
-        )
+    check_litert("engine", "int8")
     return LiteNetwork(
         os.path.join(model.folder, INT8_NETWORK),
         model.shapes,
