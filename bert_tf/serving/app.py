@@ -108,7 +108,13 @@ class _Observer:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        start, status = time.monotonic(), 500
+        start, status, is_counted = time.monotonic(), 500, False
+
+        def count():
+            nonlocal is_counted
+            if not is_counted:
+                self._count(scope, status, time.monotonic() - start)
+            is_counted = True
 
         async def send_on(message: Message):
             nonlocal status
@@ -119,12 +125,14 @@ class _Observer:
                 )
                 if self._serving.is_ending:
                     message["headers"].append((b"connection", b"close"))
+            elif not message.get("more_body"):
+                count()  # Before the client has the answer and asks again.
             await send(message)
 
         try:
             await self._app(scope, receive, send_on)
         finally:
-            self._count(scope, status, time.monotonic() - start)
+            count()
 
     def _count(self, scope, status, seconds):
         # By the route's pattern, not by the path that was sent: so no client
