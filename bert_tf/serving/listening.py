@@ -3,12 +3,20 @@
 It needs no TensorFlow: the process that starts workers does not load it.
 """
 
+import contextlib
+import ctypes
 import socket
+import struct
+import sys
 
 from bert_tf.errors import UserError
 
 # Connections that may wait to be accepted.
 BACKLOG = 1024
+
+_SO_ATTACH_FILTER = 26  # Linux'; `socket` does not name it.
+# A filter for packets, of one instruction: return 0 bytes, so drop them all.
+_DROP_ALL = struct.pack("=HBBI", 0x06, 0, 0, 0)
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -34,6 +42,25 @@ def bind(host: str, port: int) -> socket.socket:
     except OSError as error:
         raise cannot_listen(host, port, error) from None
     return listener
+
+
+def stop_listening(listener: socket.socket) -> None:
+    """Lets nobody connect any more; connections that wait can be accepted.
+
+    A limit of 0 connections that wait means 1 to Linux, and that one would be
+    lost when the socket is closed. So Linux drops what arrives for the socket:
+    who connects tries again a second later, and is refused or finds the next
+    server.
+
+    Args:
+        listener: a socket that listens.
+    """
+    listener.listen(0)
+    program = ctypes.create_string_buffer(_DROP_ALL)
+    settings = struct.pack("@HP", 1, ctypes.addressof(program))
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):  # A system may not have filters.
+            listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, settings)
 
 
 def cannot_listen(host: str, port: int, error: OSError) -> UserError:

@@ -21,6 +21,7 @@ from bert_tf.serving.listening import (
     address_of,
     bind,
     cannot_listen,
+    stop_listening,
 )
 from bert_tf.serving.state import Serving
 
@@ -249,7 +250,7 @@ class Server(uvicorn.Server):
         self._serving.is_ending = True
         if not self._fleet:  # Its other workers may still accept some.
             for listener in sockets or []:
-                listener.listen(0)  # Accepts those that wait, but no others.
+                stop_listening(listener)
         await asyncio.sleep(LINGER_SECONDS)
         await super().shutdown(sockets)
         self.num_unanswered = len(self.server_state.tasks)

@@ -27,6 +27,7 @@ from absl import logging
 
 from bert_tf.errors import UserError
 from bert_tf.serving.fleet import Board
+from bert_tf.serving.listening import stop_listening
 
 # Seconds until a worker is started again: the first number, doubled each time
 # up to the second; the first again if the worker has lived that long.
@@ -241,7 +242,7 @@ class Workers:
 
         A second signal ends them at once.
         """
-        self._listener.listen(0)  # Connections that wait are still accepted.
+        stop_listening(self._listener)
         self._listener.close()  # When the workers close it, nobody can connect.
         running = [worker for worker in self._workers if worker.due is None]
         for worker in running:
