@@ -1,0 +1,1 @@
+"""Files of models that other libraries wrote: read and written."""
