@@ -5,6 +5,7 @@ code of the model is the same under TensorFlow and under JAX.
 """
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -105,6 +106,26 @@ def gelu_tanh(x: Tensor) -> Tensor:
     import tensorflow as tf
 
     return tf.nn.gelu(x, approximate=True, name="gelu")
+
+
+def gelu_erf(x: Tensor) -> Tensor:
+    """Gaussian Error Linear Unit, exact form, fused like `gelu_tanh`.
+
+    LiteRT has no erf. Its converter knows gelu by TensorFlow's own operations,
+    among them erfc(−x / √2), which keeps its digits in bfloat16, unlike
+    1 + erf(x / √2). So bfloat16 is not cast, and oneDNN computes it in float32.
+    It does not fuse float16, which is faster in float32, too.
+    """
+    if keras.backend.backend() != "tensorflow":
+        y = keras.activations.gelu(at_least_float32(x), approximate=False)
+        return ops.cast(y, ops.dtype(x))
+    import tensorflow as tf
+
+    if ops.dtype(x) == "float16":
+        return ops.cast(gelu_erf(ops.cast(x, "float32")), "float16")
+    if ops.dtype(x) == "float64":  # TensorFlow rounds √½ to float32.
+        return x * (0.5 * tf.math.erfc(x * -math.sqrt(0.5)))
+    return tf.nn.gelu(x, approximate=False, name="gelu")
 
 
 def sigmoid_gradient(y: Tensor, upstream: Tensor) -> Tensor:

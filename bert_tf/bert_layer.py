@@ -1,5 +1,7 @@
 """The base of all layers, and the dense and dropout layers inside them."""
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any, Self
 
 import keras
@@ -27,6 +29,22 @@ def dropout(rate: float) -> Dropout:
     return Dropout(rate, name="dropout")
 
 
+@contextlib.contextmanager
+def made_with(policy: Any) -> Iterator[None]:
+    """Gives a dtype policy to the layers that are made in the block.
+
+    Args:
+        policy: a Keras dtype policy, its name or its config; None for the one
+            that Keras has now.
+    """
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(keras.dtype_policies.get(policy))
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
 class Configured:
     """Mixin for what a `BertConfig` describes, and Keras saves and builds."""
 
@@ -40,8 +58,10 @@ class Configured:
     def from_config(cls, config: dict[str, Any]) -> Self:
         settings = dict(config)
         bert_config = BertConfig.from_dict(settings.pop("config"))
-        # A mixin has no constructor that mypy could see.
-        return cls(bert_config, **settings)  # type: ignore[call-arg]
+        # The layers inside have no config of their own in a saved model.
+        with made_with(settings.get("dtype")):
+            # A mixin has no constructor that mypy could see.
+            return cls(bert_config, **settings)  # type: ignore[call-arg]
 
 
 class BertLayer(Configured, keras.layers.Layer):

@@ -23,21 +23,23 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from bert_tf import files, literal_paths
+from bert_tf import files
 from bert_tf.errors import UserError
+from bert_tf.formats import folders
+from bert_tf.formats.checkpoint import (
+    READ_ERRORS,
+    Checkpoint,
+    DamagedCheckpoint,
+)
+from bert_tf.formats.weights import Weights
 from bert_tf.optimization import SLOT_NAMES
 
 ENCODER_SCOPE = "bert/"
+POOLER_SCOPE = "bert/pooler/"
 SCRATCH_PREFIX = ".saving-"  # Checkpoints are written in such folders.
-# TensorFlow's reader raises one of these, depending on the kind of damage.
-_READ_ERRORS = (tf.errors.OpError, ValueError, IndexError, RuntimeError)
 _TRAINING_STATE = re.compile(
     rf"/({'|'.join(SLOT_NAMES)})$|^global_step$|^bert_tf/"
 )
-
-
-class DamagedCheckpoint(UserError):
-    """The files of a checkpoint exist but cannot be read."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,83 +59,10 @@ class LoadReport:
     unexpected: list[str]
 
 
-class Checkpoint:
-    """A checkpoint opened for reading.
-
-    Args:
-        prefix: its path without `.index`, or a folder whose file
-            `checkpoint` names it.
-
-    Raises:
-        UserError: no checkpoint has this prefix, or its index is damaged.
-    """
-
-    def __init__(self, prefix: str):
-        if files.is_folder(prefix):
-            prefix = _newest_in(prefix) or prefix
-        self.prefix = prefix
-        if not files.exists(prefix + ".index"):
-            raise UserError(_why_not_found(prefix))
-        try:
-            self._reader = tf.train.load_checkpoint(
-                literal_paths.literal_checkpoint(prefix, self)
-            )
-            shapes = self._reader.get_variable_to_shape_map()
-            self.shapes = {name: tuple(shapes[name]) for name in shapes}
-        except UserError:  # A ValueError, too.
-            raise
-        except _READ_ERRORS as error:
-            raise self._damaged(error) from None
-
-    def read(self, name: str) -> np.ndarray:
-        """The value of one variable.
-
-        Raises:
-            UserError: the checkpoint is damaged.
-        """
-        try:
-            return self._reader.get_tensor(name)
-        except _READ_ERRORS as error:
-            raise self._damaged(error, name) from None
-
-    def global_step(self) -> int:
-        """The step of the training that wrote it; 0 if it has no step."""
-        if "global_step" not in self.shapes:
-            return 0
-        return int(self.read("global_step"))
-
-    def _damaged(self, error, name=None):
-        which = f" at {name}" if name else ""
-        return DamagedCheckpoint(
-            f"{self.prefix}: the checkpoint is damaged{which}: "
-            f"{files.reason(error)}"
-        )
-
-
-def _newest_in(folder: str) -> str | None:
-    """As `tf.train.latest_checkpoint`, which takes the name for a pattern."""
-    literal_paths.check_is_unicode(folder)
-    state = tf.train.get_checkpoint_state(folder)
-    newest = state.model_checkpoint_path if state else ""
-    return newest if newest and files.exists(newest + ".index") else None
-
-
-def weights_in(checkpoint: Checkpoint) -> list[str]:
+def weights_in(checkpoint: Weights) -> list[str]:
     """The sorted names in a checkpoint, without the state of training."""
     names = sorted(checkpoint.shapes)
     return [name for name in names if not _TRAINING_STATE.search(name)]
-
-
-def _why_not_found(prefix):
-    if files.is_folder(prefix):
-        return (
-            f"{prefix}: this is a folder; a checkpoint is named by its "
-            f"prefix, such as {os.path.join(prefix, 'bert_model.ckpt')}"
-        )
-    stem = re.sub(r"\.(index|meta|data-\d+-of-\d+)$", "", prefix)
-    if stem != prefix and files.exists(stem + ".index"):
-        return f"{prefix}: this is one file of a checkpoint; write {stem}"
-    return f"{prefix}: no such checkpoint ({prefix}.index does not exist)"
 
 
 def weights_of(model: keras.Model) -> list[keras.Variable]:
@@ -151,18 +80,37 @@ def tensors_of(model: keras.Model) -> dict[str, tf.Tensor]:
     return {v.path: v.value for v in weights_of(model)}
 
 
+def open_weights(path: str) -> Weights:
+    """Opens a checkpoint, or weights that another library wrote.
+
+    Args:
+        path: see `Checkpoint`; or a path that `formats.folders` recognises.
+
+    Raises:
+        UserError: there are no weights, or they are damaged.
+    """
+    if folders.holds_weights(path):
+        return folders.open_path(path).weights()
+    return Checkpoint(path)
+
+
 def load_weights(
-    model: keras.Model, prefix: str, not_read: Collection[str] = ()
+    model: keras.Model,
+    prefix: str | Weights,
+    not_read: Collection[str] = (),
 ) -> LoadReport:
     """Reads every variable of a model that a checkpoint contains.
 
     A head's variable may be missing: it keeps its initial value and is in the
-    report. No variable is assigned before all values have been read.
+    report. So may the pooler's, which models of other libraries lack where
+    their head does not use it; a model that does not use it either does not
+    miss it. No variable is assigned before all values have been read.
 
     Args:
         model: a Keras model whose variable paths are the original's names.
-        prefix: prefix of a checkpoint in the original's format, or a folder;
-            see `Checkpoint`.
+        prefix: prefix of a checkpoint in the original's format, or a path
+            that `open_weights` opens; or weights that are open, such as
+            `pretrained.open(…).weights()`.
         not_read: variables of a head that keep their initial values.
 
     Returns:
@@ -172,7 +120,7 @@ def load_weights(
         UserError: the checkpoint cannot be read, a variable of the encoder is
             missing, or a shape differs (naming the first, and both shapes).
     """
-    checkpoint = Checkpoint(prefix)
+    checkpoint = open_weights(prefix) if isinstance(prefix, str) else prefix
     variables = {v.path: v for v in weights_of(model)}
     for name in not_read:
         del variables[name]
@@ -181,12 +129,13 @@ def load_weights(
         _check_shape(checkpoint, name, variables[name].shape)
     missing = [name for name in variables if name not in checkpoint.shapes]
     absent = [name for name in missing if name.startswith(ENCODER_SCOPE)]
+    absent = [name for name in absent if not name.startswith(POOLER_SCOPE)]
     if not loaded:  # Such as an encoder under another name.
         absent = missing
     if absent:
         raise UserError(
-            f"{prefix}: {len(absent)} of the encoder's variables are not in "
-            f"the checkpoint, {absent[0]} first; it holds "
+            f"{checkpoint.prefix}: {len(absent)} of the encoder's variables "
+            f"are not in the checkpoint, {absent[0]} first; it holds "
             f"{_some(sorted(checkpoint.shapes))}"
         )
     values = {name: checkpoint.read(name) for name in loaded}
@@ -195,6 +144,8 @@ def load_weights(
     unexpected = [
         name for name in weights_in(checkpoint) if name not in variables
     ]
+    if not getattr(model, "reads_pooled_output", True):
+        missing = [n for n in missing if not n.startswith(POOLER_SCOPE)]
     return LoadReport(loaded, missing, unexpected)
 
 
@@ -228,7 +179,7 @@ def read_newest(
 
 
 def read_matching(
-    checkpoint: Checkpoint, shapes: Mapping[str, Sequence[int]]
+    checkpoint: Weights, shapes: Mapping[str, Sequence[int]]
 ) -> dict[str, np.ndarray]:
     """Reads the variables of `shapes`, {name: shape}: all of them or none.
 
@@ -410,7 +361,7 @@ class CheckpointFolder:
             return []
         try:
             state = tf.train.get_checkpoint_state(self.folder)
-        except _READ_ERRORS:  # UnicodeDecodeError is a ValueError.
+        except READ_ERRORS:  # UnicodeDecodeError is a ValueError.
             return []
         if state is None or not state.model_checkpoint_path:
             return []

@@ -203,3 +203,7 @@ def known_task(name: str, tasks: Collection[str] = tuple(TASKS)) -> str:
         setting="task_name",
         value=name,
     )
+
+
+# The formats in which a model's folder can be written, see bert_tf.storing.
+MODEL_FORMATS = ("original", "huggingface", "keras")

@@ -11,7 +11,8 @@ from bert_tf import files
 from bert_tf.errors import UserError
 
 # The original also takes "" and null for "linear".
-ACTIVATION_NAMES = ("gelu", "relu", "tanh", "linear", "", None)
+ACTIVATION_NAMES = ("gelu", "gelu_exact", "relu", "tanh", "linear", "", None)
+LAYER_NORM_EPS = 1e-12  # The default of tf.contrib.layers.layer_norm.
 
 _SIZES = (
     "vocab_size",
@@ -43,8 +44,10 @@ class BertConfig:
         num_hidden_layers: number of transformer layers.
         num_attention_heads: number of heads N in each layer.
         intermediate_size: width of the feed-forward layer.
-        hidden_act: "gelu", "relu", "tanh" or "linear"; feed-forward
-            activation. The pooler always uses tanh.
+        hidden_act: "gelu", "gelu_exact", "relu", "tanh" or "linear";
+            feed-forward activation. "gelu" is the original's, the form with
+            tanh; "gelu_exact" is the form with erf, which other libraries call
+            "gelu". The pooler always uses tanh.
         hidden_dropout_prob: dropout after embeddings, attention output and
             feed-forward output, at least 0 and below 1.
         attention_probs_dropout_prob: dropout on attention probabilities, at
@@ -54,6 +57,8 @@ class BertConfig:
             original's; every released model has 2.
         initializer_range: standard deviation of the truncated normal that
             initializes every weight matrix.
+        layer_norm_eps: what layer normalization adds to a variance, above 0
+            and below 1. The original always adds 1e-12.
 
     Raises:
         UserError: a value has the wrong type or is out of range, or
@@ -71,6 +76,9 @@ class BertConfig:
     max_position_embeddings: int = 512
     type_vocab_size: int = 16
     initializer_range: float = 0.02
+    layer_norm_eps: float = dataclasses.field(
+        default=LAYER_NORM_EPS, kw_only=True
+    )
 
     def __post_init__(self) -> None:
         for name in _SIZES:
@@ -88,6 +96,12 @@ class BertConfig:
                     f"{name} must be at least 0 and below 1. "
                     f"Received: {value!r}"
                 )
+        epsilon = self.layer_norm_eps
+        if type(epsilon) not in (int, float) or not 0 < epsilon < 1:
+            raise UserError(
+                "layer_norm_eps must be above 0 and below 1. "
+                f"Received: {epsilon!r}"
+            )
         if self.hidden_size % self.num_attention_heads:
             raise UserError(
                 "hidden_size must be a multiple of num_attention_heads. "
@@ -96,7 +110,8 @@ class BertConfig:
             )
         if self.activation_name not in ACTIVATION_NAMES:
             raise UserError(
-                "hidden_act must be one of gelu, relu, tanh, linear. "
+                "hidden_act must be one of gelu (with tanh), gelu_exact (with "
+                "erf), relu, tanh, linear. "
                 f"Received: {self.hidden_act!r}"
             )
 
@@ -147,7 +162,15 @@ class BertConfig:
             message = str(error)
             with_path = message if path in message else f"{path}: {message}"
             raise UserError(with_path) from None
+        except ValueError as error:  # Such as a number of too many digits.
+            raise UserError(f"{path}: {files.reason(error)}") from None
 
     def to_dict(self) -> dict[str, Any]:
-        """The content of a `bert_config.json`."""
-        return dataclasses.asdict(self)
+        """The content of a `bert_config.json`.
+
+        `layer_norm_eps` is there only if it is not the original's.
+        """
+        values = dataclasses.asdict(self)
+        if self.layer_norm_eps == LAYER_NORM_EPS:
+            del values["layer_norm_eps"]
+        return values

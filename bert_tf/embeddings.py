@@ -8,11 +8,12 @@ so that a file of any size fits in memory.
 import itertools
 import typing
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from bert_tf import forks
+from bert_tf import forks, pretrained
 from bert_tf.checkpoints import load_weights
 from bert_tf.choices import MAX_BATCH_TOKENS
 from bert_tf.config import BertConfig
@@ -22,7 +23,7 @@ from bert_tf.modeling import needs_padding
 from bert_tf.pooling import DEFAULT_LAYERS, BertEmbedder
 from bert_tf.preprocessing import BertPreprocessor
 from bert_tf.text.packing import LENGTH_MULTIPLE
-from bert_tf.tokenization import FullTokenizer, check_size
+from bert_tf.tokenization import check_size
 
 WINDOW = 2048  # Texts that are sorted together.
 # The same with a vector for each token, which takes more memory.
@@ -69,6 +70,7 @@ class TextEmbedder:
         do_lower_case: True for uncased models.
         max_seq_length: longest sequence in WordPieces; the end of a longer
             text is cut off.
+        strip_accents, tokenize_chinese_chars: see `TokenizerSettings`.
         pooling, layers, normalize: see `BertEmbedder`.
         batch_size: the most texts that the model reads together; None for as
             many as `max_batch_tokens` allows. Both change speed and memory, not
@@ -84,6 +86,19 @@ class TextEmbedder:
         ValueError: a setting is wrong.
     """
 
+    @classmethod
+    def from_pretrained(cls, name: str, **settings: Any) -> "TextEmbedder":
+        """Makes it of a pretrained or fine-tuned model.
+
+        Args:
+            name: a name or a folder, see `pretrained.open`.
+            **settings: arguments of the class besides the model's files.
+
+        Raises:
+            UserError: the model cannot be opened, or has no vocabulary.
+        """
+        return cls(**{**pretrained.arguments(name), **settings})
+
     def __init__(
         self,
         vocab_file: str,
@@ -92,6 +107,8 @@ class TextEmbedder:
         do_lower_case: bool = True,
         max_seq_length: int = 128,
         *,
+        strip_accents: bool | None = None,
+        tokenize_chinese_chars: bool = True,
         pooling: str = "mean",
         layers: Sequence[int] = DEFAULT_LAYERS,
         normalize: bool = False,
@@ -106,20 +123,22 @@ class TextEmbedder:
                 "batch_size must be positive. "
                 f"Received: batch_size={batch_size}"
             )
-        config = BertConfig.from_json_file(bert_config_file)
+        config = pretrained.read_config(bert_config_file)
         _check_length(max_seq_length, config)
-        self.tokenizer = FullTokenizer(vocab_file, do_lower_case)
-        check_size(
-            self.tokenizer.vocab,
-            config.vocab_size,
-            vocab_file,
-            bert_config_file,
-        )
         self.preprocess = BertPreprocessor(
             vocab_file,
             do_lower_case,
             max_seq_length,
             length_multiple=LENGTH_MULTIPLE,
+            strip_accents=strip_accents,
+            tokenize_chinese_chars=tokenize_chinese_chars,
+        )
+        self.tokenizer = self.preprocess.tokenizer
+        check_size(
+            self.tokenizer.vocab,
+            config.vocab_size,
+            vocab_file,
+            bert_config_file,
         )
         self.model = BertEmbedder(config, pooling, layers, normalize)
         self.model.bert.compute_padding = needs_padding(self.model)

@@ -9,12 +9,13 @@ texts, does the second follow the first (Devlin et al. 2018, section 3.1).
 """
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 from keras import ops
 
+from bert_tf import pretrained
 from bert_tf.checkpoints import load_weights
-from bert_tf.config import BertConfig
 from bert_tf.errors import UserError
 from bert_tf.heads import BertPretrainer
 from bert_tf.text.packing import pack_sequences
@@ -71,11 +72,25 @@ class FillMask:
         bert_config_file: path of its `bert_config.json`.
         init_checkpoint: prefix of a checkpoint with the heads of pretraining.
         do_lower_case: True for uncased models.
+        strip_accents, tokenize_chinese_chars: see `TokenizerSettings`.
 
     Raises:
         UserError: a file cannot be used, the vocabulary has no [MASK], or the
             checkpoint has no masked-LM head.
     """
+
+    @classmethod
+    def from_pretrained(cls, name: str, **settings: Any) -> "FillMask":
+        """Makes it of a pretrained or fine-tuned model.
+
+        Args:
+            name: a name or a folder, see `pretrained.open`.
+            **settings: arguments of the class besides the model's files.
+
+        Raises:
+            UserError: the model cannot be opened, or has no vocabulary.
+        """
+        return cls(**{**pretrained.arguments(name), **settings})
 
     def __init__(
         self,
@@ -83,15 +98,23 @@ class FillMask:
         bert_config_file: str,
         init_checkpoint: str,
         do_lower_case: bool = True,
+        *,
+        strip_accents: bool | None = None,
+        tokenize_chinese_chars: bool = True,
     ):
-        self.tokenizer = FullTokenizer(vocab_file, do_lower_case)
+        self.tokenizer = FullTokenizer(
+            vocab_file,
+            do_lower_case,
+            strip_accents=strip_accents,
+            tokenize_chinese_chars=tokenize_chinese_chars,
+        )
         if MASK not in self.tokenizer.vocab:
             raise UserError(f"{vocab_file}: the token {MASK} is missing")
         # Rows of the table after the vocabulary's end, and its empty lines, do
         # not belong to a token: they get no probability.
         tokens = self.tokenizer.inv_vocab
         self.token_ids = np.array([i for i in sorted(tokens) if tokens[i]])
-        self.config = BertConfig.from_json_file(bert_config_file)
+        self.config = pretrained.read_config(bert_config_file)
         self.init_checkpoint = init_checkpoint
         self.model = BertPretrainer(self.config)
         self.missing = load_weights(self.model, init_checkpoint).missing

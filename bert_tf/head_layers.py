@@ -17,10 +17,17 @@ from keras import ops
 
 from bert_tf.activations import activate
 from bert_tf.backend import Shape, Tensor, matmul_transposed
-from bert_tf.bert_layer import BertLayer, dense, dropout, initializer
+from bert_tf.bert_layer import (
+    BertLayer,
+    dense,
+    dropout,
+    initializer,
+    made_with,
+)
 from bert_tf.config import BertConfig
+from bert_tf.configured_model import ConfiguredModel, Inputs
 from bert_tf.layer_norm import LayerNorm
-from bert_tf.modeling import BertModel, ConfiguredModel
+from bert_tf.modeling import BertModel
 
 HEAD_STDDEV = 0.02  # The original's, whatever bert_config.json says.
 
@@ -56,8 +63,9 @@ class OutputHead(ConfiguredModel):
         super().__init__(**kwargs)
         self.config = config
         self.dropout_rate = dropout_rate
-        self.bert = BertModel(config)
-        self.dropout = dropout(dropout_rate)
+        with made_with(self.dtype_policy):
+            self.bert = BertModel(config)
+            self.dropout = dropout(dropout_rate)
         width = num_inputs or config.hidden_size
         self.dropout.build((None, width))
         # Created here and not in `build`, where their paths would start with
@@ -186,7 +194,7 @@ class MaskedLMTransform(BertLayer):
     def __init__(self, config: BertConfig, **kwargs: Any):
         super().__init__(config, **kwargs)
         self.dense = dense(config.hidden_size, config)
-        self.layer_norm = LayerNorm()
+        self.layer_norm = LayerNorm(epsilon=config.layer_norm_eps)
 
     def build(self, input_shape: Shape | None = None) -> None:
         shape = (None, self.config.hidden_size)
@@ -214,3 +222,37 @@ class NextSentenceHead(BertLayer):
 
     def call(self, pooled_output: Tensor) -> Tensor:
         return linear(pooled_output, self.output_weights, self.output_bias)
+
+
+def pooled_outputs(
+    bert: BertModel, inputs: Inputs, training: bool | None, seed: Tensor
+) -> tuple[Tensor, Tensor | None]:
+    """The pooled output of one or of several sequences of each example.
+
+    Args:
+        bert: the encoder.
+        inputs: as the encoder takes them, [B, S]; or a dict in which all are
+            [B, N, S].
+        training, seed: as in `BertModel`.
+
+    Returns:
+        float [B, D] and None; or float [B, N, D] and bool [B, N], which
+        sequences are not empty.
+    """
+    is_dict = isinstance(inputs, dict)
+    input_ids = inputs["input_ids"] if is_dict else inputs
+    if len(ops.shape(input_ids)) == 2:
+        return bert.pooled_output(inputs, training, seed), None
+    num_sequences, length = ops.shape(input_ids)[1:]
+    names = ("input_ids", "input_mask", "segment_ids")
+    flat = {
+        name: ops.reshape(inputs[name], (-1, length))
+        for name in names
+        if name in inputs
+    }
+    x = bert.pooled_output(flat, training, seed)
+    x = ops.reshape(x, (-1, num_sequences, x.shape[-1]))
+    input_mask = inputs.get("input_mask")
+    if input_mask is None:
+        input_mask = ops.ones_like(input_ids)
+    return x, ops.any(ops.not_equal(input_mask, 0), axis=-1)

@@ -11,11 +11,17 @@ from keras import ops
 
 from bert_tf.attention import MASKED_SCORE
 from bert_tf.backend import Shape, Tensor, at_least_float32
-from bert_tf.bert_layer import dense, dropout
+from bert_tf.bert_layer import dense, dropout, made_with
 from bert_tf.choices import CLASSIFIER_DROPOUT
 from bert_tf.config import BertConfig
-from bert_tf.head_layers import OutputHead, PretrainingScope, SquadScope
-from bert_tf.modeling import BertModel, ConfiguredModel, Inputs
+from bert_tf.configured_model import ConfiguredModel, Inputs
+from bert_tf.head_layers import (
+    OutputHead,
+    PretrainingScope,
+    SquadScope,
+    pooled_outputs,
+)
+from bert_tf.modeling import BertModel
 from bert_tf.pooling import NO_CHOICE, WINDOW_POOLINGS
 
 
@@ -80,6 +86,7 @@ class BertClassifier(OutputHead):
     """
 
     reads_padding = False
+    kinds = ("single_label", "multi_label", "regression")
 
     def __init__(
         self,
@@ -103,11 +110,12 @@ class BertClassifier(OutputHead):
         self.hidden_units = hidden_units
         self.pooling = pooling
         if hidden_units:
-            self.input_dropout = dropout(dropout_rate)
+            with made_with(self.dtype_policy):
+                self.input_dropout = dropout(dropout_rate)
+                self.hidden = dense(
+                    hidden_units, config, name="hidden", activation="relu"
+                )
             self.input_dropout.build((None, config.hidden_size))
-            self.hidden = dense(
-                hidden_units, config, name="hidden", activation="relu"
-            )
             self.hidden.build((None, config.hidden_size))
 
     def call(
@@ -165,6 +173,8 @@ class BertTokenClassifier(OutputHead):
     """
 
     reads_padding = False
+    reads_pooled_output = False
+    kinds = ("tags",)
 
     def __init__(
         self,
@@ -216,6 +226,8 @@ class BertRelationClassifier(OutputHead):
     """
 
     reads_padding = False
+    reads_pooled_output = False
+    kinds = ("relation",)
 
     def __init__(
         self,
@@ -275,6 +287,7 @@ class BertMultipleChoice(OutputHead):
     """
 
     reads_padding = False
+    kinds = ("multiple_choice",)
 
     def __init__(
         self,
@@ -321,13 +334,16 @@ class BertSpanLabeler(ConfiguredModel):
 
     # In the original's loss and predictions padding competes with the tokens.
     reads_padding = True
+    reads_pooled_output = False
+    kinds = ("question_answering",)
 
     def __init__(self, config: BertConfig, **kwargs: Any):
         kwargs.setdefault("name", "span_labeler")
         super().__init__(**kwargs)
         self.config = config
-        self.bert = BertModel(config)
-        self.cls = SquadScope(config.hidden_size, name="cls")
+        with made_with(self.dtype_policy):
+            self.bert = BertModel(config)
+            self.cls = SquadScope(config.hidden_size, name="cls")
         self.built = True
 
     def call(
@@ -371,13 +387,15 @@ class BertPretrainer(ConfiguredModel):
     """
 
     reads_padding = False
+    kinds = ("pretraining", "masked_lm", "next_sentence")
 
     def __init__(self, config: BertConfig, **kwargs: Any):
         kwargs.setdefault("name", "pretrainer")
         super().__init__(**kwargs)
         self.config = config
-        self.bert = BertModel(config)
-        self.cls = PretrainingScope(config, name="cls")
+        with made_with(self.dtype_policy):
+            self.bert = BertModel(config)
+            self.cls = PretrainingScope(config, name="cls")
         self.built = True
 
     def call(
@@ -397,37 +415,3 @@ class BertPretrainer(ConfiguredModel):
 
     def input_shapes(self) -> dict[str, Shape]:
         return {**super().input_shapes(), "masked_lm_positions": (None, None)}
-
-
-def pooled_outputs(
-    bert: BertModel, inputs: Inputs, training: bool | None, seed: Tensor
-) -> tuple[Tensor, Tensor | None]:
-    """The pooled output of one or of several sequences of each example.
-
-    Args:
-        bert: the encoder.
-        inputs: as the encoder takes them, [B, S]; or a dict in which all are
-            [B, N, S].
-        training, seed: as in `BertModel`.
-
-    Returns:
-        float [B, D] and None; or float [B, N, D] and bool [B, N], which
-        sequences are not empty.
-    """
-    is_dict = isinstance(inputs, dict)
-    input_ids = inputs["input_ids"] if is_dict else inputs
-    if len(ops.shape(input_ids)) == 2:
-        return bert.pooled_output(inputs, training, seed), None
-    num_sequences, length = ops.shape(input_ids)[1:]
-    names = ("input_ids", "input_mask", "segment_ids")
-    flat = {
-        name: ops.reshape(inputs[name], (-1, length))
-        for name in names
-        if name in inputs
-    }
-    x = bert.pooled_output(flat, training, seed)
-    x = ops.reshape(x, (-1, num_sequences, x.shape[-1]))
-    input_mask = inputs.get("input_mask")
-    if input_mask is None:
-        input_mask = ops.ones_like(input_ids)
-    return x, ops.any(ops.not_equal(input_mask, 0), axis=-1)

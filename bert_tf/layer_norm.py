@@ -16,8 +16,7 @@ from bert_tf.backend import (
     sum_of_rows,
     with_gradient,
 )
-
-EPSILON = 1e-12  # The default of tf.contrib.layers.layer_norm.
+from bert_tf.config import LAYER_NORM_EPS
 
 
 @keras.saving.register_keras_serializable(package="bert_tf")
@@ -41,7 +40,7 @@ class LayerNorm(keras.layers.LayerNormalization):
     """
 
     def __init__(self, **kwargs: Any):
-        kwargs = {"epsilon": EPSILON, "name": "LayerNorm", **kwargs}
+        kwargs = {"epsilon": LAYER_NORM_EPS, "name": "LayerNorm", **kwargs}
         super().__init__(**kwargs)
 
     def call(

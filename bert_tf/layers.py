@@ -55,7 +55,7 @@ class Embeddings(BertLayer):
 
     def __init__(self, config: BertConfig, **kwargs: Any):
         super().__init__(config, **kwargs)
-        self.layer_norm = LayerNorm()
+        self.layer_norm = LayerNorm(epsilon=config.layer_norm_eps)
         self.dropout = dropout(config.hidden_dropout_prob)
         self.int8_words: Int8Words | None = None
 
@@ -130,7 +130,7 @@ class ResidualOutput(BertLayer):
         super().__init__(config, **kwargs)
         self.dense = dense(config.hidden_size, config)
         self.dropout = dropout(config.hidden_dropout_prob)
-        self.layer_norm = LayerNorm()
+        self.layer_norm = LayerNorm(epsilon=config.layer_norm_eps)
 
     def build(
         self, input_shape: Shape, residual_shape: Shape | None = None

@@ -2,15 +2,15 @@
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import keras
 from keras import ops
 
-from bert_tf import forks
 from bert_tf.backend import Shape, Tensor
-from bert_tf.bert_layer import Configured
+from bert_tf.bert_layer import made_with
 from bert_tf.config import BertConfig
+from bert_tf.configured_model import ConfiguredModel, Inputs
 from bert_tf.layers import Embeddings, Encoder, Pooler
 from bert_tf.places import (
     AllPlaces,
@@ -19,82 +19,6 @@ from bert_tf.places import (
     Places,
     TokenPlaces,
 )
-
-Inputs: TypeAlias = dict[str, Tensor] | Tensor  # See `BertModel`.
-
-
-class ConfiguredModel(Configured, keras.Model):
-    """Base of the encoder and of all heads.
-
-    Attributes:
-        reads_padding: whether a head's outputs depend on the encoder's vectors
-            of padding. A class with a `call` of its own says so if they do
-            not; otherwise they are taken to.
-
-    Raises:
-        ForkedProcess: made or called in a process that was forked after
-            TensorFlow had run.
-    """
-
-    reads_padding = True
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        if "call" in vars(cls) and "reads_padding" not in vars(cls):
-            cls.reads_padding = True
-
-    def __init__(self, *args: Any, **kwargs: Any):
-        forks.check()
-        super().__init__(*args, **kwargs)
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        forks.check()
-        return super().__call__(*args, **kwargs)
-
-    def make_predict_function(self, force: bool = False) -> Any:
-        """Keras' own, which `predict` calls first."""
-        forks.check()
-        return super().make_predict_function(force)
-
-    def make_test_function(self, force: bool = False) -> Any:
-        """Keras' own, which `evaluate` calls first."""
-        forks.check()
-        return super().make_test_function(force)
-
-    def make_train_function(self, force: bool = False) -> Any:
-        """Keras' own, which `fit` calls first."""
-        forks.check()
-        return super().make_train_function(force)
-
-    def input_shapes(self) -> dict[str, Shape]:
-        """The inputs of an export, int32; None for any size."""
-        names = ("input_ids", "input_mask", "segment_ids")
-        return dict.fromkeys(names, (None, None))
-
-    def export(
-        self,
-        filepath: str,
-        format: str = "tf_saved_model",
-        verbose: bool | None = None,
-        input_signature: Any = None,
-        **kwargs: Any,
-    ) -> None:
-        """Exports the model as Keras does, with a signature for its inputs.
-
-        `bert_tf.export.export_model` writes one that reads raw text.
-
-        Args:
-            filepath, format, verbose, **kwargs: see `keras.Model.export`.
-            input_signature: by default `input_shapes`.
-        """
-        if input_signature is None:
-            input_signature = [
-                {
-                    name: keras.InputSpec("int32", shape, name=name)
-                    for name, shape in self.input_shapes().items()
-                }
-            ]
-        super().export(filepath, format, verbose, input_signature, **kwargs)
 
 
 class Encoded(NamedTuple):
@@ -194,9 +118,10 @@ class BertModel(ConfiguredModel):
         kwargs.setdefault("name", "bert")
         super().__init__(**kwargs)
         self.config = config
-        self.embeddings = Embeddings(config, name="embeddings")
-        self.encoder = Encoder(config, name="encoder")
-        self.pooler = Pooler(config, name="pooler")
+        with made_with(self.dtype_policy):
+            self.embeddings = Embeddings(config, name="embeddings")
+            self.encoder = Encoder(config, name="encoder")
+            self.pooler = Pooler(config, name="pooler")
         self.build()
 
     def build(self, input_shape: Shape | None = None) -> None:

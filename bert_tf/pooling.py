@@ -30,7 +30,8 @@ from keras import ops
 from bert_tf.backend import Tensor, at_least_float32
 from bert_tf.choices import POOLINGS
 from bert_tf.config import BertConfig
-from bert_tf.modeling import BertModel, ConfiguredModel, Inputs
+from bert_tf.configured_model import ConfiguredModel, Inputs
+from bert_tf.modeling import BertModel
 
 # The second to last, as in bert-as-service: the last one is closest to the
 # answers of pretraining. For a model trained to give vectors the last is right.
@@ -147,7 +148,7 @@ class BertEmbedder(ConfiguredModel):
         # A Keras model's own `layers` are something else.
         self.layer_indexes = tuple(layers)
         self.normalize = normalize
-        self.bert = BertModel(config)
+        self.bert = BertModel(config, dtype=self.dtype_policy)
         self.built = True
 
     @property

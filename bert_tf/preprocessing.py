@@ -14,7 +14,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from bert_tf import forks
+from bert_tf import forks, pretrained
 from bert_tf.text.graph_packing import GraphPacker, Slices, num_special
 from bert_tf.text.graph_tokenizer import GraphTokenizer, as_texts
 from bert_tf.text.wordpiece import tokens_by_id
@@ -36,7 +36,8 @@ class BertPreprocessor:
     TensorFlow and tensorflow-text to be loaded.
 
     Args:
-        vocab_file: path of a `vocab.txt`.
+        vocab_file: path of a `vocab.txt`, or of another file that
+            `tokenization.load_vocab` reads.
         do_lower_case: True for uncased models.
         max_seq_length: length of the sequences, special tokens included.
             If a pair is too long, the longer text loses tokens one by one, as
@@ -47,9 +48,11 @@ class BertPreprocessor:
         truncation: the part to keep of a text that is too long, its start
             ("head") or a quarter from its start and the rest from its end
             ("head_tail"); see `packing.pack_sequences`.
+        strip_accents, tokenize_chinese_chars: see `TokenizerSettings`.
 
     Attributes:
-        tokenizer: the `FullTokenizer` of the same vocabulary and casing.
+        tokenizer: the `FullTokenizer` of the same vocabulary and settings.
+        settings: `TokenizerSettings`: how texts become words.
         unk_id: the id of [UNK].
 
     Raises:
@@ -67,8 +70,15 @@ class BertPreprocessor:
         *,
         length_multiple: int | None = None,
         truncation: str = "head",
+        strip_accents: bool | None = None,
+        tokenize_chinese_chars: bool = True,
     ):
-        tokenizer = FullTokenizer(vocab_file, do_lower_case)
+        tokenizer = FullTokenizer(
+            vocab_file,
+            do_lower_case,
+            strip_accents=strip_accents,
+            tokenize_chinese_chars=tokenize_chinese_chars,
+        )
         self._packer = GraphPacker(
             tokenizer.vocab, max_seq_length, length_multiple, truncation
         )
@@ -77,10 +87,29 @@ class BertPreprocessor:
         self.vocab_file = vocab_file
         self._tokens = tokens_by_id(tokenizer.vocab)
         self.do_lower_case = do_lower_case
+        self.settings = tokenizer.settings
         self.max_seq_length = max_seq_length
         self.length_multiple = length_multiple
         self.truncation = truncation
         self.unk_id = tokenizer.vocab[UNKNOWN]
+
+    @classmethod
+    def from_pretrained(cls, name: str, **settings: Any) -> "BertPreprocessor":
+        """The preprocessor of a pretrained or fine-tuned model.
+
+        Args:
+            name: a name or a folder, see `pretrained.open`.
+            **settings: arguments of the class besides those of the tokenizer,
+                such as `max_seq_length`.
+
+        Raises:
+            UserError: the model cannot be opened, or has no vocabulary.
+        """
+        return cls(**{**pretrained.tokenizer_arguments(name), **settings})
+
+    def save_pretrained(self, folder: str) -> None:
+        """Writes the vocabulary; see `FullTokenizer.save_pretrained`."""
+        self.tokenizer.save_pretrained(folder)
 
     def with_length_multiple(
         self, length_multiple: int | None

@@ -15,7 +15,7 @@ from typing import Any
 
 # The registered names of each module; a test compares them with the code.
 NAMES = {
-    "activations": ("gelu",),
+    "activations": ("gelu", "gelu_exact"),
     "attention": ("SelfAttention",),
     "dropout": ("Dropout",),
     "heads": (

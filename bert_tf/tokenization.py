@@ -18,14 +18,27 @@ here.
 """
 
 import unicodedata
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 
-from bert_tf import files
 from bert_tf.errors import UserError
+from bert_tf.formats import tokenizer_files
+from bert_tf.tokenizer_settings import TokenizerSettings
+from bert_tf.vocab_files import check_casing, check_size, load_vocab
+
+__all__ = [
+    "BasicTokenizer",
+    "FullTokenizer",
+    "TokenizerSettings",
+    "WordpieceTokenizer",
+    "check_casing",
+    "check_size",
+    "load_vocab",
+]
 
 UNKNOWN = "[UNK]"
 MASK = "[MASK]"
-MAX_CHARS_PER_WORD = 200  # A longer word is [UNK], as in the original.
+# A longer word is [UNK], as in the original. Hugging Face takes 100 by default.
+MAX_CHARS_PER_WORD = 200
 
 # Blocks of the characters that are written without spaces between words in
 # Chinese and Japanese: the CJK Unified Ideographs, their extensions A to E
@@ -76,13 +89,20 @@ class _CharacterTable(dict):
         return self[codepoint]
 
 
-def clean(char: str) -> str:
-    """Replaces a character of raw text: by itself, a space, or nothing."""
+def clean(char: str, tokenize_chinese_chars: bool = True) -> str:
+    """Replaces a character of raw text: by itself, a space, or nothing.
+
+    Args:
+        char: the character.
+        tokenize_chinese_chars: put spaces around it if it is Chinese.
+    """
     if char in "\0\ufffd" or is_control(char):
         return ""
     if is_whitespace(char):
         return " "
-    return f" {char} " if is_cjk(char) else char
+    if tokenize_chinese_chars and is_cjk(char):
+        return f" {char} "
+    return char
 
 
 def strip_accent(char: str) -> str:
@@ -96,6 +116,7 @@ def isolate_punctuation(char: str) -> str:
 
 
 CLEAN = _CharacterTable(clean)
+CLEAN_ONLY = _CharacterTable(lambda char: clean(char, False))
 STRIP_ACCENTS = _CharacterTable(strip_accent)
 ISOLATE_PUNCTUATION = _CharacterTable(isolate_punctuation)
 
@@ -109,46 +130,57 @@ def lower(word: str) -> str:
     return decomposed.translate(STRIP_ACCENTS)
 
 
+def drop_accents(word: str) -> str:
+    """The word decomposed, without accents; its case stays."""
+    return unicodedata.normalize("NFD", word).translate(STRIP_ACCENTS)
+
+
+def rule_of_words(settings: TokenizerSettings) -> Callable[[str], str]:
+    """What a tokenizer does with each word before it splits punctuation."""
+    if settings.do_lower_case:
+        return lower if settings.strips_accents else str.lower
+    return drop_accents if settings.strips_accents else str
+
+
 def convert_to_unicode(text: str | bytes) -> str:
     """`str` as it is; `bytes` decoded as UTF-8, invalid bytes left out."""
     return text.decode("utf-8", "ignore") if isinstance(text, bytes) else text
-
-
-def load_vocab(vocab_file: str) -> dict[str, int]:
-    """Reads a vocabulary, one token a line, into {token: id}.
-
-    The id is the line number from 0. White space around a token is dropped;
-    if a token comes twice, the later line counts, as in the original. Lines
-    end at `\\n` alone: the Chinese vocabulary holds U+2028, a token that other
-    readers take for a line end.
-
-    Raises:
-        UserError: the vocabulary is empty.
-    """
-    vocab = {}
-    for number, line in files.read_lines(vocab_file):
-        vocab[line.strip()] = number - 1
-    if not vocab:
-        raise UserError(f"{vocab_file}: the vocabulary is empty")
-    return vocab
 
 
 class BasicTokenizer:
     """Text → words: clean, lower-case, split at spaces and punctuation.
 
     Args:
-        do_lower_case: also lower-case and drop accents, for uncased models.
+        do_lower_case, strip_accents, tokenize_chinese_chars: see
+            `TokenizerSettings`.
+
+    Attributes:
+        settings: the same as one value.
+        clean_table: for `str.translate`, the rule of `clean`.
     """
 
-    def __init__(self, do_lower_case: bool = True):
+    def __init__(
+        self,
+        do_lower_case: bool = True,
+        strip_accents: bool | None = None,
+        tokenize_chinese_chars: bool = True,
+    ):
         self.do_lower_case = do_lower_case
+        self.settings = TokenizerSettings(
+            do_lower_case=do_lower_case,
+            strip_accents=strip_accents,
+            tokenize_chinese_chars=tokenize_chinese_chars,
+        )
+        self.clean_table = CLEAN if tokenize_chinese_chars else CLEAN_ONLY
+        self._change = rule_of_words(self.settings)
 
     def tokenize(self, text: str | bytes) -> list[str]:
         """The words of a text."""
-        words = convert_to_unicode(text).translate(CLEAN).split()
-        if self.do_lower_case:
+        words = convert_to_unicode(text).translate(self.clean_table).split()
+        change = self._change
+        if change is not str:
             # Word by word, because a final sigma depends on its neighbours.
-            words = [lower(word) for word in words]
+            words = [change(word) for word in words]
         return " ".join(words).translate(ISOLATE_PUNCTUATION).split()
 
 
@@ -203,31 +235,71 @@ class WordpieceTokenizer:
 class FullTokenizer:
     """Text → WordPieces → ids.
 
-    Special tokens in a text are text: "[MASK]" becomes `[ mask ]`.
+    Special tokens in a text are text: "[MASK]" becomes `[ mask ]`. A word of
+    more than 200 characters is [UNK], as in the original; in Hugging Face's
+    tokenizers one of more than 100 is.
 
     Args:
-        vocab_file: path of a `vocab.txt`.
+        vocab_file: path of a `vocab.txt`, or of another file that
+            `load_vocab` reads.
         do_lower_case: True for uncased models. `check_casing` raises where
             that contradicts the vocabulary.
+        strip_accents, tokenize_chinese_chars: see `TokenizerSettings`.
 
     Attributes:
         vocab: {token: id}.
         inv_vocab: {id: token}.
+        settings: `TokenizerSettings`, all but the vocabulary.
         basic_tokenizer, wordpiece_tokenizer: the two steps.
 
     Raises:
         UserError: the vocabulary lacks [UNK], [CLS] or [SEP].
     """
 
-    def __init__(self, vocab_file: str, do_lower_case: bool = True):
+    def __init__(
+        self,
+        vocab_file: str,
+        do_lower_case: bool = True,
+        *,
+        strip_accents: bool | None = None,
+        tokenize_chinese_chars: bool = True,
+    ):
         self.vocab = load_vocab(vocab_file)
         for token in (UNKNOWN, "[CLS]", "[SEP]"):
             if token not in self.vocab:
                 raise UserError(f"{vocab_file}: the token {token} is missing")
         self.inv_vocab = {index: token for token, index in self.vocab.items()}
         self.do_lower_case = do_lower_case
-        self.basic_tokenizer = BasicTokenizer(do_lower_case)
+        self.basic_tokenizer = BasicTokenizer(
+            do_lower_case, strip_accents, tokenize_chinese_chars
+        )
+        self.settings = self.basic_tokenizer.settings
         self.wordpiece_tokenizer = WordpieceTokenizer(self.vocab)
+
+    @classmethod
+    def from_pretrained(cls, name: str) -> "FullTokenizer":
+        """The tokenizer of a pretrained or fine-tuned model.
+
+        Args:
+            name: a name or a folder, see `pretrained.open`.
+
+        Raises:
+            UserError: the model cannot be opened, or has no vocabulary.
+        """
+        from bert_tf import pretrained  # It reads files of many formats.
+
+        return cls(**pretrained.tokenizer_arguments(name))
+
+    def save_pretrained(self, folder: str) -> None:
+        """Writes vocab.txt and the settings, where `from_pretrained` reads.
+
+        Args:
+            folder: the folder, which is made if it is not there. A model's
+                `save_pretrained` writes the rest into it.
+        """
+        last = max(self.inv_vocab)  # An entry that comes twice leaves a hole.
+        tokens = [self.inv_vocab.get(i, "") for i in range(last + 1)]
+        tokenizer_files.write_tokenizer_files(folder, tokens, self.settings)
 
     def tokenize(self, text: str | bytes) -> list[str]:
         """The WordPieces of a text."""
@@ -243,61 +315,3 @@ class FullTokenizer:
     def convert_ids_to_tokens(self, ids: Iterable[int]) -> list[str]:
         """The tokens of ids."""
         return [self.inv_vocab[index] for index in ids]
-
-
-def check_casing(vocab: Collection[str], do_lower_case: bool) -> None:
-    """Checks that `do_lower_case` fits the vocabulary.
-
-    The original compares the flag with the names of seven released folders.
-    The entries themselves say it for every vocabulary: Google's uncased and
-    Chinese ones have no upper-case entry, the cased ones 16 % and 29 %. Marks
-    such as [CLS] and <S> do not count.
-
-    Raises:
-        UserError: it contradicts the vocabulary.
-    """
-    words = [token for token in vocab if token[:1] not in "[<"]
-    with_case = [w for w in words if w.lower() != w.upper()]
-    upper = [word for word in with_case if word != word.lower()]
-    if do_lower_case and len(upper) > 0.01 * len(words):
-        raise UserError(
-            f"{len(upper)} of the vocabulary's {len(vocab)} entries have "
-            f"capital letters (such as {upper[0]!r}): this is a cased model, "
-            "use `do_lower_case`=False",
-            setting="do_lower_case",
-            value=True,
-        )
-    # A script without case, such as Chinese, may hold some Latin pieces.
-    has_case = len(with_case) > max(100, 0.1 * len(words))
-    if not do_lower_case and not upper and has_case:
-        raise UserError(
-            f"none of the vocabulary's {len(vocab)} entries has a capital "
-            "letter: this is an uncased model, every capitalized word would "
-            "be [UNK]; use `do_lower_case`=True",
-            setting="do_lower_case",
-            value=False,
-        )
-
-
-def check_size(
-    vocab: Mapping[str, int], vocab_size: int, vocab_name: str, config_name: str
-) -> int:
-    """The number of ids that a model needs for a vocabulary.
-
-    Args:
-        vocab: {token: id}.
-        vocab_size: of the model.
-        vocab_name, config_name: names of the vocabulary and of the model's
-            configuration, for errors.
-
-    Raises:
-        UserError: the model has fewer.
-    """
-    # Empty lines, which editors leave at the end, are not tokens.
-    num_ids = 1 + max(index for token, index in vocab.items() if token)
-    if num_ids > vocab_size:
-        raise UserError(
-            f"{vocab_name} has {num_ids} entries, more than the "
-            f"vocab_size={vocab_size} of {config_name}"
-        )
-    return num_ids

@@ -15,19 +15,22 @@ import json
 import os
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from absl import logging
 
-from bert_tf import files
+from bert_tf import files, pretrained
 from bert_tf.checkpoints import (
-    Checkpoint,
+    open_weights,
     read_matching,
     remove_checkpoint,
     write_checkpoint,
 )
 from bert_tf.config import BertConfig
 from bert_tf.errors import UserError
+from bert_tf.formats import tokenizer_json
+from bert_tf.formats.weights import Weights
 from bert_tf.optimization import SLOT_NAMES
 from bert_tf.tokenization import (
     MAX_CHARS_PER_WORD,
@@ -68,6 +71,8 @@ def add_words(
     output_dir: str,
     init_checkpoint: str | None = None,
     do_lower_case: bool = True,
+    strip_accents: bool | None = None,
+    tokenize_chinese_chars: bool = True,
     fill_unused: bool = True,
 ) -> None:
     """Writes a copy of a model with more words in its vocabulary.
@@ -84,6 +89,7 @@ def add_words(
         init_checkpoint: prefix of the old model's checkpoint; None for a model
             without weights.
         do_lower_case: True if the old model is uncased.
+        strip_accents, tokenize_chinese_chars: see `TokenizerSettings`.
         fill_unused: whether words first replace the entries [unusedN].
 
     Raises:
@@ -93,9 +99,14 @@ def add_words(
     """
     target = _ModelFiles(output_dir)
     target.require_absent()
-    tokenizer = FullTokenizer(vocab_file, do_lower_case)
+    tokenizer = FullTokenizer(
+        vocab_file,
+        do_lower_case,
+        strip_accents=strip_accents,
+        tokenize_chinese_chars=tokenize_chinese_chars,
+    )
     check_casing(tokenizer.vocab, do_lower_case)
-    config = BertConfig.from_json_file(bert_config_file)
+    config = pretrained.read_config(bert_config_file)
     num_ids = check_size(
         tokenizer.vocab, config.vocab_size, vocab_file, bert_config_file
     )
@@ -110,16 +121,24 @@ def add_words(
     tensors = None
     if init_checkpoint is not None:
         tensors = grow_tensors(
-            Checkpoint(init_checkpoint), config, words, vocab_size
+            open_weights(init_checkpoint), config, words, vocab_size
         )
-    # The file's own values: it may contain more than a BertConfig.
-    settings = json.loads(files.read_text(bert_config_file))
+    settings = _settings_in(bert_config_file, config)
     settings["vocab_size"] = vocab_size
     target.write(
         vocab="".join(insert_words(words, lines)),
         config=json.dumps(settings, indent=2) + "\n",
         tensors=tensors,
     )
+
+
+def _settings_in(path: str, config: BertConfig) -> dict[str, Any]:
+    """The content of a bert_config.json; that of another format translated."""
+    if not files.is_folder(path) and files.exists(path):
+        values = json.loads(files.read_text(path))
+        if BertConfig.from_dict(values) == config:
+            return values  # It may contain more than a BertConfig.
+    return config.to_dict()
 
 
 def read_words(path: str, tokenizer: FullTokenizer) -> list[str]:
@@ -180,7 +199,10 @@ def _shortened(text: str, most: int = 60) -> str:
 def _read_raw_lines(path: str) -> list[str]:
     """The lines with their ends, to write unchanged ones as they were."""
     with files.reading(path) as reader:
-        return [line.decode("utf-8") for line in reader]
+        lines = [line.decode("utf-8") for line in reader]
+    if tokenizer_json.is_json("".join(lines[:3])):
+        return [f"{t}\n" for t in tokenizer_json.read_vocab_lines(path)]
+    return lines
 
 
 def place_words(
@@ -253,7 +275,7 @@ def _log(
 
 
 def grow_tensors(
-    checkpoint: Checkpoint,
+    checkpoint: Weights,
     config: BertConfig,
     words: Sequence[NewWord],
     vocab_size: int,

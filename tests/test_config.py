@@ -38,6 +38,17 @@ def test_round_trip(tmp_path):
     assert BertConfig.from_json_file(path) == config
 
 
+def test_layer_norm_eps_is_written_where_it_is_not_the_originals(tmp_path):
+    assert "layer_norm_eps" not in BertConfig(vocab_size=10).to_dict()
+    config = BertConfig(
+        vocab_size=10, hidden_act="gelu_exact", layer_norm_eps=1e-5
+    )
+    path = write(tmp_path, json.dumps(config.to_dict()))
+    assert BertConfig.from_json_file(path) == config
+    text = '{"vocab_size": 10, "layer_norm_eps": 1e-12}'
+    assert BertConfig.from_json_file(write(tmp_path, text)) == BertConfig(10)
+
+
 def test_unknown_keys_are_logged(tmp_path, caplog):
     path = write(tmp_path, '{"vocab_size": 9, "directionality": "bidi"}')
     with caplog.at_level("INFO", logger="absl"):
@@ -59,8 +70,14 @@ def test_unknown_keys_are_logged(tmp_path, caplog):
             '{"vocab_size": 9, "hidden_size": 10, "num_attention_heads": 3}',
             "hidden_size=10, num_attention_heads=3",
         ),
-        ('{"vocab_size": 9, "hidden_act": "swish"}', "one of gelu, relu"),
+        (
+            '{"vocab_size": 9, "hidden_act": "swish"}',
+            r"hidden_act must be .* gelu_exact",
+        ),
         ('{"vocab_size": 9, "hidden_dropout_prob": 1}', "below 1"),
+        ('{"vocab_size": 9, "layer_norm_eps": 0}', "above 0 and below 1"),
+        ('{"vocab_size": 9, "layer_norm_eps": "1e-12"}', "Received: '1e-12'"),
+        ('{"vocab_size": 9, "layer_norm_eps": NaN}', "layer_norm_eps must be"),
     ],
 )
 def test_errors_name_file_and_fault(tmp_path, text, message):

@@ -10,6 +10,7 @@ from keras import tree
 from support.common import TINY_CONFIG
 
 from bert_tf import losses
+from bert_tf.dropout import Dropout
 from bert_tf.heads import (
     BertClassifier,
     BertMultipleChoice,
@@ -18,10 +19,20 @@ from bert_tf.heads import (
     BertSpanLabeler,
     BertTokenClassifier,
 )
+from bert_tf.layer_norm import LayerNorm
+from bert_tf.modeling import BertModel
 from bert_tf.optimization import AdamWeightDecay
 from bert_tf.pooling import NO_CHOICE, BertEmbedder
 
 RNG = np.random.default_rng(3)
+# No setting is the default, so that a copy without it shows.
+CONFIG = dataclasses.replace(
+    TINY_CONFIG,
+    hidden_act="gelu_exact",
+    layer_norm_eps=1e-3,
+    hidden_dropout_prob=0.2,
+    attention_probs_dropout_prob=0.3,
+)
 # Three examples of up to three sequences: the second has two, the third one.
 LENGTHS = np.array([[6, 6, 3], [6, 2, 0], [4, 0, 0]])
 
@@ -54,7 +65,7 @@ class Head:
         lengths: number of tokens of each sequence of the batch.
         shapes: shapes of the outputs.
         own: paths of the variables outside the encoder.
-        positions: shape of `masked_lm_positions`, if it reads them.
+        positions: {name: shape} of further inputs, which are places.
         unused: starts of the paths of variables that no output depends on.
         is_float32: whether outputs are float32 in half precision, too.
         shifts_all: paths of variables that change all logits of an example
@@ -66,19 +77,18 @@ class Head:
     lengths: np.ndarray
     shapes: tuple | dict
     own: set
-    positions: tuple | None = None
+    positions: dict = dataclasses.field(default_factory=dict)
     unused: tuple = ()
     is_float32: bool = False
     shifts_all: tuple = ()
 
-    def make(self):
-        return self.kind(TINY_CONFIG, **self.settings)
+    def make(self, **kwargs):
+        return self.kind(CONFIG, **self.settings, **kwargs)
 
     def batch(self):
         batch = sequences(self.lengths)
-        if self.positions:
-            positions = RNG.integers(0, 3, self.positions)
-            batch["masked_lm_positions"] = positions.astype("int32")
+        for name, shape in self.positions.items():
+            batch[name] = RNG.integers(0, 3, shape).astype("int32")
         return batch
 
 
@@ -105,6 +115,15 @@ HEADS = {
         LENGTHS[:, 0],
         (3, 6, 5),
         OUTPUT,
+        unused=("bert/pooler/",),
+    ),
+    "relation classifier": Head(
+        BertRelationClassifier,
+        {"num_labels": 5, "dropout_rate": 0.2},
+        LENGTHS[:, 0],
+        (3, 5),
+        OUTPUT,
+        positions={"entity_positions": (3, 2)},
         unused=("bert/pooler/",),
     ),
     "multiple choice": Head(
@@ -137,7 +156,7 @@ HEADS = {
             "cls/predictions/transform/dense/kernel",
             *(f"cls/seq_relationship/{name}" for name in OUTPUT),
         },
-        positions=(3, 2),
+        positions={"masked_lm_positions": (3, 2)},
     ),
     "embedder": Head(
         BertEmbedder,
@@ -195,7 +214,10 @@ def test_shapes_are_the_same_symbolic_and_eager(head, model):
 
 
 @pytest.mark.filterwarnings("ignore:Gradients do not exist:UserWarning")
-def test_a_step_of_fit_moves_what_the_outputs_depend_on(head):
+def test_a_step_of_fit_moves_what_the_outputs_depend_on(
+    head, tmp_path, monkeypatch
+):
+    """After it is saved and loaded, the next step is the same."""
     model = filled(head.make())
     batch = head.batch()
     outputs = model(batch)
@@ -219,6 +241,27 @@ def test_a_step_of_fit_moves_what_the_outputs_depend_on(head):
         if not path.endswith(("key/bias", *head.shifts_all)):
             assert has_moved != path.startswith(head.unused), path
 
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    # Keras' generators, from which `fit` draws dropout, start anew.
+    monkeypatch.setattr(Dropout, "num_dropped", 0)
+    histories = [
+        each.fit(batch, labels, shuffle=False, verbose=0).history
+        for each in (model, loaded)
+    ]
+    assert histories[0] == histories[1]
+    assert_same_variables(loaded, model)
+    assert_same_variables(loaded.optimizer, model.optimizer)
+
+
+def assert_same_variables(ours, theirs):
+    values = [
+        {v.path: np.array(v) for v in getattr(x, "weights", x.variables)}
+        for x in (ours, theirs)
+    ]
+    assert list(values[0]) == list(values[1])
+    assert_equal(*values)
+
 
 def test_configs_make_the_same_model(head, model):
     assert head.settings.items() <= model.get_config().items()
@@ -231,14 +274,54 @@ def test_configs_make_the_same_model(head, model):
     assert_equal(copy(batch), model(batch))
 
 
-def test_a_saved_model_gives_the_same_outputs(head, model, tmp_path):
-    batch = head.batch()
-    expected = model(batch)
-    model.save(tmp_path / "model.keras")
+def assert_same_model(ours, theirs, batch):
+    """All but the numbers of Keras' generators."""
+    assert type(ours) is type(theirs) and ours.config == CONFIG
+    assert ours.get_config() == theirs.get_config()
+    layers = [
+        [
+            (layer.path, layer.dtype_policy.name, getattr(layer, "rate", None))
+            for layer in each._flatten_layers()
+        ]
+        for each in (ours, theirs)
+    ]
+    assert layers[0] == layers[1]
+    assert_same_variables(ours, theirs)
+    assert_equal(ours(batch), theirs(batch))
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_a_saved_model_is_the_same(head, model, tmp_path, policy):
+    """In the precision and with the settings that it was saved with."""
+    batch, saved = head.batch(), head.make(dtype=policy)
+    saved.set_weights(model.get_weights())
+    saved.bert.encoder.recompute = True
+    saved.bert.compute_padding = False
+    saved.bert.packed_rows = 3
+    saved.save(tmp_path / "model.keras")
+    saved.save_weights(tmp_path / "model.weights.h5")
+
     loaded = keras.models.load_model(tmp_path / "model.keras")
-    assert type(loaded) is type(model)
-    assert loaded.get_config() == model.get_config()
-    assert_equal(loaded(batch), expected)
+    assert_same_model(loaded, saved, batch)
+    assert loaded.bert.encoder.recompute and loaded.bert.packed_rows == 3
+    assert not loaded.bert.compute_padding
+    clone = keras.models.clone_model(saved)
+    clone.load_weights(tmp_path / "model.weights.h5")
+    assert_same_model(clone, saved, batch)
+
+
+def test_a_saved_encoder_is_the_same(tmp_path):
+    batch = sequences(LENGTHS[:, 0])
+    saved = filled(BertModel(CONFIG, dtype="mixed_float16"))
+    saved.save(tmp_path / "encoder.keras")
+    loaded = keras.models.load_model(tmp_path / "encoder.keras")
+    assert_same_model(loaded, saved, batch)
+
+
+def test_every_normalization_has_the_epsilon_of_the_config(head, model):
+    layers = [x for x in model._flatten_layers() if isinstance(x, LayerNorm)]
+    number = 1 + 2 * CONFIG.num_hidden_layers + (head.kind is BertPretrainer)
+    assert [x.epsilon for x in layers] == [1e-3] * number
 
 
 def test_keras_exports_it(head, model, tmp_path):

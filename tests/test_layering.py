@@ -13,10 +13,11 @@ from support.common import ROOT
 LEVELS = [
     "errors files file_contents file_formats forks literal_paths choices "
     "suggestions registration counts memory",
-    "config tokenization backend dropout activations layer_norm bert_layer "
-    "attention places layers modeling pooling "
+    "config tokenizer_settings vocab_files tokenization backend dropout "
+    "activations layer_norm bert_layer attention places layers "
+    "configured_model modeling pooling model_classes "
     "head_layers heads losses optimization checkpoints vocabulary pretrained "
-    "metrics",
+    "loading storing formats downloads metrics",
     "text training",
     "preprocessing data",
     "embeddings fill_mask export",

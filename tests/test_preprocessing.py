@@ -23,9 +23,19 @@ from bert_tf import BertPreprocessor, FullTokenizer, tokenization
 from bert_tf.errors import UserError
 from bert_tf.text import normalization, packing
 from bert_tf.text.graph_packing import truncated_lengths
-from bert_tf.tokenization import WordpieceTokenizer
+from bert_tf.tokenization import TokenizerSettings, WordpieceTokenizer
 
 CASINGS = pytest.mark.parametrize("do_lower_case", [True, False])
+# Settings that the original does not have: each rule is in one of them. Their
+# tables are built here, which takes a second or two each.
+OTHERS = (
+    TokenizerSettings(strip_accents=False),
+    TokenizerSettings(tokenize_chinese_chars=False),
+    TokenizerSettings(
+        do_lower_case=False, strip_accents=True, tokenize_chinese_chars=False
+    ),
+)
+OTHER_SETTINGS = pytest.mark.parametrize("settings_of", OTHERS)
 
 # Every kind of character that some rule treats apart.
 SPECIAL = (
@@ -67,6 +77,20 @@ def pairs(every_character):
         )
         for lower in (True, False)
     }
+
+
+@pytest.fixture(scope="module")
+def other_pairs(every_character):
+    """{one of OTHERS: (FullTokenizer, BertPreprocessor)}."""
+    return {settings: pair_of(every_character, settings) for settings in OTHERS}
+
+
+def pair_of(vocab_file, settings):
+    arguments = settings.tokenizer_arguments()
+    return (
+        FullTokenizer(vocab_file, **arguments),
+        BertPreprocessor(vocab_file, **arguments),
+    )
 
 
 def ids_of(tokenizer, text):
@@ -165,10 +189,37 @@ def report_difference(preprocess, wordpieces, basic, texts):
         assert preprocess.tokenize([text]).to_list() == [expected], text
 
 
+@pytest.mark.slow
+@OTHER_SETTINGS
+def test_every_code_point_with_other_settings(settings_of):
+    path = str(shared("data/vocab/chinese/vocab.txt"))
+    tokenizer, preprocess = pair_of(path, settings_of)
+    wordpieces = QuickWordpieces(tokenizer.vocab)
+    basic = tokenizer.basic_tokenizer
+    chunk = 1 << 16
+    for first in range(0, len(normalization.CODE_POINTS), chunk):
+        chars = map(chr, normalization.CODE_POINTS[first : first + chunk])
+        texts = [f"{c} a{c}b 中{c}国{c}A Σ{c} {c}Σ" for c in chars]
+        words = basic.tokenize(" ".join(texts))
+        ids = preprocess.tokenize(texts).values.numpy()
+        expected = np.fromiter(wordpieces.ids(words), np.int32)
+        if not np.array_equal(ids, expected):
+            texts = tf.constant(texts)
+            report_difference(preprocess, wordpieces, basic, texts)
+
+
 @CASINGS
 def test_every_code_point_spelled_out(do_lower_case, pairs):
+    check_spelled_out(*pairs[do_lower_case])
+
+
+@OTHER_SETTINGS
+def test_every_code_point_spelled_out_otherwise(settings_of, other_pairs):
+    check_spelled_out(*other_pairs[settings_of])
+
+
+def check_spelled_out(tokenizer, preprocess):
     """No [UNK] can hide a difference where the vocabulary has it all."""
-    tokenizer, preprocess = pairs[do_lower_case]
     wordpieces = QuickWordpieces(tokenizer.vocab)
     basic = tokenizer.basic_tokenizer
     texts = [f"{c} a{c}b Σ{c} {c}Σ" for c in SPELLED]
@@ -187,6 +238,46 @@ def test_every_code_point_spelled_out(do_lower_case, pairs):
 def test_any_text(pairs, texts):
     for tokenizer, preprocess in pairs.values():
         assert_same(tokenizer, preprocess, texts)
+
+
+@settings(max_examples=50)
+@given(st.lists(TEXTS, min_size=1, max_size=8))
+@example(["\U0001d160\u0301\U00016ff0\0\u302e", "A\u302e\ufe0f\U00016ff0"])
+@example(["ΑΣ\u00ad", "ΑΣ'Α", "ΣΣΣ Σ", "Α\u0301Σ.", "1Σ", "中Σ\u2028国Α"])
+@example(["中国 a中b, \ue000中 \uf900国 \u3007中 \ufdd0中", "İİ İ"])
+def test_any_text_with_other_settings(other_pairs, texts):
+    for tokenizer, preprocess in other_pairs.values():
+        assert_same(tokenizer, preprocess, texts)
+        check_offsets(tokenizer, preprocess, texts)
+
+
+def test_chinese_words(tmp_path):
+    """The vocabulary's own code points for private use stay what they are."""
+    private = [chr(0xE000), "##" + chr(0xE001), chr(0xF0000)]
+    tokens = [
+        "中国",
+        "##人",
+        "人",
+        "##中",
+        "中",
+        "##a",
+        "a",
+        "中国人民的",
+        "的",
+    ]
+    tokens += [*private, "中" * 60, "\u8c48", "##\u8c48", "\uf900"]
+    path = write_vocab(tmp_path, tokens)
+    tokenizer, preprocess = pair_of(
+        path, TokenizerSettings(tokenize_chinese_chars=False)
+    )
+    texts = ["中国人 中国 人a中, 国 的。中国人民 \uf900a a\uf900 人中\u4e00"]
+    texts += [f"{chr(o)} a{chr(o)} 中{chr(o)}" for o in range(0xE000, 0xE020)]
+    texts += ["\U000f0000 \U00100000中", "中" * 61, "人" + "中" * 199 + " a"]
+    texts += ["人" + "中" * 200]
+    assert_same(tokenizer, preprocess, texts)
+    found = preprocess.detokenize(preprocess.tokenize(texts[:1])).numpy()[0]
+    assert found.decode().startswith("中国人 中国 人a中 [UNK] [UNK] 的 [UNK]")
+    check_offsets(tokenizer, preprocess, texts)
 
 
 @settings(max_examples=200)
@@ -312,13 +403,17 @@ def with_accents(tokenizer, text, last):
 @example(["👩\u200d🚀!", "한국", "ΑΣ\u00ad", "a\ufffd\U0001d160\U00016ff0b"])
 def test_offsets_of_any_text(pairs, texts):
     for tokenizer, preprocess in pairs.values():
-        _, starts, limits = preprocess.tokenize_with_offsets(texts)
-        found = [
-            list(zip(*spans, strict=True))
-            for spans in zip(starts.to_list(), limits.to_list(), strict=True)
-        ]
-        expected = [expected_spans(tokenizer, text) for text in texts]
-        assert found == expected, ascii(texts)
+        check_offsets(tokenizer, preprocess, texts)
+
+
+def check_offsets(tokenizer, preprocess, texts):
+    _, starts, limits = preprocess.tokenize_with_offsets(texts)
+    found = [
+        list(zip(*spans, strict=True))
+        for spans in zip(starts.to_list(), limits.to_list(), strict=True)
+    ]
+    expected = [expected_spans(tokenizer, text) for text in texts]
+    assert found == expected, ascii(texts)
 
 
 def test_offsets_beside_bytes_that_are_not_utf8(pairs):
@@ -650,27 +745,31 @@ def test_detokenize_leaves_out_special_tokens(tmp_path):
 def test_the_shipped_table_is_the_one_built_here(do_lower_case):
     path = normalization.asset_path(do_lower_case)
     assert os.path.exists(path), "python -m bert_tf.tools.build_normalization"
-    built = normalization.build(do_lower_case)
-    shipped = normalization.load(do_lower_case)
+    settings_of = TokenizerSettings(do_lower_case=do_lower_case)
+    built = normalization.build(settings_of)
+    shipped = normalization.load(settings_of)
     for field in dataclasses.fields(built):
         ours = getattr(built, field.name)
         assert np.array_equal(getattr(shipped, field.name), ours), field.name
 
 
 def test_another_tensorflow_text_has_its_own_table(tmp_path, monkeypatch):
-    table = normalization.load(False)
+    cased = TokenizerSettings(do_lower_case=False)
+    table = normalization.load(cased)
     path = str(tmp_path / "table.npz")
     monkeypatch.setattr(normalization, "asset_path", lambda lower: path)
     monkeypatch.setattr(
         normalization, "versions", lambda: {"tensorflow_text": "older"}
     )
     normalization.save(table, path)
-    monkeypatch.setattr(normalization, "build", lambda lower: "built")
-    assert len(normalization.load(False).model) == len(table.model)
+    monkeypatch.setattr(
+        normalization, "_build_once", lambda settings, chars: "built"
+    )
+    assert len(normalization.load(cased).model) == len(table.model)
     monkeypatch.setattr(
         normalization, "versions", lambda: {"tensorflow_text": "newer"}
     )
-    assert normalization.load(False) == "built"
+    assert normalization.load(cased) == "built"
 
 
 SERVE = """

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 
 import pytest
 from hypothesis import given
@@ -10,8 +11,10 @@ from support.common import shared
 
 from bert_tf import FullTokenizer
 from bert_tf.errors import UserError
+from bert_tf.formats import tokenizer_json
 from bert_tf.tokenization import (
     BasicTokenizer,
+    TokenizerSettings,
     WordpieceTokenizer,
     check_casing,
     load_vocab,
@@ -89,6 +92,41 @@ def test_basic_tokenizer(text, lower, cased):
     assert CASED.tokenize(text) == cased.split(" ") * bool(cased)
 
 
+@pytest.mark.parametrize(
+    "do_lower_case, strip_accents, tokenize_chinese_chars, expected",
+    [
+        (True, None, True, "cafe cafe \u1100\u1161 οδος 中 文 \u8c48 i ."),
+        (True, True, True, "cafe cafe \u1100\u1161 οδος 中 文 \u8c48 i ."),
+        (True, False, True, "café cafe\u0301 가 οδός 中 文 \uf900 i\u0307 ."),
+        (False, None, True, "Café cafe\u0301 가 ΟΔΌΣ 中 文 \uf900 \u0130 ."),
+        (False, False, True, "Café cafe\u0301 가 ΟΔΌΣ 中 文 \uf900 \u0130 ."),
+        (False, True, True, "Cafe cafe \u1100\u1161 ΟΔΟΣ 中 文 \u8c48 I ."),
+        (True, None, False, "cafe cafe \u1100\u1161 οδος 中文\u8c48 i ."),
+        (False, None, False, "Café cafe\u0301 가 ΟΔΌΣ 中文\uf900 \u0130 ."),
+    ],
+)
+def test_settings(
+    do_lower_case, strip_accents, tokenize_chinese_chars, expected
+):
+    text = "Café cafe\u0301 가 ΟΔΌΣ 中文\uf900 \u0130."
+    tokenizer = BasicTokenizer(
+        do_lower_case, strip_accents, tokenize_chinese_chars
+    )
+    assert tokenizer.tokenize(text) == expected.split(" ")
+
+
+def test_settings_of_earlier_versions():
+    """Their runs and exports know the case alone."""
+    cased = TokenizerSettings.of({"do_lower_case": False, "seed": 3})
+    assert cased == TokenizerSettings(do_lower_case=False)
+    assert not cased.strips_accents and TokenizerSettings().strips_accents
+    assert cased.tokenizer_arguments() == {
+        "do_lower_case": False,
+        "strip_accents": None,
+        "tokenize_chinese_chars": True,
+    }
+
+
 def test_bytes_lose_what_is_not_utf8():
     assert LOWER.tokenize(b"caf\xc3\xa9 \xff\xfeok \xc3") == ["cafe", "ok"]
 
@@ -122,6 +160,134 @@ def test_vocabulary_lines(tmp_path):
 def test_vocabulary_line_separator_is_a_token(tmp_path):
     path = write_vocab(tmp_path, "[UNK]", "[CLS]", "a\u2028b", "[SEP]")
     assert load_vocab(path)["[SEP]"] == 3
+
+
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+
+
+def tokenizer_json_of(tokens, **model):
+    vocab = {token: index for index, token in enumerate(tokens)}
+    return {
+        "added_tokens": [{"id": 4, "content": "[MASK]"}],
+        "normalizer": {"type": "BertNormalizer", "lowercase": True},
+        "pre_tokenizer": {"type": "BertPreTokenizer"},
+        "model": {"type": "WordPiece", "vocab": vocab, **model},
+    }
+
+
+def write_json(tmp_path, content):
+    path = tmp_path / "any_name"
+    path.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+    return str(path)
+
+
+def test_a_vocabulary_in_a_tokenizer_json(tmp_path):
+    tokens = [*SPECIAL, "é", "##中", "\u2028", "{", '"']
+    content = tokenizer_json_of(tokens, max_input_chars_per_word=100)
+    path = write_json(tmp_path, content)
+    lines = write_vocab(tmp_path, *tokens)
+    assert load_vocab(path) == load_vocab(lines)
+    tokenizer = FullTokenizer(path, do_lower_case=False)
+    assert tokenizer.tokenize("é中") == ["é", "[UNK]"]
+    # What copies a vocabulary writes one token a line.
+    text = (tmp_path / "vocab.txt").read_text(encoding="utf-8")
+    assert tokenizer_json.read_vocab_text(path) + "\n" == text
+    assert tokenizer_json.read_vocab_text(lines) + "\n" == text
+    copy = tmp_path / "copy"
+    tokenizer_json.copy_vocab(path, str(copy))
+    assert copy.read_text(encoding="utf-8") == text
+    del content["model"]["type"]  # As earlier versions of the library.
+    assert load_vocab(write_json(tmp_path, content)) == load_vocab(lines)
+
+
+def test_a_vocabulary_of_brackets_is_no_json(tmp_path):
+    for tokens in (["{", '"', "}"], ["{", "a"], ["{}x", "a"], ["{"]):
+        path = write_vocab(tmp_path, *tokens)
+        assert [*load_vocab(path)] == tokens
+
+
+@pytest.mark.parametrize(
+    "changes, model, message",
+    [
+        ({"model": None}, {}, 'JSON without a tokenizer\'s "model"'),
+        ({}, {"type": "BPE", "merges": []}, 'model.type="BPE" is not support'),
+        ({}, {"type": None, "merges": []}, "model.type=null is not supported"),
+        ({}, {"vocab": [["a", -1.5]]}, 'type="WordPiece" is not supported'),
+        (
+            {},
+            {"continuing_subword_prefix": "@@"},
+            'model.continuing_subword_prefix="@@" is not supported; only "##"',
+        ),
+        ({}, {"unk_token": "<unk>"}, 'unk_token="<unk>" is not supported'),
+        (
+            {},
+            {"max_input_chars_per_word": 64},
+            "max_input_chars_per_word=64 is not supported; only 100 or 200 is",
+        ),
+        ({}, {"vocab": {"a": 0, "b": 2}}, "'b' has the id 2 in place of 1"),
+        ({}, {"vocab": {"a": 0, "b": 0}}, "'b' has the id 0 in place of 1"),
+        ({}, {"vocab": {"a": True}}, "'a' has the id True in place of 0"),
+        ({}, {"vocab": {"a": "x"}}, "'a' has the id 'x' in place of 0"),
+        ({}, {"vocab": {"a\nb": 0}}, "has a line end"),
+        ({}, {"vocab": {}}, "any_name: the vocabulary is empty"),
+        (
+            {"added_tokens": [{"id": 9, "content": "<e1>"}]},
+            {},
+            'added_tokens="<e1>" is not supported; only "[PAD]" or',
+        ),
+        (
+            {"added_tokens": [{"id": 9, "content": "[MASK]"}]},
+            {},
+            "added_tokens: [MASK] has the id 9, which",
+        ),
+        (
+            {"normalizer": {"type": "Sequence"}},
+            {},
+            'normalizer.type="Sequence" is not supported; only "BertNormaliz',
+        ),
+        ({"normalizer": None}, {}, "normalizer.type=null is not supported"),
+        (
+            {"normalizer": {"type": "BertNormalizer", "clean_text": False}},
+            {},
+            "normalizer.clean_text=false is not supported; only true is",
+        ),
+        (
+            {"pre_tokenizer": {"type": "Whitespace"}},
+            {},
+            'pre_tokenizer.type="Whitespace" is not supported',
+        ),
+        (
+            {"post_processor": {"type": "BertProcessing", "sep": ["</s>", 1]}},
+            {},
+            "post_processor.cls=null is not supported",
+        ),
+        (
+            {
+                "post_processor": {
+                    "type": "TemplateProcessing",
+                    "single": [{"Sequence": {"id": "A", "type_id": 0}}],
+                }
+            },
+            {},
+            'post_processor.single="A" is not supported; only "[CLS] A [SEP]"',
+        ),
+    ],
+)
+def test_a_tokenizer_json_that_is_another(tmp_path, changes, model, message):
+    content = {**tokenizer_json_of([*SPECIAL, "a"], **model), **changes}
+    if "vocab" in model:
+        content["added_tokens"] = []
+    path = write_json(tmp_path, content)
+    with pytest.raises(UserError, match=re.escape(message)) as raised:
+        load_vocab(path)
+    assert str(raised.value).startswith(path) and "\n" not in str(raised.value)
+
+
+def test_a_damaged_tokenizer_json(tmp_path):
+    path = tmp_path / "tokenizer.json"
+    path.write_text('{\n  "version": "1.0",\n')
+    with pytest.raises(UserError, match="tokenizer.json: not JSON, or damaged"):
+        load_vocab(str(path))
 
 
 def test_vocabulary_errors(tmp_path):

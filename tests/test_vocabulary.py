@@ -113,6 +113,24 @@ def test_words_take_the_unused_places(old, tmp_path):
     assert sorted(os.listdir(new)) == sorted(FILES + WEIGHTS)
 
 
+def test_a_vocabulary_in_a_tokenizer_json(old, tmp_path):
+    """The new model has a vocab.txt all the same."""
+    path, lines = tmp_path / "tokenizer.json", tmp_path / "lines"
+    tokens = dict.fromkeys(ENTRIES.split())
+    lines.write_text("".join(f"{token}\n" for token in tokens))
+    content = {
+        "normalizer": {"type": "BertNormalizer"},
+        "pre_tokenizer": {"type": "BertPreTokenizer"},
+        "model": {"vocab": {token: i for i, token in enumerate(tokens)}},
+    }
+    path.write_text(json.dumps(content), encoding="utf-8")
+    plain, new = tmp_path / "plain", tmp_path / "new"
+    extend(old, plain, "genome\ncafé", vocab_file=str(lines))
+    extend(old, new, "genome\ncafé", vocab_file=str(path))
+    names = [f / "vocab.txt" for f in (plain, new)]
+    assert names[0].read_bytes() == names[1].read_bytes()
+
+
 def test_words_after_the_last_entry(old, tmp_path):
     """The table's free rows first, then new ones."""
     for size, rows in ((20, 20), (17, 19), (15, 19)):

@@ -17,19 +17,20 @@ from bert_tf.data.features import FeatureSpec
 from bert_tf.errors import UserError
 from bert_tf.preprocessing import BertPreprocessor
 from bert_tf.text import packing
-from bert_tf.tokenization import FullTokenizer
+from bert_tf.tokenization import FullTokenizer, TokenizerSettings
 
 # The way to read long texts that each truncation of a `BertPreprocessor` is.
 _LONG_DOCUMENTS_OF = {"head": "truncate", "head_tail": "head_tail"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class TextReaderSettings:
+class TextReaderSettings(TokenizerSettings):
     """How texts are read.
 
     Attributes:
         vocab_file: path of a `vocab.txt`.
-        do_lower_case: True for uncased models.
+        do_lower_case, strip_accents, tokenize_chinese_chars: see
+            `TokenizerSettings`.
         max_seq_length: S, length of a sequence, special tokens included.
         long_documents: "truncate" keeps the head of longer texts, "head_tail"
             the first quarter and the last three quarters, "windows" several
@@ -43,7 +44,6 @@ class TextReaderSettings:
     """
 
     vocab_file: str
-    do_lower_case: bool = True
     max_seq_length: int = 128
     long_documents: str = "truncate"
     max_windows: int = 4
@@ -91,9 +91,9 @@ class TextReader:
         self.doc_stride = settings.doc_stride or settings.window_room
         self.preprocess = preprocess or BertPreprocessor(
             settings.vocab_file,
-            settings.do_lower_case,
-            self.max_seq_length,
+            max_seq_length=self.max_seq_length,
             truncation=self.truncation,
+            **settings.tokenizer_arguments(),
         )
 
     @classmethod
@@ -113,7 +113,7 @@ class TextReader:
         """
         settings = TextReaderSettings(
             vocab_file=preprocess.vocab_file,
-            do_lower_case=preprocess.do_lower_case,
+            **preprocess.settings.tokenizer_arguments(),
             max_seq_length=preprocess.max_seq_length,
             long_documents=_LONG_DOCUMENTS_OF[preprocess.truncation],
         )

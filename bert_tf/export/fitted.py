@@ -95,14 +95,11 @@ def export_model(
             settings["trained"] = preprocessor
         writing.export_module(folder, model, **settings)
         return
-    form = _form_of(model)
-    _check_settings(model, form, settings)
-    reads = _checked(preprocessor, model)
+    module_of, record = parts_of(model, preprocessor, settings)
     _check_precision(precision)
-    module_of, record = form.export_of(model, reads, FittedSettings(**settings))
     saved_models.check_replaceable(folder)
     modules = {
-        name: module_of(writing.plain_copy(model, lambda: _new(model), name))
+        name: module_of(writing.plain_copy(model, lambda: new_of(model), name))
         for name in {"float32", precision}
     }
     writing.export_module(
@@ -115,10 +112,34 @@ def export_model(
     )
 
 
-def _new(model: keras.Model) -> keras.Model:
+def parts_of(
+    model: keras.Model,
+    preprocessor: BertPreprocessor | None,
+    settings: Mapping[str, Any],
+) -> "_Export":
+    """What the SavedModel of a model is made of.
+
+    Args:
+        model, preprocessor, settings: see `export_model`.
+
+    Returns:
+        (function from a copy of the model to what the SavedModel computes, the
+        values for model.json).
+
+    Raises:
+        UserError: they do not fit together.
+    """
+    form = _form_of(model)
+    _check_settings(model, form, settings)
+    reads = _checked(preprocessor, model)
+    return form.export_of(model, reads, FittedSettings(**settings))
+
+
+def new_of(model: keras.Model) -> keras.Model:
     """A new model of the same shape, in the precision that Keras has now."""
     config = model.get_config()
-    config.pop("dtype", None)
+    for name in ("dtype", "how_to_compute"):  # An export decides both.
+        config.pop(name, None)
     new = type(model).from_config(config)
     if [w.shape for w in new.weights] != [w.shape for w in model.weights]:
         raise UserError(

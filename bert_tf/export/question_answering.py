@@ -129,7 +129,7 @@ class QuestionServing(ServingModule):
     def description(self) -> dict[str, Any]:
         return {
             "max_seq_length": self._preprocess.max_seq_length,
-            "do_lower_case": self._preprocess.do_lower_case,
+            **self._preprocess.settings.tokenizer_arguments(),
             **dataclasses.asdict(self._settings),
         }
 

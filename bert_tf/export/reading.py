@@ -22,7 +22,7 @@ from bert_tf.export.kinds import LENGTHS, Kind, Request, Value
 from bert_tf.export.loaded_model import LoadedModel
 from bert_tf.export.saved_models import LENGTH_MULTIPLE, VOCABULARY
 from bert_tf.text.packing import ID_NAMES, pack_sequences
-from bert_tf.tokenization import FullTokenizer
+from bert_tf.tokenization import FullTokenizer, TokenizerSettings
 
 FEW_TEXTS = 16  # So many texts are tokenized faster without TensorFlow.
 TEXTS_AT_ONCE = 256  # Items that are tokenized together.
@@ -182,7 +182,8 @@ class Reader:
         )
         if not is_plain:
             return None
-        return FullTokenizer(vocab_file, model.info["do_lower_case"])
+        settings = TokenizerSettings.of(model.info)
+        return FullTokenizer(vocab_file, **settings.tokenizer_arguments())
 
     def _encode_few(
         self, tokenizer: FullTokenizer, inputs: list[tuple[Value, ...]]

@@ -2,7 +2,9 @@
 
     saved_model.pb, variables/   TensorFlow's files
     assets.extra/model.json      the description: kind, labels, lengths, …
-    assets.extra/vocab.txt       the vocabulary of an encoder
+    assets.extra/vocab.txt       the vocabulary
+    assets.extra/bert_config.json
+                                 the shape of the network
     assets.extra/tf_serving_warmup_requests
                                  requests that TensorFlow Serving tries first
 
@@ -36,6 +38,7 @@ _LOAD_ERRORS = (OSError, LookupError, ValueError, RuntimeError)
 LENGTH_MULTIPLE = 16
 DESCRIPTION = os.path.join("assets.extra", "model.json")
 VOCABULARY = os.path.join("assets.extra", "vocab.txt")
+CONFIG = os.path.join("assets.extra", "bert_config.json")
 # The network as LiteRT files, for engines: weights float32, and int8.
 NETWORK = os.path.join("assets.extra", "network.tflite")
 INT8_NETWORK = os.path.join("assets.extra", "network_int8.tflite")

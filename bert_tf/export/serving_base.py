@@ -26,6 +26,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from bert_tf.config import BertConfig
 from bert_tf.data import features
 from bert_tf.export.int8_words import words_in_int8
 from bert_tf.export.saved_models import LENGTH_MULTIPLE, NOT_FINISHED
@@ -156,6 +157,11 @@ class ServingModule(tf.Module):
             ],
             autograph=False,
         )
+
+    @property
+    def config(self) -> BertConfig | None:
+        """The shape of the network; None of a model that does not say it."""
+        return getattr(self._model, "config", None)
 
     @property
     def id_shape(self) -> tuple[int | None, ...]:

@@ -70,7 +70,7 @@ class SequenceServing(ServingModule):
         finish = {"finish": SOFTMAX} if self._answers_softmax else {}
         return finish | {
             "max_seq_length": self._max_seq_length,
-            "do_lower_case": self._reader.preprocess.do_lower_case,
+            **self._reader.preprocess.settings.tokenizer_arguments(),
             "batch_size": self._shape.batch_size,
             "pads_to_max_seq_length": self._shape.pads_to_max,
             "truncation": self._reader.preprocess.truncation,

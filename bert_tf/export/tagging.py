@@ -91,7 +91,7 @@ class TagServing(ServingModule):
     def description(self) -> dict[str, Any]:
         return {
             "max_seq_length": self._preprocess.max_seq_length,
-            "do_lower_case": self._preprocess.do_lower_case,
+            **self._preprocess.settings.tokenizer_arguments(),
         }
 
     def samples(self) -> list[Tensors]:

@@ -18,7 +18,7 @@ from bert_tf.export.kinds import Request
 from bert_tf.export.predictor import Predictor
 from bert_tf.export.saved_models import LENGTH_MULTIPLE, VOCABULARY
 from bert_tf.text.packing import ID_NAMES, pack_sequences, truncate_seq_pair
-from bert_tf.tokenization import UNKNOWN, FullTokenizer
+from bert_tf.tokenization import UNKNOWN, FullTokenizer, TokenizerSettings
 
 _READERS: "weakref.WeakKeyDictionary[Predictor, TokenReader]" = (
     weakref.WeakKeyDictionary()
@@ -39,7 +39,7 @@ class TokenReader:
     def __init__(self, predictor: Predictor):
         # It keeps no reference: the reader lives as long as its predictor.
         self._folder = predictor.folder
-        self._do_lower_case = predictor.info.get("do_lower_case", True)
+        self._settings = TokenizerSettings.of(predictor.info)
         self._max_seq_length = predictor.info["max_seq_length"]
         self._truncation = predictor.info.get("truncation", "head")
 
@@ -56,7 +56,7 @@ class TokenReader:
                 "the model was exported without its vocabulary, by an earlier "
                 "version: export it again"
             )
-        return FullTokenizer(path, self._do_lower_case)
+        return FullTokenizer(path, **self._settings.tokenizer_arguments())
 
     def of_tokens(
         self, tokens: Sequence[str], pair: Sequence[str] = ()

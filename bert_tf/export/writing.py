@@ -5,6 +5,7 @@ SavedModel is written from. What was written must answer as the trained model
 does. A program that only asks a model needs `Predictor` alone.
 """
 
+import json
 import os
 from collections.abc import Callable
 from typing import Any
@@ -22,6 +23,7 @@ from bert_tf.export.int8 import (
     check_form,
 )
 from bert_tf.export.serving_base import ServingModule
+from bert_tf.formats import tokenizer_json
 
 # How far answers in the precision of an export may be from those of the
 # trained model, as a part of their size.
@@ -70,6 +72,8 @@ def export_module(
                 module.lite_network(),
                 os.path.join(scratch, saved_models.NETWORK),
             )
+        if isinstance(module.config, BertConfig):
+            write_config(scratch, module.config)
         if tokens := module.vocabulary():
             path = os.path.join(scratch, saved_models.VOCABULARY)
             files.write_text(path, "".join(f"{token}\n" for token in tokens))
@@ -80,6 +84,12 @@ def export_module(
         if int8:
             described["int8"] = add_int8(scratch, module, int8)
             saved_models.write_description(scratch, described)
+
+
+def write_config(folder: str, config: BertConfig) -> None:
+    """Writes the shape of the network, by which `pretrained.open` opens it."""
+    text = json.dumps(config.to_dict(), indent=2) + "\n"
+    files.write_text(os.path.join(folder, saved_models.CONFIG), text)
 
 
 def export_lite(
@@ -98,7 +108,7 @@ def export_lite(
     """
     batch_size, length = module.id_shape
     attached = {
-        "vocab.txt": files.read_text(vocab_file),
+        "vocab.txt": tokenizer_json.read_vocab_text(vocab_file),
         saved_models.DESCRIPTION: files.read_text(
             os.path.join(folder, saved_models.DESCRIPTION)
         ),

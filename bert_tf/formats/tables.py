@@ -113,7 +113,7 @@ class Table:
         Args:
             foreign: the other library's names.
         """
-        found = {}
+        found: dict[str, Match] = {}
         for name in foreign:
             if match := self.to_original(name):
                 found.setdefault(match.name, Match(name, match.layout))

@@ -4,7 +4,7 @@
 the same to those who load weights.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -20,8 +20,11 @@ class Arrays(Protocol):
         shapes: {name: shape}.
     """
 
-    path: str
-    shapes: Mapping[str, tuple[int, ...]]
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def shapes(self) -> Mapping[str, tuple[int, ...]]: ...
 
     def read(self, name: str) -> np.ndarray:
         """The value of one array.
@@ -29,6 +32,99 @@ class Arrays(Protocol):
         Raises:
             UserError: the file is damaged.
         """
+
+
+class Weights(Protocol):
+    """Variables by the original's names, open for reading.
+
+    Attributes:
+        prefix: what errors name: the path of a file or a folder, or a
+            checkpoint's prefix.
+        shapes: {name: shape}.
+    """
+
+    @property
+    def prefix(self) -> str: ...
+
+    @property
+    def shapes(self) -> Mapping[str, tuple[int, ...]]: ...
+
+    def read(self, name: str) -> np.ndarray:
+        """The value of one variable.
+
+        Raises:
+            UserError: the file is damaged.
+        """
+
+
+class Renamed:
+    """Arrays under other names.
+
+    Args:
+        arrays: the arrays.
+        name_of: function(name in the file) -> the new name, or several, or
+            none for an array that stands for nothing that is learned. Of
+            arrays that get the same name, the first counts: they are one
+            variable, which the file holds twice.
+
+    Attributes:
+        path, shapes: see `Arrays`.
+    """
+
+    def __init__(
+        self, arrays: Arrays, name_of: Callable[[str], str | tuple[str, ...]]
+    ):
+        self.path = arrays.path
+        self._arrays = arrays
+        self._old: dict[str, str] = {}
+        for old in arrays.shapes:
+            names = name_of(old)
+            for name in (names,) if isinstance(names, str) else names:
+                self._old.setdefault(name, old)
+        self.shapes = {
+            new: tuple(arrays.shapes[old]) for new, old in self._old.items()
+        }
+
+    def read(self, name: str) -> np.ndarray:
+        """The value of one array.
+
+        Raises:
+            UserError: the file is damaged.
+        """
+        return self._arrays.read(self._old[name])
+
+
+class Joined:
+    """The arrays of several files as one.
+
+    Args:
+        path: what errors about the whole name.
+        parts: {start of names: arrays}, such as {"": …, "head/": …}.
+
+    Attributes:
+        path, shapes: see `Arrays`.
+    """
+
+    def __init__(self, path: str, parts: Mapping[str, Arrays]):
+        self.path = path
+        self._places = {
+            start + name: (part, name)
+            for start, part in parts.items()
+            for name in part.shapes
+        }
+        self.shapes = {
+            name: tuple(part.shapes[old])
+            for name, (part, old) in self._places.items()
+        }
+
+    def read(self, name: str) -> np.ndarray:
+        """The value of one array.
+
+        Raises:
+            UserError: the file is damaged.
+        """
+        part, old = self._places[name]
+        return part.read(old)
 
 
 class ForeignWeights:
@@ -79,3 +175,24 @@ class ForeignWeights:
     def global_step(self) -> int:
         """0: a file of another library says nothing of steps."""
         return 0
+
+
+class ArraysInMemory:
+    """Variables under the original's names that are in memory already.
+
+    Args:
+        prefix: what errors name.
+        arrays: {name: array}.
+
+    Attributes:
+        prefix, shapes: see `Weights`.
+    """
+
+    def __init__(self, prefix: str, arrays: Mapping[str, np.ndarray]):
+        self.prefix = prefix
+        self._arrays = arrays
+        self.shapes = {name: a.shape for name, a in arrays.items()}
+
+    def read(self, name: str) -> np.ndarray:
+        """The value of one variable."""
+        return self._arrays[name]

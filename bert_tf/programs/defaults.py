@@ -1,8 +1,9 @@
 """Fills in flags that the command line leaves out, in this order.
 
-    1. the run in --output_dir, or next to --init_checkpoint: its train.json
-    2. the bundled model, and for --task_name=sms the bundled data
-    3. what fits the model and the data, see `hyperparameters`
+    1. the model that --pretrained names
+    2. the run in --output_dir, or next to --init_checkpoint: its train.json
+    3. the bundled model, and for --task_name=sms the bundled data
+    4. what fits the model and the data, see `hyperparameters`
 
 A flag that is given wins. The values become the flags' defaults: the flags are
 checked, shown in messages and recorded in train.json. TensorFlow is not needed.
@@ -17,11 +18,17 @@ from absl import flags, logging
 from bert_tf import files, pretrained
 from bert_tf.config import BertConfig
 from bert_tf.errors import UserError
-from bert_tf.programs import hyperparameters, run_record
+from bert_tf.programs import hyperparameters, program, run_record
 
 FLAGS = flags.FLAGS
 
-MODEL_FLAGS = ("vocab_file", "bert_config_file", "do_lower_case")
+MODEL_FLAGS = (
+    "vocab_file",
+    "bert_config_file",
+    "do_lower_case",
+    "strip_accents",
+    "tokenize_chinese_chars",
+)
 # The run's own copies of its model's files, which move with the folder.
 COPIES = {"vocab_file": "vocab.txt", "bert_config_file": "bert_config.json"}
 
@@ -48,6 +55,7 @@ OF_A_COMMAND = frozenset(
         "num_seeds",
         "num_tpu_cores",
         "output_dir",
+        "pretrained",
         "resume",
         "strict",
         "tpu_name",
@@ -76,8 +84,61 @@ def fill(name: str, value: Any) -> None:
     FLAGS.set_default(name, value)
 
 
+def fill_if_none(name: str, value: Any) -> None:
+    """Makes a value the default of a flag that has none."""
+    if FLAGS[name].value is None:
+        fill(name, value)
+
+
 # ---------------------------------------------------------------------------
-# 1. An earlier run.
+# 1. The model that --pretrained names.
+
+
+def use_pretrained() -> None:
+    """Fills in the flags of the files of the model that --pretrained names.
+
+    Raises:
+        UserError: there is no such model, it cannot be used, or it has no
+            vocabulary.
+    """
+    if "pretrained" not in FLAGS or FLAGS.pretrained is None:
+        return
+    try:
+        model = pretrained.open(FLAGS.pretrained)
+        assert model.tokenizer is not None
+    except UserError as error:
+        if error.setting:
+            raise
+        why = program.message_of(error).removeprefix(f"{FLAGS.pretrained}: ")
+        raise UserError(
+            why, setting="pretrained", value=FLAGS.pretrained
+        ) from None
+    values: dict[str, Any] = {
+        "bert_config_file": model.config_file,
+        "init_checkpoint": model.weights_file,
+        "vocab_file": model.vocab_file,
+        **model.tokenizer.tokenizer_arguments(),
+    }
+    if model.vocab_file is None and not is_given("vocab_file"):
+        raise UserError(
+            f"{model.path} has no vocabulary; name its file",
+            setting="vocab_file",
+            value=None,
+        )
+    names = [
+        name
+        for name, value in values.items()
+        if name in FLAGS and not is_given(name) and FLAGS[name].value != value
+    ]
+    for name in names:
+        fill(name, values[name])
+    if names:  # It is called again after each other source of values.
+        shown = " ".join(f"--{name}={FLAGS[name].value}" for name in names)
+        logging.info("From %s, %s: %s", model.path, model.format, shown)
+
+
+# ---------------------------------------------------------------------------
+# 2. An earlier run.
 
 
 def from_earlier_run(task_names: Collection[str], trains: bool) -> None:
@@ -96,6 +157,12 @@ def from_earlier_run(task_names: Collection[str], trains: bool) -> None:
         UserError: a train.json is damaged, or the folder holds a run of
             another task.
     """
+    use_pretrained()
+    _from_run(task_names, trains)
+    use_pretrained()  # What is given by it wins over what the run had.
+
+
+def _from_run(task_names: Collection[str], trains: bool) -> None:
     folder = run_in_output_dir()
     if not folder:
         return
@@ -182,7 +249,7 @@ def model_file(folder: str, name: str, path: str | None) -> str | None:
 
 
 # ---------------------------------------------------------------------------
-# 2. What is bundled.
+# 3. What is bundled.
 
 
 def use_bundled_data() -> None:
@@ -216,9 +283,11 @@ def use_bundled_model(needs_checkpoint: bool = False) -> None:
         UserError: some of the flags are given, and others are not, or
             --init_checkpoint names a folder.
     """
+    use_pretrained()
     # A tool that makes data has no checkpoint.
     checkpoint = "init_checkpoint" in FLAGS and FLAGS.init_checkpoint
-    check_is_checkpoint(checkpoint or None)
+    if checkpoint and is_given("init_checkpoint"):
+        check_is_checkpoint(checkpoint)
     names = [name for name in COPIES if name in FLAGS]
     if needs_checkpoint:
         names.append("init_checkpoint")
@@ -261,7 +330,7 @@ def check_is_checkpoint(prefix: str | None) -> None:
 
 
 # ---------------------------------------------------------------------------
-# 3. What fits.
+# 4. What fits.
 
 
 def fit(

@@ -5,13 +5,15 @@ from typing import Any
 import keras
 from absl import flags, logging
 
-from bert_tf import checkpoints
+from bert_tf import checkpoints, loading, model_classes, pretrained
 from bert_tf.data.text_reader import TextReader, TextReaderSettings
 from bert_tf.errors import UserError
-from bert_tf.export import saved_models
+from bert_tf.export import fitted, fitted_settings, saved_models
 from bert_tf.export.serving_modules import EmbeddingServing
+from bert_tf.formats.model import StoredModel
 from bert_tf.heads import BertSpanLabeler
 from bert_tf.pooling import BertEmbedder
+from bert_tf.preprocessing import BertPreprocessor
 from bert_tf.programs import (
     defaults,
     export_run,
@@ -35,7 +37,11 @@ def export() -> None:
     """Exports the run in --output_dir, or without that flag an encoder."""
     saved_models.check_replaceable(FLAGS.export_dir)
     if FLAGS.output_dir is None:
-        export_encoder(FLAGS.init_checkpoint)
+        stored = fine_tuned()
+        if stored is None:
+            export_encoder(FLAGS.init_checkpoint)
+        else:
+            export_head(stored)
         return
     run = RunFolder(FLAGS.output_dir, None, writes=False)
     settings = recorded_flags(run)
@@ -156,6 +162,67 @@ def export_squad(run: RunFolder, settings: dict[str, Any]) -> None:
     export_run.export_questions(FLAGS.export_dir, model, settings)
 
 
+def fine_tuned() -> StoredModel | None:
+    """The model of --pretrained, if its head is to be exported.
+
+    None for an encoder, for heads that answer no texts, and where a flag asks
+    for vectors.
+    """
+    asks_vectors = any(map(defaults.is_given, shared_flags.POOLING_FLAGS))
+    if FLAGS.pretrained is None or asks_vectors:
+        return None
+    stored = pretrained.open(FLAGS.pretrained)
+    return stored if stored.kind in model_classes.FINE_TUNED else None
+
+
+def export_head(stored: StoredModel) -> None:
+    """Exports a fine-tuned model, whichever library wrote it."""
+    model = loading.make_model(
+        model_classes.class_of(stored.kind), stored, {}, is_whole=True
+    )
+    model_files.check_length(stored.config)
+    preprocess = BertPreprocessor(
+        FLAGS.vocab_file,
+        max_seq_length=FLAGS.max_seq_length,
+        **model_files.tokenizer_arguments(),
+    )
+    settings = export_settings(model, stored)
+    make_module, record = fitted.parts_of(model, preprocess, settings)
+    export_run.export_trained(
+        FLAGS.export_dir,
+        model,
+        make_model=lambda: fitted.new_of(model),
+        make_module=make_module,
+        vocab_file=FLAGS.vocab_file,
+        **record,
+    )
+
+
+def export_settings(model: keras.Model, stored: StoredModel) -> dict[str, Any]:
+    """The settings of `export.export_model` for a stored model.
+
+    A model without names of labels gets LABEL_0, LABEL_1 and so on.
+    """
+    kind, settings = stored.kind, dict[str, Any]()
+    if kind in fitted_settings.PROBLEM_TYPES:
+        settings = {"problem_type": kind, "takes_pairs": FLAGS.takes_pairs}
+    else:
+        program.refuse(f"not for {kind}", "takes_pairs")
+    if kind not in ("question_answering",):
+        settings["shape"] = export_run.input_shape()
+    if kind == "tags":
+        settings.pop("shape")
+    if hasattr(model, "num_labels") and kind != "regression":
+        unnamed = [f"LABEL_{i}" for i in range(model.num_labels)]
+        labels = stored.labels or unnamed
+        is_named = len(labels) == model.num_labels
+        settings["labels"] = labels if is_named else unnamed
+    for name in ("thresholds", "mean", "deviation"):
+        if name in stored.task:
+            settings[name] = stored.task[name]
+    return settings
+
+
 def export_encoder(init_checkpoint: str) -> None:
     """Exports an encoder, which turns each text into a vector."""
     config, tokenizer = model_files.read_model_files()
@@ -166,7 +233,7 @@ def export_encoder(init_checkpoint: str) -> None:
         tokenizer,
         TextReaderSettings(
             vocab_file=FLAGS.vocab_file,
-            do_lower_case=FLAGS.do_lower_case,
+            **model_files.tokenizer_arguments(),
             max_seq_length=FLAGS.max_seq_length,
         ),
     )

@@ -14,6 +14,7 @@ from bert_tf.export.serving_modules import InputShape, ServingModule
 from bert_tf.heads import BertSpanLabeler
 from bert_tf.preprocessing import BertPreprocessor
 from bert_tf.programs.settings import from_flags
+from bert_tf.tokenization import TokenizerSettings
 
 FLAGS = flags.FLAGS
 
@@ -98,8 +99,8 @@ def export_questions(
     """
     preprocess = BertPreprocessor(
         flags["vocab_file"],
-        do_lower_case=flags["do_lower_case"],
         max_seq_length=flags["max_seq_length"],
+        **TokenizerSettings.of(flags).tokenizer_arguments(),
     )
     settings = from_flags(SquadSettings, flags)
     export_trained(

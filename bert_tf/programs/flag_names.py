@@ -43,6 +43,10 @@ _MEANINGS = {
         "max_seq_len max_sequence_length length block_size truncation"
     ),
     "do_lower_case": "lower lowercase lower_case do_lowercase uncased cased",
+    "strip_accents": "accents remove_accents drop_accents",
+    "tokenize_chinese_chars": (
+        "chinese handle_chinese_chars tokenize_cjk split_on_cjk"
+    ),
     "text_column": "text text_col sentence_column sentence1_key text_a",
     "text_pair_column": "text_pair text_b sentence2_key second_text",
     "label_column": "label label_col target_column class_column",

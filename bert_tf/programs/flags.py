@@ -73,8 +73,22 @@ def define_float(
 # The model and its files.
 
 
+def define_pretrained_flag() -> None:
+    """Defines the model as one value. Not in the original."""
+    flags.DEFINE_string(
+        "pretrained",
+        None,
+        "The model to start from, by name or folder, in place of the flags of "
+        "its files: a name of python -m bert_tf.tools.models list, such as "
+        "bert-base-uncased, which is downloaded once; or a folder of a "
+        "released model, of a run, of Hugging Face, keras-hub or TensorFlow "
+        "Hub. Flags of single files that are given win.",
+    )
+
+
 def define_network_flags() -> None:
     """Defines the files of a model's network."""
+    define_pretrained_flag()
     flags.DEFINE_string(
         "bert_config_file",
         None,
@@ -99,7 +113,7 @@ def define_model_flags() -> None:
 
 
 def define_casing_flag() -> None:
-    """Defines how a tokenizer treats upper case."""
+    """Defines how a tokenizer makes words: `TokenizerSettings`."""
     flags.DEFINE_bool(
         "do_lower_case",
         True,
@@ -108,6 +122,11 @@ def define_casing_flag() -> None:
     )
     # The original has no such flag, but its README writes --do_lower=False.
     flags.DEFINE_alias("do_lower", "do_lower_case")
+    # Not in the original; models of Hugging Face may need them.
+    why = "Drop accents. If it is not given, --do_lower_case decides."
+    flags.DEFINE_bool("strip_accents", None, why)
+    why = "Make each Chinese character a word of its own."
+    flags.DEFINE_bool("tokenize_chinese_chars", True, why)
 
 
 def define_vocab_flags() -> None:
@@ -378,37 +397,3 @@ def define_table_flags() -> None:
         "delimiter", None, r"Character between a table's columns; \t is a tab."
     )
     flags.DEFINE_string("encoding", "utf-8", "Encoding of a table.")
-
-
-# ---------------------------------------------------------------------------
-# Apache Beam. Not in the original.
-
-
-def define_runner_flags() -> None:
-    """Defines where the files are made: on this machine, or by a pipeline."""
-    flags.DEFINE_enum(
-        "runner",
-        "local",
-        choices.RUNNERS,
-        "Do the work on this machine, or in an Apache Beam pipeline.",
-    )
-    flags.DEFINE_string(
-        "beam_options",
-        "",
-        "Options of the Beam pipeline, such as "
-        "--beam_options='--runner=DataflowRunner …'.",
-    )
-
-
-def define_beam_flags() -> None:
-    """Defines `define_runner_flags`, and the shards that a pipeline writes."""
-    define_runner_flags()
-    define_count(
-        "num_shards",
-        0,
-        "Number of files, NAME-00000-of-…, that --runner=beam writes, which "
-        "are the output one after the other. A worker holds one of them in "
-        "memory.",
-        lower_bound=0,
-        upper_bound=99_999,
-    )

@@ -11,7 +11,7 @@ import keras
 
 from bert_tf.checkpoints import (
     ENCODER_SCOPE,
-    Checkpoint,
+    open_weights,
     weights_in,
     weights_of,
 )
@@ -86,7 +86,7 @@ def new_heads(model: keras.Model, prefix: str, why: str = "") -> NewHeads:
     Raises:
         UserError: the checkpoint cannot be read.
     """
-    checkpoint = Checkpoint(prefix)
+    checkpoint = open_weights(prefix)
     stored = _by_head(checkpoint.shapes, weights_in(checkpoint))
     shapes = {v.path: tuple(v.shape) for v in weights_of(model)}
     not_read: list[str] = []

@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 from absl import flags, logging
 
-from bert_tf import training
+from bert_tf import pretrained, training
 from bert_tf.config import BertConfig
 from bert_tf.data.input_example import InputExample
 from bert_tf.data.labelled_set import TableSet
@@ -247,7 +247,10 @@ def record_before(session: Session) -> task_record.TaskRecord | None:
     """What task.json says of the run that the weights come from, if any."""
     if not session.existing and not FLAGS.init_checkpoint:
         return None
-    return task_record.read(folder_before(session))
+    record = task_record.read(folder_before(session))
+    if record is None and FLAGS.pretrained and not session.existing:
+        return task_record.of_stored(pretrained.open(FLAGS.pretrained))
+    return record
 
 
 def folder_before(session: Session) -> str:

@@ -4,10 +4,16 @@ from typing import Any
 
 from absl import flags
 
+from bert_tf import files, pretrained
 from bert_tf.config import BertConfig
 from bert_tf.errors import UserError
 from bert_tf.programs.program import refuse, require_existing, value_of
-from bert_tf.tokenization import FullTokenizer, check_casing, check_size
+from bert_tf.tokenization import (
+    FullTokenizer,
+    TokenizerSettings,
+    check_casing,
+    check_size,
+)
 
 FLAGS = flags.FLAGS
 
@@ -61,6 +67,37 @@ def chosen_layers(name: str, config: BertConfig) -> tuple[int, ...]:
     return layers
 
 
+def tokenizer_settings() -> TokenizerSettings:
+    """How the flags say that texts become words."""
+    return TokenizerSettings.of(FLAGS.flag_values_dict())
+
+
+def tokenizer_arguments() -> dict[str, Any]:
+    """The same as keyword arguments of all that tokenizes texts."""
+    return tokenizer_settings().tokenizer_arguments()
+
+
+def read_tokenizer() -> FullTokenizer:
+    """The tokenizer of the flags.
+
+    Raises:
+        UserError: the vocabulary cannot be used.
+    """
+    return FullTokenizer(FLAGS.vocab_file, **tokenizer_arguments())
+
+
+def require_config() -> None:
+    """Raises UserError unless --bert_config_file names a model's config.
+
+    What --pretrained names, now or in an earlier run, may be a folder, or a
+    checkpoint that has its sizes in its weights alone.
+    """
+    path = value_of("bert_config_file")
+    is_given = not FLAGS["bert_config_file"].using_default_value
+    if is_given or not (files.exists(path) or files.exists(f"{path}.index")):
+        require_existing("bert_config_file")
+
+
 def read_config_and_tokenizer() -> tuple[BertConfig, FullTokenizer]:
     """Reads the files of the flags, and checks them against each other.
 
@@ -68,9 +105,10 @@ def read_config_and_tokenizer() -> tuple[BertConfig, FullTokenizer]:
         UserError: a file is missing or wrong, the vocabulary does not fit the
             model, or the casing contradicts the vocabulary.
     """
-    require_existing("bert_config_file", "vocab_file")
-    config = BertConfig.from_json_file(FLAGS.bert_config_file)
-    tokenizer = FullTokenizer(FLAGS.vocab_file, FLAGS.do_lower_case)
+    require_existing("vocab_file")
+    require_config()
+    config = pretrained.read_config(FLAGS.bert_config_file)
+    tokenizer = read_tokenizer()
     check_size(
         tokenizer.vocab,
         config.vocab_size,

@@ -6,7 +6,7 @@ from absl import flags, logging
 
 from bert_tf import choices
 from bert_tf.errors import UserError
-from bert_tf.programs import program, training_checks
+from bert_tf.programs import model_files, program, training_checks
 
 FLAGS = flags.FLAGS
 MODES = ("train", "eval")
@@ -26,7 +26,7 @@ def check_flags(modes: Collection[str]) -> None:
     for mode in modes_with_batches(modes):
         program.require(file_flag(mode))
     training_checks.check_flags("train" in modes, choices.PRETRAINING_NAMES)
-    program.require_existing("bert_config_file")
+    model_files.require_config()
     program.check_folder("output_dir")
     if FLAGS.num_warmup_steps > FLAGS.num_train_steps and "train" in modes:
         # So it is by default in a short training; the original allows it.

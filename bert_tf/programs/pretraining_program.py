@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 import tensorflow as tf
 from absl import flags, logging
 
-from bert_tf import losses, metrics, training
+from bert_tf import losses, metrics, pretrained, training
 from bert_tf.config import BertConfig
 from bert_tf.data.features import FeatureSpec
 from bert_tf.data.pretraining import dataset as pretraining_dataset
@@ -43,7 +43,7 @@ def run(modes: Collection[str]) -> None:
     strategy = devices.set_up(modes_with_batches(modes))
 
     # 1. What the model is.
-    config = BertConfig.from_json_file(FLAGS.bert_config_file)
+    config = pretrained.read_config(FLAGS.bert_config_file)
     model_files.check_length(config)
     settings = from_flags(RunSettings, FLAGS.flag_values_dict())
     session = Session("pretraining", modes, strategy, settings)

@@ -25,6 +25,7 @@ MAY_CHANGE = frozenset(
         "do_train",
         "num_seeds",
         "output_dir",
+        "pretrained",  # What it stands for is in other flags.
         "resume",
         "task_name",  # A folder of another task is refused.
         "verbose_logging",

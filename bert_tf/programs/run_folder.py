@@ -27,8 +27,9 @@ import numpy as np
 import tensorflow as tf
 
 import bert_tf
-from bert_tf import files
+from bert_tf import files, pretrained
 from bert_tf.errors import UserError
+from bert_tf.formats import tokenizer_json
 from bert_tf.programs import run_record
 
 # The folders for results of other files than the run's.
@@ -83,7 +84,7 @@ class RunFolder:
         files.make_folder(self.path)
         for name, path in (model_files or {}).items():
             if not files.is_same(path, self.file(name)):
-                files.copy(path, self.file(name))
+                _copy_model_file(name, path, self.file(name))
         if labels is not None:
             lines = "".join(f"{label}\n" for label in labels)
             self.write("labels.txt", lines)
@@ -248,3 +249,14 @@ def _versions():
 def _plain(value):
     """Makes Python's numbers of NumPy's, which JSON does not know."""
     return value.item() if hasattr(value, "item") else str(value)
+
+
+def _copy_model_file(name: str, path: str, target: str) -> None:
+    """Copies a file of a model, in the original's format if in another one."""
+    if name == "vocab.txt":
+        tokenizer_json.copy_vocab(path, target)
+    elif pretrained.is_config_of_original(path):
+        files.copy(path, target)
+    else:
+        config = pretrained.read_config(path).to_dict()
+        files.write_text(target, json.dumps(config, indent=2) + "\n")

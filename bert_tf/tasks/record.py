@@ -13,6 +13,7 @@ from typing import Any
 
 from bert_tf import files
 from bert_tf.errors import UserError
+from bert_tf.formats.model import StoredModel
 from bert_tf.tasks.problem import Problem, Record
 from bert_tf.tasks.registry import PROBLEMS
 
@@ -49,6 +50,26 @@ class TaskRecord:
 
     def to_json(self) -> dict[str, Any]:
         return {"problem": self.kind, **self.values}
+
+
+def of_stored(stored: StoredModel) -> TaskRecord | None:
+    """What a model of another library says of its task, as a record.
+
+    Args:
+        stored: the model.
+
+    Returns:
+        None where its head is of no problem, or its labels have no names.
+    """
+    values: Record = {"labels": stored.labels}
+    if stored.kind == "regression":
+        values = {"mean": 0.0, "deviation": 1.0}
+    if stored.kind not in PROBLEMS:
+        return None
+    try:
+        return TaskRecord.from_json({"problem": stored.kind, **values})
+    except (ValueError, TypeError, LookupError):
+        return None
 
 
 def read(folder: str) -> TaskRecord | None:

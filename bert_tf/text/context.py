@@ -31,7 +31,10 @@ VALID_CHAR = r"[^\x{D800}-\x{DFFF}]"
 
 
 class BytesContext:
-    """Leaves out bytes that are not UTF-8; enough for cased models."""
+    """Leaves out bytes that are not UTF-8; enough for cased models.
+
+    They keep their accents, too.
+    """
 
     # A text that this matches needs no change.
     plain = f"{VALID_CHAR}*"
@@ -51,30 +54,26 @@ class BytesContext:
         return mark_invalid_bytes(text)
 
 
-class LowerCaseContext(BytesContext):
-    """Also does what lower-casing needs to know the neighbours for."""
+class WordContext(BytesContext):
+    """Also does what lower-casing and decomposing need the neighbours for."""
 
     def __init__(self, tables: Normalization):
-        cased = f"[{regex_class(tables.cased)}]"
-        ignored = f"[{regex_class(tables.ignored)}]*"
-        self._decompositions = _decompositions(tables.reordered)
+        self._decompositions: dict[int, list[int]] = {}
+        if len(tables.reordered):
+            self._decompositions = _decompositions(tables.reordered)
         moving = sorted({*map(int, tables.reordered), *self._decompositions})
         marks = regex_class((o, o) for o in moving)
-        self.plain = rf"[^Σ\x{{D800}}-\x{{DFFF}}{marks}]*"
-        self._no_marks = rf"[^{marks}]*"
-        # Σ, σ and ς have two bytes each: places stay.
-        self._sigmas = (
-            # Before a letter; twice, because matches do not overlap.
-            (f"Σ({ignored}{cased})", r"σ\1"),
-            (f"Σ({ignored}{cased})", r"σ\1"),
-            # After a letter, and not before one.
-            (f"({cased}{ignored})Σ", r"\1ς"),
-        )
+        sigma = "Σ" if len(tables.cased) else ""
+        self.plain = rf"[^{sigma}\x{{D800}}-\x{{DFFF}}{marks}]*"
+        self._no_marks = rf"[^{marks}]*" if marks else ""
+        self._sigmas = _final_sigmas(tables) if sigma else ()
         self._dropped = tables.dropped
         self._combining = tables.combining
 
     def _resolve(self, text):
         text = self._resolve_in_place(text)
+        if not self._no_marks:
+            return text
         return _change_rows(
             text, self._has_marks(text), lambda rows: self._reorder(rows)[0]
         )
@@ -84,6 +83,8 @@ class LowerCaseContext(BytesContext):
     ) -> tuple[tf.Tensor, tf.RaggedTensor]:
         is_plain = tf.strings.regex_full_match(text, self.plain)
         text = _change_rows(text, ~is_plain, self._resolve_in_place)
+        if not self._no_marks:
+            return text, identity(text[:0])
         has_marks = self._has_marks(text)
         return tf.cond(
             tf.reduce_any(has_marks),
@@ -170,6 +171,27 @@ class LowerCaseContext(BytesContext):
         place = tf.where(row < 0, tf.range(tf.size(code_points)), row)
         place += tf.where(row < 0, len(keys), 0)
         return tf.gather(tf.concat([parts, one_each], axis=0), place)
+
+
+def context_of(tables: Normalization) -> BytesContext:
+    """What a tokenizer with these tables needs."""
+    if len(tables.cased) or len(tables.reordered):
+        return WordContext(tables)
+    return BytesContext()
+
+
+def _final_sigmas(tables: Normalization) -> tuple[tuple[str, str], ...]:
+    """(pattern, rewrite) of each step that puts a sigma into lower case."""
+    cased = f"[{regex_class(tables.cased)}]"
+    ignored = f"[{regex_class(tables.ignored)}]*"
+    # Σ, σ and ς have two bytes each: places stay.
+    return (
+        # Before a letter; twice, because matches do not overlap.
+        (f"Σ({ignored}{cased})", r"σ\1"),
+        (f"Σ({ignored}{cased})", r"σ\1"),
+        # After a letter, and not before one.
+        (f"({cased}{ignored})Σ", r"\1ς"),
+    )
 
 
 def _decompositions(code_points) -> dict[int, list[int]]:

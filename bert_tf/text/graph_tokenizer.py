@@ -16,8 +16,7 @@ import tensorflow_text as tf_text
 
 from bert_tf.text import normalization
 from bert_tf.text.context import (
-    BytesContext,
-    LowerCaseContext,
+    context_of,
     is_in,
     mark_invalid_bytes,
     utf8_lengths,
@@ -43,10 +42,8 @@ class GraphTokenizer:
     """
 
     def __init__(self, tokenizer: FullTokenizer, vocab_file: str):
-        tables = normalization.load(tokenizer.do_lower_case)
-        self._context = BytesContext()
-        if tokenizer.do_lower_case:
-            self._context = LowerCaseContext(tables)
+        tables = normalization.load(tokenizer.settings, tokenizer.vocab)
+        self._context = context_of(tables)
         self._dropped = tables.dropped
         self._normalizer = tf_text.FastBertNormalizer(
             model_buffer=tf.constant(tables.model)

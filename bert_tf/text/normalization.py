@@ -19,16 +19,25 @@ sigma and the order of marks. `Normalization` lists the characters that are
 concerned, and `context.py` changes them.
 
 A table depends on the Unicode version of Python and on tensorflow-text, not
-on the vocabulary. It takes a second to build; the tables for the usual
-versions are in `assets/normalization`, where `tools/build_normalization.py`
-puts them.
+on the vocabulary. It takes a second to build; the tables of the original's two
+casings for the usual versions are in `assets/normalization`, where
+`tools/build_normalization.py` puts them. Tables of other settings are built
+when they are needed.
+
+Where Chinese characters stay inside words, there are more of them than code
+points that never become characters. Such a table is made for a vocabulary: the
+Chinese characters in its tokens get aliases that are not in it, such as code
+points for private use. All other Chinese characters, and these code points in
+texts, become the same character that no vocabulary has: their words are
+unknown.
 """
 
 import dataclasses
+import functools
 import importlib.metadata
 import os
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import flatbuffers
 import numpy as np
@@ -37,6 +46,7 @@ import tensorflow_text as tf_text
 
 from bert_tf import tokenization
 from bert_tf.pretrained import ASSETS
+from bert_tf.tokenization import TokenizerSettings
 
 SURROGATES = range(0xD800, 0xE000)  # No characters: UTF-8 has no form for them.
 CODE_POINTS = [o for o in range(0x110000) if o not in SURROGATES]
@@ -50,11 +60,18 @@ NONCHARACTERS = [
 # as no vocabulary may have it, their word is unknown. NEVER is not in any
 # normalized text.
 *ALIASES, UNKNOWN_CHAR, NEVER = NONCHARACTERS
+# More aliases, for tables that are made for a vocabulary: code points that
+# Unicode leaves to private use.
+PRIVATE_USE = [
+    *range(0xE000, 0xF900),
+    *range(0xF0000, 0xFFFFE),
+    *range(0x100000, 0x10FFFE),
+]
 
 
 @dataclasses.dataclass(frozen=True)
 class Normalization:
-    """The rules of one casing, as arrays.
+    """The rules of a tokenizer's settings, as arrays.
 
     Ranges are rows of [first, last] code point, in rising order.
 
@@ -73,8 +90,8 @@ class Normalization:
         combining: int32 [n, 3], rows of mark, its canonical combining class,
             and whether it is an accent, which will be removed (1 or 0).
 
-    Only `model`, `aliases` and `dropped` have entries where text is not
-    lower-cased.
+    `cased` and `ignored` have entries only where text is lower-cased,
+    `reordered` and `combining` only where accents are dropped.
     """
 
     model: np.ndarray
@@ -106,16 +123,33 @@ def asset_path(do_lower_case: bool) -> str:
     return os.path.join(ASSETS, "normalization", name)
 
 
-def load(do_lower_case: bool) -> Normalization:
-    """The table for these versions, from the assets or built now."""
-    path = asset_path(do_lower_case)
-    if os.path.exists(path):
+def load(
+    settings: TokenizerSettings, vocab: Collection[str] = ()
+) -> Normalization:
+    """The table for these versions, from the assets or built now.
+
+    Args:
+        settings: the tokenizer's.
+        vocab: its vocabulary, see `build`.
+    """
+    is_original = settings.tokenize_chinese_chars and (
+        settings.strips_accents == settings.do_lower_case
+    )
+    path = asset_path(settings.do_lower_case)
+    if is_original and os.path.exists(path):
         with np.load(path) as arrays:
             arrays = dict(arrays)
         made_with = arrays.pop("tensorflow_text")
         if made_with == versions()["tensorflow_text"]:
             return Normalization(**arrays)
-    return build(do_lower_case)
+    if settings.tokenize_chinese_chars:
+        return _build_once(settings, "")
+    return _build_once(settings, "".join(sorted(set("".join(vocab)))))
+
+
+@functools.lru_cache(maxsize=4)  # A process may make several tokenizers.
+def _build_once(settings: TokenizerSettings, chars: str) -> Normalization:
+    return build(settings, chars)
 
 
 def save(normalization: Normalization, path: str) -> None:
@@ -127,28 +161,43 @@ def save(normalization: Normalization, path: str) -> None:
     )
 
 
-def build(do_lower_case: bool) -> Normalization:
-    """The table, made from the rules in `tokenization.py`."""
+def build(
+    settings: TokenizerSettings, vocab: Collection[str] = ()
+) -> Normalization:
+    """The table, made from the rules in `tokenization.py`.
+
+    Args:
+        settings: the tokenizer's.
+        vocab: its vocabulary; makes a difference only if Chinese characters
+            stay inside words.
+    """
     splits = _split_by_icu()
     ruled = _with_a_rule()
-    images = {o: _image(chr(o), do_lower_case) for o in ruled}
+    images = {o: _image(chr(o), settings) for o in ruled}
     images |= {o: chr(o) for o in CODE_POINTS if splits[o] and o not in ruled}
     images = {o: _join_to_icu(image, splits) for o, image in images.items()}
     ordinary = {ord(c) for image in images.values() for c in image if c != " "}
-    punctuation = {o for o in ordinary if is_isolated(chr(o))}
-    aliased = sorted(o for o in ordinary - punctuation if splits[o])
-    aliases = dict(zip(aliased, ALIASES, strict=False))
-    if len(aliases) < len(aliased):
-        raise RuntimeError(
-            f"{len(aliased)} characters need an alias; there are {len(ALIASES)}"
-        )
-    images = {o: image.translate(aliases) for o, image in images.items()}
-    images |= {o: chr(UNKNOWN_CHAR) for o in NONCHARACTERS}
+    isolated = {o for o in ordinary if is_isolated(chr(o), settings)}
+    aliased = sorted(o for o in ordinary - isolated if splits[o])
+    if settings.tokenize_chinese_chars:
+        aliases, reserved = _aliases(aliased, ALIASES), []
+        unknown: dict[int, int] = {}
+    else:
+        in_vocab = {*map(ord, set("".join(vocab)))}
+        reserved = [o for o in PRIVATE_USE if o not in in_vocab]
+        aliases = _aliases([o for o in aliased if o in in_vocab], reserved)
+        unknown = dict.fromkeys({*aliased} - in_vocab, UNKNOWN_CHAR)
+        reserved = [*aliases.values()]
+    renamed = aliases | unknown
+    images = {o: image.translate(renamed) for o, image in images.items()}
+    images |= {o: chr(UNKNOWN_CHAR) for o in [*NONCHARACTERS, *reserved]}
     dropped = [o for o in ruled if not tokenization.clean(chr(o))]
     cased, ignored, reordered, combining = [], [], [], []
-    if do_lower_case:
+    if settings.do_lower_case:
         cased, ignored = _sigma_context(ruled, set(dropped))
-        reordered, combining = _reordered_marks(ruled)
+    if settings.strips_accents:
+        change = tokenization.rule_of_words(settings)
+        reordered, combining = _reordered_marks(ruled, change)
     return Normalization(
         model=_normalizer_model(images),
         aliases=np.array(list(aliases.items()), np.int32).reshape(-1, 2),
@@ -165,26 +214,45 @@ def _with_a_rule() -> dict:
 
     The others have no category and no case, and are never changed.
     """
+    chinese = {
+        code_point
+        for first, last in tokenization.CJK_BLOCKS
+        for code_point in range(first, last + 1)
+    }
     return {
         code_point: None
         for code_point in CODE_POINTS
         if unicodedata.category(chr(code_point)) not in ("Cn", "Co")
-        or tokenization.is_cjk(chr(code_point))
+        or code_point in chinese
     }
 
 
-def _image(char: str, do_lower_case: bool) -> str:
+def _aliases(aliased: list[int], aliases: list[int]) -> dict[int, int]:
+    """{character: alias}.
+
+    Raises:
+        RuntimeError: there are too few aliases.
+    """
+    if len(aliases) < len(aliased):
+        raise RuntimeError(
+            f"{len(aliased)} characters need an alias; there are {len(aliases)}"
+        )
+    return dict(zip(aliased, aliases, strict=False))
+
+
+def _image(char: str, settings: TokenizerSettings) -> str:
     """The result of `BasicTokenizer` for a character, with spaces at splits."""
-    image = tokenization.clean(char)
-    if do_lower_case:
-        image = tokenization.lower(image)
+    image = tokenization.clean(char, settings.tokenize_chinese_chars)
+    image = tokenization.rule_of_words(settings)(image)
     image = "".join(map(tokenization.isolate_punctuation, image))
     return " " if image.isspace() else image
 
 
-def is_isolated(char: str) -> bool:
+def is_isolated(char: str, settings: TokenizerSettings) -> bool:
     """Whether the character is always a word of its own."""
-    return tokenization.is_punctuation(char) or tokenization.is_cjk(char)
+    return tokenization.is_punctuation(char) or (
+        settings.tokenize_chinese_chars and tokenization.is_cjk(char)
+    )
 
 
 def _join_to_icu(image: str, splits) -> str:
@@ -233,7 +301,7 @@ def _sigma_context(ruled, dropped: set):
     return cased, ignored
 
 
-def _reordered_marks(ruled):
+def _reordered_marks(ruled, change):
     """(reordered, combining) of `Normalization`.
 
     Canonical ordering sorts marks that follow each other by their combining
@@ -249,8 +317,7 @@ def _reordered_marks(ruled):
         if combining_class or is_accent:
             combining.append([code_point, combining_class, is_accent])
         if tokenization.clean(char) and any(
-            unicodedata.combining(c) not in (0, VIRAMA)
-            for c in tokenization.lower(char)
+            unicodedata.combining(c) not in (0, VIRAMA) for c in change(char)
         ):
             reordered.append(code_point)
     return reordered, combining

@@ -196,6 +196,8 @@ def _names_for_builder(tokenizer, tables, vocab_file) -> list[str]:
     """
     reserved = set(map(chr, normalization.NONCHARACTERS))
     words_of = tokenizer.basic_tokenizer.tokenize
+    alias_of = tables.alias_of
+    settings, is_isolated = tokenizer.settings, normalization.is_isolated
     names = []
     for index, token in enumerate(tokens_by_id(tokenizer.vocab)):
         if reserved.intersection(token):
@@ -208,7 +210,7 @@ def _names_for_builder(tokenizer, tables, vocab_file) -> list[str]:
             words_of(piece) == [piece]
             and len(piece) <= MAX_CHARS_PER_WORD
             # "!" is always a word of its own, so nothing continues with it.
-            and (token == piece or not normalization.is_isolated(piece[0]))
+            and (token == piece or not is_isolated(piece[0], settings))
         )
         if reachable and len(piece.encode("utf-8")) > MAX_BYTES_PER_TOKEN:
             raise UserError(
@@ -216,7 +218,7 @@ def _names_for_builder(tokenizer, tables, vocab_file) -> list[str]:
                 f"{len(piece.encode('utf-8'))} bytes; tensorflow-text takes "
                 f"tokens of {MAX_BYTES_PER_TOKEN} bytes at most"
             )
-        name = token.translate(tables.alias_of)
+        name = token.translate(alias_of)
         names.append(name if reachable else f"{REMOVED}{index}")
     # The builder needs at least one word. No text contains this one, either.
     return [*names, chr(normalization.NEVER)]

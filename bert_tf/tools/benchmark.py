@@ -42,8 +42,8 @@ from absl import flags
 
 from bert_tf import choices, pretrained, suggestions
 from bert_tf.errors import UserError
+from bert_tf.programs import defaults, program, training_flags
 from bert_tf.programs import flags as shared_flags
-from bert_tf.programs import program, training_flags
 
 FLAGS = flags.FLAGS
 BENCHMARKS = (
@@ -206,6 +206,7 @@ flags.DEFINE_list(
 shared_flags.define_count(
     "rounds", 5, "How many times each contestant is measured."
 )
+shared_flags.define_pretrained_flag()
 shared_flags.define_text_flags(max_seq_length=128)
 training_flags.define_training_flags()
 
@@ -221,7 +222,8 @@ def main() -> None:
                 value=what,
             )
     choices.known_task(FLAGS.task_name)
-    FLAGS.set_default("vocab_file", pretrained.DEMO_FLAGS["vocab_file"])
+    defaults.use_pretrained()
+    defaults.fill_if_none("vocab_file", pretrained.DEMO_FLAGS["vocab_file"])
     FLAGS.set_default("data_dir", pretrained.DEMO_FLAGS["data_dir"])
     program.require_existing("vocab_file")
     program.require_existing("data_dir", folder=True)

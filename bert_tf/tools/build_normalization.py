@@ -14,10 +14,12 @@ from bert_tf.programs import program
 
 def main() -> None:
     from bert_tf.text import normalization
+    from bert_tf.tokenization import TokenizerSettings
 
     for do_lower_case in (True, False):
         path = normalization.asset_path(do_lower_case)
-        normalization.save(normalization.build(do_lower_case), path)
+        settings = TokenizerSettings(do_lower_case=do_lower_case)
+        normalization.save(normalization.build(settings), path)
         logging.info("%s written", path)
 
 

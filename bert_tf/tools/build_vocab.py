@@ -24,9 +24,9 @@ from absl import flags, logging
 from bert_tf import files
 from bert_tf.data.tabular import file_shape
 from bert_tf.errors import UserError
+from bert_tf.programs import defaults, model_files, program
 from bert_tf.programs import flags as shared_flags
-from bert_tf.programs import program
-from bert_tf.tokenization import BasicTokenizer
+from bert_tf.tokenization import BasicTokenizer, TokenizerSettings
 
 FLAGS = flags.FLAGS
 MIN_COUNT = 2  # A piece that occurs only once helps no other word.
@@ -93,13 +93,13 @@ def special_tokens(num_unused: int) -> list[str]:
 
 
 def count_words(
-    paths: list[str], do_lower_case: bool
+    paths: list[str], settings: TokenizerSettings
 ) -> collections.Counter[str]:
     """Counts how often each word occurs in files.
 
     The files are read line by line.
     """
-    tokenizer = BasicTokenizer(do_lower_case)
+    tokenizer = BasicTokenizer(**settings.tokenizer_arguments())
     counts: collections.Counter[str] = collections.Counter()
     number = 0
     for path in paths:
@@ -163,6 +163,7 @@ def extend_model() -> None:
                 f"{FLAGS[name].value}: one is for adding words, the other for "
                 "learning a vocabulary"
             )
+    defaults.use_pretrained()
     program.require("vocab_file", "bert_config_file", "output_dir")
     program.require_existing("add_words", "vocab_file", "bert_config_file")
     program.check_folder("output_dir")
@@ -174,7 +175,7 @@ def extend_model() -> None:
         bert_config_file=FLAGS.bert_config_file,
         output_dir=FLAGS.output_dir,
         init_checkpoint=FLAGS.init_checkpoint,
-        do_lower_case=FLAGS.do_lower_case,
+        **model_files.tokenizer_arguments(),
         fill_unused=FLAGS.fill_unused,
     )
 
@@ -189,7 +190,7 @@ def learn_vocabulary() -> None:
     program.require("input_file", "output_file")
     paths = program.matching_files("input_file")
     program.check_output("output_file", FLAGS.output_file, paths)
-    counts = count_words(paths, FLAGS.do_lower_case)
+    counts = count_words(paths, model_files.tokenizer_settings())
     if not counts:
         raise UserError(f"--input_file={FLAGS.input_file}: contains no words")
     special = special_tokens(FLAGS.num_unused)

@@ -1,20 +1,32 @@
-"""Copies a checkpoint without the optimizer's state, in float16 if wanted.
+"""Converts a model from one format into another, as a whole folder.
+
+    python -m bert_tf.tools.convert_checkpoint \\
+        --from=/tmp/tickets --to=/tmp/tickets_hf --format=huggingface
+
+--from takes what --pretrained takes elsewhere: the name of a released model, or
+a folder of any format that is known. The folder of --to gets the weights, the
+config, the vocabulary and the tokenizer's settings, the labels, and README.md,
+a model card. The log names every variable that one side has and the other has
+not.
 
     python -m bert_tf.tools.convert_checkpoint \\
         --init_checkpoint=/tmp/pretraining/model.ckpt-10000 \\
         --output_checkpoint=release/bert_model.ckpt --precision=float16
 
-A training checkpoint holds three numbers per weight: the weight and two moments
-of the optimizer. Without the moments and in float16, a sixth of the size is
-left. All programs here read such a file; the original reads only float32.
+copies a checkpoint alone, without the optimizer's state. A training checkpoint
+holds three numbers per weight: the weight and two moments of the optimizer.
+Without the moments and in float16, a sixth of the size is left. All programs
+here read such a file; the original reads only float32.
 """
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 import numpy as np
 from absl import flags, logging
 
 from bert_tf import files
+from bert_tf.choices import MODEL_FORMATS
 from bert_tf.errors import UserError
 from bert_tf.programs import program
 
@@ -22,10 +34,31 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 FLAGS = flags.FLAGS
-REQUIRED = ("init_checkpoint", "output_checkpoint")
+FOLDERS, CHECKPOINTS = ("from", "to"), ("init_checkpoint", "output_checkpoint")
 
 flags.DEFINE_string(
-    "init_checkpoint", None, "Prefix of the checkpoint to copy."
+    "from", None, "The model to convert: the name of a released one, or a path."
+)
+flags.DEFINE_string(
+    "to", None, "Folder to write. It must not exist, or be empty."
+)
+flags.DEFINE_enum(
+    "format",
+    "original",
+    MODEL_FORMATS,
+    "Format of --to: the original's checkpoint, a folder of Hugging Face, or a "
+    "file of Keras.",
+)
+flags.DEFINE_string(
+    "head",
+    None,
+    "Kind of the model's head, where the files do not say it: single_label, "
+    "multi_label, regression, tags, multiple_choice, question_answering, "
+    "pretraining, masked_lm, next_sentence. An empty value leaves the head "
+    "out.",
+)
+flags.DEFINE_string(
+    "init_checkpoint", None, "Prefix of a checkpoint to copy without its model."
 )
 flags.DEFINE_string(
     "output_checkpoint",
@@ -41,16 +74,36 @@ flags.DEFINE_enum(
 
 
 def main() -> None:
-    program.require(*REQUIRED)
-    target = FLAGS.output_checkpoint
+    names = [n for n in (*FOLDERS, *CHECKPOINTS) if FLAGS[n].value is not None]
+    if set(names) & set(FOLDERS):
+        for name in set(names) & set(CHECKPOINTS):
+            program.refuse("--from and --to convert a whole model", name)
+        program.require(*FOLDERS)
+        convert_folder(str(FLAGS["from"].value), FLAGS.to)
+    else:
+        program.refuse("--format is for --from and --to", "format", "head")
+        program.require(*CHECKPOINTS)
+        copy_checkpoint(FLAGS.init_checkpoint, FLAGS.output_checkpoint)
+
+
+def copy_checkpoint(source: str, target: str) -> None:
+    """Copies the weights of a checkpoint.
+
+    Args:
+        source: the prefix to read.
+        target: the prefix to write.
+
+    Raises:
+        UserError: the target exists, or the source cannot be read.
+    """
     program.check_output("output_checkpoint", target, [])
     if files.exists(target + ".index"):
         raise UserError(f"--output_checkpoint={target}: already exists")
     from bert_tf import checkpoints
 
-    checkpoint = checkpoints.Checkpoint(FLAGS.init_checkpoint)
+    checkpoint = checkpoints.Checkpoint(source)
     tensors = {
-        name: convert(name, checkpoint.read(name))
+        name: convert(name, checkpoint.read(name), source)
         for name in checkpoints.weights_in(checkpoint)
     }
     checkpoints.write_checkpoint(target, tensors)
@@ -62,12 +115,63 @@ def main() -> None:
     )
 
 
-def convert(name: str, value: np.ndarray) -> "tf.Tensor":
+def convert_folder(source: str, target: str) -> None:
+    """Converts a model.
+
+    Args:
+        source: a name or a path; see `pretrained.open`.
+        target: the folder to write.
+
+    Raises:
+        UserError: there is no such model, the target exists, or the format
+            has no place for the model's head.
+    """
+    if files.exists(target) and (
+        not files.is_folder(target) or files.entries(target)
+    ):
+        raise UserError("already exists", setting="to", value=target)
+    if (FLAGS.format, FLAGS.precision) == ("keras", "float16"):
+        raise UserError(
+            "a file of Keras has the model's own numbers, float32",
+            setting="precision",
+            value=FLAGS.precision,
+        )
+    from bert_tf import model_classes, storing
+    from bert_tf.export import saved_models
+
+    contents = storing.contents_of(source, FLAGS.head)
+    weights = {
+        name: np.asarray(convert(name, value, source))
+        for name, value in contents.weights.items()
+    }
+    contents = dataclasses.replace(contents, weights=weights)
+    if FLAGS.format == "keras":
+        model = model_classes.model_of(contents)
+        contents = dataclasses.replace(contents, model=model)
+    with saved_models.replacing_folder(target) as scratch:
+        not_written = storing.write_folder(scratch, contents, FLAGS.format)
+    if not_written:
+        logging.warning(
+            "%s: %s has no place for %s",
+            target,
+            FLAGS.format,
+            ", ".join(not_written),
+        )
+    logging.info(
+        "%d of %d variables written to %s",
+        len(weights) - len(not_written),
+        len(weights),
+        target,
+    )
+
+
+def convert(name: str, value: np.ndarray, source: str) -> "tf.Tensor":
     """Converts a variable of floats to --precision; others stay as they are.
 
     Args:
         name: the variable's name, for the error.
         value: its value.
+        source: where it comes from, for the error.
 
     Raises:
         UserError: a number does not fit, or is not finite.
@@ -79,11 +183,11 @@ def convert(name: str, value: np.ndarray) -> "tf.Tensor":
     converted = tf.cast(value, FLAGS.precision)
     if not np.isfinite(converted).all():
         raise UserError(
-            f"--precision={FLAGS.precision}: {name} of {FLAGS.init_checkpoint} "
-            "has numbers that do not fit, or NaN"
+            f"--precision={FLAGS.precision}: {name} of {source} has numbers "
+            "that do not fit, or NaN"
         )
     return converted
 
 
 if __name__ == "__main__":
-    program.run(main, required=REQUIRED)
+    program.run(main)

@@ -23,7 +23,7 @@ from bert_tf.data.pretraining import shards as pretraining_shards
 from bert_tf.data.pretraining.shards import RecordMaker
 from bert_tf.data.tabular import file_shape
 from bert_tf.errors import UserError
-from bert_tf.programs import defaults, program
+from bert_tf.programs import beam_flags, defaults, model_files, program
 from bert_tf.programs import flags as shared_flags
 from bert_tf.programs.settings import from_flags
 from bert_tf.text.packing import NUM_SPECIAL_OF_PAIR
@@ -47,6 +47,7 @@ flags.DEFINE_string(
     "TFRecord file to write, or several with commas between, which get the "
     "records in turn.",
 )
+shared_flags.define_pretrained_flag()
 shared_flags.define_vocab_flags()
 flags.DEFINE_bool(
     "do_whole_word_mask", False, "Mask either all pieces of a word or none."
@@ -103,7 +104,7 @@ shared_flags.define_count(
     "depend on it.",
     lower_bound=0,
 )
-shared_flags.define_runner_flags()
+beam_flags.define_runner_flags()
 
 
 def main() -> None:
@@ -152,7 +153,7 @@ def read_flags() -> pretraining_shards.RecordMaker:
     beam_runner.check_flags()
     return pretraining_shards.RecordMaker(
         vocab_file=FLAGS.vocab_file,
-        do_lower_case=FLAGS.do_lower_case,
+        **model_files.tokenizer_arguments(),
         settings=from_flags(
             pretraining_instances.InstanceSettings, FLAGS.flag_values_dict()
         ),
@@ -164,7 +165,7 @@ def read_tokenizer() -> FullTokenizer:
     """Returns the tokenizer that the flags ask for; it is read only once."""
     try:
         tokens = pretraining_shards.vocabulary(
-            FLAGS.vocab_file, FLAGS.do_lower_case
+            FLAGS.vocab_file, model_files.tokenizer_settings()
         )
     except UserError as error:
         message = program.message_of(error)
@@ -322,7 +323,7 @@ def state_of_run(maker: RecordMaker, paths: list[str]) -> dict[str, object]:
     return {
         "num_shards": FLAGS.num_shards,
         "vocab_file": zlib.crc32(vocabulary),
-        "do_lower_case": maker.do_lower_case,
+        **maker.tokenizer_arguments(),
         "random_seed": maker.random_seed,
         **dataclasses.asdict(maker.settings),
         "input_file": {path: files.stamp(path) for path in paths},

@@ -14,6 +14,12 @@ exported if the training kept one, otherwise the newest.
 
 This exports an encoder, which turns each text into a vector. Without the three
 files it is the bundled one.
+
+    python -m bert_tf.tools.export_model --export_dir=/tmp/reviews_model \
+        --pretrained=/tmp/reviews_of_transformers
+
+This exports a model that was fine-tuned, here or by another library, with its
+head and its labels. With --pooling it exports its encoder.
 """
 
 from absl import flags
@@ -45,6 +51,12 @@ shared_flags.define_count(
     "Longest sequence of an encoder in WordPieces, [CLS] and [SEP] included. "
     "A run has its own.",
     lower_bound=MIN_SEQ_LENGTH,
+)
+flags.DEFINE_bool(
+    "takes_pairs",
+    False,
+    "Whether the texts of a fine-tuned model of --pretrained are pairs. A run "
+    "says it itself.",
 )
 export_flags.define()
 shared_flags.define_pooling_flags()

@@ -38,7 +38,13 @@ from bert_tf.config import BertConfig
 from bert_tf.counts import number_of
 from bert_tf.data.tabular import file_shape
 from bert_tf.errors import UserError
-from bert_tf.programs import defaults, engine_flags, model_files, program
+from bert_tf.programs import (
+    beam_flags,
+    defaults,
+    engine_flags,
+    model_files,
+    program,
+)
 from bert_tf.programs import flags as shared_flags
 from bert_tf.text.packing import MIN_SEQ_LENGTH
 from bert_tf.tools import beam_runner, beam_vectors, row_shards
@@ -91,7 +97,7 @@ flags.DEFINE_enum(
     "vectors. The others have one vector per text.",
 )
 shared_flags.define_pooling_flags()
-shared_flags.define_beam_flags()
+beam_flags.define_beam_flags()
 
 
 def main() -> None:
@@ -182,7 +188,7 @@ def embedder_settings(config: BertConfig) -> dict[str, Any]:
         "vocab_file": FLAGS.vocab_file,
         "bert_config_file": FLAGS.bert_config_file,
         "init_checkpoint": FLAGS.init_checkpoint,
-        "do_lower_case": FLAGS.do_lower_case,
+        **model_files.tokenizer_arguments(),
         "max_seq_length": FLAGS.max_seq_length,
         "batch_size": FLAGS.batch_size,
         "max_batch_tokens": FLAGS.max_batch_tokens,

@@ -57,7 +57,7 @@ def main(*texts: str) -> None:
         vocab_file=FLAGS.vocab_file,
         bert_config_file=FLAGS.bert_config_file,
         init_checkpoint=FLAGS.init_checkpoint,
-        do_lower_case=FLAGS.do_lower_case,
+        **model_files.tokenizer_arguments(),
     )
     # All texts are read before the first answer, so that errors come at once.
     masked = [fill_mask.read(*split_pair(text)) for text in nonempty]

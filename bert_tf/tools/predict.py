@@ -32,7 +32,7 @@ from absl import flags
 
 from bert_tf import choices
 from bert_tf.errors import UserError
-from bert_tf.programs import engine_flags, program
+from bert_tf.programs import beam_flags, engine_flags, program
 from bert_tf.programs import flags as shared_flags
 from bert_tf.tools import beam_runner, row_shards
 
@@ -85,7 +85,7 @@ flags.DEFINE_string(
     "each row: a number from 1, or a name. By default what the file shows.",
 )
 
-shared_flags.define_beam_flags()
+beam_flags.define_beam_flags()
 
 
 def main() -> None:

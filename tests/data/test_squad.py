@@ -642,6 +642,23 @@ def test_final_text(predicted, original, expected):
     assert bool(failures) == (found == original)
 
 
+@pytest.mark.parametrize(
+    "settings, predicted, original",
+    [
+        ({"do_lower_case": True, "strip_accents": False}, "café", "Café!"),
+        ({"do_lower_case": False, "strip_accents": True}, "Cafe", "Café!"),
+        (
+            {"do_lower_case": True, "tokenize_chinese_chars": False},
+            "中国",
+            "中国!",
+        ),
+    ],
+)
+def test_final_text_of_other_tokenizers(settings, predicted, original):
+    found = squad_answers.get_final_text(predicted, original, **settings)
+    assert found == original[:-1]
+
+
 def test_answers_are_parts_of_their_contexts(tokenizer, tmp_path):
     """Random outputs, all kinds of texts: nothing fails, nothing is made up."""
     rng = np.random.default_rng(0)

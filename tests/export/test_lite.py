@@ -1,5 +1,6 @@
 """LiteRT files, float32 and int8, against the functions they are made of."""
 
+import dataclasses
 import os
 
 import keras
@@ -86,6 +87,27 @@ def folder(module, tmp_path_factory):
             attached=ATTACHED,
         )
     return path
+
+
+@pytest.mark.parametrize("quantize", [False, True])
+def test_the_exact_gelu_is_one_operation(tmp_path, quantize):
+    """LiteRT has no erf; the export compares the file with the model."""
+    config = dataclasses.replace(
+        CONFIG,
+        num_hidden_layers=1,
+        hidden_act="gelu_exact",
+        layer_norm_eps=1e-3,
+    )
+    keras.utils.set_random_seed(3)
+    path = str(tmp_path / "exact.tflite")
+    module = Module(BertClassifier(config, 2))
+    lite.export_tflite(module.ids, path, config, quantize=quantize)
+    inputs = row(12, 12)
+    np.testing.assert_allclose(
+        lite.LiteModel(path)(**inputs)["embedding"],
+        module.ids(**inputs)["embedding"],
+        atol=0.05 if quantize else 1e-5,
+    )
 
 
 def row(length, num_tokens, seed=0):

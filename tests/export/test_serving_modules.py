@@ -691,6 +691,8 @@ def test_descriptions(pairs):
         "labels": LABELS,
         "max_seq_length": LENGTH,
         "do_lower_case": True,
+        "strip_accents": None,
+        "tokenize_chinese_chars": True,
         "batch_size": None,
         "pads_to_max_seq_length": False,
         "precision": "float32",

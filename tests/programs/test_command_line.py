@@ -24,6 +24,7 @@ TOOLS = (
     "export_model",
     "extract_features",
     "fill_mask",
+    "models",
     "predict",
     "serve",
     "split_sentences",
@@ -123,6 +124,7 @@ TYPOS = [
         "exact_match",
     ),
     ("benchmark", ["--what=tokeniser"], "tokenizer"),
+    ("models", ["lst"], "list"),
     # Tasks, whatever else is missing.
     *(
         ("run_classifier", [f"--task_name={written}"], meant)
@@ -232,6 +234,14 @@ MISTAKES = [
         "--pooling=none: texts have different numbers of tokens",
     ),
     ("fill_mask", [" "], "no text is given, such as "),
+    ("models", ["path"], "path: the name of one model must follow"),
+    ("models", ["list", "bert-tiny"], "list: nothing else must follow, not"),
+    ("models", ["remove", "demo"], "demo: comes with the package"),
+    (
+        "models",
+        ["path", "bert-tini"],
+        "'bert-tini': no released model has this name; did you mean bert-tiny?",
+    ),
     ("export_model", ["--output_dir=x"], "--export_dir must be given"),
     # Places that cannot be written.
     (

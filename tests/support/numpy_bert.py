@@ -11,18 +11,25 @@ I intermediate, V vocabulary, T segment types, P positions, C classes.
 the beginning of such a name.
 """
 
+import math
+
 import numpy as np
 
 MASKED = -10000.0  # added to the score of a position not to be attended to
-EPSILON = 1e-12
+EPSILON = 1e-12  # added to a variance, unless the config has another one
 
 
 def gelu(x):
     return x * 0.5 * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
 
 
+def gelu_exact(x):
+    return x * 0.5 * (1 + np.vectorize(math.erf)(x / np.sqrt(2)))
+
+
 ACTIVATIONS = {
     "gelu": gelu,
+    "gelu_exact": gelu_exact,
     "relu": lambda x: np.maximum(x, 0),
     "tanh": np.tanh,
     "linear": lambda x: x,
@@ -38,14 +45,15 @@ def dense(variables, scope, x):
     return x @ variables[scope + "/kernel"] + variables[scope + "/bias"]
 
 
-def layer_norm(variables, scope, x):
+def layer_norm(config, variables, scope, x):
     mean = x.mean(axis=-1, keepdims=True)
     variance = x.var(axis=-1, keepdims=True)
-    normal = (x - mean) / np.sqrt(variance + EPSILON)
+    epsilon = config.get("layer_norm_eps", EPSILON)
+    normal = (x - mean) / np.sqrt(variance + epsilon)
     return normal * variables[scope + "/gamma"] + variables[scope + "/beta"]
 
 
-def embed(variables, input_ids, segment_ids):
+def embed(config, variables, input_ids, segment_ids):
     """LayerNorm(word + segment + position)."""
     scope = "bert/embeddings"
     words = variables[scope + "/word_embeddings"]  # [V, D]
@@ -56,7 +64,7 @@ def embed(variables, input_ids, segment_ids):
     one_hot = (segment_ids[..., None] == types).astype(np.float64)  # [B, S, T]
     x = words[input_ids] + one_hot @ segments  # [B, S, D]
     x = x + positions[: input_ids.shape[1]]
-    return layer_norm(variables, scope + "/LayerNorm", x)
+    return layer_norm(config, variables, scope + "/LayerNorm", x)
 
 
 def self_attention(variables, scope, x, mask, num_heads):
@@ -81,11 +89,12 @@ def encoder_layer(config, variables, scope, x, mask):
 
     y = self_attention(variables, scope + "/attention/self", x, mask, num_heads)
     y = dense(variables, scope + "/attention/output/dense", y)
-    x = layer_norm(variables, scope + "/attention/output/LayerNorm", x + y)
+    x = x + y
+    x = layer_norm(config, variables, scope + "/attention/output/LayerNorm", x)
 
     y = activation(dense(variables, scope + "/intermediate/dense", x))
     y = dense(variables, scope + "/output/dense", y)  # [B, S, I] -> [B, S, D]
-    return layer_norm(variables, scope + "/output/LayerNorm", x + y)
+    return layer_norm(config, variables, scope + "/output/LayerNorm", x + y)
 
 
 def bert(config, variables, input_ids, input_mask=None, segment_ids=None):
@@ -95,7 +104,7 @@ def bert(config, variables, input_ids, input_mask=None, segment_ids=None):
     segments = np.zeros_like(input_ids) if segment_ids is None else segment_ids
     mask = np.asarray(mask, np.float64)
 
-    embedding = embed(variables, input_ids, np.asarray(segments))
+    embedding = embed(config, variables, input_ids, np.asarray(segments))
     layers = []
     x = embedding  # [B, S, D]
     for i in range(config["num_hidden_layers"]):

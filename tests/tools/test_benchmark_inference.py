@@ -456,7 +456,7 @@ WORDS = [f"word{number}" for number in range(60)]
 class FakeTokenizer:
     """Hugging Face's tokenizer for words that are one piece each."""
 
-    def __init__(self, vocab_file, lowercase):
+    def __init__(self, vocab_file, lowercase, **settings):
         self._tokenizer = FullTokenizer(vocab_file, lowercase)
 
     def token_to_id(self, token):

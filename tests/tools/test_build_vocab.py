@@ -9,8 +9,10 @@ from support.programs import last_line, program_of, run_here
 
 from bert_tf import FullTokenizer, pretrained
 from bert_tf.errors import UserError
+from bert_tf.tokenization import TokenizerSettings
 
 BUILD = program_of("bert_tf.tools.build_vocab")
+SETTINGS = TokenizerSettings()
 
 
 def test_learned_vocabulary_spells_the_text(tmp_path):
@@ -71,7 +73,7 @@ def test_the_bundled_vocabulary_spells_the_bundled_messages():
 
 def test_one_line_and_other_formats_are_said(caplog):
     reports = TESTS / "reports"
-    BUILD.module.count_words([str(reports / "P03_one_line.txt")], True)
+    BUILD.module.count_words([str(reports / "P03_one_line.txt")], SETTINGS)
     assert "1 line of text, with 4 different words" in caplog.text
-    BUILD.module.count_words([str(reports / "C18_doccano.jsonl")], True)
+    BUILD.module.count_words([str(reports / "C18_doccano.jsonl")], SETTINGS)
     assert "it looks like JSON lines, and is read as lines of" in caplog.text

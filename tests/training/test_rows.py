@@ -227,6 +227,7 @@ WITH_DROPOUT = dataclasses.replace(
     [
         (True, {}),
         (False, {"num_attention_heads": 1, "hidden_dropout_prob": 0.0}),
+        (True, {"hidden_act": "gelu_exact", "layer_norm_eps": 0.01}),
         pytest.param(
             True,
             {"hidden_act": "relu", "attention_probs_dropout_prob": 0.0},

@@ -21,7 +21,7 @@ from typing import Any
 from bert_tf import files
 from bert_tf.errors import UserError
 from bert_tf.text.packing import NUM_SPECIAL_OF_PAIR
-from bert_tf.tokenization import CLEAN, FullTokenizer
+from bert_tf.tokenization import FullTokenizer
 
 MASK_PROBABILITY = 0.8  # A token to predict becomes [MASK]; of the others
 KEEP_PROBABILITY = 0.5  # these stay, and the rest become any token.
@@ -122,7 +122,8 @@ class Tokens:
         """
         tokens: list[Token] = []
         known = self._of_word
-        for word in line.translate(CLEAN).split():
+        clean = self.tokenizer.basic_tokenizer.clean_table
+        for word in line.translate(clean).split():
             pieces = known.get(word)
             if pieces is None:
                 pieces = self._cut(word)

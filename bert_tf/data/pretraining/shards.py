@@ -27,25 +27,25 @@ from bert_tf.data.pretraining.instances import (
 )
 from bert_tf.data.pretraining.serialization import serialized_example
 from bert_tf.errors import UserError
-from bert_tf.tokenization import FullTokenizer
+from bert_tf.tokenization import FullTokenizer, TokenizerSettings
 
 # Characters of documents that wait to be written to their shards, at most.
 WAITING = 32_000_000
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class RecordMaker:
+class RecordMaker(TokenizerSettings):
     """Makes records of text; small enough to be sent to each process.
 
     Attributes:
         vocab_file: path of the vocabulary.
-        do_lower_case: see `FullTokenizer`.
+        do_lower_case, strip_accents, tokenize_chinese_chars: see
+            `TokenizerSettings`.
         settings: how instances are made.
         random_seed: of the run; each shard derives its own.
     """
 
     vocab_file: str
-    do_lower_case: bool
     settings: InstanceSettings
     random_seed: int
 
@@ -62,7 +62,7 @@ class RecordMaker:
             rng: source of randomness.
             on_document: see `make_instances`.
         """
-        tokens = vocabulary(self.vocab_file, self.do_lower_case)
+        tokens = vocabulary(self.vocab_file, self.tokenizer_settings)
         documents = read_documents(lines, tokens)
         serialized = [
             serialized_example(instance, self.settings)
@@ -94,9 +94,10 @@ class RecordMaker:
 
 
 @functools.lru_cache(maxsize=1)
-def vocabulary(vocab_file: str, do_lower_case: bool) -> Tokens:
+def vocabulary(vocab_file: str, settings: TokenizerSettings) -> Tokens:
     """A vocabulary that remembers words from one shard to the next."""
-    return Tokens(FullTokenizer(vocab_file, do_lower_case), as_ids=True)
+    tokenizer = FullTokenizer(vocab_file, **settings.tokenizer_arguments())
+    return Tokens(tokenizer, as_ids=True)
 
 
 def write_records(paths: Sequence[str], serialized: Sequence[bytes]) -> None:

@@ -21,7 +21,7 @@ import numpy as np
 
 from bert_tf.data.squad.examples import SquadExample
 from bert_tf.data.squad.windows import InputFeatures
-from bert_tf.tokenization import BasicTokenizer
+from bert_tf.tokenization import BasicTokenizer, TokenizerSettings
 
 # The null odds of a question that has no other answer left: larger than any
 # difference of scores.
@@ -58,13 +58,14 @@ class Answer:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class AnswerSettings:
+class AnswerSettings(TokenizerSettings):
     """How answers are chosen.
 
     Attributes:
         n_best_size: starts, ends and answers to consider.
         max_answer_length: in WordPieces.
-        do_lower_case: whether the tokenizer lower-cases.
+        do_lower_case, strip_accents, tokenize_chinese_chars: those of the
+            tokenizer, see `TokenizerSettings`.
         version_2_with_negative: whether "no answer" is an answer.
         null_score_diff_threshold: null odds above it mean "no answer".
         on_failed_alignment: function(message), called where the characters of
@@ -73,7 +74,6 @@ class AnswerSettings:
 
     n_best_size: int = 20
     max_answer_length: int = 30
-    do_lower_case: bool = True
     version_2_with_negative: bool = False
     null_score_diff_threshold: float = 0.0
     on_failed_alignment: Callable[[str], None] = lambda message: None
@@ -103,6 +103,9 @@ def compute_predictions(
     do_lower_case: bool,
     version_2_with_negative: bool,
     null_score_diff_threshold: float,
+    *,
+    strip_accents: bool | None = None,
+    tokenize_chinese_chars: bool = True,
 ) -> tuple[
     dict[str, str], dict[str, list[dict[str, Any]]], dict[str, float | None]
 ]:
@@ -113,8 +116,8 @@ def compute_predictions(
         features: their `InputFeatures`.
         results: a `RawResult` for each of the features, in any order.
         n_best_size, max_answer_length, do_lower_case,
-        version_2_with_negative, null_score_diff_threshold: see
-            `AnswerSettings`.
+        version_2_with_negative, null_score_diff_threshold,
+        strip_accents, tokenize_chinese_chars: see `AnswerSettings`.
 
     Returns:
         (predictions, nbest, null_odds), an OrderedDict by question id each:
@@ -125,6 +128,8 @@ def compute_predictions(
         n_best_size=n_best_size,
         max_answer_length=max_answer_length,
         do_lower_case=do_lower_case,
+        strip_accents=strip_accents,
+        tokenize_chinese_chars=tokenize_chinese_chars,
         version_2_with_negative=version_2_with_negative,
         null_score_diff_threshold=null_score_diff_threshold,
     )
@@ -278,15 +283,15 @@ def _text_of(example, candidate, settings) -> str:
     return get_final_text(
         pieces,
         original,
-        settings.do_lower_case,
-        settings.on_failed_alignment,
+        on_failure=settings.on_failed_alignment,
+        **settings.tokenizer_arguments(),
     )
 
 
 @functools.lru_cache(maxsize=2)
-def _basic_tokenizer(do_lower_case):
+def _basic_tokenizer(*settings):
     """A tokenizer that remembers the words it has seen."""
-    return functools.lru_cache(1 << 17)(BasicTokenizer(do_lower_case).tokenize)
+    return functools.lru_cache(1 << 17)(BasicTokenizer(*settings).tokenize)
 
 
 def get_final_text(
@@ -294,6 +299,9 @@ def get_final_text(
     orig_text: str,
     do_lower_case: bool,
     on_failure: Callable[[str], None] = lambda message: None,
+    *,
+    strip_accents: bool | None = None,
+    tokenize_chinese_chars: bool = True,
 ) -> str:
     """Finds the raw characters that a tokenized text comes from.
 
@@ -313,9 +321,12 @@ def get_final_text(
         orig_text: the words, separated by single spaces.
         do_lower_case: whether the tokenizer lower-cases.
         on_failure: function(message), called where all words are returned.
+        strip_accents, tokenize_chinese_chars: see `TokenizerSettings`.
     """
     # Each word is tokenized alone anyway.
-    tokenize = _basic_tokenizer(do_lower_case)
+    tokenize = _basic_tokenizer(
+        do_lower_case, strip_accents, tokenize_chinese_chars
+    )
     words = [token for word in orig_text.split(" ") for token in tokenize(word)]
     tokenized = " ".join(words)
     start = tokenized.find(pred_text)

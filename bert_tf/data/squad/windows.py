@@ -21,7 +21,7 @@ import numpy as np
 from bert_tf.data.squad.document import Document
 from bert_tf.data.squad.examples import SquadExample
 from bert_tf.text.packing import NUM_SPECIAL_OF_PAIR, pad
-from bert_tf.tokenization import FullTokenizer
+from bert_tf.tokenization import FullTokenizer, TokenizerSettings
 
 FIRST_UNIQUE_ID = 1_000_000_000
 # Windows are padded to a multiple of this where all need not be of one length.
@@ -337,17 +337,18 @@ def encode_row(window: InputFeatures) -> Row:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ConverterSettings:
+class ConverterSettings(TokenizerSettings):
     """The settings from which a process makes its `FeatureConverter`.
 
     Attributes:
-        vocab_file, do_lower_case: see `FullTokenizer`.
+        vocab_file: see `FullTokenizer`.
+        do_lower_case, strip_accents, tokenize_chinese_chars: see
+            `TokenizerSettings`.
         max_seq_length, doc_stride, max_query_length, is_training: see
             `FeatureConverter`.
     """
 
     vocab_file: str
-    do_lower_case: bool
     max_seq_length: int
     doc_stride: int
     max_query_length: int
@@ -356,7 +357,7 @@ class ConverterSettings:
     def make(self) -> FeatureConverter:
         """A new converter."""
         return FeatureConverter(
-            FullTokenizer(self.vocab_file, self.do_lower_case),
+            FullTokenizer(self.vocab_file, **self.tokenizer_arguments()),
             max_seq_length=self.max_seq_length,
             doc_stride=self.doc_stride,
             max_query_length=self.max_query_length,

@@ -20,7 +20,7 @@ from bert_tf.data.squad import windows as squad_windows
 from bert_tf.data.text_reader import TextReader, TextReaderSettings
 from bert_tf.errors import UserError
 from bert_tf.preprocessing import BertPreprocessor
-from bert_tf.programs import program
+from bert_tf.programs import model_files, program
 from bert_tf.programs.settings import from_flags
 from bert_tf.tasks.problem import Problem
 from bert_tf.tasks.registry import Task, get_task
@@ -42,8 +42,10 @@ def benchmark_tokenizers() -> None:
     """Compares the tokenizers in the graph and in Python with others."""
     texts = read_texts()
     megabytes = sum(len(text.encode()) for text in texts) / 1e6
-    preprocess = BertPreprocessor(FLAGS.vocab_file, FLAGS.do_lower_case)
-    python = FullTokenizer(FLAGS.vocab_file, FLAGS.do_lower_case)
+    preprocess = BertPreprocessor(
+        FLAGS.vocab_file, **model_files.tokenizer_arguments()
+    )
+    python = model_files.read_tokenizer()
     contestants = {
         "in the graph": through_dataset(texts, preprocess.tokenize),
         "with offsets": through_dataset(
@@ -62,7 +64,10 @@ def benchmark_tokenizers() -> None:
         from tokenizers import BertWordPieceTokenizer
 
         hugging_face = BertWordPieceTokenizer(
-            FLAGS.vocab_file, lowercase=FLAGS.do_lower_case
+            FLAGS.vocab_file,
+            lowercase=FLAGS.do_lower_case,
+            strip_accents=FLAGS.strip_accents,
+            handle_chinese_chars=FLAGS.tokenize_chinese_chars,
         )
         contestants["tokenizers"] = lambda: [
             hugging_face.encode_batch(texts) for _ in range(PASSES)
@@ -167,10 +172,10 @@ def benchmark_input() -> None:
     examples = train_examples()
     number = len(examples)
     reader = TextReader(
-        FullTokenizer(FLAGS.vocab_file, FLAGS.do_lower_case),
+        model_files.read_tokenizer(),
         TextReaderSettings(
             vocab_file=FLAGS.vocab_file,
-            do_lower_case=FLAGS.do_lower_case,
+            **model_files.tokenizer_arguments(),
             max_seq_length=FLAGS.max_seq_length,
         ),
     )
@@ -307,7 +312,7 @@ def benchmark_squad() -> None:
     examples = squad_examples.read_squad_examples(
         FLAGS.predict_file, is_training=False
     )
-    tokenizer = FullTokenizer(FLAGS.vocab_file, FLAGS.do_lower_case)
+    tokenizer = model_files.read_tokenizer()
     settings = from_flags(
         squad_windows.ConverterSettings,
         FLAGS.flag_values_dict(),

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from absl import flags
 
-from bert_tf import files
+from bert_tf import files, pretrained
 from bert_tf.config import BertConfig
 from bert_tf.errors import UserError
 from bert_tf.export import saved_models
@@ -17,7 +17,7 @@ from bert_tf.export.engines.choice import has_litert
 from bert_tf.export.kinds import QUESTION_ANSWERING
 from bert_tf.export.question_answering import SquadSettings
 from bert_tf.heads import BertClassifier, BertSpanLabeler
-from bert_tf.programs import defaults, program, run_record
+from bert_tf.programs import defaults, model_files, program, run_record
 from bert_tf.programs.settings import from_flags
 from bert_tf.tokenization import FullTokenizer
 from bert_tf.tools.benchmarks import sizes
@@ -96,7 +96,7 @@ def random_model(
     settings: dict[str, Any] = {
         "kind": texts.kind,
         "max_seq_length": FLAGS.max_seq_length,
-        "do_lower_case": FLAGS.do_lower_case,
+        **model_files.tokenizer_arguments(),
         "vocab_file": os.path.abspath(FLAGS.vocab_file),
     }
     if texts.kind == QUESTION_ANSWERING.name:
@@ -136,7 +136,7 @@ def write_source(
     np.savez(path, **weights)  # type: ignore[arg-type]  # They are arrays.
     source = Source(
         kind=settings["kind"],
-        config=dataclasses.asdict(config),
+        config=config.to_dict(),
         weights=path,
         settings=settings,
         takes_pairs=texts.are_pairs,
@@ -182,7 +182,7 @@ def exported_model(texts: Texts, folder: str, needs_source: bool) -> Model:
     if needs_source:
         config_file, vocab_file = files_of_model()
         settings["vocab_file"] = os.path.abspath(vocab_file)
-        config = BertConfig.from_json_file(config_file)
+        config = pretrained.read_config(config_file)
         check_sizes(config, vocab_file, settings["max_seq_length"])
         source = write_source(settings, texts, config, weights, folder)
     return Model(

@@ -14,7 +14,7 @@ from bert_tf.data.pretraining import instances as pretraining_instances
 from bert_tf.data.pretraining import shards as pretraining_shards
 from bert_tf.data.pretraining.instances import InstanceSettings
 from bert_tf.data.pretraining.shards import RecordMaker
-from bert_tf.programs import program
+from bert_tf.programs import model_files, program
 from bert_tf.tokenization import FullTokenizer
 from bert_tf.tools.benchmarks.racing import print_table, race
 
@@ -29,7 +29,7 @@ def benchmark_pretraining() -> None:
     settings = InstanceSettings()
     maker = RecordMaker(
         vocab_file=FLAGS.vocab_file,
-        do_lower_case=FLAGS.do_lower_case,
+        **model_files.tokenizer_arguments(),
         settings=settings,
         random_seed=SEED,
     )
@@ -89,7 +89,7 @@ def write_shard(maker: RecordMaker, path: str, number: int) -> int:
 
 def plainly(paths: list[str], settings: InstanceSettings, folder: str) -> int:
     """Writes the records in the plain way; returns their number."""
-    tokenizer = FullTokenizer(FLAGS.vocab_file, FLAGS.do_lower_case)
+    tokenizer = model_files.read_tokenizer()
     maker = PlainMaker(tokenizer, settings, random.Random(SEED))
     path = os.path.join(folder, "plain")
     instances = maker.instances(paths)

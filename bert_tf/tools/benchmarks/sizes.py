@@ -2,10 +2,10 @@
 
 from absl import flags
 
-from bert_tf import suggestions
+from bert_tf import pretrained, suggestions
 from bert_tf.config import BertConfig
 from bert_tf.errors import UserError
-from bert_tf.tokenization import FullTokenizer
+from bert_tf.programs import model_files
 
 FLAGS = flags.FLAGS
 # {size: (layers, hidden size, heads)}: the released models of google-research,
@@ -31,7 +31,7 @@ def models() -> dict[str, BertConfig]:
     found = {}
     if FLAGS.bert_config_file:
         path = FLAGS.bert_config_file
-        found[path] = BertConfig.from_json_file(path)
+        found[path] = pretrained.read_config(path)
     if found and FLAGS["sizes"].using_default_value:
         return found
     for name in FLAGS.sizes:
@@ -48,7 +48,7 @@ def models() -> dict[str, BertConfig]:
 
 def config_of(layers: int, width: int, heads: int) -> BertConfig:
     """The config of a released size; the vocabulary may need more rows."""
-    tokenizer = FullTokenizer(FLAGS.vocab_file, FLAGS.do_lower_case)
+    tokenizer = model_files.read_tokenizer()
     return BertConfig(
         vocab_size=max(VOCAB_SIZE, len(tokenizer.vocab)),
         hidden_size=width,

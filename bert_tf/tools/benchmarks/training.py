@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 from absl import flags
 
-from bert_tf import BertConfig, training
+from bert_tf import BertConfig, pretrained, training
 from bert_tf.heads import BertClassifier
 from bert_tf.losses import CLASSIFIER_LOSS
 from bert_tf.optimization import AdamWeightDecay, WarmupLinearDecay, clip_factor
@@ -39,7 +39,7 @@ def read_config() -> BertConfig:
     """Returns the config of --bert_config_file, by default SMALL_CONFIG."""
     if not FLAGS.bert_config_file:
         return SMALL_CONFIG
-    return BertConfig.from_json_file(FLAGS.bert_config_file)
+    return pretrained.read_config(FLAGS.bert_config_file)
 
 
 def random_batch(

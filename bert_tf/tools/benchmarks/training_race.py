@@ -143,7 +143,7 @@ def measure(
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         task = worker_loop.Task(
             problem=workload.problem,
-            config=dataclasses.asdict(config),
+            config=config.to_dict(),
             precision=FLAGS.precision,
             batches=workload.batches,
             settings={name: FLAGS[name].value for name in OUR_SETTINGS},

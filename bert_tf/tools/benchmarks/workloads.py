@@ -23,9 +23,8 @@ from bert_tf.data.squad import examples as squad_examples
 from bert_tf.data.squad import windows as squad_windows
 from bert_tf.data.text_reader import TextReader, TextReaderSettings
 from bert_tf.errors import UserError
-from bert_tf.programs import program, squad_flags
+from bert_tf.programs import model_files, program, squad_flags
 from bert_tf.programs.settings import from_flags
-from bert_tf.tokenization import FullTokenizer
 from bert_tf.tools.benchmarks.data import published_task, train_examples
 from bert_tf.tools.benchmarks.peers.worker_loop import Arrays
 
@@ -168,10 +167,10 @@ def task_workload() -> Workload:
     """
     problem = published_task().problem
     reader = TextReader(
-        FullTokenizer(FLAGS.vocab_file, FLAGS.do_lower_case),
+        model_files.read_tokenizer(),
         TextReaderSettings(
             vocab_file=FLAGS.vocab_file,
-            do_lower_case=FLAGS.do_lower_case,
+            **model_files.tokenizer_arguments(),
             max_seq_length=FLAGS.max_seq_length,
         ),
     )
@@ -237,7 +236,7 @@ def pretraining_workload() -> Workload:
     settings = InstanceSettings(max_seq_length=FLAGS.max_seq_length)
     maker = pretraining_shards.RecordMaker(
         vocab_file=FLAGS.vocab_file,
-        do_lower_case=FLAGS.do_lower_case,
+        **model_files.tokenizer_arguments(),
         settings=settings,
         random_seed=SEED,
     )
@@ -253,7 +252,7 @@ def pretraining_workload() -> Workload:
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "records")
         pretraining_shards.write_records([path], serialized)
-        tokenizer = FullTokenizer(FLAGS.vocab_file, FLAGS.do_lower_case)
+        tokenizer = model_files.read_tokenizer()
         dataset = pretraining_dataset.training_batches(
             [path],
             pretraining_dataset.RecordParser(

@@ -23,6 +23,9 @@ SQUAD_SETTINGS = (
     "null_score_diff_threshold",
 )
 
+# Settings that earlier versions of this package do not have, and what these do.
+OTHER_TOKENIZERS = {"strip_accents": None, "tokenize_chinese_chars": True}
+
 
 def export(source: Source, folder: str, **settings: Any) -> None:
     """Writes a SavedModel.
@@ -51,6 +54,11 @@ def export(source: Source, folder: str, **settings: Any) -> None:
         described["vocab_file"],
         do_lower_case=described["do_lower_case"],
         max_seq_length=described["max_seq_length"],
+        **{
+            name: described[name]
+            for name, value in OTHER_TOKENIZERS.items()
+            if described.get(name, value) != value
+        },
     )
     export_model(folder, model, preprocess, **settings)
 

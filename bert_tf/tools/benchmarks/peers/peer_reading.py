@@ -52,7 +52,11 @@ class Reader(Protocol):
 def tokenizer_of(settings: Mapping[str, Any]) -> BertWordPieceTokenizer:
     """The tokenizer of a model, as its model.json describes it."""
     return BertWordPieceTokenizer(
-        settings["vocab_file"], lowercase=settings["do_lower_case"]
+        settings["vocab_file"],
+        lowercase=settings["do_lower_case"],
+        # Exports of earlier versions do not have them.
+        strip_accents=settings.get("strip_accents"),
+        handle_chinese_chars=settings.get("tokenize_chinese_chars", True),
     )
 
 

@@ -1,7 +1,7 @@
 """A model of transformers with the weights of ours.
 
 The activation "gelu" of BERT's config files is the one with tanh in the
-original and in ours; transformers has another one of that name.
+original and in ours; in transformers it is the one with erf, our "gelu_exact".
 """
 
 import re
@@ -16,7 +16,12 @@ MODELS = {
     "single_label": transformers.BertForSequenceClassification,
     "question_answering": transformers.BertForQuestionAnswering,
 }
-ACTIVATIONS = {"gelu": "gelu_pytorch_tanh", None: "linear", "": "linear"}
+ACTIVATIONS = {
+    "gelu": "gelu_pytorch_tanh",
+    "gelu_exact": "gelu",
+    None: "linear",
+    "": "linear",
+}
 # {start of a name in transformers: the original's}.
 HEADS = {
     "classifier.": "output_",

@@ -40,7 +40,8 @@ class Transformers:
         )
         self._on = torch.device("cuda" if is_gpu else "cpu")
         self._dtype = getattr(torch, task.precision)
-        hidden_act = task.config["hidden_act"] or "linear"
+        hidden_act = (task.config["hidden_act"] or "linear").lower()
+        hidden_act = {"gelu_exact": "gelu"}.get(hidden_act, hidden_act)
         config = transformers.BertConfig(
             **{**task.config, "hidden_act": hidden_act},
             num_labels=NUM_LABELS,

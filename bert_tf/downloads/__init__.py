@@ -1,0 +1,1 @@
+"""The released models by their names: the table, the cache, the download."""
