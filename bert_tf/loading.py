@@ -55,18 +55,22 @@ def make_model(
     names = inspect.signature(model_class).parameters
     if "num_labels" in names and "num_labels" not in settings:
         raise UserError(
-            f"{stored.path} has no head for {model_class.__name__}; say how "
-            "many labels there are",
+            f"must be given, because {stored.path} has no head for a "
+            f"{model_class.__name__}",
             setting="num_labels",
-            value=None,
         )
     model = model_class(stored.config, **settings)
     not_read = _not_read(model, weights, is_same)
     if not_read:
+        why = (
+            f"{not_read[0]} has shape {list(weights.shapes[not_read[0]])}"
+            if is_same
+            else f"the stored one is of the kind {kind}"
+        )
         logging.warning(
-            "%s: the encoder is loaded, and the head is new: %s does not fit",
+            "%s: the encoder is loaded, and the head is new: %s",
             stored.path,
-            not_read[0],
+            why,
         )
     report = load_weights(model, weights, not_read)
     if report.missing and is_whole:

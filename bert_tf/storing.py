@@ -57,6 +57,7 @@ class Contents:
         tokenizer: how text becomes words.
         task: the content of a run's task.json, {} for none.
         scores: {metric: value} of an evaluation, for the model card.
+        dropout_rate: dropout before the output of its head, if it is known.
         model: the Keras model, which the format keras needs.
     """
 
@@ -69,6 +70,7 @@ class Contents:
     tokenizer: TokenizerSettings = TokenizerSettings()
     task: dict[str, Any] = dataclasses.field(default_factory=dict)
     scores: dict[str, str] = dataclasses.field(default_factory=dict)
+    dropout_rate: float | None = None
     model: keras.Model | None = None
 
 
@@ -213,6 +215,7 @@ def _write_hugging_face(
         arrays,
         kind=contents.kind,
         labels=contents.labels,
+        dropout_rate=contents.dropout_rate,
     )
     return [name for name in contents.weights if name not in arrays]
 
@@ -251,13 +254,14 @@ def contents_of(name: str, head: str | None = None) -> Contents:
         kind = head or None
     elif kind is None and heads.has_head_at_root(names):
         raise UserError(
-            f"{name} does not say which kind of head it has; one of "
-            f"{', '.join(k for k in heads.SCOPES if k)} is needed",
+            f"must be given, because {name} does not say which kind of head "
+            f"it has: one of {', '.join(k for k in heads.SCOPES if k)}",
             setting="head",
-            value=None,
         )
     own = heads.variables_of(kind, names)
-    check_encoder(weights, stored.config)
+    missing = check_encoder(weights, stored.config)
+    if missing:
+        logging.warning("%s: not there: %s", name, ", ".join(missing))
     for unused in (*(n for n in names if n not in own), *unused_of(weights)):
         logging.warning("%s: not converted: %s", name, unused)
     tokens = None
@@ -279,6 +283,7 @@ def contents_of(name: str, head: str | None = None) -> Contents:
         tokenizer=stored.tokenizer or TokenizerSettings(),
         task=task or _task_of(kind, labels),
         scores=_scores_in(folder) if is_stored_head else {},
+        dropout_rate=stored.dropout_rate,
     )
 
 
@@ -338,6 +343,7 @@ def save_pretrained(
         kind=kind or (kinds[0] if kinds else None),
         labels=labels,
         task=_task_of(kind or (kinds[0] if kinds else None), labels),
+        dropout_rate=getattr(model, "dropout_rate", None),
         model=model,
     )
     not_written = write_folder(folder, contents, format)

@@ -10,6 +10,9 @@ import sys
 import pytest
 from support.common import ROOT
 
+# All wait for one program that loads, exports and forks.
+pytestmark = pytest.mark.slow
+
 # Prints {use: [seconds, "answer" or the error]} as JSON; `null` for one that
 # hangs.
 PROGRAM = """

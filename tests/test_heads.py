@@ -213,6 +213,7 @@ def test_shapes_are_the_same_symbolic_and_eager(head, model):
     assert shapes_of(model(symbols)) == head.shapes
 
 
+@pytest.mark.slow  # A second for each head.
 @pytest.mark.filterwarnings("ignore:Gradients do not exist:UserWarning")
 def test_a_step_of_fit_moves_what_the_outputs_depend_on(
     head, tmp_path, monkeypatch
@@ -290,7 +291,10 @@ def assert_same_model(ours, theirs, batch):
     assert_equal(ours(batch), theirs(batch))
 
 
-@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize(
+    "policy",
+    ["float32", pytest.param("mixed_bfloat16", marks=pytest.mark.slow)],
+)
 def test_a_saved_model_is_the_same(head, model, tmp_path, policy):
     """In the precision and with the settings that it was saved with."""
     batch, saved = head.batch(), head.make(dtype=policy)
@@ -324,6 +328,7 @@ def test_every_normalization_has_the_epsilon_of_the_config(head, model):
     assert [x.epsilon for x in layers] == [1e-3] * number
 
 
+@pytest.mark.slow  # A second for each head.
 def test_keras_exports_it(head, model, tmp_path):
     """Without a call or a signature before; [B, S] with any B and S."""
     batch = head.batch()

@@ -213,6 +213,7 @@ def test_every_code_point_spelled_out(do_lower_case, pairs):
     check_spelled_out(*pairs[do_lower_case])
 
 
+@pytest.mark.slow  # Tables are built for each of the settings.
 @OTHER_SETTINGS
 def test_every_code_point_spelled_out_otherwise(settings_of, other_pairs):
     check_spelled_out(*other_pairs[settings_of])
@@ -241,6 +242,7 @@ def test_any_text(pairs, texts):
 
 
 @settings(max_examples=50)
+@pytest.mark.slow
 @given(st.lists(TEXTS, min_size=1, max_size=8))
 @example(["\U0001d160\u0301\U00016ff0\0\u302e", "A\u302e\ufe0f\U00016ff0"])
 @example(["ΑΣ\u00ad", "ΑΣ'Α", "ΣΣΣ Σ", "Α\u0301Σ.", "1Σ", "中Σ\u2028国Α"])
@@ -741,6 +743,7 @@ def test_detokenize_leaves_out_special_tokens(tmp_path):
 # -- The tables, and the exported function. ----------------------------------
 
 
+@pytest.mark.slow  # Seconds for each table.
 @CASINGS
 def test_the_shipped_table_is_the_one_built_here(do_lower_case):
     path = normalization.asset_path(do_lower_case)

@@ -51,8 +51,11 @@ def _layer_norm(scope: str, width: int) -> Shapes:
     }
 
 
-def check_encoder(weights: Weights, config: BertConfig) -> None:
+def check_encoder(weights: Weights, config: BertConfig) -> list[str]:
     """Checks that weights hold an encoder; only a pooler may be missing.
+
+    Returns:
+        The variables of the pooler that are missing.
 
     Raises:
         UserError: a variable is missing, has another shape, or is one of a
@@ -60,9 +63,11 @@ def check_encoder(weights: Weights, config: BertConfig) -> None:
     """
     shapes: Mapping[str, tuple[int, ...]] = weights.shapes
     needed = encoder_shapes(config)
+    missing = []
     for name, shape in needed.items():
         if name not in shapes:
             if name.startswith(POOLER):
+                missing.append(name)
                 continue
             raise UserError(
                 f"{weights.prefix}: {name} is missing, so the encoder is "
@@ -81,3 +86,4 @@ def check_encoder(weights: Weights, config: BertConfig) -> None:
                 f"{weights.prefix}: {name} is there, and the config says "
                 f"num_hidden_layers={config.num_hidden_layers}"
             )
+    return missing

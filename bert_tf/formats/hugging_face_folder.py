@@ -116,6 +116,7 @@ def write_folder(
     *,
     kind: str | None,
     labels: list[str] | None,
+    dropout_rate: float | None = None,
 ) -> None:
     """Writes config and weights as transformers reads them.
 
@@ -125,6 +126,8 @@ def write_folder(
         weights: {name in the original: array}, of the encoder and one head.
         kind: kind of the head, see `hugging_face.ARCHITECTURES`.
         labels: the labels of its classes or tags, if there are any.
+        dropout_rate: dropout before the output of the head; None for the
+            encoder's.
 
     Raises:
         UserError: transformers has no such head or variable.
@@ -135,6 +138,8 @@ def write_folder(
     if "output_bias" in weights:
         num_outputs = len(weights["output_bias"])
     values = hugging_face.from_config(config, kind, labels, num_outputs)
+    if dropout_rate not in (None, config.hidden_dropout_prob):
+        values["classifier_dropout"] = dropout_rate
     files.write_text(
         hugging_face.config_file(folder), hugging_face.to_json(values)
     )

@@ -2,6 +2,7 @@
 
 import os
 import zipfile
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,17 @@ from bert_tf.formats import original
 from bert_tf.formats.model import StoredModel
 
 MODEL = "model.keras"
+# What Keras and the readers of its archives raise for files that are damaged.
+_READ_ERRORS = (
+    OSError,
+    EOFError,
+    LookupError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 def write_model(folder: str, model: Any) -> None:
@@ -79,7 +91,7 @@ class KerasWeights:
         self.prefix = path
         try:
             self.model = keras.models.load_model(path, compile=False)
-        except (OSError, LookupError, TypeError, ValueError) as error:
+        except _READ_ERRORS as error:
             raise UserError(
                 f"{path}: not a model of this package, or damaged: "
                 f"{files.reason(error)}"

@@ -117,7 +117,13 @@ def _weight_map(path: str) -> Mapping[str, str]:
                 )
     except UserError:  # A ValueError, too.
         raise
-    except (ValueError, LookupError, TypeError, AttributeError):
+    except (
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+    ):
         raise UserError(
             f"{path}: neither a file of safetensors nor an index of such files"
         ) from None

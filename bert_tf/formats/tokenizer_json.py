@@ -132,6 +132,8 @@ def read_object(text: str, path: str) -> dict[str, Any]:
         content = json.loads(text)
     except ValueError as error:
         raise UserError(f"{path}: not JSON, or damaged: {error}") from None
+    except RecursionError:
+        raise UserError(f"{path}: nested too deeply") from None
     if not isinstance(content, dict):
         raise UserError(f"{path}: not a JSON object")
     return content

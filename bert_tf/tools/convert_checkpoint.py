@@ -81,7 +81,7 @@ def main() -> None:
         program.require(*FOLDERS)
         convert_folder(str(FLAGS["from"].value), FLAGS.to)
     else:
-        program.refuse("--format is for --from and --to", "format", "head")
+        program.refuse("it is for --from and --to", "format", "head")
         program.require(*CHECKPOINTS)
         copy_checkpoint(FLAGS.init_checkpoint, FLAGS.output_checkpoint)
 

@@ -381,6 +381,7 @@ def test_settings_that_are_wrong(folder):
             Predictor(folder, **settings)
 
 
+@pytest.mark.slow
 def test_too_much_loss_is_refused(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(int8, "agreement", lambda *args: 0.9)
     model = randomized(heads.BertClassifier(CONFIG, 3))
@@ -400,6 +401,7 @@ def test_too_much_loss_is_refused(folder, tmp_path, monkeypatch):
     assert Predictor(path, engine="int8").predict(TEXTS[:1])  # As before.
 
 
+@pytest.mark.slow
 def test_auto_takes_what_was_found_on_this_machine(folder):
     assert Predictor(folder, engine="auto").engine == "float32"
     found = tuned.Tuned(

@@ -13,6 +13,8 @@ from bert_tf.formats.tokenizer_files import write_tokenizer_files
 from bert_tf.programs import run_record
 from bert_tf.tokenization import FullTokenizer, TokenizerSettings
 
+pytestmark = pytest.mark.slow  # A whole run.
+
 SETTINGS = TokenizerSettings(strip_accents=False, tokenize_chinese_chars=False)
 LETTERS = "abcdeé\u0301"
 VOCAB = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *LETTERS, "中国", "中"]

@@ -1,12 +1,17 @@
-"""Checkpoints without the state of training, in float16."""
+"""Checkpoints without the state of training, and whole folders."""
+
+import json
 
 import numpy as np
 import pytest
-from support.common import GOLDEN
-from support.programs import program_of, values_of
+from support.common import GOLDEN, TINY_CONFIG, read_json
+from support.programs import DEMO, last_line, program_of, run_here, values_of
 
-from bert_tf import BertConfig, BertModel, checkpoints
+from bert_tf import BertConfig, BertModel, checkpoints, pretrained
 from bert_tf.errors import UserError
+from bert_tf.formats import safetensors_files
+from bert_tf.heads import BertClassifier
+from bert_tf.tokenizer_settings import TokenizerSettings
 
 CONVERT = program_of("bert_tf.tools.convert_checkpoint")
 ODD = GOLDEN / "modeling" / "odd"
@@ -56,3 +61,200 @@ def test_what_does_not_fit_is_refused(tmp_path):
     with pytest.raises(UserError, match="no such checkpoint"):
         CONVERT.run(init_checkpoint=target, output_checkpoint=target)
     assert not (tmp_path / "small.index").exists()
+
+
+# ---------------------------------------------------------------------------
+# Whole folders.
+
+
+def convert(source, target, **values):
+    CONVERT.run(**{"from": str(source), "to": str(target), **values})
+    return target
+
+
+def contents_of(folder):
+    weights = pretrained.open(str(folder)).weights()
+    return {n: weights.read(n) for n in checkpoints.weights_in(weights)}
+
+
+def assert_same(found, expected):
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        np.testing.assert_array_equal(found[name], value, err_msg=name)
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory):
+    """What a run leaves: a tiny classifier of three labels with its scores."""
+    folder = tmp_path_factory.mktemp("runs") / "tickets"
+    folder.mkdir()
+    model = BertClassifier(TINY_CONFIG, 3)
+    tensors = checkpoints.tensors_of(model)
+    tensors["global_step"] = np.int64(7)
+    checkpoints.write_checkpoint(str(folder / "model.ckpt-7"), tensors)
+    flags = {"do_lower_case": False, "strip_accents": True}
+    for name, content in {
+        "bert_config.json": TINY_CONFIG.to_dict(),
+        "train.json": {"task_name": "csv", "train": {"flags": flags}},
+        "task.json": TASK,
+    }.items():
+        (folder / name).write_text(json.dumps(content), "utf-8")
+    words = [*"[PAD] [UNK] [CLS] [SEP] [MASK] a b c é".split()]
+    (folder / "vocab.txt").write_text("\n".join(words) + "\n", "utf-8")
+    (folder / "labels.txt").write_text("late\nlöst\nother\n", "utf-8")
+    (folder / "eval_results.txt").write_text("accuracy = 0.9125\nloss = 0.25\n")
+    return folder
+
+
+LABELS = ["late", "löst", "other"]
+TASK = {
+    "problem": "multi_label",
+    "labels": LABELS,
+    "thresholds": {"late": 0.25},
+}
+
+
+def test_the_bundled_model_goes_through_all_formats(tmp_path):
+    """There is no format that changes a number, or loses a variable."""
+    expected = contents_of("demo")
+    assert len(expected) == 46
+    half = convert("demo", tmp_path / "half", precision="float16")
+    place, formats = half, ("huggingface", "keras", "original", "huggingface")
+    for number, form in enumerate(formats):
+        place = convert(place, tmp_path / str(number), format=form)
+        assert_same(contents_of(place), expected)
+        stored = pretrained.open(str(place))
+        assert stored.config == pretrained.open("demo").config
+        vocab = (tmp_path / str(number) / "vocab.txt").read_text("utf-8")
+        assert vocab == (DEMO / "demo" / "vocab.txt").read_text("utf-8")
+        assert stored.tokenizer == pretrained.open("demo").tokenizer
+
+
+def test_a_run_keeps_all_that_it_knows(run_folder, tmp_path):
+    expected = contents_of(run_folder)
+    assert "global_step" not in expected
+    place = run_folder
+    for form in ("huggingface", "original", "keras", "huggingface"):
+        place = convert(place, tmp_path / f"{place.name}_{form}", format=form)
+        stored = pretrained.open(str(place))
+        assert_same(contents_of(place), expected)
+        assert (stored.kind, stored.labels) == ("multi_label", LABELS)
+        assert stored.task == TASK
+        assert stored.tokenizer == TokenizerSettings(
+            do_lower_case=False, strip_accents=True
+        )
+        assert (place / "labels.txt").read_text("utf-8").split() == LABELS
+    values = read_json(place / "config.json")
+    assert values["id2label"] == {"0": "late", "1": "löst", "2": "other"}
+    assert values["problem_type"] == "multi_label_classification"
+
+
+def test_the_card_says_what_is_known(run_folder, tmp_path):
+    folder = convert(run_folder, tmp_path / "new", format="huggingface")
+    card = (folder / "README.md").read_text("utf-8")
+    front, _, body = card.removeprefix("---\n").partition("\n---\n")
+    assert front.splitlines() == [
+        "license:  # To be filled in by the owner of the model.",
+        "library_name: transformers",
+        "pipeline_tag: text-classification",
+    ]
+    assert "# tickets\n" in body and "gives a text any number of" in body
+    assert "`late`, `löst`, `other`" in body
+    assert "| accuracy | 0.9125 |\n| loss | 0.25 |\n" in body
+    assert "probability on: `late` 0.25." in body
+    assert 'BertForSequenceClassification.from_pretrained("FOLDER")' in body
+    assert 'BertClassifier.from_pretrained("FOLDER")' in body
+    assert body.endswith("To be filled in by the owner of the model.\n")
+    # A head that is left out has no labels and no scores.
+    folder = convert(run_folder, tmp_path / "encoder", head="")
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "README.md",
+        "bert_config.json",
+        "bert_model.ckpt.data-00000-of-00001",
+        "bert_model.ckpt.index",
+        "tokenizer_config.json",
+        "vocab.txt",
+    ]
+    card = (folder / "README.md").read_text("utf-8")
+    assert "accuracy" not in card and "late" not in card
+    assert {*contents_of(folder)} == {
+        n for n in contents_of(run_folder) if n.startswith("bert/")
+    }
+
+
+def test_a_regression_says_how_its_output_is_read(tmp_path):
+    model = BertClassifier(TINY_CONFIG, 1)
+    model.save_pretrained(str(tmp_path / "a"), kind="regression")
+    task = {"problem": "regression", "mean": 2.5, "deviation": 0.5}
+    (tmp_path / "a" / "task.json").write_text(json.dumps(task))
+    folder = convert(tmp_path / "a", tmp_path / "b", format="huggingface")
+    assert "`output * 0.5 + 2.5`" in (folder / "README.md").read_text("utf-8")
+    assert read_json(folder / "config.json")["problem_type"] == "regression"
+    folder = convert(folder, tmp_path / "c")
+    assert read_json(folder / "task.json") == task
+
+
+def test_a_head_of_which_nothing_says_the_kind(run_folder, tmp_path):
+    prefix = tmp_path / "plain" / "bert_model.ckpt"
+    checkpoints.write_checkpoint(str(prefix), contents_of(run_folder))
+    config = json.dumps(TINY_CONFIG.to_dict())
+    (tmp_path / "plain" / "bert_config.json").write_text(config)
+    target = tmp_path / "new"
+    for head, message in (
+        (None, "--head must be given, because .*ckpt does not say which"),
+        ("labels", "--head=labels: one of embedding, pretraining, masked_lm"),
+        ("masked_lm", "--head=masked_lm: the model has no variable cls/pred"),
+        ("relation", "--head=relation: transformers' BERT has no such head"),
+    ):
+        with pytest.raises(UserError, match=message):
+            convert(prefix, target, head=head, format="huggingface")
+        assert [path.name for path in tmp_path.iterdir()] == ["plain"]
+    folder = convert(prefix, target, head="tags", format="huggingface")
+    stored = pretrained.open(str(folder))
+    assert stored.kind == "tags" and stored.vocab_file is None
+    assert stored.labels == ["LABEL_0", "LABEL_1", "LABEL_2"]
+
+
+def test_variables_that_are_not_converted_are_named(tmp_path, warnings):
+    convert("demo", tmp_path / "a", head="masked_lm", format="huggingface")
+    messages = warnings()
+    for name in ("weights", "bias"):
+        assert f"demo: not converted: cls/seq_relationship/output_{name}" in (
+            messages
+        )
+    assert messages[-1] == (
+        f"{tmp_path / 'a'}: huggingface has no place for "
+        "bert/pooler/dense/bias, bert/pooler/dense/kernel"
+    )
+
+
+def test_nothing_is_half_written(run_folder, tmp_path, monkeypatch):
+    target = tmp_path / "new"
+    for values, message in (
+        ({"from": "demmo"}, "demmo: no such file .* mean demo"),
+        ({"format": "keras", "precision": "float16"}, "--precision=float16: a"),
+    ):
+        with pytest.raises(UserError, match=message):
+            convert(values.pop("from", "demo"), target, **values)
+        assert not [*tmp_path.iterdir()]
+    tool, copy = "bert_tf/tools/convert_checkpoint.py", "--output_checkpoint=x"
+    done = run_here(tool, "--from=demo", f"--to={target}", copy)
+    assert last_line(done).endswith(
+        f"{copy}: --from and --to convert a whole model"
+    )
+    done = run_here(tool, "--init_checkpoint=a", copy, "--head=tags")
+    assert last_line(done).endswith("--head=tags: it is for --from and --to")
+
+    def full(path, arrays):
+        raise OSError(28, "No space left on device", path)
+
+    monkeypatch.setattr(safetensors_files, "write_safetensors", full)
+    with pytest.raises(OSError, match="No space left"):
+        convert(run_folder, target, format="huggingface")
+    assert not [*tmp_path.iterdir()]
+    target.mkdir()  # An empty folder may be there.
+    convert(run_folder, target)
+    before = {path.name: path.read_bytes() for path in target.iterdir()}
+    with pytest.raises(UserError, match="--to=.*new: already exists"):
+        convert("demo", target)
+    assert before == {p.name: p.read_bytes() for p in target.iterdir()}
