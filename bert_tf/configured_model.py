@@ -1,6 +1,7 @@
 """The base of the encoder and of all heads."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, Self, TypeAlias
 
 import keras
@@ -22,6 +23,10 @@ class ConfiguredModel(Configured, keras.Model):
         reads_pooled_output: whether a head uses the encoder's pooler.
         kinds: the kinds of answers that the head gives, as `export.kinds`
             names them; none for an encoder.
+        kind: the kind of the stored head that `from_pretrained` has read; None
+            if the head is new.
+        task: what was read with that head: labels, thresholds, the mean and
+            deviation of numbers.
 
     Raises:
         ForkedProcess: made or called in a process that was forked after
@@ -31,6 +36,8 @@ class ConfiguredModel(Configured, keras.Model):
     reads_padding = True
     reads_pooled_output = True
     kinds: tuple[str, ...] = ()
+    kind: str | None = None
+    task: Mapping[str, Any] = MappingProxyType({})
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

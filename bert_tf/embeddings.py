@@ -92,11 +92,14 @@ class TextEmbedder:
 
         Args:
             name: a name or a folder, see `pretrained.open`.
-            **settings: arguments of the class besides the model's files.
+            **settings: arguments of the class besides the model's files;
+                `max_seq_length` is what the model can read, up to 128, unless
+                it is given.
 
         Raises:
             UserError: the model cannot be opened, or has no vocabulary.
         """
+        settings.setdefault("max_seq_length", pretrained.default_length(name))
         return cls(**{**pretrained.arguments(name), **settings})
 
     def __init__(

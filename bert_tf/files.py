@@ -66,6 +66,7 @@ def naming(
         if name is not None and not (scratch and str(name).startswith(scratch)):
             raise
         why = error.strerror or reason(error)  # TensorFlow has OSErrors, too.
+        why = why.removeprefix(f"{action}: ")  # Of a scratch file in another.
         raise OSError(error.errno, f"{action}: {why}", path) from None
     except Exception as error:
         if not type(error).__module__.startswith("tensorflow"):

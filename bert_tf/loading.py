@@ -9,6 +9,7 @@ is logged.
 
 import inspect
 from collections.abc import Sequence
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import keras
@@ -54,13 +55,15 @@ def make_model(
     }
     names = inspect.signature(model_class).parameters
     if "num_labels" in names and "num_labels" not in settings:
+        has = "" if kind is None else f"a head of the kind {kind}, and "
         raise UserError(
-            f"must be given, because {stored.path} has no head for a "
+            f"must be given: {stored.path} has {has}no head for "
             f"{model_class.__name__}",
             setting="num_labels",
         )
     model = model_class(stored.config, **settings)
     not_read = _not_read(model, weights, is_same)
+    _load(model, stored.path, weights, not_read, is_whole)
     if not_read:
         why = (
             f"{not_read[0]} has shape {list(weights.shapes[not_read[0]])}"
@@ -72,6 +75,21 @@ def make_model(
             stored.path,
             why,
         )
+    if kind in getattr(model, "kinds", ()) and not not_read:
+        # What saves or exports it must know.
+        model.kind = kind
+        model.task = MappingProxyType(stored.task_of(kind))
+    return model
+
+
+def _load(
+    model: keras.Model,
+    path: str,
+    weights: Weights,
+    not_read: list[str],
+    is_whole: bool,
+) -> None:
+    """Loads weights, and logs what one side has and the other has not."""
     report = load_weights(model, weights, not_read)
     if report.missing and is_whole:
         raise UserError(
@@ -79,12 +97,11 @@ def make_model(
         )
     if report.missing:
         logging.warning(
-            "%s: not there, and random now: %s",
-            stored.path,
+            "%s: not there, so they are random now: %s",
+            path,
             ", ".join(report.missing),
         )
-    _log_unused(stored.path, report.unexpected, getattr(weights, "unused", ()))
-    return model
+    _log_unused(path, report.unexpected, getattr(weights, "unused", ()))
 
 
 def _log_unused(

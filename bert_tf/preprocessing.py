@@ -100,11 +100,13 @@ class BertPreprocessor:
         Args:
             name: a name or a folder, see `pretrained.open`.
             **settings: arguments of the class besides those of the tokenizer,
-                such as `max_seq_length`.
+                such as `max_seq_length`, which is what the model can read,
+                up to 128, unless it is given.
 
         Raises:
             UserError: the model cannot be opened, or has no vocabulary.
         """
+        settings.setdefault("max_seq_length", pretrained.default_length(name))
         return cls(**{**pretrained.tokenizer_arguments(name), **settings})
 
     def save_pretrained(self, folder: str) -> None:

@@ -37,6 +37,8 @@ BUNDLED_MODEL = {
     "init_checkpoint": os.path.join(ASSETS, "demo", "bert_model.ckpt"),
 }
 
+DEFAULT_LENGTH = 128  # Tokens of a sequence, where nobody says.
+
 DEMO = "demo"  # The bundled model's name.
 DEMO_TASK = "sms"
 
@@ -65,7 +67,7 @@ def open(name: str) -> StoredModel:  # noqa: A001  As other libraries call it.
             files cannot be used.
     """
     if not name:
-        raise UserError("a name or a folder is needed", setting="pretrained")
+        raise UserError("must be a name or a folder", setting="pretrained")
     # A folder of a run's data may be called "demo", too.
     is_name = not folders.holds_model(name)
     release = releases.find(name) if is_name else None
@@ -106,7 +108,8 @@ def vocab_file_of(model: StoredModel) -> str:
     """
     if model.vocab_file is None:
         raise UserError(
-            f"{model.path}: there is no vocabulary; name its file as vocab_file"
+            f"must be given: {model.path} has no vocabulary",
+            setting="vocab_file",
         )
     vocab = load_vocab(model.vocab_file)
     check_size(
@@ -154,6 +157,18 @@ def arguments(name: str) -> dict[str, Any]:
         "init_checkpoint": model.weights_file,
         **tokenizer_arguments(name),
     }
+
+
+def default_length(name: str) -> int:
+    """Tokens of a sequence where nobody says: 128, or what the model reads.
+
+    Args:
+        name: see `open`.
+
+    Raises:
+        UserError: see `open`.
+    """
+    return min(DEFAULT_LENGTH, open(name).config.max_position_embeddings)
 
 
 def read_config(path: str) -> BertConfig:

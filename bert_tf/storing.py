@@ -10,7 +10,7 @@ Beside them: labels.txt, task.json of a run, and README.md, a model card.
 import dataclasses
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -102,7 +102,7 @@ def write_folder(folder: str, contents: Contents, format: str) -> list[str]:
         arrays = _own_arrays(contents)
     _check_folder(folder, format)
     files.make_folder(folder)
-    _write_labels(folder, contents)
+    _write_labels(folder, contents, _task_to_write(contents, format))
     card = os.path.join(folder, CARD)
     if not files.exists(card):  # Somebody may have filled one in.
         files.write_text(card, _card(contents, format))
@@ -192,15 +192,24 @@ def _settings_told_by(tokens: Sequence[str]) -> TokenizerSettings:
     return TokenizerSettings(do_lower_case=not is_cased(tokens))
 
 
-def _write_labels(folder: str, contents: Contents) -> None:
+def _task_to_write(contents: Contents, format: str) -> dict[str, Any]:
+    """The content of task.json."""
+    if format == "keras" and contents.kind in heads.HALVES:
+        return {"problem": contents.kind}
+    return contents.task
+
+
+def _write_labels(
+    folder: str, contents: Contents, task: dict[str, Any]
+) -> None:
     # Those of a model that was here before would be taken for this one's.
     for name in (original.LABELS, original.TASK):
         files.remove_if_there(os.path.join(folder, name))
     if contents.labels:
         lines = "".join(f"{label}\n" for label in contents.labels)
         files.write_text(os.path.join(folder, original.LABELS), lines)
-    if contents.task:
-        text = json.dumps(contents.task, indent=2) + "\n"
+    if task:
+        text = json.dumps(task, indent=2) + "\n"
         files.write_text(os.path.join(folder, original.TASK), text)
 
 
@@ -254,8 +263,8 @@ def contents_of(name: str, head: str | None = None) -> Contents:
         kind = head or None
     elif kind is None and heads.has_head_at_root(names):
         raise UserError(
-            f"must be given, because {name} does not say which kind of head "
-            f"it has: one of {', '.join(k for k in heads.SCOPES if k)}",
+            f"must be given: {name} does not say which kind of head it has, "
+            f"one of {', '.join(k for k in heads.SCOPES if k)}",
             setting="head",
         )
     own = heads.variables_of(kind, names)
@@ -271,7 +280,9 @@ def contents_of(name: str, head: str | None = None) -> Contents:
         tokens = [by_id.get(i, "") for i in range(max(by_id) + 1)]
     folder = os.path.dirname(os.path.abspath(stored.config_file))
     is_stored_head = head is None or kind == stored.kind_with(weights)
-    labels = stored.labels if kind in heads.LABELLED else None
+    labels = None
+    if kind in heads.LABELLED:
+        labels = stored.labels or _unnamed_labels(weights)
     task = dict(stored.task) if is_stored_head else {}
     return Contents(
         name=os.path.basename(name.rstrip("/")),
@@ -281,10 +292,19 @@ def contents_of(name: str, head: str | None = None) -> Contents:
         labels=labels,
         tokens=tokens,
         tokenizer=stored.tokenizer or TokenizerSettings(),
-        task=task or _task_of(kind, labels),
+        task=task or _task_of(kind, labels, {}),
         scores=_scores_in(folder) if is_stored_head else {},
         dropout_rate=stored.dropout_rate,
     )
+
+
+def _unnamed_labels(weights: Weights) -> list[str] | None:
+    """Names for outputs that have none, as transformers gives them.
+
+    A folder of the original says by its labels that it has a head, and which.
+    """
+    shape = weights.shapes.get("output_bias")
+    return [f"LABEL_{i}" for i in range(shape[0])] if shape else None
 
 
 def unused_of(weights: Weights) -> Sequence[str]:
@@ -317,11 +337,12 @@ def save_pretrained(
     Args:
         model: an encoder, or a head.
         folder: the folder, which is made if it is not there.
-        labels: the labels of its classes or tags. Without them the original's
-            format and Keras' do not say which kind of labels a head has.
+        labels: the labels of its classes or tags; by default those that
+            `from_pretrained` has read. Without labels the original's format
+            and Keras' do not say which kind of labels a head has.
         format: one of `choices.MODEL_FORMATS`.
         kind: which of the kinds of its class it is, such as "multi_label"; by
-            default the first.
+            default that of `from_pretrained`, else the first.
 
     Raises:
         UserError: the format cannot hold the model; the class has no such
@@ -335,14 +356,18 @@ def save_pretrained(
             setting="kind",
             value=kind,
         )
+    model_kind = getattr(model, "kind", None)
+    kind = kind or model_kind or next(iter(kinds), None)
+    own = dict(getattr(model, "task", {})) if kind == model_kind else {}
+    labels = own.get("labels") if labels is None else labels
     weights = {v.path: v.numpy() for v in checkpoints.weights_of(model)}
     contents = Contents(
         name=os.path.basename(os.path.abspath(folder)),
         config=model.config,
         weights=weights,
-        kind=kind or (kinds[0] if kinds else None),
+        kind=kind,
         labels=labels,
-        task=_task_of(kind or (kinds[0] if kinds else None), labels),
+        task=_task_of(kind, labels, own),
         dropout_rate=getattr(model, "dropout_rate", None),
         model=model,
     )
@@ -357,10 +382,18 @@ def save_pretrained(
         )
 
 
-def _task_of(kind: str | None, labels: list[str] | None) -> dict[str, Any]:
-    """The task.json of a model of which no more is known."""
+def _task_of(
+    kind: str | None, labels: list[str] | None, known: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The task.json of a model.
+
+    Args:
+        kind: the kind of its head.
+        labels: its labels, if it has any.
+        known: what was read with the head.
+    """
     if kind in heads.LABELLED and labels:
-        return {"problem": kind, "labels": labels}
+        return {"problem": kind, **known, "labels": labels}
     if kind == "regression":  # Its output is the number that is asked for.
-        return {"problem": kind, "mean": 0.0, "deviation": 1.0}
+        return {"problem": kind, "mean": 0.0, "deviation": 1.0, **known}
     return {"problem": kind} if kind == "multiple_choice" else {}

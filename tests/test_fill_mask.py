@@ -170,7 +170,8 @@ def test_a_mistake_ends_the_program_in_one_line(files):
     assert "Traceback" not in done.stderr
     assert last_line(done) == (
         "fill_mask.py: --bert_config_file and --init_checkpoint must be given "
-        "too: the bundled model is used where no file of a model is named"
+        "too, or --pretrained in place of them all: the bundled model is used "
+        "where no file of a model is named"
     )
 
 

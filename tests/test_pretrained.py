@@ -263,7 +263,7 @@ def test_names_and_folders_without_a_model(make, tmp_path, here):
     assert "did you mean bert-base-uncased?" in error_of("bert-base-uncassed")
     assert error_of("demmo").endswith("did you mean demo?")
     assert "no such file or folder" in error_of(tmp_path / "no" / "such")
-    assert "a name or a folder is needed" in error_of("")
+    assert "must be a name or a folder" in error_of("")
     pathlib.Path("empty").mkdir()
     assert error_of("empty").startswith("empty: no model here, but nothing; ")
     shutil.copytree(make("a"), "two/b")
@@ -369,7 +369,9 @@ def test_a_vocabulary_is_needed_by_what_reads_texts(make):
     assert pretrained.open(folder).vocab_file is None
     assert BertModel.from_pretrained(folder).config == TINY_CONFIG
     for read in (FullTokenizer, BertPreprocessor, TextEmbedder, FillMask):
-        with pytest.raises(UserError, match="there is no vocabulary; name its"):
+        with pytest.raises(
+            UserError, match="vocab_file must be given: .* has no vocabulary"
+        ):
             read.from_pretrained(folder)
     many = make("many", words=[*WORDS, *"klmnopq"])
     with pytest.raises(UserError, match="22 entries, more .*vocab_size=20"):
@@ -393,7 +395,38 @@ def test_labels_decide_how_many_outputs_there_are(make):
     model = BertClassifier.from_pretrained(folder)
     assert model.num_labels == 2
     assert isinstance(model.config, BertConfig)
-    with pytest.raises(
-        UserError, match="num_labels must be given, because .*demo has no"
-    ):
+    with pytest.raises(UserError, match="num_labels must be given: .*demo has"):
         BertClassifier.from_pretrained("demo")
+
+
+def test_what_was_learned_with_a_head_is_kept(tmp_path):
+    """The scale of numbers and the thresholds, which weights do not say."""
+    config = BertConfig(
+        vocab_size=30,
+        hidden_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+    )
+    numbers = {"problem": "regression", "mean": 5.0, "deviation": 2.0}
+    sets = {
+        "problem": "multi_label",
+        "labels": ["a", "b"],
+        "thresholds": {"a": 0.3},
+    }
+    for task in (numbers, sets):
+        first, second = (str(tmp_path / f"{task['problem']}{i}") for i in "12")
+        number = len(task.get("labels", "1"))
+        model = BertClassifier(config, number)
+        model.save_pretrained(
+            first, kind=task["problem"], labels=task.get("labels")
+        )
+        pathlib.Path(first, "task.json").write_text(json.dumps(task))
+        model = BertClassifier.from_pretrained(first)
+        model.save_pretrained(second)
+        assert read_json(pathlib.Path(second, "task.json")) == task
+        again = pretrained.open(second)
+        assert (again.kind, again.labels) == (
+            task["problem"],
+            task.get("labels"),
+        )

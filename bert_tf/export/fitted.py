@@ -132,7 +132,22 @@ def parts_of(
     form = _form_of(model)
     _check_settings(model, form, settings)
     reads = _checked(preprocessor, model)
-    return form.export_of(model, reads, FittedSettings(**settings))
+    known = _known_of(model, form, settings)
+    return form.export_of(model, reads, FittedSettings(**known))
+
+
+def _known_of(
+    model: keras.Model, form: "_Form", settings: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The settings, and those that `from_pretrained` has read with the head."""
+    kind = getattr(model, "kind", None)
+    if settings.get("problem_type", kind) != kind:
+        return dict(settings)
+    task = getattr(model, "task", {})
+    return {
+        **{name: task[name] for name in form.takes if name in task},
+        **settings,
+    }
 
 
 def new_of(model: keras.Model) -> keras.Model:

@@ -34,8 +34,9 @@ class FittedSettings:
     Attributes:
         labels: the label of each output of the model, in their order.
         problem_type: what a `BertClassifier` answers, one of `PROBLEM_TYPES`.
-            By default "single_label", and "regression" for one output without
-            a label.
+            By default that of the head that `from_pretrained` has read. For a
+            new head it is "single_label", and "regression" for one output
+            without a label.
         takes_pairs: whether each text has a second one.
         thresholds: {label: the least probability at which it applies}, for
             "multi_label"; 0.5 for the others.
@@ -89,7 +90,7 @@ def problem_type_of(model: BertClassifier, settings: FittedSettings) -> str:
     Raises:
         UserError: other settings do not fit it, or the model does not.
     """
-    kind = settings.problem_type
+    kind = settings.problem_type or model.kind
     if kind is None:
         is_number = settings.labels is None and model.num_labels == 1
         kind = REGRESSION if is_number else SINGLE_LABEL

@@ -32,6 +32,7 @@ from bert_tf.export.serving_base import (
 )
 from bert_tf.preprocessing import BertPreprocessor, Slices
 from bert_tf.text.packing import ID_NAMES
+from bert_tf.text.wordpiece import tokens_by_id
 
 
 class QuestionServing(ServingModule):
@@ -125,6 +126,10 @@ class QuestionServing(ServingModule):
     @property  # The others set an attribute.
     def serve(self) -> Function:  # type: ignore[override]
         return self.answer
+
+    def vocabulary(self) -> list[str]:
+        """Returns the tokens: `pretrained.open` needs them."""
+        return tokens_by_id(self._preprocess.tokenizer.vocab)
 
     def description(self) -> dict[str, Any]:
         return {

@@ -66,9 +66,14 @@ def replacing_folder(folder: str) -> Iterator[str]:
 
     The old folder or the new one exists at every moment, under its own name
     or, if the process is killed between two renames, as `.NAME.old.tmp`.
+
+    Raises:
+        UserError: the name is empty, which would be the current directory.
     """
     gfile = tf.io.gfile
     folder = folder.rstrip("/")
+    if not folder:
+        raise UserError("a folder to write is needed, not an empty name")
     if not files.is_remote(folder):
         folder = os.path.realpath(folder)  # The target of a link.
     parent, name = os.path.split(folder)

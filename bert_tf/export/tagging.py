@@ -31,6 +31,7 @@ from bert_tf.export.serving_modules import (
 from bert_tf.preprocessing import BertPreprocessor, Slices
 from bert_tf.text.normalization import regex_class
 from bert_tf.text.packing import ID_NAMES, NUM_SPECIAL
+from bert_tf.text.wordpiece import tokens_by_id
 from bert_tf.tokenization import CJK_BLOCKS
 
 NOWHERE = -1  # The place of padding.
@@ -87,6 +88,10 @@ class TagServing(ServingModule):
     @property
     def signatures(self) -> dict[str, Function]:
         return {**super().signatures, "words": self.words}
+
+    def vocabulary(self) -> list[str]:
+        """Returns the tokens: `pretrained.open` needs them."""
+        return tokens_by_id(self._preprocess.tokenizer.vocab)
 
     def description(self) -> dict[str, Any]:
         return {

@@ -76,7 +76,15 @@ class Checkpoint:
 def _newest_in(folder: str) -> str | None:
     """As `tf.train.latest_checkpoint`, which takes the name for a pattern."""
     literal_paths.check_is_unicode(folder)
-    state = tf.train.get_checkpoint_state(folder)
+    try:
+        state = tf.train.get_checkpoint_state(folder)
+    except UserError:  # A ValueError, too.
+        raise
+    except ValueError:
+        raise UserError(
+            f"{os.path.join(folder, 'checkpoint')}: damaged; name the prefix "
+            "of a checkpoint in this folder"
+        ) from None
     newest = state.model_checkpoint_path if state else ""
     return newest if newest and files.exists(newest + ".index") else None
 

@@ -39,6 +39,14 @@ def is_model(folder: str) -> bool:
     return files.exists(os.path.join(folder, DESCRIPTION))
 
 
+def folder_of_weights(prefix: str) -> str | None:
+    """The folder of the export whose variables a prefix names, if it is one."""
+    if not prefix.replace(os.sep, "/").endswith("variables/variables"):
+        return None
+    folder = os.path.dirname(os.path.dirname(prefix)) or "."
+    return folder if is_model(folder) else None
+
+
 def open_folder(path: str, folder: str) -> StoredModel:
     """Describes an exported model.
 

@@ -98,6 +98,8 @@ def open_path(path: str) -> StoredModel:
     if files.is_folder(path) and not files.exists(f"{path}.index"):
         return _open_folder(path, path)
     if files.exists(f"{path}.index"):
+        if export := exported.folder_of_weights(path):
+            return exported.open_folder(path, export)
         folder = os.path.dirname(path) or "."
         # The best checkpoint of a run is in a folder of its own.
         if not files.exists(os.path.join(folder, original.CONFIG)):
@@ -169,7 +171,11 @@ def holds_weights(path: str) -> bool:
         path: a file, a folder or a prefix.
     """
     if files.is_folder(path) or files.exists(f"{path}.index"):
-        return keras_hub.recognises(path) or _is_encoder(path)
+        return (
+            exported.folder_of_weights(path) is not None
+            or keras_hub.recognises(path)
+            or _is_encoder(path)
+        )
     if not files.exists(path):
         return False
     name = os.path.basename(path)

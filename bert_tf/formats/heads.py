@@ -28,6 +28,8 @@ SCOPES: dict[str | None, tuple[str, ...]] = {
         _AT_ROOT,
     ),
 }
+# Kinds of one head of a class with two: in a Keras model the other is random.
+HALVES = ("masked_lm", "next_sentence")
 # The kinds whose outputs have labels.
 LABELLED = ("single_label", "multi_label", "tags", "relation")
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from bert_tf import files
 from bert_tf.errors import UserError
-from bert_tf.formats import original
+from bert_tf.formats import heads, original
 from bert_tf.formats.model import StoredModel
 
 MODEL = "model.keras"
@@ -36,8 +36,12 @@ def write_model(folder: str, model: Any) -> None:
     """
     scratch = os.path.join(folder, ".model.tmp.keras")
     with files.naming(os.path.join(folder, MODEL), "could not be written"):
-        model.save(scratch)
-        files.move(scratch, os.path.join(folder, MODEL))
+        try:
+            model.save(scratch)
+            files.move(scratch, os.path.join(folder, MODEL))
+        except BaseException:
+            files.remove_if_there(scratch)
+            raise
 
 
 def is_model(folder: str) -> bool:
@@ -96,7 +100,13 @@ class KerasWeights:
                 f"{path}: not a model of this package, or damaged: "
                 f"{files.reason(error)}"
             ) from None
-        self._variables = {v.path: v for v in self.model.weights}
+        kind = original.task_in(os.path.dirname(path)).get("problem")
+        own = [v.path for v in self.model.weights]
+        if kind in heads.HALVES:  # The random other half is none of its own.
+            own = heads.variables_of(kind, own)
+        self._variables = {
+            v.path: v for v in self.model.weights if v.path in own
+        }
         self.shapes: Mapping[str, tuple[int, ...]] = {
             name: tuple(v.shape) for name, v in self._variables.items()
         }

@@ -48,6 +48,17 @@ class StoredModel:
         """`kind`; where nothing says it, what the names of variables tell."""
         return self.kind or heads.kind_of(weights.shapes)
 
+    def task_of(self, kind: str | None) -> dict[str, Any]:
+        """What is known of a head of a kind: labels, thresholds, mean …
+
+        Args:
+            kind: of `kind_with`.
+        """
+        values = {name: v for name, v in self.task.items() if name != "problem"}
+        if self.labels and kind != "regression":
+            values["labels"] = self.labels
+        return values
+
     def weights(self) -> Weights:
         """Opens the weights.
 

@@ -109,9 +109,23 @@ def model_card(
         lines += ["", "## Scores on the dev set", "", "| metric | value |"]
         lines += ["|---|---|"]
         lines += [f"| {metric} | {value} |" for metric, value in scores.items()]
-    lines += ["", "## Use", "", "```python"]
+    lines += _use(own_class, transformers_class)
+    lines += [
+        "",
+        "## Licence",
+        "",
+        "To be filled in by the owner of the model.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _use(own_class: str, transformers_class: str | None) -> list[str]:
+    """How the model is loaded."""
+    lines = ["", "## Use", ""]
     if transformers_class:
         lines += [
+            "```python",
             f"from transformers import AutoTokenizer, {transformers_class}",
             "",
             'tokenizer = AutoTokenizer.from_pretrained("FOLDER")',
@@ -120,29 +134,22 @@ def model_card(
             "",
             "In TensorFlow, with `bert_tf`:",
             "",
-            "```python",
         ]
-    module = "bert_tf" if own_class == "BertModel" else "bert_tf.heads"
-    lines += [
-        *(
-            ["from bert_tf import BertModel, BertPreprocessor"]
-            if module == "bert_tf"
-            else [
-                "from bert_tf import BertPreprocessor",
-                f"from bert_tf.heads import {own_class}",
-            ]
-        ),
+    imports = ["from bert_tf import BertModel, BertPreprocessor"]
+    if own_class != "BertModel":
+        imports = [
+            "from bert_tf import BertPreprocessor",
+            f"from bert_tf.heads import {own_class}",
+        ]
+    return [
+        *lines,
+        "```python",
+        *imports,
         "",
         'preprocess = BertPreprocessor.from_pretrained("FOLDER")',
         f'model = {own_class}.from_pretrained("FOLDER")',
         "```",
-        "",
-        "## Licence",
-        "",
-        "To be filled in by the owner of the model.",
-        "",
     ]
-    return "\n".join(lines)
 
 
 def _answers(task: Mapping[str, Any]) -> list[str]:

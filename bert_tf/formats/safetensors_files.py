@@ -156,13 +156,19 @@ def write_safetensors(path: str, arrays: Mapping[str, np.ndarray]) -> None:
     Raises:
         OSError: it could not be written.
     """
+    arrays = {name: np.ascontiguousarray(a) for name, a in arrays.items()}
     # Other libraries refuse a file that does not say whose layout it has.
-    content = safetensors.numpy.save(
-        {name: np.ascontiguousarray(a) for name, a in arrays.items()},
-        metadata={"format": "pt"},
-    )
-    with (
-        files.replacing(path) as scratch,
-        files.open_binary(scratch, "wb") as writer,
-    ):
-        writer.write(content)
+    metadata = {"format": "pt"}
+    with files.replacing(path) as scratch:
+        if files.is_remote(path):
+            content = safetensors.numpy.save(arrays, metadata)
+            with files.open_binary(scratch, "wb") as writer:
+                writer.write(content)
+            return
+        with files.open_binary(scratch, "wb") as writer:
+            mode = os.fstat(writer.fileno()).st_mode
+        try:  # Its content is as large as the model: it is not made in memory.
+            safetensors.numpy.save_file(arrays, scratch, metadata)
+            os.chmod(scratch, mode)  # The library lets only the owner read it.
+        except safetensors.SafetensorError as error:
+            raise OSError(None, files.reason(error)) from None

@@ -106,7 +106,8 @@ def tokenizer_settings_of(path: str) -> TokenizerSettings:
     if files.exists(file(SPECIAL_TOKENS_MAP)):
         read = files.read_text(file(SPECIAL_TOKENS_MAP))
         content = tokenizer_json.read_object(read, file(SPECIAL_TOKENS_MAP))
-        _check_special_tokens(content, file(SPECIAL_TOKENS_MAP))
+        with tokenizer_json.as_written(file(SPECIAL_TOKENS_MAP)):
+            _check_special_tokens(content, file(SPECIAL_TOKENS_MAP))
     if files.exists(file(ADDED_TOKENS)):
         read = files.read_text(file(ADDED_TOKENS))
         content = tokenizer_json.read_object(read, file(ADDED_TOKENS))
@@ -259,10 +260,11 @@ def _read_config(path: str) -> dict[str, Any]:
     for name, value in FIXED.items():
         if config.get(name) not in (None, value):
             refuse(path, name, config[name], value)
-    _check_special_tokens(config, path)
-    # {id: token}; the ids of the special ones are those of the vocabulary.
-    decoder = config.get("added_tokens_decoder") or {}
-    _check_tokens("added_tokens_decoder", [*decoder.values()], path)
+    with tokenizer_json.as_written(path):
+        _check_special_tokens(config, path)
+        # {id: token}; the ids of the special ones are those of the vocabulary.
+        decoder = config.get("added_tokens_decoder") or {}
+        _check_tokens("added_tokens_decoder", [*decoder.values()], path)
     return config
 
 
@@ -280,6 +282,7 @@ def _check_special_tokens(content: Mapping[str, Any], path: str) -> None:
         kept = content.get(key) or []
         # Some versions have {name: token}.
         kept = [*kept.values()] if isinstance(kept, Mapping) else kept
+        kept = [kept] if isinstance(kept, str) else kept
         _check_tokens(key, kept, path)
 
 

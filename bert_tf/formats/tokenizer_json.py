@@ -10,10 +10,11 @@ The file can describe many other tokenizers. All that this package would do
 differently is refused. `tokenization.load_vocab` reads a vocabulary from it.
 """
 
+import contextlib
 import dataclasses
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
 from bert_tf import files
@@ -106,6 +107,11 @@ def parse(text: str, path: str) -> TokenizerJson:
             does not have. The message names what is different.
     """
     content = read_object(text, path)
+    with as_written(path):
+        return _parse(content, path)
+
+
+def _parse(content: Mapping[str, Any], path: str) -> TokenizerJson:
     model = content.get("model")
     if not isinstance(model, Mapping):
         raise UserError(
@@ -120,6 +126,28 @@ def parse(text: str, path: str) -> TokenizerJson:
         refuse(path, "normalizer.clean_text", normalizer["clean_text"], True)
     _check_templates(content.get("post_processor"), path)
     return TokenizerJson(tokens, normalizer)
+
+
+@contextlib.contextmanager
+def as_written(path: str) -> Iterator[None]:
+    """Makes one line of the errors of JSON with values of other types.
+
+    Such as a number where Hugging Face's library writes a list: there are too
+    many places to check each.
+
+    Args:
+        path: the file that is read, for the error.
+
+    Raises:
+        UserError: in place of the errors of such values.
+    """
+    try:
+        yield
+    except (AttributeError, LookupError, TypeError, RuntimeError):
+        raise UserError(
+            f"{path}: damaged: a value is not of the type that Hugging Face's "
+            "library writes"
+        ) from None
 
 
 def read_object(text: str, path: str) -> dict[str, Any]:

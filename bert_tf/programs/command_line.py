@@ -23,6 +23,7 @@ _VALUES = {
     "_dir": "FOLDER",
     "_checkpoint": "PREFIX",
     "_column": "COLUMN",
+    "pretrained": "NAME|FOLDER",
 }
 
 

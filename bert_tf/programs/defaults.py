@@ -18,7 +18,9 @@ from absl import flags, logging
 from bert_tf import files, pretrained
 from bert_tf.config import BertConfig
 from bert_tf.errors import UserError
+from bert_tf.formats.checkpoint_paths import prefixes_in
 from bert_tf.programs import hyperparameters, program, run_record
+from bert_tf.vocab_files import load_vocab
 
 FLAGS = flags.FLAGS
 
@@ -119,11 +121,11 @@ def use_pretrained() -> None:
         "vocab_file": model.vocab_file,
         **model.tokenizer.tokenizer_arguments(),
     }
-    if model.vocab_file is None and not is_given("vocab_file"):
+    needs_vocab = "vocab_file" in FLAGS and not is_given("vocab_file")
+    if model.vocab_file is None and needs_vocab:
         raise UserError(
-            f"{model.path} has no vocabulary; name its file",
+            f"must be given: {model.path} has no vocabulary",
             setting="vocab_file",
-            value=None,
         )
     names = [
         name
@@ -160,6 +162,42 @@ def from_earlier_run(task_names: Collection[str], trains: bool) -> None:
     use_pretrained()
     _from_run(task_names, trains)
     use_pretrained()  # What is given by it wins over what the run had.
+    _check_is_of_run()
+
+
+def _check_is_of_run() -> None:
+    """Raises UserError if --pretrained is another model than the run's.
+
+    A run resumes from its checkpoints, which need its own network, vocabulary
+    and casing.
+    """
+    folder = run_in_output_dir()
+    if "pretrained" not in FLAGS or FLAGS.pretrained is None:
+        return
+    if not folder or not files.is_folder(folder) or not prefixes_in(folder):
+        return
+    before = run_record.flags_of(run_record.read(folder))
+    same = {
+        name: before.get(name, FLAGS[name].value) == FLAGS[name].value
+        for name in MODEL_FLAGS
+        if name in FLAGS and name not in COPIES
+    }
+    for name, read in (
+        ("vocab_file", load_vocab),
+        ("bert_config_file", pretrained.read_config),
+    ):
+        copy = os.path.join(folder, COPIES[name])
+        path = FLAGS[name].value if name in FLAGS else None
+        if path and files.exists(copy):
+            same[name] = read(path) == read(copy)
+    for name, is_same in same.items():
+        if not is_same and not is_given(name):
+            raise UserError(
+                f"the run in {folder} is of another model, with another "
+                f"`{name}`; name another folder, or leave this out to resume",
+                setting="pretrained",
+                value=FLAGS.pretrained,
+            )
 
 
 def _from_run(task_names: Collection[str], trains: bool) -> None:
@@ -213,10 +251,13 @@ def _take_over(
 ) -> list[str]:
     """Fills in flags; returns those that changed, as they would be typed."""
     taken = []
+    has_pretrained = "pretrained" in FLAGS and FLAGS.pretrained is not None
     for name, value in values.items():
         is_wanted = name in names if names else _is_wanted(name, trains)
         if name not in FLAGS or not is_wanted or is_given(name):
             continue
+        if has_pretrained and name in (*MODEL_FLAGS, "init_checkpoint"):
+            continue  # `use_pretrained` has filled it in.
         if (other := ALTERNATIVES.get(name)) and is_given(other):
             continue
         if name in COPIES:
@@ -296,15 +337,16 @@ def use_bundled_model(needs_checkpoint: bool = False) -> None:
         return
     if len(missing) < len(names) or checkpoint:
         raise UserError(
-            f"{' and '.join(missing)} must be given too: the bundled model is "
-            "used where no file of a model is named"
+            f"{' and '.join(missing)} must be given too, or --pretrained in "
+            "place of them all: the bundled model is used where no file of a "
+            "model is named"
         )
     names = [name for name in pretrained.BUNDLED_MODEL if name in FLAGS]
     for name in names:
         fill(name, pretrained.BUNDLED_MODEL[name])
     logging.info(
-        "Using the bundled model, which is small: name a released one with %s",
-        ", ".join(f"--{name}" for name in names),
+        "Using the bundled model, which is small: --pretrained names another, "
+        "such as --pretrained=bert-base-uncased"
     )
 
 
@@ -331,6 +373,17 @@ def check_is_checkpoint(prefix: str | None) -> None:
 
 # ---------------------------------------------------------------------------
 # 4. What fits.
+
+
+def fit_length() -> None:
+    """Makes what the model can read the most that --max_seq_length is.
+
+    A length that is given stays as it is.
+    """
+    if not is_given("max_seq_length"):
+        config = pretrained.read_config(FLAGS.bert_config_file)
+        longest = config.max_position_embeddings
+        fill("max_seq_length", min(FLAGS.max_seq_length, longest))
 
 
 def fit(

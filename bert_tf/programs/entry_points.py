@@ -7,12 +7,18 @@ Each runs its program's file as `python FILE` does, so that flags, messages and
 records are the same.
 """
 
+import os
 import runpy
+import sys
 from collections.abc import Callable
+
+typed = ""  # The command that runs, such as bert-squad; "" for `python FILE`.
 
 
 def _command(module: str) -> Callable[[], None]:
     def run() -> None:
+        global typed
+        typed = os.path.basename(sys.argv[0])  # Its file's path is put there.
         runpy.run_module(module, run_name="__main__", alter_sys=True)
 
     return run

@@ -1,15 +1,17 @@
 """Exports an earlier run, or an encoder, as export_model was asked to."""
 
+import dataclasses
 from typing import Any
 
 import keras
 from absl import flags, logging
 
-from bert_tf import checkpoints, loading, model_classes, pretrained
+from bert_tf import checkpoints, files, loading, model_classes, pretrained
 from bert_tf.data.text_reader import TextReader, TextReaderSettings
 from bert_tf.errors import UserError
 from bert_tf.export import fitted, fitted_settings, saved_models
 from bert_tf.export.serving_modules import EmbeddingServing
+from bert_tf.formats.heads import has_head_at_root
 from bert_tf.formats.model import StoredModel
 from bert_tf.heads import BertSpanLabeler
 from bert_tf.pooling import BertEmbedder
@@ -36,21 +38,27 @@ ENCODER_FLAGS = ("max_seq_length", *shared_flags.POOLING_FLAGS)
 def export() -> None:
     """Exports the run in --output_dir, or without that flag an encoder."""
     saved_models.check_replaceable(FLAGS.export_dir)
-    if FLAGS.output_dir is None:
+    folder = FLAGS.output_dir
+    if folder is None:
         stored = fine_tuned()
+        folder = run_of(stored) if stored else None
         if stored is None:
             export_encoder(FLAGS.init_checkpoint)
-        else:
+        elif folder is None:
             export_head(stored)
-        return
-    run = RunFolder(FLAGS.output_dir, None, writes=False)
+        if folder is None:
+            return
+    run = RunFolder(folder, None, writes=False)
     settings = recorded_flags(run)
     take_over(run.path, settings)
     task_name = run.record["task_name"]
     if task_name == PRETRAINING:
         export_encoder(newest_checkpoint(run))
         return
-    program.refuse(f"a run of the task {task_name} has its own", *ENCODER_FLAGS)
+    program.refuse(
+        f"a run of the task {task_name} has its own",
+        *(*ENCODER_FLAGS, "takes_pairs"),
+    )
     if task_name == SQUAD:
         export_squad(run, settings)
     else:
@@ -64,9 +72,14 @@ class RecordedFlags(dict[str, Any]):
         raise UserError(
             f"its train.json does not contain --{name}; export it with "
             "--do_export of the program that trained it",
-            setting="output_dir",
-            value=FLAGS.output_dir,
+            **_named(),
         )
+
+
+def _named() -> dict[str, Any]:
+    """The flag that names the run, for errors."""
+    name = "pretrained" if FLAGS.output_dir is None else "output_dir"
+    return {"setting": name, "value": FLAGS[name].value}
 
 
 def recorded_flags(run: RunFolder) -> RecordedFlags:
@@ -76,8 +89,7 @@ def recorded_flags(run: RunFolder) -> RecordedFlags:
     raise UserError(
         "its train.json contains no run; export it with --do_export of the "
         "program that trained it",
-        setting="output_dir",
-        value=run.path,
+        **_named(),
     )
 
 
@@ -110,9 +122,7 @@ def newest_checkpoint(run: RunFolder) -> str:
     """Returns the prefix of a run's newest checkpoint."""
     prefixes = checkpoints.CheckpointFolder(run.path).newest_first()
     if not prefixes:
-        raise UserError(
-            "it has no checkpoint", setting="output_dir", value=run.path
-        )
+        raise UserError("it has no checkpoint", **_named())
     logging.info("Using the newest checkpoint, %s", prefixes[0])
     return prefixes[0]
 
@@ -131,8 +141,7 @@ def export_task(run: RunFolder, settings: dict[str, Any]) -> None:
     if record is None:
         raise UserError(
             f"its {task_record.NAME} is missing, which contains the labels",
-            setting="output_dir",
-            value=run.path,
+            **_named(),
         )
     task_settings = labelled_run.task_settings(settings)
     _, problem = task.read([], task_settings, record.values)
@@ -172,7 +181,30 @@ def fine_tuned() -> StoredModel | None:
     if FLAGS.pretrained is None or asks_vectors:
         return None
     stored = pretrained.open(FLAGS.pretrained)
-    return stored if stored.kind in model_classes.FINE_TUNED else None
+    names = stored.weights()
+    kind = stored.kind_with(names)
+    if kind is None and has_head_at_root(names.shapes):
+        logging.warning(
+            "%s does not say which kind of head it has: the encoder alone is "
+            "exported; convert_checkpoint with --head says it",
+            stored.path,
+        )
+    if kind not in model_classes.FINE_TUNED:
+        return None
+    return dataclasses.replace(stored, kind=kind)
+
+
+def run_of(stored: StoredModel) -> str | None:
+    """The folder of the run that --pretrained names, if it names one.
+
+    A run knows more than its model: the length of its sequences, whether its
+    texts are pairs, and how long documents are read. A checkpoint in it may be
+    another one than the run would export.
+    """
+    folder = defaults.run_of_checkpoint(stored.weights_file)
+    if not files.is_folder(FLAGS.pretrained):
+        return None
+    return folder if run_record.flags_of(run_record.read(folder)) else None
 
 
 def export_head(stored: StoredModel) -> None:

@@ -78,11 +78,12 @@ def define_pretrained_flag() -> None:
     flags.DEFINE_string(
         "pretrained",
         None,
-        "The model to start from, by name or folder, in place of the flags of "
-        "its files: a name of python -m bert_tf.tools.models list, such as "
-        "bert-base-uncased, which is downloaded once; or a folder of a "
-        "released model, of a run, of Hugging Face, keras-hub or TensorFlow "
-        "Hub. Flags of single files that are given win.",
+        "The model; its files then need no flags. A name, such as "
+        "bert-base-uncased, is that of a released model, which is downloaded "
+        "once: python -m bert_tf.tools.models list shows all names. A folder "
+        "holds a released model, a run, or a model of Hugging Face, "
+        "keras-hub, TensorFlow Hub or Model Garden. Where the flag of a "
+        "single file is given as well, that file is used.",
     )
 
 

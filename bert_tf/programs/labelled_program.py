@@ -31,7 +31,7 @@ from bert_tf.programs.labelled_job import Job
 from bert_tf.programs.session import Session
 from bert_tf.programs.settings import RunSettings, from_flags
 from bert_tf.tasks import record as task_record
-from bert_tf.tasks.problem import Evaluation, Problem
+from bert_tf.tasks.problem import Evaluation, Problem, Record
 from bert_tf.tasks.registry import AnyTask, TaskSettings, get_task
 from bert_tf.tokenization import FullTokenizer
 from bert_tf.training import distribution
@@ -161,15 +161,46 @@ def read_sets(
         UserError: a file is wrong, or a flag does not apply to the problem.
     """
     modes = sets_needed(session.modes)
+    learned = learned_before(task.kind(settings), session)
     by_set, problem = task.read(
-        [MODES[mode] for mode in modes],
-        settings,
-        learned_before(task.kind(settings), session),
+        [MODES[mode] for mode in modes], settings, learned
     )
+    if not session.trains:
+        check_answers(problem, learned, task.name)
     program.refuse(f"not for {problem.description}", *problem.refused_flags)
     if problem.labels is not None:
         logging.info("Labels: %s", ", ".join(problem.labels))
     return {mode: by_set[MODES[mode]] for mode in modes}, problem
+
+
+def check_answers(problem: Problem, learned: Record, task_name: str) -> None:
+    """Checks that a head that is not trained gives the answers of the task.
+
+    A published data set has its own labels, in its own order. With those of
+    another model its outputs would stand for other labels.
+
+    Raises:
+        UserError: its labels, or the scale of its numbers, are others.
+    """
+    own = problem.record()
+    for name in ("labels", "mean", "deviation"):
+        if name not in learned or learned[name] == own.get(name):
+            continue
+        is_unnamed = name == "labels" and learned[name] == [
+            f"LABEL_{i}" for i in range(len(own.get(name) or ()))
+        ]
+        if not is_unnamed:
+            raise UserError(
+                f"the model's {name}, {learned[name]}, are not those of this "
+                f"task, {own.get(name)}; read the texts as csv, tsv or jsonl, "
+                "or give --do_train",
+                setting="task_name",
+                value=task_name,
+            )
+        logging.warning(
+            "The model's labels have no names; they are taken for %s",
+            ", ".join(own[name]),
+        )
 
 
 def fit_flags(

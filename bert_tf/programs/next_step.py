@@ -9,6 +9,7 @@ from collections.abc import Collection
 from absl import flags, logging
 
 from bert_tf import files
+from bert_tf.programs import entry_points
 
 FLAGS = flags.FLAGS
 
@@ -76,29 +77,30 @@ def _evaluation_file() -> list[str]:
     return [] if is_known else [f"--{names[0]}=FILE"]
 
 
-def log_next_step_of_pretraining(modes: Collection[str], step: int) -> None:
+def log_next_step_of_pretraining(modes: Collection[str]) -> None:
     """Logs the command that fine-tunes the model, or evaluates it first.
 
     Args:
         modes: what the run did.
-        step: the step of its newest checkpoint.
     """
     folder = FLAGS.output_dir
     if "eval" not in modes:
         _log("evaluate it", *this_program(), "--do_eval", _output_dir(folder))
         return
+    has_vocab = files.exists(os.path.join(folder, "vocab.txt"))
+    vocab = [] if has_vocab else ["--vocab_file=VOCAB"]
     _log(
         "fine-tune it",
         *("python", "run_classifier.py", "--task_name=TASK", "--do_train"),
-        *("--do_eval", "--vocab_file=VOCAB"),
-        f"--bert_config_file={FLAGS.bert_config_file}",
-        f"--init_checkpoint={os.path.join(folder, f'model.ckpt-{step}')}",
+        *("--do_eval", f"--pretrained={folder}", *vocab),
         "--output_dir=FOLDER",
     )
 
 
 def this_program() -> list[str]:
     """The running program, as one types it."""
+    if entry_points.typed:
+        return [entry_points.typed]
     path = sys.argv[0]
     return (
         ["python", path] if path.endswith(".py") else [os.path.basename(path)]

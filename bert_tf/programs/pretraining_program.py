@@ -75,7 +75,7 @@ def run(modes: Collection[str]) -> None:
     if "eval" in modes:
         write_evaluation(job, global_step)
     if session.folder.writes:
-        next_step.log_next_step_of_pretraining(modes, global_step)
+        next_step.log_next_step_of_pretraining(modes)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

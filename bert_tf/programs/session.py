@@ -15,7 +15,7 @@ import keras
 import tensorflow as tf
 from absl import logging
 
-from bert_tf import checkpoints, training
+from bert_tf import checkpoints, pretrained, training
 from bert_tf.config import BertConfig
 from bert_tf.losses import LossTerm
 from bert_tf.programs import (
@@ -152,6 +152,10 @@ class Session:
     def _model_files(self) -> dict[str, str]:
         """{name in the folder: path} of the model's files."""
         values = self.flag_values()
+        # Pretraining has no flag for it, and who uses its model needs it.
+        if "vocab_file" not in values and values.get("pretrained"):
+            vocab_file = pretrained.open(values["pretrained"]).vocab_file
+            values = {**values, "vocab_file": vocab_file}
         return {
             name: values[flag]
             for flag, name in defaults.COPIES.items()

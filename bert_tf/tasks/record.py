@@ -13,6 +13,7 @@ from typing import Any
 
 from bert_tf import files
 from bert_tf.errors import UserError
+from bert_tf.formats.heads import SCOPES
 from bert_tf.formats.model import StoredModel
 from bert_tf.tasks.problem import Problem, Record
 from bert_tf.tasks.registry import PROBLEMS
@@ -53,7 +54,7 @@ class TaskRecord:
 
 
 def of_stored(stored: StoredModel) -> TaskRecord | None:
-    """What a model of another library says of its task, as a record.
+    """What a model without a task.json says of its task, as a record.
 
     Args:
         stored: the model.
@@ -66,14 +67,18 @@ def of_stored(stored: StoredModel) -> TaskRecord | None:
         values = {"mean": 0.0, "deviation": 1.0}
     if stored.kind not in PROBLEMS:
         return None
+    # An exported model has what its run knew: thresholds, the scale of numbers.
+    content = {**values, **stored.task, "problem": stored.kind}
     try:
-        return TaskRecord.from_json({"problem": stored.kind, **values})
+        return TaskRecord.from_json(content)
     except (ValueError, TypeError, LookupError):
         return None
 
 
 def read(folder: str) -> TaskRecord | None:
     """Reads the file in a folder; returns None if there is no such file.
+
+    None, too, if it is that of a model of pretraining, which answers nothing.
 
     Raises:
         UserError: the file is damaged.
@@ -82,7 +87,10 @@ def read(folder: str) -> TaskRecord | None:
     if not files.exists(path):
         return None
     try:
-        return TaskRecord.from_json(json.loads(files.read_text(path)))
+        content = json.loads(files.read_text(path))
+        if content["problem"] in SCOPES and content["problem"] not in PROBLEMS:
+            return None
+        return TaskRecord.from_json(content)
     except (ValueError, TypeError, LookupError):
         raise UserError(
             f"{path}: damaged; train again, or name another folder"

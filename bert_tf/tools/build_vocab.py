@@ -9,9 +9,7 @@ pieces that occur in the most words, and the frequent characters, so that few
 words become [UNK].
 
     python -m bert_tf.tools.build_vocab --add_words=words.txt \\
-        --vocab_file=$BERT_DIR/vocab.txt \\
-        --bert_config_file=$BERT_DIR/bert_config.json \\
-        --init_checkpoint=$BERT_DIR/bert_model.ckpt --output_dir=domain_bert
+        --pretrained=bert-base-uncased --output_dir=domain_bert
 
 writes the vocab.txt, bert_config.json and bert_model.ckpt of a model with an
 entry for each of the words; see vocabulary.py.

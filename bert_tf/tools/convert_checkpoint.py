@@ -130,6 +130,7 @@ def convert_folder(source: str, target: str) -> None:
         not files.is_folder(target) or files.entries(target)
     ):
         raise UserError("already exists", setting="to", value=target)
+    program.check_folder("to")
     if (FLAGS.format, FLAGS.precision) == ("keras", "float16"):
         raise UserError(
             "a file of Keras has the model's own numbers, float32",
@@ -140,11 +141,9 @@ def convert_folder(source: str, target: str) -> None:
     from bert_tf.export import saved_models
 
     contents = storing.contents_of(source, FLAGS.head)
-    weights = {
-        name: np.asarray(convert(name, value, source))
-        for name, value in contents.weights.items()
-    }
-    contents = dataclasses.replace(contents, weights=weights)
+    weights = contents.weights
+    for name in weights:  # One after the other: a model may be large.
+        weights[name] = np.asarray(convert(name, weights[name], source))
     if FLAGS.format == "keras":
         model = model_classes.model_of(contents)
         contents = dataclasses.replace(contents, model=model)
@@ -165,7 +164,9 @@ def convert_folder(source: str, target: str) -> None:
     )
 
 
-def convert(name: str, value: np.ndarray, source: str) -> "tf.Tensor":
+def convert(
+    name: str, value: np.ndarray, source: str
+) -> "tf.Tensor | np.ndarray":
     """Converts a variable of floats to --precision; others stay as they are.
 
     Args:
@@ -180,6 +181,8 @@ def convert(name: str, value: np.ndarray, source: str) -> "tf.Tensor":
 
     if not np.issubdtype(value.dtype, np.floating):
         return tf.constant(value)
+    if value.dtype == FLAGS.precision and np.isfinite(value).all():
+        return value  # Not copied.
     converted = tf.cast(value, FLAGS.precision)
     if not np.isfinite(converted).all():
         raise UserError(

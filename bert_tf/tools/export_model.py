@@ -8,14 +8,12 @@ This exports a run of run_classifier.py or run_squad.py, as its own flag
 exported if the training kept one, otherwise the newest.
 
     python -m bert_tf.tools.export_model --export_dir=/tmp/encoder \\
-        --vocab_file=$BERT_DIR/vocab.txt \\
-        --bert_config_file=$BERT_DIR/bert_config.json \\
-        --init_checkpoint=$BERT_DIR/bert_model.ckpt --pooling=mean
+        --pretrained=bert-base-uncased --pooling=mean
 
-This exports an encoder, which turns each text into a vector. Without the three
-files it is the bundled one.
+This exports an encoder, which turns each text into a vector. Without
+--pretrained it is the bundled one.
 
-    python -m bert_tf.tools.export_model --export_dir=/tmp/reviews_model \
+    python -m bert_tf.tools.export_model --export_dir=/tmp/reviews_model \\
         --pretrained=/tmp/reviews_of_transformers
 
 This exports a model that was fine-tuned, here or by another library, with its
@@ -66,6 +64,7 @@ def main() -> None:
     program.require(*REQUIRED)
     if FLAGS.output_dir is None:
         defaults.use_bundled_model(needs_checkpoint=True)
+        defaults.fit_length()
     else:
         program.require_existing("output_dir", folder=True)
         if FLAGS.init_checkpoint:

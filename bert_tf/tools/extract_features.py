@@ -2,9 +2,7 @@
 
     python -m bert_tf.tools.extract_features \\
         --input_file=input.txt --output_file=output.jsonl \\
-        --vocab_file=$BERT_DIR/vocab.txt \\
-        --bert_config_file=$BERT_DIR/bert_config.json \\
-        --init_checkpoint=$BERT_DIR/bert_model.ckpt \\
+        --pretrained=bert-base-uncased \\
         --layers=-1,-2,-3,-4 --max_seq_length=128
 
 Each line of the input is a text, or a pair as in `a ||| b`. An empty line is a
@@ -22,9 +20,8 @@ With --pooling=none they stay apart: in jsonl `embedding` is a list of vectors,
 and `tokens` a list of the same length; in tfrecord `embedding` has one vector
 after the other, `num_tokens` of them.
 
-The model is the bundled one unless three flags name another: --vocab_file,
---bert_config_file and --init_checkpoint. --runner=beam computes the vectors on
-many machines, and writes --num_shards files.
+The model is the bundled one unless --pretrained names another. --runner=beam
+computes the vectors on many machines, and writes --num_shards files.
 """
 
 import os
@@ -105,6 +102,7 @@ def main() -> None:
     paths = program.existing_files("input_file")
     check_flags(paths)
     defaults.use_bundled_model(needs_checkpoint=True)
+    defaults.fit_length()
     config, _ = model_files.read_model_files()
     inputs = [*paths, FLAGS.vocab_file, FLAGS.bert_config_file]
     program.check_output("output_file", FLAGS.output_file, inputs)

@@ -7,8 +7,8 @@ A second text after `|||` asks as well whether it follows the first:
     python -m bert_tf.tools.fill_mask "he went to the [MASK] . ||| he bought milk ."
 
 Give several texts as several arguments, or `-` to read them from standard
-input, one per line. The model is the bundled one unless three flags name
-another: --vocab_file, --bert_config_file and --init_checkpoint.
+input, one per line. The model is the bundled one unless --pretrained names
+another.
 """  # noqa: E501  A command that is broken is hard to copy.
 
 import dataclasses

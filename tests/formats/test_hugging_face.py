@@ -19,9 +19,10 @@ from support.hugging_face_models import (
     write_raw,
 )
 
-from bert_tf import BertConfig, BertModel, pretrained
+from bert_tf import BertConfig, BertModel, pretrained, storing
 from bert_tf.checkpoints import weights_of
 from bert_tf.errors import UserError
+from bert_tf.export.fitted_settings import FittedSettings, problem_type_of
 from bert_tf.formats import heads, hugging_face, hugging_face_names
 from bert_tf.heads import (
     BertClassifier,
@@ -29,6 +30,7 @@ from bert_tf.heads import (
     BertRelationClassifier,
     BertTokenClassifier,
 )
+from bert_tf.tasks import record as task_record
 
 PLACES = ("sequence_output", "start_logits", "end_logits")
 KIND = {"encoder": None, "encoder_tanh": None}
@@ -395,10 +397,37 @@ def test_arrays_that_nothing_reads_are_named(golden, tmp_path, warnings):
     )
 
 
+def test_a_head_without_names_of_labels_stays_one(golden, tmp_path):
+    """A folder of the original has no other word for the kind of a head."""
+    source, target = tmp_path / "unnamed", tmp_path / "original"
+    copy(golden / "single_label", source, id2label=None)
+    contents = storing.contents_of(str(source))
+    storing.write_folder(str(target), contents, "original")
+    stored = pretrained.open(str(target))
+    names = ["LABEL_0", "LABEL_1", "LABEL_2"]
+    assert (stored.kind, stored.labels) == ("single_label", names)
+
+
+@pytest.mark.parametrize("kind", ["masked_lm", "next_sentence"])
+def test_one_head_of_pretraining_in_a_file_of_keras(models, tmp_path, kind):
+    """The model in the file has the other one, with random numbers."""
+    models[kind].save_pretrained(str(tmp_path), format="keras", kind=kind)
+    stored = pretrained.open(str(tmp_path))
+    assert stored.kind == kind
+    assert heads.kind_of(stored.weights().shapes) == kind
+    assert task_record.read(str(tmp_path)) is None
+    file = tmp_path / "model.keras"
+    content = file.read_bytes()
+    middle = len(content) // 2
+    file.write_bytes(content[:middle] + bytes(99) + content[middle + 99 :])
+    with pytest.raises(UserError, match="not a model of this package, or dam"):
+        stored.weights()
+
+
 def test_another_head_is_new(golden, warnings):
     """The variables of classes and of tags have the same names and sizes."""
     folder = str(golden / "single_label")
-    with pytest.raises(UserError, match="given, because .* has no head"):
+    with pytest.raises(UserError, match="must be given: .* and no head for"):
         BertTokenClassifier.from_pretrained(folder)
     model = BertTokenClassifier.from_pretrained(folder, num_labels=3)
     assert "the stored one is of the kind single_label" in warnings()[-1]
@@ -409,6 +438,18 @@ def test_another_head_is_new(golden, warnings):
     )
     name = "bert/pooler/dense/kernel"
     np.testing.assert_array_equal(found[name], stored.read(name))
+
+
+def test_a_head_that_is_read_keeps_its_kind(golden, tmp_path):
+    """Else several labels or a number would be saved as classes."""
+    for kind in ("multi_label", "regression"):
+        model = BertClassifier.from_pretrained(str(golden / kind))
+        model.save_pretrained(str(tmp_path / kind), format="huggingface")
+        assert pretrained.open(str(tmp_path / kind)).kind == kind
+        assert problem_type_of(model, FittedSettings()) == kind
+    folder = str(golden / "multi_label")
+    model = BertClassifier.from_pretrained(folder, num_labels=7)  # A new head.
+    assert model.kind is None
 
 
 # ---------------------------------------------------------------------------
@@ -447,7 +488,7 @@ def test_another_model_in_the_folder(models, tmp_path, warnings):
         model.save_pretrained(folder, format="huggingface")
     models["tags"].save_pretrained(folder)
     stored = pretrained.open(folder)
-    assert (stored.kind, stored.labels) == (None, None)
+    assert stored.kind == "tags"
     warnings().clear()
     models["masked_lm"].save_pretrained(
         str(tmp_path / "words"), format="huggingface", kind="masked_lm"

@@ -195,6 +195,32 @@ def test_what_is_refused(tmp_path, name, content, message):
     assert str(raised.value).startswith(folder)
 
 
+@pytest.mark.parametrize(
+    "name, content",
+    [
+        ("special_tokens_map", {"additional_special_tokens": 5}),
+        ("tokenizer_config", {"added_tokens_decoder": [1, 2]}),
+        ("tokenizer", {"added_tokens": [3]}),
+        ("tokenizer", {"post_processor": 5}),
+        (
+            "tokenizer",
+            {"post_processor": {"type": "TemplateProcessing", "single": [{}]}},
+        ),
+    ],
+)
+def test_values_of_other_types(tmp_path, name, content):
+    if name == "tokenizer":
+        content = {
+            "model": {"type": "WordPiece", "vocab": {"[PAD]": 0}},
+            "normalizer": {"type": "BertNormalizer"},
+            "pre_tokenizer": {"type": "BertPreTokenizer"},
+            **content,
+        }
+    folder = write(tmp_path, **{name: content})
+    with pytest.raises(UserError, match=f"{name}.json: damaged"):
+        tokenizer_settings_of(folder)
+
+
 def test_written_and_read(tmp_path):
     text = "Éé é中 [MASK]"
     for settings in (

@@ -112,6 +112,45 @@ def test_predictions_carry_the_text_and_the_label(run_folder):
         assert known[text] == label
 
 
+def test_pretrained_must_be_the_model_of_the_run(run_folder, files, tmp_path):
+    """The run's weights would answer with another activation, unnoticed."""
+    other = tmp_path / "other"
+    shutil.copytree(run_folder, other)
+    for name, text in (
+        ("bert_config_file", {**SMALL_CONFIG, "hidden_act": "gelu_exact"}),
+        ("vocab_file", "[UNK]\n[CLS]\n[SEP]\n"),
+    ):
+        path = other / defaults.COPIES[name]
+        kept = path.read_text("utf-8")
+        path.write_text(text if name == "vocab_file" else json.dumps(text))
+        with pytest.raises(UserError, match=f"another --{name}"):
+            RUN_CLASSIFIER.run(
+                task_name="csv",
+                pretrained=str(other),
+                do_predict=True,
+                test_file=str(files / "new.csv"),
+                output_dir=str(run_folder),
+            )
+        path.write_text(kept, "utf-8")
+
+
+def test_a_run_and_its_export_answer_alike(run_folder, files, tmp_path):
+    answers = []
+    for model in (run_folder, run_folder / "export"):
+        RUN_CLASSIFIER.run(
+            task_name="csv",
+            text_column="message",
+            pretrained=str(model),
+            max_seq_length=16,
+            do_predict=True,
+            test_file=str(files / "new.csv"),
+            output_dir=str(tmp_path / model.name),
+        )
+        answers.append(lines_of(tmp_path / model.name / "test_results.tsv"))
+    assert len(answers[0]) == 3
+    assert answers[0] == answers[1]
+
+
 def test_macro_f1_is_reported_for_dev_and_test(run_folder):
     for name in ("eval", "test"):
         report = json.loads((run_folder / f"{name}_report.json").read_text())

@@ -17,6 +17,7 @@ from support.programs import (
 from bert_tf import BertConfig, checkpoints, heads, pretrained
 from bert_tf.errors import UserError
 from bert_tf.programs.initial_heads import new_heads, why_another
+from bert_tf.programs.labelled_program import check_answers
 from bert_tf.tasks.multiple_choice import MultipleChoice
 from bert_tf.tasks.record import TaskRecord
 from bert_tf.tasks.regression import Regression
@@ -247,3 +248,14 @@ def test_run_squad_after_a_classifier_says_that_its_head_is_new(
         do_train=True,
     )
     assert "no head for answers to questions" in caplog.text
+
+
+def test_a_head_answers_only_its_own_task():
+    """With its labels in another order, each answer would be the other one."""
+    sms = SingleLabel(["ham", "spam"], {})
+    with pytest.raises(UserError, match=r"labels, \['spam', 'ham'\], are not"):
+        check_answers(sms, {"labels": ["spam", "ham"]}, "sms")
+    check_answers(sms, {"labels": ["ham", "spam"]}, "sms")
+    check_answers(sms, {"labels": ["LABEL_0", "LABEL_1"]}, "sms")
+    with pytest.raises(UserError, match="mean, 3.0, are not those"):
+        check_answers(Regression(), {"mean": 3.0, "deviation": 2.0}, "sts-b")

@@ -7,7 +7,7 @@ import types
 import pytest
 from support.programs import RUN_CLASSIFIER, RUN_SQUAD
 
-from bert_tf.programs import labelled_modes, next_step
+from bert_tf.programs import entry_points, labelled_modes, next_step
 from bert_tf.tasks.regression import Regression
 from bert_tf.tasks.texts import MultiLabel, SingleLabel
 
@@ -100,3 +100,15 @@ def test_weights_are_advised_where_they_can_help(
         )
     assert "same answer" in caplog.text
     assert ("--class_weights" in caplog.text) == is_advised
+
+
+def test_an_installed_command_is_suggested_as_it_was_typed(monkeypatch):
+    ran = []
+    monkeypatch.setattr(
+        entry_points.runpy, "run_module", lambda *_, **__: ran.append(this())
+    )
+    monkeypatch.setattr(entry_points, "typed", "")
+    monkeypatch.setattr(sys, "argv", ["/venv/bin/bert-squad"])
+    this = next_step.this_program
+    entry_points.squad()
+    assert ran == [["bert-squad"]]

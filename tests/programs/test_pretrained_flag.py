@@ -266,6 +266,8 @@ def test_weights_without_a_vocabulary(hugging_face, tmp_path):
         (folder / name).symlink_to(hugging_face / name)
     with (
         FILL_MASK.flags(pretrained=str(folder)),
-        pytest.raises(UserError, match="--vocab_file=None: .*bare has no"),
+        pytest.raises(
+            UserError, match="--vocab_file must be given: .*bare has no"
+        ),
     ):
         FILL_MASK.main(TEXT)

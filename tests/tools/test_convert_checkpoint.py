@@ -201,7 +201,7 @@ def test_a_head_of_which_nothing_says_the_kind(run_folder, tmp_path):
     (tmp_path / "plain" / "bert_config.json").write_text(config)
     target = tmp_path / "new"
     for head, message in (
-        (None, "--head must be given, because .*ckpt does not say which"),
+        (None, "--head must be given: .*ckpt does not say which"),
         ("labels", "--head=labels: one of embedding, pretraining, masked_lm"),
         ("masked_lm", "--head=masked_lm: the model has no variable cls/pred"),
         ("relation", "--head=relation: transformers' BERT has no such head"),
@@ -258,3 +258,12 @@ def test_nothing_is_half_written(run_folder, tmp_path, monkeypatch):
     with pytest.raises(UserError, match="--to=.*new: already exists"):
         convert("demo", target)
     assert before == {p.name: p.read_bytes() for p in target.iterdir()}
+
+
+def test_an_empty_name_is_not_the_current_folder(tmp_path, monkeypatch):
+    """`--to=$OUT` without an OUT must not replace where the user works."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "work.txt").write_text("mine")
+    with pytest.raises(UserError, match="--to=: a folder is needed"):
+        CONVERT.run(**{"from": "demo", "to": ""})
+    assert (tmp_path / "work.txt").read_text() == "mine"
