@@ -64,6 +64,7 @@ def scores_of(path):
 NEW_MASKS = "resumes with new masks"
 
 
+@pytest.mark.slow
 def test_a_run_resumes_as_if_it_had_not_stopped(here, tmp_path, warnings):
     resumed = resume(
         tmp_path,
@@ -86,6 +87,7 @@ def test_a_run_resumes_as_if_it_had_not_stopped(here, tmp_path, warnings):
     assert results == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_a_run_with_dropout_says_that_its_masks_are_new(
     here, tmp_path, warnings
 ):

@@ -253,6 +253,7 @@ def test_any_text_with_other_settings(other_pairs, texts):
         check_offsets(tokenizer, preprocess, texts)
 
 
+@pytest.mark.slow
 def test_chinese_words(tmp_path):
     """The vocabulary's own code points for private use stay what they are."""
     private = [chr(0xE000), "##" + chr(0xE001), chr(0xF0000)]

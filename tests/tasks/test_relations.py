@@ -23,6 +23,9 @@ from bert_tf.metrics.relations import relation_report
 from bert_tf.serving import rest, texts
 from bert_tf.serving.limits import Limits, Refusal
 
+# All ask one run, which takes ten seconds.
+pytestmark = pytest.mark.slow
+
 PREDICT = program_of("bert_tf.tools.predict")
 ANIMALS = "cat dog bird fish horse cow".split()
 VERBS = {"called": "Call", "watched": "Watch", "and": None}
