@@ -1,13 +1,12 @@
 """BertConfig: the shape of one BERT model, as stored in `bert_config.json`."""
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from absl import logging
 
-from bert_tf import files
+from bert_tf import json_files
 from bert_tf.errors import UserError
 
 # The original also takes "" and null for "linear".
@@ -147,23 +146,13 @@ class BertConfig:
             UserError: the file is not JSON, or a value is wrong. The message
                 names the file.
         """
+        values = json_files.read_object(path)
         try:
-            values = json.loads(files.read_text(path))
-            if not isinstance(values, dict):
-                raise UserError("a JSON object of settings is needed")
             return cls.from_dict(values)
-        except json.JSONDecodeError as error:
-            raise UserError(
-                f"{path}:{error.lineno}: not JSON: {error.msg}"
-            ) from None
-        except RecursionError:
-            raise UserError(f"{path}: nested too deeply") from None
         except UserError as error:
             message = str(error)
             with_path = message if path in message else f"{path}: {message}"
             raise UserError(with_path) from None
-        except ValueError as error:  # Such as a number of too many digits.
-            raise UserError(f"{path}: {files.reason(error)}") from None
 
     def to_dict(self) -> dict[str, Any]:
         """The content of a `bert_config.json`.

@@ -17,8 +17,8 @@ import tensorflow as tf
 from bert_tf import forks, pretrained
 from bert_tf.text.graph_packing import GraphPacker, Slices, num_special
 from bert_tf.text.graph_tokenizer import GraphTokenizer, as_texts
-from bert_tf.text.wordpiece import tokens_by_id
 from bert_tf.tokenization import UNKNOWN, FullTokenizer
+from bert_tf.vocab_files import tokens_by_id
 
 __all__ = ["BertPreprocessor", "Slices"]
 

@@ -19,7 +19,7 @@ import dataclasses
 import os
 from typing import Any
 
-from bert_tf import files
+from bert_tf import files, json_files
 from bert_tf.config import BertConfig
 from bert_tf.downloads import download, releases
 from bert_tf.errors import UserError
@@ -71,9 +71,7 @@ def open(name: str) -> StoredModel:  # noqa: A001  As other libraries call it.
     # A folder of a run's data may be called "demo", too.
     is_name = not folders.holds_model(name)
     release = releases.find(name) if is_name else None
-    if name == DEMO and is_name:
-        model = folders.open_path(os.path.join(ASSETS, DEMO))
-    elif release:
+    if release:
         model = folders.open_path(download.fetch(release))
         settings = TokenizerSettings(do_lower_case=release.do_lower_case)
         model = dataclasses.replace(model, tokenizer=settings)
@@ -131,7 +129,10 @@ def tokenizer_arguments(name: str) -> dict[str, Any]:
     Raises:
         UserError: see `open`; or the model has no vocabulary.
     """
-    model = open(name)
+    return _tokenizer_arguments_of(open(name))
+
+
+def _tokenizer_arguments_of(model: StoredModel) -> dict[str, Any]:
     assert model.tokenizer is not None
     return {
         "vocab_file": vocab_file_of(model),
@@ -155,7 +156,7 @@ def arguments(name: str) -> dict[str, Any]:
     return {
         "bert_config_file": model.config_file,
         "init_checkpoint": model.weights_file,
-        **tokenizer_arguments(name),
+        **_tokenizer_arguments_of(model),
     }
 
 
@@ -186,7 +187,7 @@ def read_config(path: str) -> BertConfig:
         return folders.open_path(
             os.path.dirname(path) if is_preset else path
         ).config
-    values = hugging_face.read_json(path)
+    values = json_files.read_object(path)
     if hugging_face.is_config(values):
         return hugging_face.to_config(values, path)
     return BertConfig.from_json_file(path)
@@ -200,7 +201,7 @@ def is_config_of_original(path: str) -> bool:
     """
     if not _is_single_file(path) or keras_hub.recognises(os.path.dirname(path)):
         return False
-    return not hugging_face.is_config(hugging_face.read_json(path))
+    return not hugging_face.is_config(json_files.read_object(path))
 
 
 def _is_single_file(path: str) -> bool:

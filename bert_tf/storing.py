@@ -38,7 +38,7 @@ from bert_tf.formats.tokenizer_files import (
 )
 from bert_tf.formats.weights import Weights
 from bert_tf.tokenizer_settings import TokenizerSettings
-from bert_tf.vocab_files import is_cased, load_vocab
+from bert_tf.vocab_files import is_cased, load_vocab, tokens_by_id
 
 CARD = "README.md"
 
@@ -275,9 +275,7 @@ def contents_of(name: str, head: str | None = None) -> Contents:
         logging.warning("%s: not converted: %s", name, unused)
     tokens = None
     if stored.vocab_file is not None:
-        vocab = load_vocab(stored.vocab_file)
-        by_id = {index: token for token, index in vocab.items()}
-        tokens = [by_id.get(i, "") for i in range(max(by_id) + 1)]
+        tokens = tokens_by_id(load_vocab(stored.vocab_file))
     folder = os.path.dirname(os.path.abspath(stored.config_file))
     is_stored_head = head is None or kind == stored.kind_with(weights)
     labels = None

@@ -23,7 +23,12 @@ from collections.abc import Callable, Collection, Iterable
 from bert_tf.errors import UserError
 from bert_tf.formats import tokenizer_files
 from bert_tf.tokenizer_settings import TokenizerSettings
-from bert_tf.vocab_files import check_casing, check_size, load_vocab
+from bert_tf.vocab_files import (
+    check_casing,
+    check_size,
+    load_vocab,
+    tokens_by_id,
+)
 
 __all__ = [
     "BasicTokenizer",
@@ -297,9 +302,9 @@ class FullTokenizer:
             folder: the folder, which is made if it is not there. A model's
                 `save_pretrained` writes the rest into it.
         """
-        last = max(self.inv_vocab)  # An entry that comes twice leaves a hole.
-        tokens = [self.inv_vocab.get(i, "") for i in range(last + 1)]
-        tokenizer_files.write_tokenizer_files(folder, tokens, self.settings)
+        tokenizer_files.write_tokenizer_files(
+            folder, tokens_by_id(self.vocab), self.settings
+        )
 
     def tokenize(self, text: str | bytes) -> list[str]:
         """The WordPieces of a text."""

@@ -31,6 +31,14 @@ def load_vocab(vocab_file: str) -> dict[str, int]:
     return vocab
 
 
+def tokens_by_id(vocab: Mapping[str, int]) -> list[str]:
+    """The token of each id; an id without a token has the empty string."""
+    tokens = [""] * (1 + max(vocab.values()))
+    for token, index in vocab.items():
+        tokens[index] = token
+    return tokens
+
+
 def is_cased(vocab: Collection[str]) -> bool:
     """Whether a vocabulary is one of a cased model; see `check_casing`."""
     try:

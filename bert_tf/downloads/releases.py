@@ -125,30 +125,24 @@ def _small() -> list[Release]:
     return found
 
 
-def _base(
-    name: str, date: str, vocab_size: int, is_lower: bool, alias: str
+_BASE, _LARGE = (12, 768), (24, 1024)  # Layers and hidden size.
+
+
+def _sized(
+    size: tuple[int, int],
+    name: str,
+    date: str,
+    vocab_size: int,
+    is_lower: bool,
+    alias: str,
 ) -> Release:
+    layers, width = size
     return Release(
         name=name,
         date=date,
-        num_hidden_layers=12,
-        hidden_size=768,
-        num_attention_heads=12,
-        vocab_size=vocab_size,
-        do_lower_case=is_lower,
-        aliases=(alias,),
-    )
-
-
-def _large(
-    name: str, date: str, vocab_size: int, is_lower: bool, alias: str
-) -> Release:
-    return Release(
-        name=name,
-        date=date,
-        num_hidden_layers=24,
-        hidden_size=1024,
-        num_attention_heads=16,
+        num_hidden_layers=layers,
+        hidden_size=width,
+        num_attention_heads=width // 64,
         vocab_size=vocab_size,
         do_lower_case=is_lower,
         aliases=(alias,),
@@ -171,23 +165,23 @@ DEMO = Release(
 RELEASES: tuple[Release, ...] = (
     DEMO,
     *_small(),
-    _base("uncased_L-12_H-768_A-12", "2018_10_18", 30522, True,
-          "bert-base-uncased"),
-    _large("uncased_L-24_H-1024_A-16", "2018_10_18", 30522, True,
+    _sized(_BASE, "uncased_L-12_H-768_A-12", "2018_10_18", 30522, True,
+           "bert-base-uncased"),
+    _sized(_LARGE, "uncased_L-24_H-1024_A-16", "2018_10_18", 30522, True,
            "bert-large-uncased"),
-    _base("cased_L-12_H-768_A-12", "2018_10_18", 28996, False,
-          "bert-base-cased"),
-    _large("cased_L-24_H-1024_A-16", "2018_10_18", 28996, False,
+    _sized(_BASE, "cased_L-12_H-768_A-12", "2018_10_18", 28996, False,
+           "bert-base-cased"),
+    _sized(_LARGE, "cased_L-24_H-1024_A-16", "2018_10_18", 28996, False,
            "bert-large-cased"),
-    _base("multi_cased_L-12_H-768_A-12", "2018_11_23", 119547, False,
-          "bert-base-multilingual-cased"),
-    _base("multilingual_L-12_H-768_A-12", "2018_11_03", 105879, True,
-          "bert-base-multilingual-uncased"),
-    _base("chinese_L-12_H-768_A-12", "2018_11_03", 21128, True,
-          "bert-base-chinese"),
-    _large("wwm_uncased_L-24_H-1024_A-16", "2019_05_30", 30522, True,
+    _sized(_BASE, "multi_cased_L-12_H-768_A-12", "2018_11_23", 119547, False,
+           "bert-base-multilingual-cased"),
+    _sized(_BASE, "multilingual_L-12_H-768_A-12", "2018_11_03", 105879, True,
+           "bert-base-multilingual-uncased"),
+    _sized(_BASE, "chinese_L-12_H-768_A-12", "2018_11_03", 21128, True,
+           "bert-base-chinese"),
+    _sized(_LARGE, "wwm_uncased_L-24_H-1024_A-16", "2019_05_30", 30522, True,
            "bert-large-uncased-whole-word-masking"),
-    _large("wwm_cased_L-24_H-1024_A-16", "2019_05_30", 28996, False,
+    _sized(_LARGE, "wwm_cased_L-24_H-1024_A-16", "2019_05_30", 28996, False,
            "bert-large-cased-whole-word-masking"),
 )
 # fmt: on

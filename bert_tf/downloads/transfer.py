@@ -174,7 +174,7 @@ def _opened(request: urllib.request.Request, is_again: bool) -> Any:
         if error.code == 416 and request.has_header("Range"):
             raise
         error.close()
-        # A reason of several lines tells of redirections.
+        # A reason of several lines reports redirections.
         reason = str(error.reason).partition("\n")[0]
         why = f"the server answers {error.code} {reason}"
         if error.code in _PASSING:

@@ -32,7 +32,7 @@ from bert_tf.export.serving_base import (
 )
 from bert_tf.preprocessing import BertPreprocessor, Slices
 from bert_tf.text.packing import ID_NAMES
-from bert_tf.text.wordpiece import tokens_by_id
+from bert_tf.vocab_files import tokens_by_id
 
 
 class QuestionServing(ServingModule):

@@ -25,6 +25,7 @@ from absl import logging
 from bert_tf import files, literal_paths
 from bert_tf.errors import UserError
 from bert_tf.export.kinds import KINDS
+from bert_tf.formats import exported
 
 LoadedModel = Any  # TensorFlow has no public name for this class.
 
@@ -36,9 +37,9 @@ _LOAD_ERRORS = (OSError, LookupError, ValueError, RuntimeError)
 # Sequences are padded to a multiple of this, or to max_seq_length: a model is
 # traced once for each length.
 LENGTH_MULTIPLE = 16
-DESCRIPTION = os.path.join("assets.extra", "model.json")
-VOCABULARY = os.path.join("assets.extra", "vocab.txt")
-CONFIG = os.path.join("assets.extra", "bert_config.json")
+# A model that is opened again has these files at the same places.
+DESCRIPTION, VOCABULARY = exported.DESCRIPTION, exported.VOCABULARY
+CONFIG, WEIGHTS = exported.CONFIG, exported.WEIGHTS
 # The network as LiteRT files, for engines: weights float32, and int8.
 NETWORK = os.path.join("assets.extra", "network.tflite")
 INT8_NETWORK = os.path.join("assets.extra", "network_int8.tflite")
@@ -46,7 +47,6 @@ INT8_NETWORK = os.path.join("assets.extra", "network_int8.tflite")
 NOT_FINISHED = ("input_ids", "segment_ids", "lengths")
 # How the outputs are computed from the network's logits, if that is known.
 SOFTMAX = "softmax"
-WEIGHTS = os.path.join("variables", "variables")  # TensorFlow's checkpoint.
 
 
 def check_replaceable(folder: str) -> None:

@@ -29,7 +29,7 @@ from bert_tf.export.serving_base import (
 )
 from bert_tf.pooling import NO_CHOICE
 from bert_tf.text.packing import ID_NAMES
-from bert_tf.text.wordpiece import tokens_by_id
+from bert_tf.vocab_files import tokens_by_id
 
 
 class SequenceServing(ServingModule):

@@ -31,8 +31,8 @@ from bert_tf.export.serving_modules import (
 from bert_tf.preprocessing import BertPreprocessor, Slices
 from bert_tf.text.normalization import regex_class
 from bert_tf.text.packing import ID_NAMES, NUM_SPECIAL
-from bert_tf.text.wordpiece import tokens_by_id
 from bert_tf.tokenization import CJK_BLOCKS
+from bert_tf.vocab_files import tokens_by_id
 
 NOWHERE = -1  # The place of padding.
 WHITE_SPACE = r"[\s\pZ]+"  # Between the words of a raw text.

@@ -8,10 +8,9 @@ assets.extra/vocab.txt            the vocabulary
 
 import os
 
-from bert_tf import files
+from bert_tf import files, json_files
 from bert_tf.config import BertConfig
 from bert_tf.errors import UserError
-from bert_tf.formats.hugging_face import read_json
 from bert_tf.formats.model import StoredModel
 from bert_tf.formats.original import check_task
 from bert_tf.formats.tables import Rule, Table
@@ -64,7 +63,7 @@ def open_folder(path: str, folder: str) -> StoredModel:
             "say how many attention heads there are; name the folder of the "
             "run, or export it again"
         )
-    description = read_json(os.path.join(folder, DESCRIPTION))
+    description = json_files.read_object(os.path.join(folder, DESCRIPTION))
     record = {n: description[n] for n in _RECORD if n in description}
     if "kind" in description:
         record["problem"] = description["kind"]

@@ -2,8 +2,9 @@
 
 import os
 from collections.abc import Callable
+from typing import Any
 
-from bert_tf import files
+from bert_tf import files, json_files
 from bert_tf.errors import UserError
 from bert_tf.formats import (
     exported,
@@ -19,21 +20,37 @@ from bert_tf.formats.safetensors_files import INDEX, is_safetensors
 from bert_tf.tokenizer_settings import TokenizerSettings
 
 
-def _open_preset(path: str, folder: str) -> StoredModel:
-    """Describes a preset of keras-hub; see `open_path`."""
-    settings = keras_hub.tokenizer_settings(folder)
+def _described(
+    path: str, place: str, form: str, module: Any, dropout_rate: float | None
+) -> StoredModel:
+    """Describes a model whose format has a module of one shape.
+
+    Args:
+        path: what was asked for, for errors.
+        place: the folder or the prefix.
+        form: what it is, for people.
+        module: `keras_hub` or `model_garden`.
+        dropout_rate: see `StoredModel`.
+    """
+    settings = module.tokenizer_settings(place)
     return StoredModel(
         path=path,
-        format="a preset of keras-hub",
-        config=keras_hub.read_config(folder),
-        config_file=folder,
-        vocab_file=keras_hub.vocab_file(folder),
+        format=form,
+        config=module.read_config(place),
+        config_file=place,
+        vocab_file=module.vocab_file(place),
         tokenizer=TokenizerSettings(**settings) if settings else None,
-        weights_file=folder,
-        open_weights=keras_hub.open_weights,
-        kind=keras_hub.head_kind(folder),
-        dropout_rate=keras_hub.dropout_rate(folder),
+        weights_file=place,
+        open_weights=module.open_weights,
+        kind=module.head_kind(place),
+        dropout_rate=dropout_rate,
     )
+
+
+def _open_preset(path: str, folder: str) -> StoredModel:
+    """Describes a preset of keras-hub; see `open_path`."""
+    rate = keras_hub.dropout_rate(folder)
+    return _described(path, folder, "a preset of keras-hub", keras_hub, rate)
 
 
 def _is_encoder(path: str) -> bool:
@@ -52,18 +69,8 @@ def _open_encoder(path: str, place: str) -> StoredModel:
     """Describes an encoder of Model Garden: a folder or a prefix."""
     from bert_tf.formats import model_garden  # It loads TensorFlow.
 
-    settings = model_garden.tokenizer_settings(place)
-    return StoredModel(
-        path=path,
-        format="an encoder of Model Garden",
-        config=model_garden.read_config(place),
-        config_file=place,
-        vocab_file=model_garden.vocab_file(place),
-        tokenizer=TokenizerSettings(**settings) if settings else None,
-        weights_file=place,
-        open_weights=model_garden.open_weights,
-        kind=model_garden.head_kind(place),
-    )
+    form = "an encoder of Model Garden"
+    return _described(path, place, form, model_garden, None)
 
 
 # (whether a folder is one, function(path, folder) -> model); the first counts.
@@ -195,7 +202,7 @@ def _open_file(path: str) -> StoredModel:
     if name in hugging_face_folder.PICKLES:
         values = {}
         if files.exists(hugging_face.config_file(folder)):
-            values = hugging_face.read_json(hugging_face.config_file(folder))
+            values = json_files.read_object(hugging_face.config_file(folder))
         raise hugging_face_folder.pickle_refused(path, values)
     stem = path.rpartition(".index")[0] or path.rpartition(".data-")[0]
     if stem and files.exists(f"{stem}.index"):

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from bert_tf import files
 from bert_tf.config import BertConfig
 from bert_tf.errors import UserError
 from bert_tf.formats import hugging_face_names as names
@@ -235,29 +234,6 @@ def dropout_of(values: Mapping[str, Any], path: str) -> float | None:
             "below 1 is needed"
         )
     return rate
-
-
-def read_json(path: str) -> dict[str, Any]:
-    """The JSON object in a file.
-
-    Raises:
-        UserError: there is none.
-    """
-    try:
-        values = json.loads(files.read_text(path))
-    except json.JSONDecodeError as error:
-        raise UserError(
-            f"{path}:{error.lineno}: not JSON: {error.msg}"
-        ) from None
-    except UserError:  # A ValueError, too.
-        raise
-    except ValueError as error:  # Such as a number of too many digits.
-        raise UserError(f"{path}: {files.reason(error)}") from None
-    except RecursionError:
-        raise UserError(f"{path}: nested too deeply") from None
-    if not isinstance(values, dict):
-        raise UserError(f"{path}: a JSON object of settings is needed")
-    return values
 
 
 # ---------------------------------------------------------------------------

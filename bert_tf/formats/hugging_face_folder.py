@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from bert_tf import files
+from bert_tf import files, json_files
 from bert_tf.config import BertConfig
 from bert_tf.errors import UserError
 from bert_tf.formats import hugging_face, safetensors_files, transformers_h5
@@ -34,7 +34,7 @@ def is_model(folder: str) -> bool:
         files.exists(os.path.join(folder, n)) for n in (*_READERS, *PICKLES)
     ):
         return True
-    values = hugging_face.read_json(hugging_face.config_file(folder))
+    values = json_files.read_object(hugging_face.config_file(folder))
     return hugging_face.is_config(values)
 
 
@@ -49,7 +49,7 @@ def open_folder(path: str, folder: str) -> StoredModel:
         UserError: a file cannot be used, or the weights are a pickle.
     """
     config_file = hugging_face.config_file(folder)
-    values = hugging_face.read_json(config_file)
+    values = json_files.read_object(config_file)
     # Before the config is judged: it says why nothing can be opened.
     weights_file, reader = _weights_of(path, folder, values)
     vocabularies = [os.path.join(folder, name) for name in _VOCABULARIES]

@@ -17,11 +17,10 @@ from typing import Any
 
 from absl import logging
 
-from bert_tf import files
+from bert_tf import files, json_files
 from bert_tf.config import BertConfig
 from bert_tf.errors import UserError
 from bert_tf.formats.h5_arrays import H5Arrays
-from bert_tf.formats.hugging_face import read_json
 from bert_tf.formats.tables import (
     HEADS_FIRST,
     HEADS_LAST,
@@ -71,7 +70,7 @@ def recognises(path: str) -> bool:
     if not files.exists(file) or files.is_folder(file):
         return False
     try:
-        return _class_of(read_json(file)) == _BACKBONE
+        return _class_of(json_files.read_object(file)) == _BACKBONE
     except UserError:
         return False
 
@@ -218,7 +217,7 @@ def _task(path: str) -> tuple[str, dict[str, Any]]:
     if not files.exists(os.path.join(path, TASK)):
         return "", {}
     file = os.path.join(path, TASK)
-    values = read_json(file)
+    values = json_files.read_object(file)
     return file, {**_config_of(file, values), "class": _class_of(values)}
 
 
@@ -229,7 +228,7 @@ def _read(
     file = os.path.join(path, name)
     if not files.exists(file):
         raise UserError(f"{file}: no such file")
-    values = read_json(file)
+    values = json_files.read_object(file)
     if _class_of(values) not in classes:
         raise UserError(
             f"{file}: registered_name={values.get('registered_name')!r}; "

@@ -45,7 +45,7 @@ class StoredModel:
     dropout_rate: float | None = None
 
     def kind_with(self, weights: Weights) -> str | None:
-        """`kind`; where nothing says it, what the names of variables tell."""
+        """`kind`; where no file says it, the one that variables show."""
         return self.kind or heads.kind_of(weights.shapes)
 
     def task_of(self, kind: str | None) -> dict[str, Any]:

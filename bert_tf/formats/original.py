@@ -8,11 +8,10 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from bert_tf import files
+from bert_tf import files, json_files
 from bert_tf.config import BertConfig
 from bert_tf.errors import UserError
 from bert_tf.formats.checkpoint_paths import prefixes_in
-from bert_tf.formats.hugging_face import read_json
 from bert_tf.formats.model import StoredModel
 from bert_tf.formats.tokenizer_files import settings_in
 from bert_tf.formats.weights import Weights
@@ -102,7 +101,7 @@ def task_in(folder: str) -> dict[str, Any]:
 
 def _json_in(folder: str, name: str) -> dict[str, Any]:
     path = os.path.join(folder, name)
-    return read_json(path) if files.exists(path) else {}
+    return json_files.read_object(path) if files.exists(path) else {}
 
 
 def _flags_in(folder: str) -> dict[str, Any]:

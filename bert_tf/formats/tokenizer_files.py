@@ -162,7 +162,7 @@ def write_tokenizer_files(
     Args:
         folder: where vocab.txt, tokenizer_config.json,
             special_tokens_map.json and tokenizer.json are written.
-        vocab: the token of each id, such as `wordpiece.tokens_by_id` gives.
+        vocab: the token of each id, such as `vocab_files.tokens_by_id` gives.
             An id without a token, "", gets the name "[emptyID]", which no text
             can reach; of the same token twice, the earlier does.
         settings: the tokenizer's.

@@ -18,6 +18,7 @@ from bert_tf.errors import UserError
 from bert_tf.text import normalization
 from bert_tf.text.context import REMOVED
 from bert_tf.tokenization import MAX_CHARS_PER_WORD, UNKNOWN, FullTokenizer
+from bert_tf.vocab_files import tokens_by_id
 
 MAX_BYTES_PER_CHAR = 4  # In UTF-8.
 MAX_BYTES_PER_TOKEN = 256  # The models of tensorflow-text allow no more.
@@ -177,14 +178,6 @@ def _build_model(names: list[str], max_bytes_per_word: int) -> np.ndarray:
         ),
         np.uint8,
     )
-
-
-def tokens_by_id(vocab: dict[str, int]) -> list[str]:
-    """The token of each id; an id without a token has the empty string."""
-    tokens = [""] * (1 + max(vocab.values()))
-    for token, index in vocab.items():
-        tokens[index] = token
-    return tokens
 
 
 def _names_for_builder(tokenizer, tables, vocab_file) -> list[str]:

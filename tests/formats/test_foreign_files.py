@@ -14,6 +14,7 @@ import tensorflow as tf
 from support.common import GOLDEN
 from support.foreign_models import inputs, unpack
 
+from bert_tf import json_files
 from bert_tf.checkpoints import load_weights
 from bert_tf.errors import UserError
 from bert_tf.formats import (
@@ -92,7 +93,7 @@ def open_model(folder, name):
     """The config and the weights of a model."""
     path = str(folder / name)
     if name.startswith("transformers4"):
-        values = hugging_face.read_json(f"{path}/config.json")
+        values = json_files.read_object(f"{path}/config.json")
         config = hugging_face.to_config(values, path)
         return config, transformers_h5.open_weights(f"{path}/tf_model.h5")
     module = keras_hub if name.startswith("keras_hub") else model_garden
