@@ -11,7 +11,7 @@ import tomllib
 
 import pytest
 from support.common import ROOT
-from support.programs import arguments, as_flags, make_folder
+from support.programs import arguments, as_flags, make_folder, run_here
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 SCRIPTS = PROJECT["project"]["scripts"]
@@ -81,32 +81,31 @@ def test_a_command_is_the_same_as_its_program(tmp_path):
     """It records the same flags, and ends in the same way."""
     folder = make_folder(tmp_path)
     code = "from bert_tf.programs import entry_points as e; e.classifier()"
-    records = []
-    for number, start in enumerate(
-        ([str(ROOT / "run_classifier.py")], ["-c", code])
-    ):
-        output = folder / f"output_{number}"
-        values = {**arguments(folder), "output_dir": str(output)}
-        done = subprocess.run(
-            [sys.executable, *start, "--do_train", *as_flags(values)],
+
+    def command(*flags):
+        return subprocess.run(
+            [sys.executable, "-c", code, *flags],
             cwd=tmp_path,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             capture_output=True,
             text=True,
         )
+
+    def program(*flags):
+        return run_here("run_classifier.py", *flags)
+
+    records = []
+    for start in (program, command):
+        output = folder / start.__name__
+        values = {**arguments(folder), "output_dir": str(output)}
+        done = start("--do_train", *as_flags(values))
         assert done.returncode == 0, done.stderr
         record = json.loads((output / "train.json").read_text("utf-8"))
         flags = record["train"]["flags"]
         assert flags.pop("output_dir") == str(output)
         records.append(flags)
     assert records[0] == records[1]
-    done = subprocess.run(
-        [sys.executable, "-c", code, "--nonsense"],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
+    done = command("--nonsense")
     assert done.returncode == 1
     last = done.stderr.strip().split("\n")[-1]
     assert last.startswith("run_classifier.py: ") and "nonsense" in last

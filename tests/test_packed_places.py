@@ -144,8 +144,7 @@ def alone(kind, model):
     "recompute, jit_compile",
     [
         (False, False),
-        pytest.param(True, False, marks=pytest.mark.slow),
-        pytest.param(False, True, marks=pytest.mark.slow),
+        pytest.param(True, True, marks=pytest.mark.slow),
     ],
 )
 def test_packed_is_as_alone(kind, model, alone, recompute, jit_compile):

@@ -161,7 +161,7 @@ class QuickWordpieces(WordpieceTokenizer):
 @CASINGS
 def test_every_code_point(do_lower_case):
     """Alone, between letters, doubled, at the end and the start of a word."""
-    names = ["uncased", "cased", "multi_cased", "chinese"]
+    names = ["uncased", "chinese"] if do_lower_case else ["cased"]
     files = [str(shared(f"data/vocab/{name}/vocab.txt")) for name in names]
     basic = FullTokenizer(files[0], do_lower_case).basic_tokenizer
     ours = [BertPreprocessor(path, do_lower_case) for path in files]
@@ -197,8 +197,14 @@ def test_every_code_point_with_other_settings(settings_of):
     wordpieces = QuickWordpieces(tokenizer.vocab)
     basic = tokenizer.basic_tokenizer
     chunk = 1 << 16
-    for first in range(0, len(normalization.CODE_POINTS), chunk):
-        chars = map(chr, normalization.CODE_POINTS[first : first + chunk])
+    # Planes 4 to 16 are alike but for the tags, and swept whole above.
+    points = [
+        o
+        for o in normalization.CODE_POINTS
+        if o < 0x40000 or 0xE0000 <= o < 0xE1000 or o % 8 == 0
+    ]
+    for first in range(0, len(points), chunk):
+        chars = map(chr, points[first : first + chunk])
         texts = [f"{c} a{c}b 中{c}国{c}A Σ{c} {c}Σ" for c in chars]
         words = basic.tokenize(" ".join(texts))
         ids = preprocess.tokenize(texts).values.numpy()
@@ -232,7 +238,7 @@ def check_spelled_out(tokenizer, preprocess):
     assert len(SPELLED) > 35000
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(st.lists(TEXTS, min_size=1, max_size=8))
 @example(["\U0001d160\u0301\U00016ff0\0\u302e", "a\u302e\ufe0f\U00016ff0"])
 @example(["ΑΣ\u00ad", "ΑΣ'Α", "ΣΣΣ Σ", "Α\u0301Σ.", "1Σ", "ΑΣ\u2028Α"])
@@ -283,7 +289,7 @@ def test_chinese_words(tmp_path):
     check_offsets(tokenizer, preprocess, texts)
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(
     st.lists(
         st.one_of(
@@ -400,7 +406,7 @@ def with_accents(tokenizer, text, last):
     return last
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(st.lists(TEXTS, min_size=1, max_size=6))
 @example(["cafe\u0301 ok", "\u200bhe\u200bllo\u200b x", "e\u200b\u0301\0"])
 @example(["👩\u200d🚀!", "한국", "ΑΣ\u00ad", "a\ufffd\U0001d160\U00016ff0b"])
@@ -513,8 +519,13 @@ ROWS = [
 ]
 
 
-@pytest.mark.parametrize("truncation", packing.TRUNCATIONS)
-@pytest.mark.parametrize("max_seq_length", [3, 4, 5, 12, 13, 40])
+@pytest.mark.parametrize(
+    "max_seq_length, truncation",
+    [
+        *((length, "head") for length in (3, 5, 13)),
+        *((length, "head_tail") for length in (3, 4, 5, 12, 40)),
+    ],
+)
 def test_sequences_are_packed_as_in_python(
     tmp_path, max_seq_length, truncation
 ):

@@ -491,21 +491,6 @@ def test_demo_needs_no_files(tmp_path):
 
 
 @pytest.mark.slow
-def test_demo_learns(tmp_path):
-    """The README's first command, whole."""
-    done = run_program(
-        "--task_name=sms",
-        "--do_train",
-        "--do_eval",
-        "--do_predict",
-        f"--output_dir={tmp_path}",
-    )
-    assert done.returncode == 0, done.stderr
-    results = results_of(tmp_path / "eval_results.txt")
-    assert float(results["eval_accuracy"]) >= 0.93
-
-
-@pytest.mark.slow
 def test_mrpc_layout_trains_on_real_data(tmp_path):
     golden = shared("golden/5_run_classifier/data/MRPC")
     model = shared("golden/2_modeling/tiny")

@@ -414,17 +414,16 @@ def test_checkpoints_with_and_without_heads(trained, caplog):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"xla": True},
-        {"precision": "bfloat16"},
-        {"precision": "float16"},
-        {"remat": True},
-        {"optimizer": "lamb"},
-        {"freeze_layers": "embeddings"},
+        # Options that have nothing to do with each other share a run.
+        {"xla": True, "optimizer": "lamb"},
+        {"precision": "bfloat16", "remat": True},
+        {"precision": "float16", "freeze_layers": "embeddings"},
         {"freeze_layers": "encoder"},
     ],
+    ids=" ".join,
 )
 def test_options(trained, changes):
-    name = "-".join(map(str, *changes.items()))
+    name = "-".join(map(str, changes.values()))
     run(
         trained,
         do_train=True,

@@ -106,12 +106,22 @@ def test_scores_and_predictions(folder, kind):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_test_scores_are_those_of_evaluation(folder, kind):
-    """The same file as dev and as test set has the same scores."""
+    """The same file as dev and as test set has the same scores.
+
+    And the same predictions in one padded batch.
+    """
     out = folder / f"{kind}-swapped"
-    flags = flags_of(kind, folder, output_dir=str(out))
+    flags = flags_of(
+        kind,
+        folder,
+        output_dir=str(out),
+        predict_batch_size=64,
+        pad_to_max_length=True,
+    )
     flags["dev_file"] = flags["test_file"]
     flags["init_checkpoint"] = checkpoint_of(kind, folder)
-    RUN_CLASSIFIER.run(**flags, do_eval=True)
+    RUN_CLASSIFIER.run(**flags, do_eval=True, do_predict=True)
+    assert_same_predictions(out, folder / kind)
     scores = json.loads((out / "eval_report.json").read_text())["scores"]
     on_test = results_of(folder / kind / "test_eval_results.txt")
     for name, value in on_test.items():
@@ -123,17 +133,9 @@ def test_test_scores_are_those_of_evaluation(folder, kind):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"predict_batch_size": 1, "write_tf_records": True},
-        {"predict_batch_size": 64, "pad_to_max_length": True},
-    ],
-    ids=["1 records", "64 padded"],
-)
 @pytest.mark.parametrize("kind", KINDS)
-def test_predictions_do_not_depend_on_batches(folder, tmp_path, kind, changes):
-    flags = flags_of(kind, folder, **changes)
+def test_predictions_do_not_depend_on_batches(folder, tmp_path, kind):
+    flags = flags_of(kind, folder, predict_batch_size=1, write_tf_records=True)
     flags["init_checkpoint"] = checkpoint_of(kind, folder)
     # Labels come from beside the checkpoint: no training file is needed.
     flags["output_dir"], flags["train_file"] = str(tmp_path / "out"), None

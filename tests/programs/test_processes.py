@@ -29,7 +29,7 @@ from bert_tf import checkpoints
 
 pytestmark = pytest.mark.slow
 SECONDS = 120  # No process here takes so long, unless it hangs.
-NUM_KILLS = 8
+NUM_KILLS = 4
 
 
 class Process:
@@ -83,7 +83,7 @@ def assert_close(ours, theirs, tolerance):
 
 
 def test_killed_at_random_moments(tmp_path):
-    """A checkpoint is written after every step, so that many are cut."""
+    """A checkpoint is written after every step: half of the kills cut one."""
     folder = make_folder(tmp_path)
     settings = {
         "do_train": True,
@@ -102,9 +102,13 @@ def test_killed_at_random_moments(tmp_path):
         process = Process(folder / f"{attempt}.log", flags)
         process.wait_for("  loss ")
         time.sleep(rng.random() * 0.5)
+        out = folder / "out"
+        while attempt % 2 and not any(
+            out.glob(checkpoints.SCRATCH_PREFIX + "*")
+        ):
+            assert process.is_running(), process.log.read_text()
         assert process.is_running(), process.log.read_text()
         process.kill()
-        out = folder / "out"
         cut += any(out.glob(checkpoints.SCRATCH_PREFIX + "*"))
         newest = checkpoints.CheckpointFolder(str(out)).newest_first()[0]
         steps.append(checkpoints.Checkpoint(newest).global_step())
@@ -117,8 +121,8 @@ def test_killed_at_random_moments(tmp_path):
     assert not list(out.glob(checkpoints.SCRATCH_PREFIX + "*"))
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_with_the_command_that_resumes(tmp_path, number):
+def test_a_signal_ends_with_the_command_that_resumes(tmp_path):
+    number = signal.SIGTERM
     folder = make_folder(tmp_path)
     settings = {"do_train": True, "num_train_epochs": 200.0}
     flags = as_flags(arguments(folder, **settings))
@@ -264,20 +268,18 @@ def assert_same_results(out, one_process):
                 assert a == b
 
 
-@pytest.mark.parametrize("packs", [False, True])
-def test_a_worker_is_killed_and_all_start_again(cluster_run, packs):
+def test_a_worker_is_killed_and_all_start_again(cluster_run):
+    """They find their batches, also of packed rows, and their masks again."""
     folder, flags = cluster_run
     flags = [*flags, "--classifier_dropout=0.1"]
+    flags += ["--pack_sequences", "--max_seq_length=64"]
     never, killed = "never", "killed"
-    if packs:
-        flags += ["--pack_sequences", "--max_seq_length=64"]
-        never, killed = "never-packed", "killed-packed"
     wait_for_all(start_workers(folder, never, flags))
     expected = values_of(folder / never / "model.ckpt-116")
     workers = start_workers(folder, killed, flags)
     workers[0].wait_for("  loss ")
     text = workers[0].log.read_text()
-    assert ("in each of the 2 parts of a batch; tokens" in text) == packs
+    assert "in each of the 2 parts of a batch; tokens" in text
     while not (folder / killed / "model.ckpt-20.index").exists():
         assert workers[0].is_running()
         time.sleep(0.02)

@@ -140,12 +140,12 @@ def test_odd_records_are_named(trained):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [0, 2**31 - 1])
-def test_seeds_that_tensorflow_takes_for_none(trained, seed):
+def test_seeds_that_tensorflow_takes_for_none(trained):
     folder, _ = trained
-    name = f"seed-{seed}"
-    values = train(folder, name, seed=seed)
-    again = train(folder, f"{name}-again", seed=seed)
+    # It takes this one for 0, and 0 for none.
+    values, again = (
+        train(folder, f"seed-{name}", seed=2**31 - 1) for name in "ab"
+    )
     assert difference(values, again, "") == 0
 
 
@@ -352,7 +352,6 @@ def test_frozen_layers_stay(trained):
     folder, _ = trained
     start = values_of(folder / "out" / "model.ckpt-0")
     frozen = {
-        "embeddings": ["bert/embeddings"],
         "encoder": ["bert/"],
         "1": ["bert/embeddings", "layer_0"],
     }
@@ -394,11 +393,9 @@ def test_options_that_change_the_result(trained):
         "lamb": {"optimizer": "lamb"},
         "decay": {"layerwise_lr_decay": 0.5},
         "weights": {"class_weights": "balanced"},
-        "two weights": {"class_weights": "1,3"},
         "smoothing": {"label_smoothing": 0.2},
         "dropout": {"classifier_dropout": 0.5},
         "bfloat16": {"precision": "bfloat16"},
-        "float16": {"precision": "float16"},
         "seed": {"seed": 1},
     }.items():
         values = train(folder, name, **settings)
@@ -408,8 +405,6 @@ def test_options_that_change_the_result(trained):
         assert 0 < moved < 0.3, name
         seen.append(moved)
     assert len(set(seen)) == len(seen)
-    scale = values_of(folder / "float16" / "model.ckpt-10")
-    assert scale["bert_tf/loss_scale"] == 2.0**15
 
 
 def test_class_weights_and_other_mistakes(trained):

@@ -1,12 +1,13 @@
-"""A small training with the settings of its arguments, as a program.
+"""Small trainings with the settings of its arguments, as a program.
 
-    python replicas.py '{"cpu_replicas": 2, "out": "x.npz", …}'
+    python replicas.py '{"cpu_replicas": 2, "out": "x.npz", …}' …
 
-How many devices a process has is settled when TensorFlow starts, so that the
-tests of several replicas need several processes.
+How many devices a process has is settled when TensorFlow starts, so that
+trainings with other numbers of replicas need other processes.
 """
 
 import dataclasses
+import functools
 import json
 import sys
 
@@ -92,11 +93,14 @@ class Losses(keras.callbacks.Callback):
         self.rows.append([logs["loss"], logs["gradient_norm"]])
 
 
+# Two strategies in one process would mix up their collective operations.
+make_strategy = functools.cache(distribution.make_strategy)
+
+
 def main(settings):
-    strategy = distribution.make_strategy(cpu_replicas=settings["cpu_replicas"])
+    strategy = make_strategy(cpu_replicas=settings["cpu_replicas"])
     keras.config.set_floatx(settings["floatx"])
-    if settings["policy"]:
-        keras.config.set_dtype_policy(settings["policy"])
+    keras.config.set_dtype_policy(settings["policy"] or settings["floatx"])
     rate = settings["dropout"]
     config = dataclasses.replace(
         TINY_CONFIG,
@@ -143,4 +147,5 @@ def main(settings):
 
 
 if __name__ == "__main__":
-    main({**DEFAULTS, **json.loads(sys.argv[1])})
+    for argument in sys.argv[1:]:
+        main({**DEFAULTS, **json.loads(argument)})

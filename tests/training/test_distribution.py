@@ -77,24 +77,39 @@ RUNS = {
 
 
 class Results(dict):
-    """{name: arrays} of `RUNS`, each made by a process when asked for."""
+    """{name: arrays} of `RUNS`, made when they are asked for.
+
+    One process makes all that have the same number of replicas.
+    """
 
     def __init__(self, folder):
         super().__init__()
         self.folder = folder
 
     def __missing__(self, name):
-        out = str(self.folder / f"{len(self)}.npz")
-        program = [sys.executable, str(TESTS / "support" / "replicas.py")]
+        number = RUNS[name].get("cpu_replicas", 0)
+        alike = {
+            other: self.folder / f"{place}.npz"
+            for place, (other, settings) in enumerate(RUNS.items())
+            if settings.get("cpu_replicas", 0) == number
+        }
+        arguments = [
+            json.dumps({**RUNS[other], "out": str(path)})
+            for other, path in alike.items()
+        ]
         done = subprocess.run(
-            [*program, json.dumps({**RUNS[name], "out": out})],
+            [
+                sys.executable,
+                str(TESTS / "support" / "replicas.py"),
+                *arguments,
+            ],
             capture_output=True,
             text=True,
             cwd=ROOT,
             env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{TESTS}"},
         )
         assert done.returncode == 0, done.stderr
-        self[name] = read_npz(out)
+        self.update({other: read_npz(path) for other, path in alike.items()})
         return self[name]
 
 
