@@ -23,6 +23,10 @@ from bert_tf.vocab_files import tokens_by_id
 __all__ = ["BertPreprocessor", "Slices"]
 
 
+# In a dataset AutoGraph would rewrite all that these call, for a second.
+_AS_IT_IS = tf.autograph.experimental.do_not_convert
+
+
 class BertPreprocessor:
     """Texts or pairs of texts → `input_ids`, `input_mask`, `segment_ids`.
 
@@ -131,6 +135,7 @@ class BertPreprocessor:
         other.length_multiple = length_multiple
         return other
 
+    @_AS_IT_IS
     def __call__(
         self, text: Any, text_pair: Any = None
     ) -> dict[str, tf.Tensor]:
@@ -147,6 +152,7 @@ class BertPreprocessor:
         forks.check()
         return self.pack(*self._tokenize_both(text, text_pair))
 
+    @_AS_IT_IS
     def windows(
         self, text: Any, max_windows: int, stride: int | None = None
     ) -> dict[str, tf.Tensor]:
@@ -206,6 +212,7 @@ class BertPreprocessor:
         joined = tf.strings.reduce_join(tokens, axis=-1, separator=" ")
         return tf.strings.regex_replace(joined, "(^| )##", "")
 
+    @_AS_IT_IS
     def sequence_lengths(self, text: Any, text_pair: Any = None) -> tf.Tensor:
         """int64 [B]: tokens of each sequence if nothing were cut off."""
         pieces, pair = self._tokenize_both(text, text_pair)
@@ -229,6 +236,7 @@ class BertPreprocessor:
         pieces = self.tokenize(tf.concat([text, text_pair], axis=0))
         return pieces[:num_texts], pieces[num_texts:]
 
+    @_AS_IT_IS
     def pack(
         self, pieces: tf.RaggedTensor, pair: tf.RaggedTensor | None = None
     ) -> dict[str, tf.Tensor]:

@@ -123,6 +123,9 @@ class Trainer:
                 self.forward_backward, jit_compile=True, autograph=False
             )
 
+    # AutoGraph rewrites every function that it meets, for seconds: here is no
+    # Python `if` or `for` over tensors, as in Keras' own step.
+    @tf.autograph.experimental.do_not_convert
     def replica_step(
         self, batch: Batch, wish: tf.Tensor | float = 0.0
     ) -> dict[str, tf.Tensor]:

@@ -49,7 +49,9 @@ class Update:
             range(len(variables)), lambda i: _layer_of(variables[i].path)
         )
         self._groups = [[*indices] for _, indices in layers]
-        self._apply_to = tf.function(self._apply, jit_compile=True)
+        self._apply_to = tf.function(
+            self._apply, jit_compile=True, autograph=False
+        )
 
     def __call__(
         self,
