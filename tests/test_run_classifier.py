@@ -473,6 +473,7 @@ def test_a_full_disk_leaves_the_run_usable(finished_copy):
     assert before == after
 
 
+@pytest.mark.slow
 def test_demo_needs_no_files(tmp_path):
     """The README's first command, shortened."""
     done = run_program(

@@ -28,7 +28,16 @@ GOLDEN_SETS = {
 }
 
 
-@pytest.mark.parametrize("name", GOLDEN_SETS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        # Other lengths and vocabularies of the same files.
+        pytest.param(name, marks=pytest.mark.slow)
+        if name in ("mrpc_len32", "mnli_small_vocab")
+        else name
+        for name in GOLDEN_SETS
+    ],
+)
 def test_features_are_the_originals(name):
     task_name, folder, length, vocab, do_lower_case = GOLDEN_SETS[name]
     golden = read_npz(shared("golden/5_run_classifier/features_first50.npz"))

@@ -131,9 +131,8 @@ def test_a_batch_has_the_next_examples_that_fit(monkeypatch, packing):
             assert np.array_equal(ours[name], values), name
 
 
-@pytest.mark.parametrize(
-    "num_groups", [pytest.param(1, marks=pytest.mark.slow), 4]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("num_groups", [1, 4])
 def test_few_examples_wait_for_the_next_batch(num_groups):
     lengths = np.random.default_rng(2).integers(4, 40, 3000)
     packing = RowPacking.fitting(

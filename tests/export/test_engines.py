@@ -290,7 +290,13 @@ def test_few_texts_need_no_weights_of_tensorflow(folder, monkeypatch):
     assert Predictor(folder, engine="int8").predict(TEXTS * 3)
 
 
-@pytest.mark.parametrize("name", ["network.tflite", "network_int8.tflite"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "network.tflite",
+        pytest.param("network_int8.tflite", marks=pytest.mark.slow),
+    ],
+)
 def test_a_damaged_file_is_one_line(folder, tmp_path, name):
     copy = tmp_path / "export"
     shutil.copytree(folder, copy)
@@ -310,7 +316,9 @@ def test_a_damaged_file_is_one_line(folder, tmp_path, name):
         assert Predictor(str(copy)).predict(TEXTS[:1])
 
 
-@pytest.mark.parametrize("engine", ["float32", "int8"])
+@pytest.mark.parametrize(
+    "engine", ["float32", pytest.param("int8", marks=pytest.mark.slow)]
+)
 def test_a_loaded_model_stays_itself(folder, tmp_path, engine):
     """Its folder goes away, or another model takes its place."""
     expected = Predictor(folder, engine=engine).predict(TEXTS * 3)

@@ -89,7 +89,9 @@ def folder(module, tmp_path_factory):
     return path
 
 
-@pytest.mark.parametrize("quantize", [False, True])
+@pytest.mark.parametrize(
+    "quantize", [pytest.param(False, marks=pytest.mark.slow), True]
+)
 def test_the_exact_gelu_is_one_operation(tmp_path, quantize):
     """LiteRT has no erf; the export compares the file with the model."""
     config = dataclasses.replace(
@@ -170,7 +172,9 @@ def test_the_embedding_table_is_int8(folder):
     assert tables == [np.int8]
 
 
-@pytest.mark.parametrize("shape", [(None, 8), (2, 8)])
+@pytest.mark.parametrize(
+    "shape", [(None, 8), pytest.param((2, 8), marks=pytest.mark.slow)]
+)
 def test_other_shapes(module, tmp_path, shape):
     path = str(tmp_path / "model.tflite")
     lite.export_tflite(module.ids, path, CONFIG, shape=shape)

@@ -119,7 +119,9 @@ def python_answer(model, text, context, settings):
     "changes",
     [
         {"version_2_with_negative": False},
-        {"null_score_diff_threshold": 1e3},
+        pytest.param(
+            {"null_score_diff_threshold": 1e3}, marks=pytest.mark.slow
+        ),
         pytest.param(
             {"doc_stride": 1, "n_best_size": 5, "max_answer_length": 3},
             marks=pytest.mark.slow,

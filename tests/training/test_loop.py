@@ -75,6 +75,7 @@ def trainer(shared_trainer):
     return trainer
 
 
+@pytest.mark.slow
 def test_a_resumed_run_ends_bit_for_bit_where_it_would_have(tmp_path):
     """Dropout is on, so its masks and the order of examples resume too."""
     folder = checkpoints.CheckpointFolder(str(tmp_path), max_to_keep=10)
@@ -101,6 +102,7 @@ def test_a_resumed_run_ends_bit_for_bit_where_it_would_have(tmp_path):
         assert value.tobytes() == expected[name].tobytes(), name
 
 
+@pytest.mark.slow
 def test_training_lowers_the_loss():
     trainer, losses = make_trainer(1e-2), []
 
