@@ -28,7 +28,7 @@ from support.programs import (
 from bert_tf import checkpoints
 
 pytestmark = pytest.mark.slow
-SECONDS = 120  # No process here takes so long, unless it hangs.
+SECONDS = 300  # No process here takes so long, unless it hangs.
 NUM_KILLS = 4
 
 
