@@ -11,7 +11,11 @@ from bert_tf.metrics.classification import (
     multi_label_scores,
     regression_scores,
 )
-from bert_tf.metrics.entities import entity_scores, entity_spans
+from bert_tf.metrics.entities import (
+    entity_errors,
+    entity_scores,
+    entity_spans,
+)
 from bert_tf.metrics.pretraining import pretraining_scores
 from bert_tf.metrics.reports import (
     classification_report,
@@ -23,6 +27,8 @@ from bert_tf.metrics.squad import (
     exact_match,
     normalize_answer,
     squad_best_thresholds,
+    squad_question_scores,
+    squad_threshold_curve,
     squad_usable_thresholds,
     squad_v1_scores,
     squad_v2_scores,
@@ -39,6 +45,7 @@ __all__ = [
     "accuracy",
     "best_thresholds",
     "classification_report",
+    "entity_errors",
     "entity_report",
     "entity_scores",
     "entity_spans",
@@ -53,6 +60,8 @@ __all__ = [
     "pretraining_scores",
     "regression_scores",
     "squad_best_thresholds",
+    "squad_question_scores",
+    "squad_threshold_curve",
     "squad_usable_thresholds",
     "squad_v1_scores",
     "squad_v2_scores",

@@ -110,6 +110,57 @@ def entity_scores(
     }
 
 
+def entity_errors(
+    gold: Sequence[str], predicted: Sequence[str]
+) -> list[tuple[str, Span | None, Span | None]]:
+    """What is wrong with the entities of one sentence.
+
+    A gold entity is compared with the predicted one that shares most words
+    with it, the first of several.
+
+    Args:
+        gold: the right tags, as `entity_spans` takes them.
+        predicted: the model's tags of the same words.
+
+    Returns:
+        (error, gold span, predicted span) of each error, by the first word:
+            "type": both entities have the same words, and different types.
+            "boundary": they overlap, and have the same type.
+            "type and boundary": they overlap, and differ in both.
+            "missed": nothing is predicted there; the predicted span is None.
+            "invented": a predicted entity that no gold entity is compared
+                with; the gold span is None.
+    """
+    gold_spans, others = entity_spans(gold), entity_spans(predicted)
+    right = set(gold_spans) & set(others)
+    others = [span for span in others if span not in right]
+    used: set[Span] = set()
+    errors: list[tuple[str, Span | None, Span | None]] = []
+    for span in gold_spans:
+        if span in right:
+            continue
+        best = max(others, key=lambda o: _num_shared(span, o), default=None)
+        if best is None or not _num_shared(span, best):
+            errors.append(("missed", span, None))
+            continue
+        used.add(best)
+        errors.append((_error_name(span, best), span, best))
+    errors += [("invented", None, o) for o in others if o not in used]
+    return sorted(
+        errors, key=lambda error: (error[1] or error[2] or ("", 0))[1]
+    )
+
+
+def _num_shared(span: Span, other: Span) -> int:
+    return max(0, min(span[2], other[2]) - max(span[1], other[1]))
+
+
+def _error_name(span: Span, other: Span) -> str:
+    if span[1:] == other[1:]:
+        return "type"
+    return "boundary" if span[0] == other[0] else "type and boundary"
+
+
 def _shares(
     num_gold: int, num_predicted: int, num_right: int
 ) -> dict[str, float]:

@@ -61,15 +61,10 @@ def squad_v1_scores(
 
     A question without a prediction scores 0.
     """
-    exact = f1 = 0.0
-    for qas_id, texts in answers.items():
-        if qas_id in predictions:
-            prediction = predictions[qas_id]
-            exact += max(exact_match(prediction, text) for text in texts)
-            f1 += max(token_f1(prediction, text) for text in texts)
+    exact, f1 = squad_question_scores(answers, predictions, False)
     return {
-        "exact_match": 100.0 * exact / len(answers),
-        "f1": 100.0 * f1 / len(answers),
+        "exact_match": 100.0 * sum(exact.values(), 0.0) / len(answers),
+        "f1": 100.0 * sum(f1.values(), 0.0) / len(answers),
     }
 
 
@@ -214,6 +209,64 @@ def _best_threshold(changes: Mapping[float, float]) -> float:
         return low + 1.0
     middle = low + (odds[number] - low) / 2.0
     return middle if low <= middle < odds[number] else low
+
+
+def squad_question_scores(
+    answers: Answers, predictions: Predictions, has_unanswerable: bool
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Exact match and F1 of each question, from 0 to 1.
+
+    Their means are those of `squad_v1_scores` and `squad_v2_scores`.
+
+    Args:
+        answers: see `squad_v2_scores`.
+        predictions: a question without a prediction has no score.
+        has_unanswerable: whether SQuAD 2.0's rules count, and not 1.1's.
+
+    Returns:
+        ({question id: exact match}, {question id: F1}).
+    """
+    if has_unanswerable:
+        return _scores_by_question(answers, predictions)
+    exact, f1 = {}, {}
+    for qas_id, texts in answers.items():
+        if qas_id in predictions:
+            prediction = predictions[qas_id]
+            exact[qas_id] = max(exact_match(prediction, t) for t in texts)
+            f1[qas_id] = max(token_f1(prediction, text) for text in texts)
+    return exact, f1
+
+
+def squad_threshold_curve(
+    answers: Answers, predictions: Predictions, null_odds: Mapping[str, float]
+) -> tuple[list[float], list[float], list[float]]:
+    """Exact match and F1, in per cent, for each threshold of the null odds.
+
+    Args:
+        answers, predictions, null_odds: see `squad_best_thresholds`.
+
+    Returns:
+        (thresholds, exact, f1): a threshold below all null odds, and then the
+        null odds of the questions, ascending and each once; the scores where
+        questions with larger null odds get no answer.
+    """
+    answered = _scores_by_question(answers, predictions)
+    silent = _scores_by_question(answers, dict.fromkeys(answered[0], ""))
+    ids = sorted(answered[0], key=null_odds.__getitem__)
+    curves: list[list[float]] = []
+    thresholds: list[float] = []
+    for scores, null_scores in zip(answered, silent, strict=True):
+        total = float(sum(null_scores.values()))
+        thresholds = [null_odds[qas_id] - 1.0 for qas_id in ids[:1]]
+        curve = [100.0 * total / len(ids) for _ in thresholds]
+        for qas_id in ids:
+            total += scores[qas_id] - null_scores[qas_id]
+            if thresholds[-1] < null_odds[qas_id]:
+                thresholds.append(null_odds[qas_id])
+                curve.append(0.0)
+            curve[-1] = 100.0 * total / len(ids)
+        curves.append(curve)
+    return thresholds, curves[0], curves[1]
 
 
 def _scores_by_question(

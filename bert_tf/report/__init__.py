@@ -1,0 +1,1 @@
+"""Pages that show what a run did: report.html, from a run's folder alone."""

@@ -1,0 +1,120 @@
+"""How sure answers are, and how often that is right: pictures of it."""
+
+import dataclasses
+
+import numpy as np
+
+from bert_tf.metrics import calibration
+from bert_tf.report import pictures
+from bert_tf.report.answers import Answers
+from bert_tf.report.blocks import Block, Picture, Side
+
+NUM_BINS = 20
+_WHAT_IT_IS = (
+    "A bar shows how many of the answers with that confidence are right. Bars "
+    "that end on the dashed line mean that the confidence can be trusted; "
+    "below it the model is too sure. Pale bars stand for few answers."
+)
+
+
+def blocks(answers: Answers) -> list[Block]:
+    """Reliability diagrams, without and with the temperature; confidences."""
+    shown: list[Block] = []
+    if answers.temperature != 1.0:
+        plain = dataclasses.replace(answers, temperature=1.0)
+        shown += [
+            reliability_diagram(
+                plain.probabilities,
+                plain.label_ids,
+                "Reliability before calibration",
+            ),
+            reliability_diagram(
+                answers.probabilities,
+                answers.label_ids,
+                "Reliability after calibration",
+                f" The logits are divided by {answers.temperature:.3g}.",
+            ),
+        ]
+    else:
+        shown.append(
+            reliability_diagram(
+                answers.probabilities, answers.label_ids, "Reliability"
+            )
+        )
+    return [Side([*shown, score_histogram(answers)])]
+
+
+def reliability_diagram(
+    probabilities: np.ndarray,
+    label_ids: np.ndarray,
+    title: str,
+    note: str = "",
+) -> Picture:
+    """A reliability diagram with the expected calibration error.
+
+    Args:
+        probabilities, label_ids: see `calibration.reliability`.
+        title: of the picture.
+        note: a sentence for the caption, with a space before it.
+    """
+    found = calibration.reliability(probabilities, label_ids)
+    return diagram(found, title, note=note)
+
+
+def diagram(
+    found: calibration.Reliability,
+    title: str,
+    what: str = "is right",
+    note: str = "",
+) -> Picture:
+    """A reliability diagram with the expected calibration error.
+
+    Args:
+        found: confidence and accuracy in bins.
+        title: of the picture.
+        what: what is shown over the confidence: the share that …
+        note: a sentence for the caption, with a space before it.
+    """
+    error = 100 * found.expected_error
+    text = f"{title}: the expected calibration error is {error:.1f} %."
+    svg = pictures.reliability_bars(
+        title,
+        text,
+        found.edges,
+        found.accuracies,
+        found.confidences,
+        found.counts,
+        y_label=f"share that {what}",
+    )
+    return Picture(svg, text, f"{text}{note} {_WHAT_IT_IS}")
+
+
+def score_histogram(answers: Answers) -> Picture:
+    """How sure the answers are: the right ones, and the wrong ones."""
+    edges = np.linspace(0, 1, NUM_BINS + 1)
+    known = answers.known
+    groups = []
+    if len(known):
+        for name, mask in (
+            ("right", known.is_right),
+            ("wrong", ~known.is_right),
+        ):
+            counts, _ = np.histogram(known.confidences[mask], edges)
+            share = counts / max(int(mask.sum()), 1)
+            groups.append((f"{name} ({int(mask.sum()):,})", share))
+        text = "How confident the right and the wrong answers are."
+    else:
+        counts, _ = np.histogram(answers.confidences, edges)
+        groups.append(("", counts / max(len(answers), 1)))
+        text = "How confident the answers are."
+    svg = pictures.histogram(
+        "Confidence",
+        text,
+        edges,
+        groups,
+        x_label="confidence",
+        y_label="share of these answers" if len(known) else "share of answers",
+        colors=(pictures.GOOD, pictures.BAD) if len(known) else pictures.SERIES,
+        size=(4.8, 3.4),
+    )
+    return Picture(svg, text, text)
