@@ -352,6 +352,16 @@ class CheckpointFolder:
             remove_checkpoint(os.path.join(self.folder, name))
         return prefix
 
+    def remove(self) -> None:
+        """Removes all checkpoints of the folder.
+
+        The file that names them goes first: without the checkpoints that it
+        names the folder would be taken for a damaged one.
+        """
+        files.remove_if_there(self._state_file())
+        for prefix in self._unnamed([]):
+            remove_checkpoint(prefix)
+
     def _state_file(self):
         return os.path.join(self.folder, "checkpoint")
 

@@ -18,6 +18,10 @@ OPTIMIZERS = ("adamw", "lamb")
 # bert_tf.training.trainer
 PRECISIONS = ("float32", "bfloat16", "float16")
 
+# bert_tf.training.trackers, and the packages that they need.
+REPORT_TO = ("tensorboard", "mlflow", "wandb")
+REPORT_PACKAGES = {"mlflow": "mlflow", "wandb": "wandb"}
+
 # bert_tf.export.engines: what computes an exported model's network.
 ENGINES = ("float32", "bfloat16", "int8", "auto")
 MAX_BATCH_TOKENS = 4096
@@ -87,6 +91,17 @@ COLUMN_SETTINGS = {
     "encoding": "encoding",
     "header": "header",
 }
+
+# bert_tf.explanations: the kinds of models whose answers are explained.
+EXPLAINED_KINDS = (
+    "single_label",
+    "multi_label",
+    "regression",
+    "tags",
+    "multiple_choice",
+    "question_answering",
+    "relation",
+)
 
 # bert_tf.tasks.registry: {task: the settings that say where its examples are}.
 FILE_SETTINGS = (

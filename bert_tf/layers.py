@@ -48,6 +48,8 @@ class Embeddings(BertLayer):
     Attributes:
         int8_words: what is looked up in place of the word embeddings; None
             for these.
+        given_words: float [T, D], taken in place of the word embeddings of the
+            ids, see `modeling.words_given`; None to look them up.
 
     Returns:
         float [T, D]; without `places` [B, S, D].
@@ -58,6 +60,7 @@ class Embeddings(BertLayer):
         self.layer_norm = LayerNorm(epsilon=config.layer_norm_eps)
         self.dropout = dropout(config.hidden_dropout_prob)
         self.int8_words: Int8Words | None = None
+        self.given_words: Tensor | None = None
 
     def build(self, input_shape: Shape | None = None) -> None:
         def table(name, rows):
@@ -112,6 +115,8 @@ class Embeddings(BertLayer):
         return self.dropout(embeddings, training=training, seed=seed)
 
     def _words(self, ids):
+        if self.given_words is not None:
+            return self.given_words
         if self.int8_words is None:
             return ops.take(self.word_embeddings, ids, axis=0)
         table, scales, unit = self.int8_words

@@ -283,6 +283,25 @@ def reading_one_sequence(model: keras.Model) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def words_given(model: keras.Model, words: Tensor) -> Iterator[None]:
+    """Lets a model read vectors in place of its word embeddings in the block.
+
+    Segments, positions and the mask are still those of the ids.
+
+    Args:
+        model: the head, which computes padding.
+        words: float, a vector [D] for each id, in the order of the ids.
+    """
+    embeddings = model.bert.embeddings
+    size = model.bert.config.hidden_size
+    embeddings.given_words = ops.reshape(words, (-1, size))
+    try:
+        yield
+    finally:
+        embeddings.given_words = None
+
+
+@contextlib.contextmanager
 def computed_in(model: keras.Model, policy: str) -> Iterator[None]:
     """Lets all layers of a model compute in another precision.
 

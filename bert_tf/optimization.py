@@ -4,6 +4,7 @@ Both are Keras objects, so `model.compile(optimizer=AdamWeightDecay(...))`
 works too. `training.Trainer` calls their parts one by one.
 """
 
+import math
 import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -12,6 +13,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from bert_tf.autograph import as_written
 from bert_tf.backend import Tensor
 
 # No decay where one of these is in `variable.path`, as in the original.
@@ -71,12 +73,18 @@ class AdamWeightDecay(keras.optimizers.Optimizer):
     decay is added after the division and not to the loss, where Adam would
     scale it by √v (Loshchilov & Hutter, https://arxiv.org/abs/1711.05101).
 
+    With `bias_correction` update number t, counted from 1, has these terms:
+    m / (1 − β₁ᵗ) and v / (1 − β₂ᵗ) take the places of m and v in the last
+    line. On small data sets this makes fine-tuning more stable (Mosbach et
+    al. 2021, https://arxiv.org/abs/2006.04884).
+
     Args:
         learning_rate: float, or a schedule of the step.
         weight_decay_rate: λ.
         beta_1, beta_2, epsilon: β₁, β₂, ε.
         exclude_from_weight_decay: regular expressions; a variable whose path
             contains a match of one is not decayed.
+        bias_correction: see above. The original has none.
 
     Attributes:
         slot_names: the suffixes of the slots' names in checkpoints. Each slot
@@ -94,6 +102,7 @@ class AdamWeightDecay(keras.optimizers.Optimizer):
         epsilon: float = 1e-6,
         exclude_from_weight_decay: Iterable[str] = NOT_DECAYED,
         name: str = "adam_weight_decay",
+        bias_correction: bool = False,
         **kwargs: Any,
     ):
         super().__init__(learning_rate=learning_rate, name=name, **kwargs)
@@ -102,6 +111,7 @@ class AdamWeightDecay(keras.optimizers.Optimizer):
         self.beta_2 = beta_2
         self.epsilon = epsilon
         self.exclude_from_decay = tuple(exclude_from_weight_decay)
+        self.bias_correction = bias_correction
 
     def build(self, variables: Sequence[keras.Variable]) -> None:
         if self.built:
@@ -135,6 +145,7 @@ class AdamWeightDecay(keras.optimizers.Optimizer):
         gradient: Tensor,
         learning_rate: Tensor,
         is_decayed: bool,
+        number: Tensor | None = None,
     ) -> tuple[Tensor, list[Tensor]]:
         """The formula: a variable's next value, and those of its slots.
 
@@ -144,11 +155,17 @@ class AdamWeightDecay(keras.optimizers.Optimizer):
             gradient: dense, of the weight's shape.
             learning_rate: float scalar.
             is_decayed: whether weight decay applies.
+            number: float scalar, t: which update it is, counted from 1. Only
+                `bias_correction` needs it.
         """
         m, v = slots
         next_m = self.beta_1 * m + (1.0 - self.beta_1) * gradient
         next_v = self.beta_2 * v + (1.0 - self.beta_2) * ops.square(gradient)
-        update = next_m / (ops.sqrt(next_v) + self.epsilon)
+        mean, square = next_m, next_v
+        if self.bias_correction:
+            mean = next_m / _one_minus_power(self.beta_1, number)
+            square = next_v / _one_minus_power(self.beta_2, number)
+        update = mean / (ops.sqrt(square) + self.epsilon)
         if is_decayed:
             update = update + self.weight_decay_rate * weight
             update = self._scale(update, weight)
@@ -166,6 +183,9 @@ class AdamWeightDecay(keras.optimizers.Optimizer):
             gradient,
             learning_rate,
             self._decayed[index],
+            ops.cast(self.iterations + 1, learning_rate.dtype)
+            if self.bias_correction
+            else None,
         )
         for slot, value in zip(slots, values, strict=True):
             self.assign(slot, value)
@@ -183,6 +203,7 @@ class AdamWeightDecay(keras.optimizers.Optimizer):
             "beta_2": self.beta_2,
             "epsilon": self.epsilon,
             "exclude_from_weight_decay": self.exclude_from_decay,
+            "bias_correction": self.bias_correction,
         }
 
 
@@ -193,8 +214,9 @@ class Lamb(AdamWeightDecay):
         w ← w − lr (‖w‖ / ‖u‖) u,     u = m / (√v + ε) + λ w
 
     You et al. 2019 (https://arxiv.org/abs/1904.00962), for large batches. Like
-    ALBERT's, it has no bias correction. Variables without decay (biases, layer
-    normalization) move as they do with Adam.
+    ALBERT's, it has no bias correction by default; with `bias_correction` it is
+    the paper's. Variables without decay (biases, layer normalization) move as
+    they do with Adam.
     """
 
     def __init__(self, *args: Any, name: str = "lamb", **kwargs: Any):
@@ -207,6 +229,15 @@ class Lamb(AdamWeightDecay):
         known = ops.logical_and(length > 0, update_length > 0)
         divisor = ops.where(known, update_length, 1.0)
         return update * ops.where(known, length / divisor, 1.0)
+
+
+def _one_minus_power(beta: float, number: Tensor) -> Tensor:
+    """1 - beta ** number.
+
+    The difference itself would lose four digits of float32 at the first steps:
+    it is 0.001 of numbers near 1.
+    """
+    return -ops.expm1(number * math.log(beta))
 
 
 OPTIMIZERS = {"adamw": AdamWeightDecay, "lamb": Lamb}
@@ -244,6 +275,7 @@ def layer_rates(
     ]
 
 
+@as_written
 def clip_factor(norm: Tensor, clip_norm: float) -> Tensor:
     """The factor that brings gradients to a norm of at most `clip_norm`.
 

@@ -15,16 +15,13 @@ from typing import Any
 import tensorflow as tf
 
 from bert_tf import forks, pretrained
+from bert_tf.autograph import as_written
 from bert_tf.text.graph_packing import GraphPacker, Slices, num_special
 from bert_tf.text.graph_tokenizer import GraphTokenizer, as_texts
 from bert_tf.tokenization import UNKNOWN, FullTokenizer
 from bert_tf.vocab_files import tokens_by_id
 
 __all__ = ["BertPreprocessor", "Slices"]
-
-
-# In a dataset AutoGraph would rewrite all that these call, for a second.
-_AS_IT_IS = tf.autograph.experimental.do_not_convert
 
 
 class BertPreprocessor:
@@ -135,7 +132,7 @@ class BertPreprocessor:
         other.length_multiple = length_multiple
         return other
 
-    @_AS_IT_IS
+    @as_written
     def __call__(
         self, text: Any, text_pair: Any = None
     ) -> dict[str, tf.Tensor]:
@@ -152,7 +149,7 @@ class BertPreprocessor:
         forks.check()
         return self.pack(*self._tokenize_both(text, text_pair))
 
-    @_AS_IT_IS
+    @as_written
     def windows(
         self, text: Any, max_windows: int, stride: int | None = None
     ) -> dict[str, tf.Tensor]:
@@ -180,6 +177,7 @@ class BertPreprocessor:
             self.tokenize(text), max_windows, stride
         )
 
+    @as_written
     def tokenize(self, text: Any) -> tf.RaggedTensor:
         """WordPiece ids, int32 [B, (pieces)], without special tokens."""
         forks.check()
@@ -212,7 +210,7 @@ class BertPreprocessor:
         joined = tf.strings.reduce_join(tokens, axis=-1, separator=" ")
         return tf.strings.regex_replace(joined, "(^| )##", "")
 
-    @_AS_IT_IS
+    @as_written
     def sequence_lengths(self, text: Any, text_pair: Any = None) -> tf.Tensor:
         """int64 [B]: tokens of each sequence if nothing were cut off."""
         pieces, pair = self._tokenize_both(text, text_pair)
@@ -236,7 +234,7 @@ class BertPreprocessor:
         pieces = self.tokenize(tf.concat([text, text_pair], axis=0))
         return pieces[:num_texts], pieces[num_texts:]
 
-    @_AS_IT_IS
+    @as_written
     def pack(
         self, pieces: tf.RaggedTensor, pair: tf.RaggedTensor | None = None
     ) -> dict[str, tf.Tensor]:

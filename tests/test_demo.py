@@ -4,10 +4,12 @@ import csv
 import json
 import re
 
+import numpy as np
 import pytest
 from support.common import ROOT
 from support.programs import RUN_CLASSIFIER, results_of, run_program
 
+from bert_tf.explanations import Explainer
 from bert_tf.export import Predictor
 
 README = (ROOT / "README.md").read_text("utf-8")
@@ -72,35 +74,102 @@ def test_plain_messages_are_right(seed, tmp_path):
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
-    """The console of README's first command, and its model."""
+    """README's first commands: [what each shows], run.log, the model."""
     out = tmp_path_factory.mktemp("demo")
-    console = ""
+    consoles = []
     for modes in (["--do_train", "--do_eval", "--do_predict"], ["--do_export"]):
         done = run_program("--task_name=sms", *modes, f"--output_dir={out}")
         assert done.returncode == 0, done.stderr
-        console += done.stderr
-    return console, Predictor(str(out))
+        consoles.append(done.stderr)
+    return consoles, (out / "run.log").read_text("utf-8"), Predictor(str(out))
+
+
+# A row of README's table of labels, and a score.
+ROW = r"^ +(ham|spam) +([\d.]+) +([\d.]+) +([\d.]+) +(\d+)$"
+SCORE = r"\b(\w+) (\d\.\d{4})\b"
+
+
+def scores_of(text):
+    """(rows of labels, {score: value}) of the dev set that a console shows."""
+    (block,) = re.findall(
+        r"^Dev set +723 examples\b.*?^Written", text, re.M | re.S
+    )
+    return re.findall(ROW, block, re.M), dict(re.findall(SCORE, block))
 
 
 @pytest.mark.slow
 def test_the_printed_results_come_out(demo):
-    console, _ = demo
-    (block,) = re.findall(
-        r"^\*\*\*\*\* Eval results \*\*\*\*\*\n(.*?)```",
-        README,
-        re.DOTALL | re.MULTILINE,
-    )
-    printed = re.findall(r"^  (\w+) = (\S+)$", block, re.MULTILINE)
-    _, _, after = console.partition("***** Eval results *****")
-    after, _, _ = after.partition("*****")
-    found = dict(re.findall(r"\]   (\w+) = (\S+)$", after, re.MULTILINE))
-    assert [name for name, _ in printed] == [*found]
-    for name, value in printed:
+    (console, _), _, _ = demo
+    (printed_rows, printed), (rows, found) = map(scores_of, (README, console))
+    assert len(rows) == len(printed_rows) == 2 and [*found] == [*printed]
+    for row, printed_row in zip(rows, printed_rows, strict=True):
+        assert row[0] == printed_row[0] and row[-1] == printed_row[-1]
+        for value, other in zip(row[1:4], printed_row[1:4], strict=True):
+            assert abs(float(value) - float(other)) <= MAX_DIFFERENCE, row
+    for name, value in printed.items():
         limit = MAX_LOSS_DIFFERENCE if "loss" in name else MAX_DIFFERENCE
         difference = abs(float(found[name]) - float(value))
         assert difference <= limit, (name, found[name], value)
-    for line in ("***** Predict results *****", "Next: "):
-        assert line in console
+
+
+# What a log of google-research/bert has, and what ours had before run.log.
+LINES = (
+    r"\*\*\*\* Trainable Variables \*\*\*\*",
+    r"  name = bert/embeddings/word_embeddings:0, shape = \(4895, 128\), "
+    r"\*INIT_FROM_CKPT\*",
+    r"  name = output_bias:0, shape = \(2,\)",
+    r"Not used from the checkpoint: cls/predictions/output_bias, .*",
+    r"\*\*\* Example \*\*\*",
+    r"guid: train-1",
+    r"tokens: \[CLS\] an ##te - post .* \[SEP\]",
+    r"input_ids: 22 143 1094 .* 0",
+    r"input_mask: 1 1 .* 0",
+    r"segment_ids: 0 0 .* 0",
+    r"label: spam \(id = 1\)",
+    r"\*\*\* Features \*\*\*",
+    r"  name = input_ids, shape = \(32, 64\)",
+    r"\*\*\*\*\* Running training \*\*\*\*\*",
+    r"  Num examples = 3375",
+    r"  Batch size = 32",
+    r"  Num steps = 274",
+    r"step 1/274  loss \d\.\d+  lr .*",
+    r"\*\*\*\*\* Running evaluation \*\*\*\*\*",
+    r"  Num examples = 723 \(723 actual, 0 padding\)",
+    r"\*\*\*\*\* Eval report \*\*\*\*\*",
+    r"\*\*\*\*\* Eval results \*\*\*\*\*",
+    r"  eval_accuracy = 0\.\d+",
+    r"  eval_loss = 0\.\d+",
+    r"  global_step = 274",
+    r"  loss = 0\.\d+",
+    r"\*\*\*\*\* Running prediction\*\*\*\*\*",
+    r"\*\*\*\*\* Predict results \*\*\*\*\*",
+    r"\*\*\*\*\* Test results \*\*\*\*\*",
+    r"\*\*\*\*\* Running export \*\*\*\*\*",
+)
+PREFIX = r"^[DIWE]\d{4} [\d:.]+ +\d+ \w+\.py:\d+\] "
+
+
+@pytest.mark.slow
+def test_people_see_a_page_and_run_log_has_everything(demo):
+    (console, export), log, _ = demo
+    lines = console.splitlines()
+    assert len(lines) <= 40 and max(map(len, lines)) < 400, console
+    for first in ("Data ", "Model ", "Train set ", "Devices ", "Lengths "):
+        assert any(line.startswith(first) for line in lines), first
+    assert "random at first: output_weights, output_bias" in console
+    assert lines[-1].startswith("Next ") and "--do_export" in lines[-1]
+    assert len(export.splitlines()) <= 10, export
+    for text in (console, export):  # Nothing of TensorFlow, and no details.
+        assert not re.search(r"oneDNN|cuda|absl::|\*\*\*", text), text
+    starts = re.findall(r"^# \d{4}-.* in .*: (?:python )?.*$", log, re.M)
+    assert len(starts) == 2 and "--do_predict" in starts[0]
+    for line in LINES:
+        assert re.search(f"{PREFIX}{line}$", log, re.M), line
+    assert len(re.findall(rf"{PREFIX}\*\*\* Example", log, re.M)) == 15
+    training, _ = log.split(starts[1])
+    assert len(re.findall(r"\*INIT_FROM_CKPT\*$", training, re.M)) == 39
+    for line in lines:
+        assert line in log
 
 
 def printed_answers():
@@ -138,10 +207,42 @@ def printed_answers():
 
 @pytest.mark.slow
 def test_the_printed_answers_come_out(demo):
-    _, predictor = demo
+    *_, predictor = demo
     expected = [*printed_answers()]
     assert len(expected) == 4
     answers = predictor.predict([text for text, _, _ in expected])
     for (text, label, score), answer in zip(expected, answers, strict=True):
         assert answer["label"] == label, (text, answer)
         assert abs(answer["score"] - score) <= MAX_DIFFERENCE, (text, answer)
+
+
+@pytest.mark.slow
+def test_the_words_that_explain_an_answer_are_those_it_depends_on(demo):
+    """Without them the logit falls more than without as many others."""
+    explainer = Explainer.open(demo[2].folder)
+    rng = np.random.default_rng(0)
+    falls = []
+    for row in PLAIN[:20]:
+        text = row["text"]
+        found = explainer.explain(text)
+        total = sum(word.score for word in found.words)
+        difference = found.logit - found.baseline_logit
+        assert abs(total - difference) <= max(0.01 * abs(difference), 1e-4)
+        words = [word for word in found.words if word.text.isalnum()]
+        number = max(1, len(words) // 5)
+        best = sorted(words, key=lambda word: -word.score)[:number]
+        others = [words[i] for i in rng.permutation(len(words))[:number]]
+        of_best, of_others = (
+            found.logit - logit_without(explainer, text, several, found.target)
+            for several in (best, others)
+        )
+        falls.append((of_best, of_others))
+    of_best, of_others = np.mean(falls, axis=0)
+    assert of_best > 2 * max(of_others, 0.05)
+
+
+def logit_without(explainer, text, words, label):
+    """The logit of a label for a text without some words."""
+    for word in sorted(words, key=lambda word: -word.start):
+        text = text[: word.start] + text[word.end :]
+    return explainer.explain(text, label, tolerance=1.0).logit

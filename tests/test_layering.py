@@ -12,7 +12,7 @@ from support.common import ROOT
 # may import from their own line.
 LEVELS = [
     "errors files file_contents file_formats forks literal_paths choices "
-    "suggestions registration counts memory json_files",
+    "suggestions registration counts memory json_files progress autograph",
     "config tokenizer_settings vocab_files tokenization backend dropout "
     "activations layer_norm bert_layer attention places layers "
     "configured_model modeling pooling model_classes "
@@ -21,7 +21,8 @@ LEVELS = [
     "text training",
     "preprocessing data",
     "embeddings fill_mask export",
-    "tasks serving",
+    "explanations",
+    "tasks serving report doctor",
     "programs",
     "tools",
     "run_classifier run_squad run_pretraining",

@@ -139,11 +139,14 @@ def test_lamb_steps_are_proportional_to_the_weights():
         np.testing.assert_allclose(variable.numpy(), value, rtol=1e-5)
 
 
-def written_out(kind, weight, m, v, gradient, rate, is_decayed):
+def written_out(kind, weight, m, v, gradient, rate, is_decayed, number=None):
     """The formulas of the optimizers' docstrings, in float64."""
     m = 0.9 * m + 0.1 * gradient
     v = 0.999 * v + 0.001 * gradient**2
-    update = m / (np.sqrt(v) + 1e-6)
+    mean, square = m, v
+    if number is not None:
+        mean, square = m / (1 - 0.9**number), v / (1 - 0.999**number)
+    update = mean / (np.sqrt(square) + 1e-6)
     if is_decayed:
         update = update + 0.01 * weight
         length = np.linalg.norm(update)
@@ -172,8 +175,9 @@ def variable_of(path, value):
         return keras.Variable(value, dtype="float32", name=name)
 
 
+@pytest.mark.parametrize("corrects", [False, True])
 @pytest.mark.parametrize("kind", [AdamWeightDecay, Lamb])
-def test_the_update_is_the_formula(kind):
+def test_the_update_is_the_formula(kind, corrects):
     """In steps of a training, and in those of `fit` with slices."""
     rng = np.random.default_rng(0)
     shapes, decayed, factors = zip(*UPDATED.values(), strict=True)
@@ -183,14 +187,16 @@ def test_the_update_is_the_formula(kind):
         for path, (weight, _, _) in zip(UPDATED, values, strict=True)
     ]
     assert [v.path for v in variables] == [*UPDATED]
-    optimizer = kind()
+    optimizer = kind(bias_correction=corrects)
+    assert kind.from_config(optimizer.get_config()).bias_correction == corrects
     optimizer.build(variables)
     update = Update(optimizer, variables, factors, tf.distribute.get_strategy())
     for step in range(3):
         rate, clip = 1e-3 * (step + 1), 0.7 - 0.1 * step
         gradients = [rng.normal(size=shape) for shape in shapes]
         dense = [tf.constant(g, tf.float32) for g in gradients]
-        update(dense, tf.constant(clip), tf.constant(rate))
+        number = tf.constant(step + 1.0) if corrects else None
+        update(dense, tf.constant(clip), tf.constant(rate), number)
         for index, gradient in enumerate(gradients):
             values[index] = written_out(
                 kind,
@@ -198,17 +204,20 @@ def test_the_update_is_the_formula(kind):
                 clip * gradient,
                 rate * factors[index],
                 decayed[index],
+                step + 1 if corrects else None,
             )
     # A word of the table that occurs twice, and words that do not occur.
     places, slices = [3, 0, 3], rng.normal(size=(3, 4))
     gradient = np.zeros((7, 4))
     np.add.at(gradient, places, slices)
+    optimizer.iterations.assign(3)  # `fit` counts here.
     optimizer.update_step(
         tf.IndexedSlices(tf.constant(slices, tf.float32), places, [7, 4]),
         variables[0],
         tf.constant(1e-3),
     )
-    values[0] = written_out(kind, *values[0], gradient, 1e-3, True)
+    number = 4 if corrects else None
+    values[0] = written_out(kind, *values[0], gradient, 1e-3, True, number)
     for index, expected in enumerate(values):
         moments = [slots[index] for slots in optimizer.slots.values()]
         for ours, value in zip(

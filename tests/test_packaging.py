@@ -20,6 +20,7 @@ PROGRAMS = {
     "bert-classifier": "run_classifier.py",
     "bert-squad": "run_squad.py",
     "bert-pretraining": "run_pretraining.py",
+    "bert-doctor": "bert_tf/tools/doctor.py",
     "bert-export": "bert_tf/tools/export_model.py",
     "bert-predict": "bert_tf/tools/predict.py",
     "bert-serve": "bert_tf/tools/serve.py",

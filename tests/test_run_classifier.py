@@ -66,6 +66,7 @@ def test_train_evaluate_predict(finished):
         "model.ckpt-0.index",
         "model.ckpt-10.data-00000-of-00001",
         "model.ckpt-10.index",
+        "report",
         "task.json",
         "test_eval_results.txt",
         "test_predictions.tsv",
@@ -132,7 +133,7 @@ def test_train_evaluate_predict(finished):
 
 @pytest.mark.slow
 def test_a_second_run_continues_or_has_nothing_to_do(folder, caplog):
-    caplog.set_level("INFO", logger="absl")
+    caplog.set_level("DEBUG", logger="absl")
     run(folder, do_train=True, save_checkpoints_steps=4)
     out = folder / "out"
     expected = checkpoints.Checkpoint(str(out / "model.ckpt-10"))
@@ -180,9 +181,9 @@ def test_console_lines_that_people_search_for(finished, caplog):
     assert messages.count("*** Example ***") == 15
     tokens = [m for m in messages if m.startswith("tokens: ")][0]
     assert tokens.startswith("tokens: [CLS] ")
-    assert any("are truncated (the" in message for message in messages)
+    assert any("are cut at 16" in message for message in messages)
 
-    caplog.set_level("INFO", logger="absl")
+    caplog.set_level("DEBUG", logger="absl")
     run(
         folder,
         do_train=True,
@@ -486,8 +487,8 @@ def test_demo_needs_no_files(tmp_path):
         cwd=tmp_path,
     )
     assert done.returncode == 0, done.stderr
-    assert "Using the bundled data: --data_dir=" in done.stderr
-    assert "Using the bundled model, which is small" in done.stderr
+    assert "bundled with this package: --data_dir=" in done.stderr
+    assert "bundled, and small; --pretrained names another" in done.stderr
     assert results_of(tmp_path / "eval_results.txt")
 
 

@@ -162,6 +162,23 @@ def test_train_and_evaluate(trained):
     evaluations = record["train"]["evaluations"]
     assert [scores["step"] for scores in evaluations] == [3, 6, 8]
 
+    # What the likeliest pieces were is what the accuracy says.
+    pairs, records = (
+        [json.loads(line) for line in (out / "report" / name).open()]
+        for name in ("masked.jsonl", "eval.jsonl")
+    )
+    number = sum(pair["count"] for pair in pairs)
+    right = sum(p["count"] for p in pairs if p["piece"] == p["predicted"])
+    accuracy = record["eval"]["results"]["masked_lm_accuracy"]
+    assert right / number == pytest.approx(accuracy)
+    for shown in records:
+        assert 6 <= len(shown["tokens"]) <= LENGTH
+        for place in shown["masked"]:
+            assert place["piece"].startswith("#")  # There is no vocabulary.
+            chances = [chance for _, chance in place["best"]]
+            assert chances == sorted(chances, reverse=True)
+            assert len(chances) == 5
+
     # The best is evaluated in the end.
     best = max(evaluations, key=lambda scores: scores["masked_lm_accuracy"])
     assert (out / "best" / f"model.ckpt-{best['step']}.index").exists()
@@ -294,7 +311,7 @@ def test_a_resumed_training_ends_where_an_uninterrupted_one_ends(folder):
 @pytest.mark.slow
 def test_packed_training_is_as_unpacked(folder, caplog):
     """Records of up to 12 tokens, of which three go into a sequence."""
-    caplog.set_level("INFO", logger="absl")
+    caplog.set_level("DEBUG", logger="absl")
     length = 3 * LENGTH
     records = [
         {

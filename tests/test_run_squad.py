@@ -69,7 +69,7 @@ def finished(tmp_path_factory):
 
 @pytest.mark.slow
 def test_packed_training(folder, caplog):
-    caplog.set_level("INFO", logger="absl")
+    caplog.set_level("DEBUG", logger="absl")
     run(
         folder,
         do_train=True,
@@ -105,6 +105,27 @@ def short_questions():
     }
 
 
+def check_report(folder, predictions, f1):
+    """The lines of the report hold the program's answers and scores."""
+    rows = lines_of(folder / "eval.jsonl")
+    assert {row["id"]: row["predicted"] for row in rows} == predictions
+    assert 100 * np.mean([row["f1"] for row in rows]) == pytest.approx(f1)
+    contexts = lines_of(folder / "contexts.jsonl")
+    texts = {context["context"]: context["text"] for context in contexts}
+    for row in rows:
+        text = texts[row["context"]]
+        start, end = row["gold_at"]
+        assert text[start:end] == " ".join(row["gold"][0].split())
+        if row["best_text"] and row["predicted_at"]:
+            start, end = row["predicted_at"]
+            assert text[start:end] == " ".join(row["best_text"].split())
+        assert row["windows"] >= 1 and row["context_tokens"] > 0
+
+
+def lines_of(path):
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+
+
 def test_train_predict_evaluate_export(finished):
     folder = finished
     out = folder / "out"
@@ -114,6 +135,7 @@ def test_train_predict_evaluate_export(finished):
         "checkpoint",
         "eval_results.txt",
         "export",
+        "report",
         "model.ckpt-0.index",
         "model.ckpt-3.index",
         "train.json",
@@ -138,6 +160,8 @@ def test_train_predict_evaluate_export(finished):
     variables = values_of(out / "model.ckpt-3")
     assert variables["cls/squad/output_weights"].shape == (2, 32)
     assert "cls/squad/output_weights/adam_m" in variables
+
+    check_report(out / "report", predictions, float(results["f1"]))
 
     # The exported model answers as the program does.
     answerer = QuestionAnswerer(str(out / "export"))
@@ -264,7 +288,7 @@ def test_the_best_threshold_gives_the_score_it_promises(
                 answer["text"] = "something else"
     predict_file = write_json(folder / "dev.json", data)
     settings = {"version_2_with_negative": True, "predict_file": predict_file}
-    with caplog.at_level("INFO", logger="absl"):
+    with caplog.at_level("DEBUG", logger="absl"):
         run(
             folder,
             do_train=True,
@@ -471,7 +495,7 @@ def test_empty_and_long_contexts_and_questions(folder, caplog):
     predict_file = write_json(folder / "odd.json", data)
     run(folder, do_train=True)
     for version_2 in (False, True):
-        with caplog.at_level("INFO", logger="absl"):
+        with caplog.at_level("DEBUG", logger="absl"):
             run(
                 folder,
                 do_predict=True,
@@ -584,7 +608,7 @@ def test_left_out_examples_are_counted_and_named(folder, caplog):
     data["data"][0]["paragraphs"][0]["qas"][1]["answers"][0]["text"] = "1872"
     data["data"][0]["paragraphs"][0]["qas"][0]["answers"] *= 2
     write_json(folder / "squad.json", data)
-    with caplog.at_level("INFO", logger="absl"):
+    with caplog.at_level("DEBUG", logger="absl"):
         run(folder, do_train=True)
     assert "1 of 6 questions is left out" in caplog.text
     assert "(--verbose_logging names them)" in caplog.text
@@ -592,7 +616,7 @@ def test_left_out_examples_are_counted_and_named(folder, caplog):
         caplog.text
     )
     assert "question light-1 is left out" not in caplog.text
-    with caplog.at_level("INFO", logger="absl"):
+    with caplog.at_level("DEBUG", logger="absl"):
         run(folder, do_train=True, verbose_logging=True)
     assert "question light-1 is left out: its answer '1872'" in caplog.text
 
@@ -602,7 +626,7 @@ def test_questions_marked_impossible_are_answered_with_a_warning(
 ):
     folder = make_folder(tmp_path, version=2)
     train_file = write_json(folder / "train.json", squad_data())
-    with caplog.at_level("INFO", logger="absl"):
+    with caplog.at_level("DEBUG", logger="absl"):
         run(folder, do_train=True, do_predict=True, train_file=train_file)
     assert "2 of 8 questions are marked as having no answer" in caplog.text
     assert len(predictions_of(folder)) == 8

@@ -293,7 +293,7 @@ def test_released_vocabularies(tmp_path, name):
 
 
 def test_program(old, tmp_path, caplog):
-    caplog.set_level("INFO", logger="absl")
+    caplog.set_level("DEBUG", logger="absl")
     words = tmp_path / "words.txt"
     words.write_text("".join(f"genome{i}\n" for i in range(25)))
     values = {

@@ -97,6 +97,7 @@ class TableSet(Sequence[InputExample]):
             columns.texts[index],
             pair,
             columns.labels[index],
+            self.line(index),
         )
 
     @property

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from bert_tf.autograph import as_written
 from bert_tf.data.row_packing import RowPacking, lengths_of
 from bert_tf.text.packing import LENGTH_MULTIPLE
 
@@ -291,6 +292,7 @@ def _features(index, rows, to_features):
     return {**to_features(rows), "example_index": index}
 
 
+@as_written
 def _lengths(features):
     """int32 [N]: the tokens of each example, in all its sequences."""
     mask = features["input_mask"]
@@ -344,6 +346,7 @@ def _batches_by_tokens(window, batch_size, max_batch_tokens):
     )
 
 
+@as_written
 def _limits_of_batches(sizes, batch_size, max_batch_tokens):
     """The ends of batches, int64 [batches], of sizes in ascending order."""
     number = tf.size(sizes, tf.int64)
@@ -364,6 +367,7 @@ def _limits_of_batches(sizes, batch_size, max_batch_tokens):
     return limits
 
 
+@as_written
 def _cut_to_longest(batch, multiple):
     """Cuts features with a value for each token to what the batch needs.
 

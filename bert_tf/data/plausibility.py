@@ -29,6 +29,16 @@ class Check:
     find: Find
 
 
+class Warned(UserError):
+    """What a check warns of.
+
+    Attributes:
+        check: the name of the check.
+    """
+
+    check = ""
+
+
 def _most(test: Callable[[str], bool], what: str, least: int = 10) -> Find:
     """Most texts of a column are something else than texts."""
     return texts.share_of(test, what, "is this the text?", least=least)
@@ -191,10 +201,10 @@ def warn(sample: Sample, strict: bool) -> None:
         UserError: there is a finding, under `strict`.
     """
     for group in CHECKS:
-        found = (check.find(sample) for check in group)
-        finding = next(filter(None, found), None)
-        if finding:
-            _report(sample, finding, strict)
+        for check in group:
+            if finding := check.find(sample):
+                _report(sample, finding, strict, check.name)
+                break
 
 
 def compare(
@@ -222,11 +232,14 @@ def compare(
         if message:
             sets.say_same(message, strict)
         elif finding := sets.find_overlap(samples, name):
-            _report(samples[name], finding, strict)
+            _report(samples[name], finding, strict, "overlap")
 
 
-def _report(sample: Sample, finding: Finding, strict: bool) -> None:
-    """Logs a finding, or raises an error under `strict`."""
+def _report(sample: Sample, finding: Finding, strict: bool, name: str) -> None:
+    """Logs a finding, or raises an error under `strict`.
+
+    What is logged is a `Warned`.
+    """
     line = sample.line(finding.row)
     is_line = isinstance(line, int)
     what, advice = finding.what, finding.advice
@@ -234,5 +247,6 @@ def _report(sample: Sample, finding: Finding, strict: bool) -> None:
         place = f"{sample.path}:{line}" if is_line else f"{sample.path}: {line}"
         raise UserError(f"{place}: {what}: {advice}, under `strict`")
     first = f"row of line {line}" if is_line else line
-    error = UserError(f"{sample.path}: {what} ({first} first): {advice}")
+    error = Warned(f"{sample.path}: {what} ({first} first): {advice}")
+    error.check = name
     logging.warning("%s", error)

@@ -188,6 +188,8 @@ class DataProcessor:
                 continue
             row = Row(path, number, cells)
             example = self.create_example(row, set_type, index, columns)
+            if example is not None:
+                example.line = number
             if (
                 example is not None
                 and isinstance(example.label, str)
@@ -242,6 +244,7 @@ class Examples:
             evaluate on, is an error.
 
     Attributes:
+        path: of the file.
         num_skipped: rows that are not examples, among those that are checked.
         sample: what `plausibility` checks.
 
@@ -260,7 +263,7 @@ class Examples:
     ):
         self._number = self.num_skipped = 0
         self._set_type, self._strict = set_type, strict
-        self._path = path = processor.path(data_dir, set_type)
+        self.path = path = processor.path(data_dir, set_type)
         self._first: list[InputExample] = []
         self._lines, self._keys = array.array("q"), array.array("q")
         self._read = functools.partial(processor.read_examples, path, set_type)
@@ -299,13 +302,13 @@ class Examples:
 
     def _check_header(self, processor, set_type):
         """Whether the file has a header; says so where it should not be so."""
-        with files.looking(self._path) as content:
+        with files.looking(self.path) as content:
             if content.kind in (HTML, XML):
                 kind = content.kind
                 raise UserError(
-                    f"{self._path}: {kind.name}, not a table: {kind.advice}"
+                    f"{self.path}: {kind.name}, not a table: {kind.advice}"
                 )
-        first = next(read_tsv(self._path), None)
+        first = next(read_tsv(self.path), None)
         if first is None:
             return False
         number, cells = first
@@ -320,10 +323,9 @@ class Examples:
         if self._strict:
             what = what.partition(": ")[0]
             raise UserError(
-                f"{self._path}:{number}: the first row is {what}, under "
-                "`strict`"
+                f"{self.path}:{number}: the first row is {what}, under `strict`"
             )
-        logging.warning("%s:%d: the first row is %s", self._path, number, what)
+        logging.warning("%s:%d: the first row is %s", self.path, number, what)
         return has_header
 
     def _check(self, limit):
@@ -354,7 +356,7 @@ class Examples:
                 break
         self._report(total, without_text, without_label)
         if without_label and not self._number:
-            raise UserError(f"{self._path}: no row has a label")
+            raise UserError(f"{self.path}: no row has a label")
         return labels
 
     def _is_left_out(self, example):
@@ -364,30 +366,30 @@ class Examples:
         """Logs odd rows, or raises an error for the first."""
         if without_text and self._strict:
             raise UserError(
-                f"{self._path}: {without_text[0]} has no text, under `strict`"
+                f"{self.path}: {without_text[0]} has no text, under `strict`"
             )
         if without_label and self._strict:
             raise UserError(
-                f"{self._path}:{without_label[0]}: no label, under `strict`"
+                f"{self.path}:{without_label[0]}: no label, under `strict`"
             )
         if without_text:
             logging.warning(
                 "%s: %s no text (%s first)",
-                self._path,
+                self.path,
                 counted(len(without_text), total, "row"),
                 without_text[0],
             )
         if without_label:
             logging.warning(
                 "%s: %s no label (row of line %d first): left out",
-                self._path,
+                self.path,
                 counted(len(without_label), total, "row"),
                 without_label[0],
             )
         if self.num_skipped:
             logging.info(
                 "%s: %s skipped",
-                self._path,
+                self.path,
                 counted(self.num_skipped, total, "row", "are"),
             )
 
@@ -402,7 +404,7 @@ class Examples:
                 yield example
             elif not self._is_whole:
                 raise UserError(
-                    f"{self._path}: {example.guid} has no label; none of the "
+                    f"{self.path}: {example.guid} has no label; none of the "
                     f"first {NUM_CHECKED} rows lacks one, so that it was "
                     "counted; take it out of the file"
                 )

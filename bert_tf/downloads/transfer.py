@@ -17,10 +17,11 @@ from typing import IO, Any
 
 from absl import logging
 
+from bert_tf.progress import ByteReporter, erase_bar
+
 TIMEOUT_SECONDS = 30.0  # For a connection, and for each part of an answer.
 PAUSES = (1.0, 2.0, 4.0, 8.0)  # Seconds before the second, … fifth try.
 BLOCK_BYTES = 1 << 18
-SECONDS_BETWEEN_LOGS = 5.0
 # The server may answer later: time-outs, too many requests, its own errors.
 _PASSING = (408, 425, 429, 500, 502, 503, 504)
 
@@ -126,7 +127,10 @@ def _receive_rest(
             raise TransferError(_too_large(total, max_bytes), is_wrong=True)
         if not start:
             _write_state(address, path, response.headers, total)
-        progress = _Progress(name, start, total)
+        progress = ByteReporter(name, start, total)
+        if start:
+            logging.info("%s: %s have arrived", name, progress.so_far())
+        stack.callback(erase_bar)
         with open(path, "ab") as writer:
             for block in _blocks(response):
                 writer.write(block)
@@ -279,37 +283,3 @@ def _write_state(
         state["total"] = total
     with open(f"{path}.json", "w", encoding="utf-8") as writer:
         json.dump(state, writer)
-
-
-class _Progress:
-    """Logs how far a download is, every few seconds.
-
-    Attributes:
-        done: bytes that have arrived, in earlier tries, too.
-    """
-
-    def __init__(self, name: str, start: int, total: int | None):
-        self.done, self._total, self._name = start, total, name
-        self._begin = self._last = time.monotonic()
-        self._first = start
-        if start:
-            logging.info("%s: %s have arrived", name, self._so_far())
-
-    def add(self, size: int) -> None:
-        """Counts bytes that have arrived."""
-        self.done += size
-        now = time.monotonic()
-        if now - self._last >= SECONDS_BETWEEN_LOGS:
-            self._last = now
-            speed = (self.done - self._first) / (now - self._begin)
-            logging.info(
-                "%s: %s, %.1f MB/s", self._name, self._so_far(), speed / 1e6
-            )
-
-    def _so_far(self) -> str:
-        if not self._total:
-            return f"{self.done / 1e6:.1f} MB"
-        return (
-            f"{self.done / 1e6:.1f} of {self._total / 1e6:.1f} MB "
-            f"({100 * self.done // self._total} %)"
-        )

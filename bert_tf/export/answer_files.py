@@ -18,6 +18,7 @@ from bert_tf import suggestions
 from bert_tf.choices import COLUMN_SETTINGS
 from bert_tf.data.tabular.text_rows import Format, Row, free_name
 from bert_tf.errors import UserError
+from bert_tf.export.confidence import LABEL_SET
 from bert_tf.export.kinds import KINDS, LENGTHS, TAGS, Answer, Input, Kind
 from bert_tf.text.packing import split_pair
 
@@ -38,12 +39,20 @@ class ModelColumns:
         columns: {input: column}; an input that is not named here is in the
             column of its own name.
         label_column: the column of the true label, if a file has it.
+        has_label_sets: whether answers have sets of labels.
     """
 
     kind: Kind
     inputs: tuple[Input, ...]
     columns: Mapping[str, str]
     label_column: str = "label"
+    has_label_sets: bool = False
+
+    @property
+    def answer_names(self) -> tuple[str, ...]:
+        """The columns of an answer in a table."""
+        names = self.kind.tsv_columns
+        return (*names, LABEL_SET) if self.has_label_sets else names
 
     @property
     def names(self) -> list[str]:
@@ -148,6 +157,7 @@ def model_columns(
     kind_name: str,
     input_names: Collection[str],
     columns: Mapping[str, Any],
+    has_label_sets: bool = False,
 ) -> ModelColumns:
     """Returns the columns of a model.
 
@@ -156,6 +166,7 @@ def model_columns(
         input_names: the inputs that it has.
         columns: {input or "label": column}, as model.json has them; others are
             ignored.
+        has_label_sets: whether its answers have sets of labels.
     """
     kind = KINDS[kind_name]
     inputs = tuple(e for e in kind.inputs if e.name in input_names)
@@ -166,6 +177,7 @@ def model_columns(
             e.name: columns[e.name] for e in inputs if columns.get(e.name)
         },
         label_column=columns.get("label") or "label",
+        has_label_sets=has_label_sets,
     )
 
 
@@ -216,9 +228,9 @@ class AnswerWriter:
     """Writes rows with their answers.
 
     Input columns keep their names, and the answer's columns have those of
-    `Kind.tsv_columns` and `LENGTHS`. Where both have the same name, the input's
-    becomes `true_label` if it is the label, and `input_NAME` otherwise; it gets
-    a number where the input has that name as well.
+    `ModelColumns.answer_names` and `LENGTHS`. Where both have the same name,
+    the input's becomes `true_label` if it is the label, and `input_NAME`
+    otherwise; it gets a number where the input has that name as well.
 
     Args:
         writer: where lines are written.
@@ -246,7 +258,7 @@ class AnswerWriter:
         self._columns = columns
         self._header = header
         self._names = None if names is None else list(names)
-        self._answer_names = columns.kind.tsv_columns
+        self._answer_names = columns.answer_names
         if with_lengths:
             self._answer_names += LENGTHS
         self._csv = csv.writer(writer, delimiter=delimiter, lineterminator="\n")

@@ -17,11 +17,12 @@ import keras
 
 from bert_tf.data.text_reader import TextReader
 from bert_tf.errors import UserError
-from bert_tf.export import saved_models, writing
+from bert_tf.export import confidence, saved_models, writing
 from bert_tf.export import serving_outputs as outputs
 from bert_tf.export.fitted_settings import (
     MULTI_LABEL,
     REGRESSION,
+    SINGLE_LABEL,
     FittedSettings,
     labels_of,
     problem_type_of,
@@ -249,21 +250,23 @@ def _classifier(
     settings: FittedSettings,
 ) -> _Export:
     kind = problem_type_of(model, settings)
-    record: dict[str, Any]
+    fitted, record = settings.confidence, dict[str, Any]()
     answer: Callable[..., Tensors]
     if kind == REGRESSION:
         record = {"mean": settings.mean, "deviation": settings.deviation}
-        answer = outputs.number
+        answer = functools.partial(outputs.number, **record)
     elif kind == MULTI_LABEL:
         labels = labels_of(model, settings)
         record = {
             "labels": labels,
             "thresholds": thresholds_of(labels, settings),
         }
-        answer = outputs.label_set
+        answer = functools.partial(
+            outputs.label_set, **record, confidence=fitted
+        )
     else:
         record = {"labels": labels_of(model, settings)}
-        answer = outputs.label
+        answer = functools.partial(outputs.label, **record, confidence=fitted)
     reader = TextReader.from_preprocessor(
         preprocess, settings.max_windows, settings.doc_stride
     )
@@ -274,12 +277,13 @@ def _classifier(
             reader,
             kind=kind,
             takes_pairs=settings.takes_pairs,
-            outputs_of=functools.partial(answer, **record),
+            outputs_of=answer,
             shape=settings.shape,
-            answers_softmax=answer is outputs.label and not reader.has_windows,
+            answers_softmax=kind == SINGLE_LABEL and not reader.has_windows,
+            confidence=fitted,
         )
 
-    return module_of, record
+    return module_of, {**record, **fitted.record()}
 
 
 def _tags(
@@ -303,11 +307,13 @@ def _choice(
         return ChoiceServing(
             copy,
             reader,
-            outputs_of=outputs.choice,
+            outputs_of=functools.partial(
+                outputs.choice, confidence=settings.confidence
+            ),
             shape=settings.shape,
         )
 
-    return module_of, {}
+    return module_of, settings.confidence.record()
 
 
 def _relation(
@@ -322,11 +328,13 @@ def _relation(
         return RelationServing(
             copy,
             reader,
-            outputs_of=functools.partial(outputs.label, **record),
+            outputs_of=functools.partial(
+                outputs.label, **record, confidence=settings.confidence
+            ),
             shape=settings.shape,
         )
 
-    return module_of, record
+    return module_of, {**record, **settings.confidence.record()}
 
 
 def _question(
@@ -369,6 +377,7 @@ _CLASSIFIER_TAKES = (
     "problem_type",
     "takes_pairs",
     "thresholds",
+    *confidence.NAMES,
     "mean",
     "deviation",
     "max_windows",
@@ -378,8 +387,12 @@ _CLASSIFIER_TAKES = (
 _FORMS = (
     _Form(BertClassifier, _classifier, _CLASSIFIER_TAKES),
     _Form(BertTokenClassifier, _tags, ("labels",)),
-    _Form(BertMultipleChoice, _choice, ("shape",)),
-    _Form(BertRelationClassifier, _relation, ("labels", "shape")),
+    _Form(BertMultipleChoice, _choice, ("shape", *confidence.NAMES)),
+    _Form(
+        BertRelationClassifier,
+        _relation,
+        ("labels", "shape", *confidence.NAMES),
+    ),
     _Form(BertSpanLabeler, _question, ("squad",)),
     _Form(BertEmbedder, _embedding, ("shape",)),
 )

@@ -10,6 +10,7 @@ import keras
 
 from bert_tf.errors import UserError
 from bert_tf.export import kinds
+from bert_tf.export.confidence import Confidence
 from bert_tf.export.question_windows import SquadSettings
 from bert_tf.export.serving_modules import InputShape
 from bert_tf.heads import BertClassifier
@@ -19,11 +20,14 @@ MULTI_LABEL = kinds.MULTI_LABEL.name
 REGRESSION = kinds.REGRESSION.name
 PROBLEM_TYPES = (SINGLE_LABEL, MULTI_LABEL, REGRESSION)
 
-# Settings that belong to one problem type alone.
+# Settings that belong to some problem types alone.
 _OWN = {
-    "thresholds": MULTI_LABEL,
-    "mean": REGRESSION,
-    "deviation": REGRESSION,
+    "thresholds": (MULTI_LABEL,),
+    "temperature": (SINGLE_LABEL, MULTI_LABEL),
+    "coverage": (SINGLE_LABEL,),
+    "set_threshold": (SINGLE_LABEL,),
+    "mean": (REGRESSION,),
+    "deviation": (REGRESSION,),
 }
 
 
@@ -40,6 +44,8 @@ class FittedSettings:
         takes_pairs: whether each text has a second one.
         thresholds: {label: the least probability at which it applies}, for
             "multi_label"; 0.5 for the others.
+        temperature, coverage, set_threshold: how sure answers are, see
+            `export.confidence`; None for what was not fitted.
         mean, deviation: for "regression", whose answer is output * deviation +
             mean.
         max_windows, doc_stride: for a `BertClassifier` that was trained on
@@ -52,12 +58,28 @@ class FittedSettings:
     problem_type: str | None = None
     takes_pairs: bool = False
     thresholds: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    temperature: float | None = None
+    coverage: float | None = None
+    set_threshold: float | None = None
     mean: float = 0.0
     deviation: float = 1.0
     max_windows: int | None = None
     doc_stride: int | None = None
     squad: SquadSettings = SquadSettings()
     shape: InputShape = InputShape()
+
+    @property
+    def confidence(self) -> Confidence:
+        """How sure answers are.
+
+        Raises:
+            UserError: a value cannot have been fitted.
+        """
+        return Confidence(
+            temperature=self.temperature,
+            coverage=self.coverage,
+            set_threshold=self.set_threshold,
+        )
 
 
 def labels_of(model: keras.Model, settings: FittedSettings) -> list[str]:
@@ -95,11 +117,12 @@ def problem_type_of(model: BertClassifier, settings: FittedSettings) -> str:
         is_number = settings.labels is None and model.num_labels == 1
         kind = REGRESSION if is_number else SINGLE_LABEL
     _check_problem_type(kind, model)
-    for name, owner in _OWN.items():
+    for name, owners in _OWN.items():
         value = getattr(settings, name)
-        if kind != owner and value != getattr(FittedSettings(), name):
+        if kind not in owners and value != getattr(FittedSettings(), name):
             raise UserError(
-                f"only for `problem_type`={owner}, and this is {kind}",
+                f"only for `problem_type`={' and '.join(owners)}, and this is "
+                f"{kind}",
                 setting=name,
                 value=value,
             )

@@ -268,7 +268,10 @@ class ItemReader:
         self.settings = settings
         self.table = table
         self.columns: ModelColumns = model_columns(
-            predictor.kind, predictor.input_names, settings.columns
+            predictor.kind,
+            predictor.input_names,
+            settings.columns,
+            predictor.has_label_sets,
         )
 
     def first_file(self, paths: Sequence[str]) -> tuple[InputFile, Format]:

@@ -13,6 +13,9 @@
     embedding           embedding, float32 [D]; with the pooling "none"
                         [tokens, D]
 
+One label, a relation and an ending have label_set, too, if the model has sets
+of labels, see `export.confidence`.
+
 A model's kind is in its model.json, and that of a run in its task.json. The
 export, `Predictor`, the tool predict, the server and its page read the records
 of `KINDS`; nothing else lists kinds. docs/your_own_head.md adds one.
@@ -27,6 +30,7 @@ from typing import Any
 
 import numpy as np
 
+from bert_tf.export.confidence import LABEL_SET
 from bert_tf.export.inputs import (
     CHOICE_TEXT,
     CONTEXT,
@@ -127,9 +131,22 @@ def labels_with_scores(columns: Columns) -> list[Answer]:
             "label": row["label"],
             "score": row["score"],
             "probabilities": _by_label(row),
+            **set_of(row, row["labels"]),
         }
         for row in plain_rows(columns)
     ]
+
+
+def set_of(row: Answer, labels: Iterable[Any]) -> dict[str, list[Any]]:
+    """{"label_set": the labels in a row's set}; {} if the model has no sets.
+
+    Args:
+        row: the outputs of a row.
+        labels: what the labels are called.
+    """
+    if "in_set" not in row:
+        return {}
+    return {LABEL_SET: [*itertools.compress(labels, row["in_set"])]}
 
 
 def _by_label(row: Answer) -> dict[str, float]:
@@ -154,6 +171,9 @@ def choices(columns: Columns) -> list[Answer]:
         # A row with fewer endings than others ends in probabilities of 0.
         while answer["probabilities"][-1] == 0.0:
             answer["probabilities"].pop()
+        if "in_set" in answer:
+            answer |= set_of(answer, range(len(answer["probabilities"])))
+            del answer["in_set"]
     return answers
 
 

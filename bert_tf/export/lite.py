@@ -10,19 +10,19 @@ archive at its end, such as vocab.txt and model.json. TensorFlow Lite's own
 tools attach files in the same way; `unzip -p model.tflite vocab.txt` reads one.
 """
 
-import contextlib
 import io
+import logging as standard_logging
 import zipfile
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from absl import logging
 
 from bert_tf import files
 from bert_tf.config import BertConfig
 from bert_tf.errors import UserError
+from bert_tf.export import saved_models
 from bert_tf.export.engines.lite_network import interpreter_class
 from bert_tf.text.packing import ID_NAMES
 
@@ -74,7 +74,7 @@ def export_tflite(
     if shape == (None, None):
         raise ValueError(f"shape must have a number. Received: {shape}")
     with files.replacing(path) as temporary:
-        with _quietly():
+        with saved_models.quietly(standard_logging.ERROR):
             model = _convert(function, quantize, shape)
         with files.open_binary(temporary, "wb") as writer:
             writer.write(_attach(model, attached or {}))
@@ -113,7 +113,7 @@ def write_network(
         path: the file.
         quantize: see `export_tflite`.
     """
-    with _quietly():
+    with saved_models.quietly(standard_logging.ERROR):
         model = _converted(function.get_concrete_function(), quantize)
     with files.open_binary(path, "wb") as writer:
         writer.write(model)
@@ -296,14 +296,3 @@ def _rows(config: BertConfig, places: int) -> dict[str, np.ndarray]:
         "input_mask": is_token.astype(np.int32),
         "segment_ids": is_second.astype(np.int32),
     }
-
-
-@contextlib.contextmanager
-def _quietly() -> Iterator[None]:
-    """Hides the converter's messages."""
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity(logging.ERROR)
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)

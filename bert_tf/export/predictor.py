@@ -184,6 +184,12 @@ class Predictor:
         return self._stream(iter(items))
 
     @property
+    def has_label_sets(self) -> bool:
+        """Whether answers have "label_set", see `export.confidence`."""
+        serve = self.signatures["serving_default"]
+        return "in_set" in serve.structured_outputs
+
+    @property
     def items_at_once(self) -> int:
         """The number of items that `stream` answers together.
 

@@ -13,6 +13,7 @@ This module needs TensorFlow and no part of the model's code.
 
 import contextlib
 import json
+import logging as standard_logging
 import math
 import os
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_text  # noqa: F401  Its ops are in the SavedModels.
 from absl import logging
+from absl.logging import converter
 
 from bert_tf import files, literal_paths
 from bert_tf.errors import UserError
@@ -47,6 +49,9 @@ INT8_NETWORK = os.path.join("assets.extra", "network_int8.tflite")
 NOT_FINISHED = ("input_ids", "segment_ids", "lengths")
 # How the outputs are computed from the network's logits, if that is known.
 SOFTMAX = "softmax"
+# The same with what `export.confidence` has in model.json. Earlier versions,
+# which do not read it, leave this to the SavedModel.
+SCALED_SOFTMAX = "scaled_softmax"
 
 
 def check_replaceable(folder: str) -> None:
@@ -103,14 +108,24 @@ def replacing_folder(folder: str) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def quietly() -> Iterator[None]:
-    """Hides TensorFlow's INFO messages while a model is saved or loaded."""
+def quietly(level: int = standard_logging.WARNING) -> Iterator[None]:
+    """Hides what TensorFlow logs while a model is saved, loaded or converted.
+
+    Args:
+        level: the lowest level that is logged.
+    """
+    # TensorFlow sets the verbosity, and sets it back. The levels are another
+    # thing: a log of details, such as run.log, has a lower one.
+    loggers = [standard_logging.getLogger(), logging.get_absl_logger()]
+    before = [logger.level for logger in loggers]
     verbosity = logging.get_verbosity()
-    logging.set_verbosity(logging.WARNING)
+    logging.set_verbosity(converter.standard_to_absl(level))
     try:
         yield
     finally:
         logging.set_verbosity(verbosity)
+        for logger, old_level in zip(loggers, before, strict=True):
+            logger.setLevel(old_level)
 
 
 def save(folder: str, module: tf.Module, description: dict[str, Any]) -> None:

@@ -18,7 +18,8 @@ import tensorflow as tf
 
 from bert_tf.data.text_reader import TextReader
 from bert_tf.export import kinds
-from bert_tf.export.saved_models import SOFTMAX
+from bert_tf.export.confidence import NOT_FITTED, Confidence
+from bert_tf.export.saved_models import SCALED_SOFTMAX, SOFTMAX
 from bert_tf.export.serving_base import (
     SAMPLES,
     Function,
@@ -43,6 +44,7 @@ class SequenceServing(ServingModule):
         shape: an `InputShape`.
         answers_softmax: whether `outputs_of` is `serving_outputs.label`, so
             that others can compute it without TensorFlow.
+        confidence: the one with which `outputs_of` computes.
     """
 
     def __init__(
@@ -53,8 +55,12 @@ class SequenceServing(ServingModule):
         outputs_of: Callable[[tf.Tensor], Tensors],
         shape: InputShape,
         answers_softmax: bool = False,
+        confidence: Confidence = NOT_FITTED,
     ):
-        self._answers_softmax = answers_softmax
+        self._finish_name = ""
+        if answers_softmax:
+            is_plain = confidence == NOT_FITTED
+            self._finish_name = SOFTMAX if is_plain else SCALED_SOFTMAX
         self._trained_with = reader
         self._reader = reader.with_length_multiple(shape.length_multiple)
         self._outputs_of = outputs_of
@@ -67,7 +73,7 @@ class SequenceServing(ServingModule):
         )
 
     def description(self) -> dict[str, Any]:
-        finish = {"finish": SOFTMAX} if self._answers_softmax else {}
+        finish = {"finish": self._finish_name} if self._finish_name else {}
         return finish | {
             "max_seq_length": self._max_seq_length,
             **self._reader.preprocess.settings.tokenizer_arguments(),
@@ -122,8 +128,8 @@ class TextServing(SequenceServing):
         model, reader: see `SequenceServing`.
         kind: name of the problem's kind.
         takes_pairs: whether each text has a second one.
-        **settings: `outputs_of`, `shape` and `answers_softmax` of a
-            `SequenceServing`.
+        **settings: `outputs_of`, `shape`, `answers_softmax` and `confidence`
+            of a `SequenceServing`.
     """
 
     def __init__(
@@ -138,6 +144,16 @@ class TextServing(SequenceServing):
         self.kind = kind
         self._takes_pairs = takes_pairs
         super().__init__(model, reader, **settings)
+
+    def description(self) -> dict[str, Any]:
+        reader = self._reader
+        if not reader.has_windows:
+            return super().description()
+        return super().description() | {
+            "max_windows": reader.max_windows,
+            "doc_stride": reader.doc_stride,
+            "window_pooling": self._model.pooling,
+        }
 
     def _string_specs(self):
         names = ("text", "text_pair") if self._takes_pairs else ("text",)

@@ -8,18 +8,44 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
+from bert_tf.export.confidence import NOT_FITTED, Confidence
 from bert_tf.export.serving_modules import Tensors
 
 THRESHOLD = 0.5  # The least probability of a label that applies.
 
 
-def label(logits: tf.Tensor, labels: Sequence[str]) -> Tensors:
+def label(
+    logits: tf.Tensor,
+    labels: Sequence[str],
+    confidence: Confidence = NOT_FITTED,
+) -> Tensors:
     """Answers with one of several labels: float [B, C]."""
-    return labelled(tf.nn.softmax(tf.cast(logits, tf.float32)), labels)
+    scaled = confidence.scaled(tf.cast(logits, tf.float32))
+    probabilities = tf.nn.softmax(scaled)
+    return {
+        **labelled(probabilities, labels),
+        **in_set(probabilities, confidence),
+    }
+
+
+def in_set(probabilities: tf.Tensor, confidence: Confidence) -> Tensors:
+    """Which labels are in the set of each row, if there are sets.
+
+    Args:
+        probabilities: float32 [B, C], those with the temperature.
+        confidence: has the least probability of a label in a set.
+    """
+    least = confidence.set_threshold
+    if least is None:
+        return {}
+    return {"in_set": tf.cast(probabilities, tf.float64) >= least}
 
 
 def label_set(
-    logits: tf.Tensor, labels: Sequence[str], thresholds: Mapping[str, float]
+    logits: tf.Tensor,
+    labels: Sequence[str],
+    thresholds: Mapping[str, float],
+    confidence: Confidence = NOT_FITTED,
 ) -> Tensors:
     """Answers with any number of labels: float [B, C].
 
@@ -27,8 +53,10 @@ def label_set(
         logits: those of each label by itself.
         labels: the names of the C columns.
         thresholds: see `thresholds_of`.
+        confidence: has the temperature.
     """
-    probabilities = tf.sigmoid(tf.cast(logits, tf.float32))
+    scaled = confidence.scaled(tf.cast(logits, tf.float32))
+    probabilities = tf.sigmoid(scaled)
     least = thresholds_of(labels, thresholds)
     return {
         **labelled(probabilities, labels),
@@ -54,13 +82,14 @@ def number(logits: tf.Tensor, mean: float, deviation: float) -> Tensors:
     return {"prediction": output * deviation + mean}
 
 
-def choice(logits: tf.Tensor) -> Tensors:
+def choice(logits: tf.Tensor, confidence: Confidence = NOT_FITTED) -> Tensors:
     """Answers with the place of the best ending: float [B, N]."""
-    probabilities = tf.nn.softmax(logits)
+    probabilities = tf.nn.softmax(confidence.scaled(logits))
     return {
         "label": tf.argmax(probabilities, axis=-1, output_type=tf.int32),
         "score": tf.reduce_max(probabilities, axis=-1),
         "probabilities": probabilities,
+        **in_set(probabilities, confidence),
     }
 
 

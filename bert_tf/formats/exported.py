@@ -25,6 +25,9 @@ _WITHOUT_TASK = (None, "embedding", "question_answering")
 _RECORD = (
     "labels",
     "thresholds",
+    "temperature",
+    "coverage",
+    "set_threshold",
     "mean",
     "deviation",
     "tag_spelling",

@@ -161,7 +161,20 @@ def _answers(task: Mapping[str, Any]) -> list[str]:
             "The number that the model predicts is "
             f"`output * {deviation} + {mean}`.",
         ]
+    lines = []
+    if temperature := task.get("temperature"):
+        lines = [
+            "",
+            f"Divide the logits by {temperature} before they become "
+            "probabilities: this temperature was fitted on the dev set.",
+        ]
     if thresholds := task.get("thresholds"):
         shown = ", ".join(f"`{k}` {v}" for k, v in thresholds.items())
-        return ["", f"A label applies from this probability on: {shown}."]
-    return []
+        lines += ["", f"A label applies from this probability on: {shown}."]
+    if threshold := task.get("set_threshold"):
+        lines += [
+            "",
+            f"The labels with a probability of at least {threshold} make a set "
+            f"that holds the right label at a rate of {task.get('coverage')}.",
+        ]
+    return lines

@@ -192,6 +192,8 @@ def check_arguments(arguments: Sequence[str], takes_texts: bool) -> None:
                 "the shell took the lines after it for other commands; "
                 "convert the script, such as by sed -i 's/\\r$//' SCRIPT"
             )
+        if argument in ("--flagfile=", "-flagfile="):  # Abseil drops it.
+            raise UserError("--flagfile=: must name a file")
         if waiting:
             _check_waited_for(waiting, argument, after)
             waiting = ""

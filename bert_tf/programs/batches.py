@@ -116,7 +116,7 @@ def evaluation_batches(
 
 def log_features(specs: Iterable[FeatureSpec], batch_size: int) -> None:
     """Logs name and shape of each feature of a batch."""
-    logging.info("*** Features ***")
+    logging.debug("*** Features ***")
     for spec in sorted(specs, key=lambda spec: spec.name):
         shape = (batch_size, *spec.shape)
-        logging.info("  name = %s, shape = %s", spec.name, shape)
+        logging.debug("  name = %s, shape = %s", spec.name, shape)

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from absl import logging
 from sklearn.utils.class_weight import compute_class_weight
 
 from bert_tf.errors import UserError
+from bert_tf.programs import console
 
 
 def class_weights(
@@ -30,8 +30,9 @@ def class_weights(
         weights = _balanced(labels, examples)
     else:
         weights = _numbers(text, labels)
-    logging.info(
-        "Class weights: %s",
+    console.show(
+        "Weights",
+        "of the classes: %s",
         ", ".join(
             f"{label} {weight:.4g}"
             for label, weight in zip(labels, weights, strict=True)

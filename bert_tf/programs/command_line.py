@@ -1,5 +1,6 @@
 """Shows a program's --help, and explains mistakes in its flags."""
 
+import os
 import re
 import shutil
 import sys
@@ -8,9 +9,9 @@ from collections.abc import Callable, Collection, Iterable
 
 from absl import flags
 
-from bert_tf import suggestions
+from bert_tf import files, suggestions
 from bert_tf.choices import MAX_COUNT
-from bert_tf.programs import arguments
+from bert_tf.programs import arguments, flag_groups
 from bert_tf.programs.arguments import SWITCHES, shown
 from bert_tf.programs.flag_names import SYNONYMS
 
@@ -25,6 +26,15 @@ _VALUES = {
     "_column": "COLUMN",
     "pretrained": "NAME|FOLDER",
 }
+
+
+# Abseil's own flag, of which its help says little.
+_FLAGFILE = """  --flagfile=FILE
+      Reads flags from a file, one on each line, such as --do_train. Empty
+      lines, and those that start with # or //, are left out. Values need no
+      quotes: what follows = up to the line's end is the value. Where a flag
+      is given more than once, the last one counts.
+"""
 
 
 def own_flags() -> list[flags.Flag]:
@@ -52,6 +62,8 @@ def message_of(error: flags.Error) -> str:
         value = str(error.flagvalue).partition("=")[2]
         return _unknown_flag(error.flagname, value)
     message = re.sub(r"\s+", " ", str(error))
+    if "flagfile" in message:
+        return _message_of_file(error)
     found = re.search(r"=(.*): value should be one of <(.*)>$", message)
     if found:
         names = found[2].split("|")
@@ -70,6 +82,18 @@ def message_of(error: flags.Error) -> str:
         head = f"flag --{found[2]}={value if is_plain else shown(value)}"
         return f"{head}: must be {wanted}{hint}"
     return message
+
+
+def _message_of_file(error):
+    """Says what is wrong with --flagfile."""
+    cause = error.__context__
+    if not isinstance(cause, OSError):
+        return "--flagfile: must be given as --flagfile=FILE"
+    folder, name = os.path.split(str(cause.filename))
+    hint = ""
+    if isinstance(cause, FileNotFoundError) and files.is_folder(folder or "."):
+        hint = suggestions.hint(name, files.entries(folder or "."))
+    return f"--flagfile={cause.filename}: {cause.strerror}{hint}"
 
 
 def _wanted(name):
@@ -190,19 +214,42 @@ def define_help_flags(description: str, required: Collection[str]) -> None:
 
 
 def help_text(description: str, required: Collection[str]) -> str:
-    """The text of --help: the required flags first, then the others.
+    """The text of --help: what the program does, then its flags in groups.
 
     Args:
         description, required: see `define_help_flags`.
     """
-    ours = own_flags()
-    first = [flag for flag in ours if flag.name in required]
-    others = [flag for flag in ours if flag.name not in required]
-    parts = [description.strip() + "\n"]
-    parts += [_described(flag, is_required=True) for flag in first]
-    parts += [_described(flag, is_required=False) for flag in others]
+    parts = [_refilled(description.strip()) + "\n"]
+    grouped = flag_groups.grouped(own_flags(), required)
+    for title, its_flags in grouped.items():
+        parts.append(f"{title}:\n")
+        is_required = title == flag_groups.REQUIRED
+        parts += [_described(flag, is_required) for flag in its_flags]
+        if title == flag_groups.FILES:
+            parts.append(_FLAGFILE)
     parts.append("--helpfull shows the flags of libraries, too.\n")
     return "\n".join(parts)
+
+
+def _refilled(description: str) -> str:
+    """A description whose prose is as wide as the rest; commands stay."""
+    return "\n\n".join(
+        paragraph
+        if paragraph.startswith("    ")
+        else textwrap.fill(
+            paragraph,
+            _width(),
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        for paragraph in description.split("\n\n")
+    )
+
+
+def _width() -> int:
+    """Characters in a line of help."""
+    columns = shutil.get_terminal_size().columns
+    return min(MAX_WIDTH, max(columns - 1, MIN_WIDTH))
 
 
 def library_help() -> str:
@@ -231,8 +278,7 @@ def _described(flag, is_required):
         notes.append(bounds)
     if notes:
         head += f" ({'; '.join(notes)})"
-    columns = shutil.get_terminal_size().columns
-    width = min(MAX_WIDTH, max(columns - 1, MIN_WIDTH))
+    width = _width()
     text = re.sub(r"\s+", " ", flag.help)
     # Abseil adds this; the first line of the flag says it already.
     text = text.removesuffix("; repeat this option to specify a list of values")

@@ -2,7 +2,7 @@
 
     1. the model that --pretrained names
     2. the run in --output_dir, or next to --init_checkpoint: its train.json
-    3. the bundled model, and for --task_name=sms the bundled data
+    3. what is bundled: a model, and the data of --task_name=sms; see `bundled`
     4. what fits the model and the data, see `hyperparameters`
 
 A flag that is given wins. The values become the flags' defaults: the flags are
@@ -19,7 +19,7 @@ from bert_tf import files, pretrained
 from bert_tf.config import BertConfig
 from bert_tf.errors import UserError
 from bert_tf.formats.checkpoint_paths import prefixes_in
-from bert_tf.programs import hyperparameters, program, run_record
+from bert_tf.programs import console, hyperparameters, program, run_record
 from bert_tf.vocab_files import load_vocab
 
 FLAGS = flags.FLAGS
@@ -44,7 +44,9 @@ OF_A_COMMAND = frozenset(
         "do_predict",
         "do_train",
         "allow_loss",
+        "calibrate",
         "calibration_file",
+        "coverage",
         "export_batch_size",
         "export_int8",
         "export_lengths",
@@ -52,12 +54,15 @@ OF_A_COMMAND = frozenset(
         "export_precision",
         "export_tflite",
         "gcp_project",
+        "grid",
+        "keep_runs",
         "master",
         "num_processes",
         "num_seeds",
         "num_tpu_cores",
         "output_dir",
         "pretrained",
+        "report_to",
         "resume",
         "strict",
         "tpu_name",
@@ -136,7 +141,8 @@ def use_pretrained() -> None:
         fill(name, values[name])
     if names:  # It is called again after each other source of values.
         shown = " ".join(f"--{name}={FLAGS[name].value}" for name in names)
-        logging.info("From %s, %s: %s", model.path, model.format, shown)
+        logging.debug("From %s, %s: %s", model.path, model.format, shown)
+        console.show("Model", f"{model.path}, {model.format}")
 
 
 # ---------------------------------------------------------------------------
@@ -222,13 +228,16 @@ def _from_run(task_names: Collection[str], trains: bool) -> None:
         values = {**values, "task_name": record["task_name"]}
     taken = _take_over(folder, values, names, trains)
     if taken:
-        logging.info("From the run in %s: %s", folder, " ".join(taken))
+        logging.debug("From the run in %s: %s", folder, " ".join(taken))
+        console.show("Run", f"{folder}, whose flags are used")
 
 
 def run_in_output_dir() -> str | None:
     """The folder of the run in --output_dir; of several seeds the first."""
     folder = FLAGS.output_dir
-    if folder and "num_seeds" in FLAGS and FLAGS.num_seeds > 1:
+    if not folder or "num_seeds" not in FLAGS or FLAGS.grid is not None:
+        return folder
+    if FLAGS.num_seeds > 1:
         return os.path.join(folder, f"seed-{FLAGS.seed}")
     return folder
 
@@ -290,89 +299,7 @@ def model_file(folder: str, name: str, path: str | None) -> str | None:
 
 
 # ---------------------------------------------------------------------------
-# 3. What is bundled.
-
-
-def use_bundled_data() -> None:
-    """Makes the bundled messages the data of the demo task.
-
-    With the bundled model it also fills in what the demo is measured with.
-    """
-    is_demo = (FLAGS.task_name or "").lower() == pretrained.DEMO_TASK
-    if not is_demo or FLAGS.data_dir is not None:
-        return
-    names = {"data_dir"}
-    if FLAGS.vocab_file is None and FLAGS.bert_config_file is None:
-        names = {*pretrained.DEMO_FLAGS}.difference(pretrained.BUNDLED_MODEL)
-    filled = [name for name in sorted(names) if FLAGS[name].value is None]
-    for name in filled:
-        fill(name, pretrained.DEMO_FLAGS[name])
-    shown = " ".join(f"--{name}={FLAGS[name].value}" for name in filled)
-    logging.info("Using the bundled data: %s", shown)
-
-
-def use_bundled_model(needs_checkpoint: bool = False) -> None:
-    """Makes the bundled model the default of the model's flags.
-
-    --init_checkpoint= without a value, for random weights, may be given alone.
-
-    Args:
-        needs_checkpoint: whether --init_checkpoint must be given where a
-            model is named. A training may start from random weights.
-
-    Raises:
-        UserError: some of the flags are given, and others are not, or
-            --init_checkpoint names a folder.
-    """
-    use_pretrained()
-    # A tool that makes data has no checkpoint.
-    checkpoint = "init_checkpoint" in FLAGS and FLAGS.init_checkpoint
-    if checkpoint and is_given("init_checkpoint"):
-        check_is_checkpoint(checkpoint)
-    names = [name for name in COPIES if name in FLAGS]
-    if needs_checkpoint:
-        names.append("init_checkpoint")
-    missing = [f"--{name}" for name in names if FLAGS[name].value is None]
-    if not missing:
-        return
-    if len(missing) < len(names) or checkpoint:
-        raise UserError(
-            f"{' and '.join(missing)} must be given too, or --pretrained in "
-            "place of them all: the bundled model is used where no file of a "
-            "model is named"
-        )
-    names = [name for name in pretrained.BUNDLED_MODEL if name in FLAGS]
-    for name in names:
-        fill(name, pretrained.BUNDLED_MODEL[name])
-    logging.info(
-        "Using the bundled model, which is small: --pretrained names another, "
-        "such as --pretrained=bert-base-uncased"
-    )
-
-
-def check_is_checkpoint(prefix: str | None) -> None:
-    """Raises UserError if a folder is given instead of a checkpoint in it."""
-    if not prefix or not files.is_folder(prefix):
-        return
-    if files.exists(f"{prefix}.index"):
-        return
-    names = [
-        name.removesuffix(".index")
-        for name in files.entries(prefix)
-        if name.endswith(".index")
-    ]
-    # The newest one: model.ckpt-9 comes before model.ckpt-10.
-    names.sort(key=lambda name: (len(name), name))
-    example = f", such as {os.path.join(prefix, names[-1])}" if names else ""
-    raise UserError(
-        f"a folder; give the start of a checkpoint's files{example}",
-        setting="init_checkpoint",
-        value=prefix,
-    )
-
-
-# ---------------------------------------------------------------------------
-# 4. What fits.
+# 4. What fits the model and the data.
 
 
 def fit_length() -> None:
@@ -420,4 +347,4 @@ def fit(
             fill(name, value)
             filled.append(f"--{name}={FLAGS[name].value}")
     if filled:
-        logging.info("Chosen for this model and data: %s", " ".join(filled))
+        console.show("Chosen", f"for this model and data: {' '.join(filled)}")

@@ -1,12 +1,15 @@
 """Sets up devices and precision as the flags ask."""
 
+import os
 from collections.abc import Iterable
 
 import keras
 import tensorflow as tf
-from absl import flags, logging
+from absl import flags
 
 from bert_tf import memory, training
+from bert_tf.counts import number_of
+from bert_tf.programs import console
 from bert_tf.programs.program import value_of
 from bert_tf.training import distribution
 
@@ -39,9 +42,21 @@ def set_up(modes: Iterable[str]) -> tf.distribute.Strategy:
     keras.config.set_dtype_policy(training.POLICIES[FLAGS.precision])
     if FLAGS.deterministic:
         tf.config.experimental.enable_op_determinism()
-    if strategy.num_replicas_in_sync > 1:
-        logging.info("%d replicas", strategy.num_replicas_in_sync)
+    console.show("Devices", f"{description(strategy)}; {FLAGS.precision}")
     return strategy
+
+
+def description(strategy: tf.distribute.Strategy) -> str:
+    """Where a strategy computes: "CPU with 2 cores", "4 replicas on GPU: …"."""
+    kind = "TPU" if distribution.is_tpu(strategy) else "CPU"
+    gpus = tf.config.list_physical_devices("GPU")
+    if kind == "CPU" and gpus and not FLAGS.cpu_replicas:
+        details = tf.config.experimental.get_device_details(gpus[0])
+        kind = f"GPU {details.get('device_name', '')}".strip()
+    if kind == "CPU":
+        kind = f"CPU with {number_of(len(os.sched_getaffinity(0)), 'core')}"
+    number = strategy.num_replicas_in_sync
+    return f"{number} replicas on {kind}" if number > 1 else kind
 
 
 def needs_full_batches(strategy: tf.distribute.Strategy) -> bool:

@@ -1,7 +1,8 @@
 """The commands of the installed package: pyproject.toml names them.
 
     bert-classifier, bert-squad, bert-pretraining   run_classifier.py, …
-    bert-export, bert-predict, bert-serve           python -m bert_tf.tools.…
+    bert-doctor, bert-export, bert-predict, bert-serve
+                                                    python -m bert_tf.tools.…
 
 Each runs its program's file as `python FILE` does, so that flags, messages and
 records are the same.
@@ -27,6 +28,7 @@ def _command(module: str) -> Callable[[], None]:
 classifier = _command("run_classifier")
 squad = _command("run_squad")
 pretraining = _command("run_pretraining")
+doctor = _command("bert_tf.tools.doctor")
 export = _command("bert_tf.tools.export_model")
 predict = _command("bert_tf.tools.predict")
 serve = _command("bert_tf.tools.serve")

@@ -2,12 +2,13 @@
 
 from absl import flags
 
-from bert_tf.programs import program
+from bert_tf.programs import flag_groups, program
 from bert_tf.programs.flags import define_count
 
 FLAGS = flags.FLAGS
 
 
+@flag_groups.heading(flag_groups.EXPORT)
 def define() -> None:
     """Defines the form of an exported model; see `flags.EXPORT_FLAGS`."""
     flags.DEFINE_enum(

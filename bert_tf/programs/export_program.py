@@ -9,7 +9,7 @@ from absl import flags, logging
 from bert_tf import checkpoints, files, loading, model_classes, pretrained
 from bert_tf.data.text_reader import TextReader, TextReaderSettings
 from bert_tf.errors import UserError
-from bert_tf.export import fitted, fitted_settings, saved_models
+from bert_tf.export import confidence, fitted, fitted_settings, saved_models
 from bert_tf.export.serving_modules import EmbeddingServing
 from bert_tf.formats.heads import has_head_at_root
 from bert_tf.formats.model import StoredModel
@@ -17,6 +17,7 @@ from bert_tf.heads import BertSpanLabeler
 from bert_tf.pooling import BertEmbedder
 from bert_tf.preprocessing import BertPreprocessor
 from bert_tf.programs import (
+    console,
     defaults,
     export_run,
     labelled_run,
@@ -27,6 +28,7 @@ from bert_tf.programs import (
 )
 from bert_tf.programs import flags as shared_flags
 from bert_tf.programs.run_folder import RunFolder
+from bert_tf.tasks import confidence as task_confidence
 from bert_tf.tasks import record as task_record
 from bert_tf.tasks.registry import get_task
 
@@ -123,7 +125,7 @@ def newest_checkpoint(run: RunFolder) -> str:
     prefixes = checkpoints.CheckpointFolder(run.path).newest_first()
     if not prefixes:
         raise UserError("it has no checkpoint", **_named())
-    logging.info("Using the newest checkpoint, %s", prefixes[0])
+    console.show("Model", "the newest checkpoint, %s", prefixes[0])
     return prefixes[0]
 
 
@@ -145,6 +147,7 @@ def export_task(run: RunFolder, settings: dict[str, Any]) -> None:
         )
     task_settings = labelled_run.task_settings(settings)
     _, problem = task.read([], task_settings, record.values)
+    problem = task_confidence.with_learned(problem, record.values)
     program.refuse(
         f"not for {problem.description}",
         *(n for n in problem.refused_flags if n in shared_flags.EXPORT_FLAGS),
@@ -249,7 +252,7 @@ def export_settings(model: keras.Model, stored: StoredModel) -> dict[str, Any]:
         labels = stored.labels or unnamed
         is_named = len(labels) == model.num_labels
         settings["labels"] = labels if is_named else unnamed
-    for name in ("thresholds", "mean", "deviation"):
+    for name in ("thresholds", "mean", "deviation", *confidence.NAMES):
         if name in stored.task:
             settings[name] = stored.task[name]
     return settings

@@ -13,7 +13,9 @@ from bert_tf.export.question_windows import SquadSettings
 from bert_tf.export.serving_modules import InputShape, ServingModule
 from bert_tf.heads import BertSpanLabeler
 from bert_tf.preprocessing import BertPreprocessor
+from bert_tf.programs import console
 from bert_tf.programs.settings import from_flags
+from bert_tf.progress import working
 from bert_tf.tokenization import TokenizerSettings
 
 FLAGS = flags.FLAGS
@@ -38,6 +40,7 @@ def int8_settings(items: Sequence[Any]) -> Int8Settings | None:
     )
 
 
+@working("Exporting")
 def export_trained(
     folder: str,
     model: keras.Model,
@@ -59,7 +62,7 @@ def export_trained(
         items: texts of the dev set, on which int8 is compared with float32.
         **description: see `writing.export_module`.
     """
-    logging.info("***** Running export *****")
+    logging.debug("***** Running export *****")
     trained = make_module(writing.plain_copy(model, make_model))
     exported = trained
     if FLAGS.export_precision != "float32":
@@ -75,11 +78,11 @@ def export_trained(
         int8=int8_settings(items),
         description=description,
     )
-    logging.info("  %s", folder)
+    console.show("Written", f"{folder}: a SavedModel, {FLAGS.export_precision}")
     writing.remove_lite(folder)  # Files of the model that was there before.
     if FLAGS.export_tflite:
         writing.export_lite(folder, trained, model.config, vocab_file)
-        logging.info("  %s.tflite, %s_int8.tflite", folder, folder)
+        console.show("", f"{folder}.tflite, {folder}_int8.tflite")
 
 
 def export_questions(

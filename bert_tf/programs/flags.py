@@ -9,7 +9,7 @@ import math
 from absl import flags
 
 from bert_tf import choices
-from bert_tf.programs import word_flags
+from bert_tf.programs import flag_groups, word_flags
 from bert_tf.text.packing import MIN_SEQ_LENGTH
 
 # A flag that a function here defines belongs to the program that calls the
@@ -73,6 +73,7 @@ def define_float(
 # The model and its files.
 
 
+@flag_groups.heading(flag_groups.MODEL)
 def define_pretrained_flag() -> None:
     """Defines the model as one value. Not in the original."""
     flags.DEFINE_string(
@@ -87,6 +88,7 @@ def define_pretrained_flag() -> None:
     )
 
 
+@flag_groups.heading(flag_groups.MODEL)
 def define_network_flags() -> None:
     """Defines the files of a model's network."""
     define_pretrained_flag()
@@ -103,6 +105,7 @@ def define_network_flags() -> None:
     )
 
 
+@flag_groups.heading(flag_groups.MODEL)
 def define_model_flags() -> None:
     """Defines the files of a model that is trained in a folder."""
     define_network_flags()
@@ -113,6 +116,7 @@ def define_model_flags() -> None:
     )
 
 
+@flag_groups.heading(flag_groups.TEXTS)
 def define_casing_flag() -> None:
     """Defines how a tokenizer makes words: `TokenizerSettings`."""
     flags.DEFINE_bool(
@@ -130,6 +134,7 @@ def define_casing_flag() -> None:
     flags.DEFINE_bool("tokenize_chinese_chars", True, why)
 
 
+@flag_groups.heading(flag_groups.MODEL)
 def define_vocab_flags() -> None:
     """Defines a model's vocabulary."""
     flags.DEFINE_string(
@@ -140,6 +145,7 @@ def define_vocab_flags() -> None:
     define_casing_flag()
 
 
+@flag_groups.heading(flag_groups.MODEL)
 def define_pooling_flags() -> None:
     """Defines how a text's vector is computed. Not in the original."""
     flags.DEFINE_enum(
@@ -170,6 +176,7 @@ def define_pooling_flags() -> None:
 # Texts.
 
 
+@flag_groups.heading(flag_groups.DATA)
 def define_text_files_flag() -> None:
     """Defines the input files of a tool; `matching_files` reads the flag."""
     flags.DEFINE_string(
@@ -179,6 +186,7 @@ def define_text_files_flag() -> None:
     )
 
 
+@flag_groups.heading(flag_groups.TEXTS)
 def define_text_flags(max_seq_length: int | None, default: str = "") -> None:
     """Defines how texts become sequences.
 
@@ -219,6 +227,7 @@ def define_text_flags(max_seq_length: int | None, default: str = "") -> None:
     )
 
 
+@flag_groups.heading(flag_groups.TEXTS)
 def define_long_document_flags() -> None:
     """Defines how texts longer than --max_seq_length are read."""
     flags.DEFINE_enum(
@@ -253,6 +262,7 @@ def define_long_document_flags() -> None:
 # The examples of run_classifier.py, see `tasks.registry.TaskSettings`.
 
 
+@flag_groups.heading(flag_groups.DATA)
 def define_example_flags() -> None:
     """Defines where the examples of a task are."""
     flags.DEFINE_string(
@@ -374,6 +384,7 @@ def define_column_flags() -> None:
     )
 
 
+@flag_groups.heading(flag_groups.DATA)
 def define_table_flags() -> None:
     """Defines the columns of a table to label, and how it is written.
 

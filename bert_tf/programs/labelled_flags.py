@@ -1,6 +1,7 @@
 """Checks run_classifier's flags, and what they ask for, without TensorFlow."""
 
 import os
+import shlex
 from collections.abc import Collection
 
 from absl import flags
@@ -10,10 +11,12 @@ from bert_tf.data import labelled_table, splits
 from bert_tf.data.labelled_table import TableSettings
 from bert_tf.errors import UserError
 from bert_tf.programs import (
+    calibration_flags,
     defaults,
     export_flags,
     program,
     run_record,
+    run_table,
     training_checks,
 )
 from bert_tf.programs import flags as shared_flags
@@ -67,10 +70,6 @@ def check_flags(modes: Collection[str]) -> None:
     check_task_flags(modes)
     training_checks.check_flags("train" in modes)
     check_class_weights(FLAGS.class_weights)
-    if FLAGS.num_seeds > 1:
-        check_seeds(FLAGS.seed, FLAGS.num_seeds)
-        if "eval" not in modes:
-            raise UserError(f"--num_seeds={FLAGS.num_seeds} needs --do_eval")
     program.check_folder("output_dir")
 
 
@@ -95,6 +94,7 @@ def check_task_flags(modes: Collection[str]) -> None:
             "window_pooling",
             "doc_stride",
         )
+    calibration_flags.check(used)
     sets = [MODES[mode] for mode in sets_needed(modes)]
     if "data_dir" in used and sets:
         program.require("data_dir")
@@ -109,12 +109,11 @@ def check_task_flags(modes: Collection[str]) -> None:
 
 def refuse_without_run(folder: str) -> None:
     """Raises UserError for a folder whose run is to be used: it has none."""
-    for name in sorted(files.entries(folder)):
-        run = os.path.join(folder, name)
-        if name.startswith("seed-") and run_record.read(run):
+    for run in _runs_in(folder):
+        if run_record.read(run):
             raise UserError(
-                "holds runs with several seeds; name one of them, such as "
-                f"--output_dir={run}",
+                "holds several runs; name one of them, such as "
+                f"--output_dir={shlex.quote(run)}",
                 setting="output_dir",
                 value=folder,
             )
@@ -125,6 +124,16 @@ def refuse_without_run(folder: str) -> None:
             setting="output_dir",
             value=folder,
         )
+
+
+def _runs_in(folder):
+    """Folders of several runs, the best of them first, if it is known."""
+    results = run_table.read(folder)
+    names = [result.folder for result in results if result.kept]
+    if best := run_table.best_folder(folder):
+        names.insert(0, best)
+    seeds = [n for n in files.entries(folder) if n.startswith("seed-")]
+    return [os.path.join(folder, name) for name in [*names, *sorted(seeds)]]
 
 
 def check_fractions() -> None:
@@ -160,16 +169,8 @@ def check_class_weights(text: str | None) -> None:
         ) from None
 
 
-def check_seeds(first_seed: int, num_seeds: int) -> None:
-    """Raises UserError if the last seed is too large."""
-    if first_seed + num_seeds - 1 > choices.MAX_COUNT:
-        raise UserError(
-            f"--num_seeds={num_seeds} from --seed={first_seed} on: "
-            f"{choices.MAX_COUNT} is the last"
-        )
-
-
 def sets_needed(modes: Collection[str]) -> list[str]:
     """The modes whose examples are read: training may evaluate, too."""
     evaluates = "train" in modes and FLAGS.eval_steps
+    evaluates = evaluates or calibration_flags.is_asked()
     return [m for m in MODES if m in modes or m == "eval" and evaluates]

@@ -21,8 +21,17 @@ from bert_tf import training
 from bert_tf.data import features, pipeline
 from bert_tf.data.features import FeatureSpec
 from bert_tf.data.text_reader import TextReader
-from bert_tf.programs import batches, devices
+from bert_tf.doctor import texts
+from bert_tf.programs import (
+    batches,
+    console,
+    devices,
+    labelled_confidence,
+    run_report,
+)
+from bert_tf.programs.labelled_flags import MODES
 from bert_tf.programs.session import Session
+from bert_tf.progress import with_progress
 from bert_tf.tasks import record as task_record
 from bert_tf.tasks.problem import Evaluation, Problem
 from bert_tf.tasks.texts import SingleLabel
@@ -45,6 +54,8 @@ class Job:
         examples: {mode: examples} of "train", "eval" and "predict".
         evaluation_batches: {mode: dataset}. Evaluations while training and
             after it read the same.
+        lengths: {mode: int [N]}, the tokens of the first examples.
+        report: what the run leaves for its report.
     """
 
     session: Session
@@ -53,7 +64,9 @@ class Job:
     model: keras.Model
     runner: training.BatchRunner
     examples: dict[str, Any]
+    report: run_report.RunReport
     evaluation_batches: dict[str, Any] = dataclasses.field(default_factory=dict)
+    lengths: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     def tuned(self, problem: Problem) -> "Job":
         """The job with what was chosen on the dev set; writes task.json.
@@ -107,9 +120,11 @@ def write_tf_records(
     examples = job.examples[mode]
 
     def convert():
-        for index, example in enumerate(examples):
+        for index, example in enumerate(
+            with_progress(examples, len(examples), "examples", "Converting")
+        ):
             if index % 10000 == 0:
-                logging.info("Writing example %d of %d", index, len(examples))
+                logging.debug("Writing example %d of %d", index, len(examples))
             yield job.problem.convert(example, job.reader)[0]
         # Padding counts in no loss, metric or output file.
         padding = {s.name: np.zeros(s.shape, s.dtype) for s in specs}
@@ -133,44 +148,74 @@ def log_examples(job: Job, mode: str) -> None:
     for example in first[:NUM_EXAMPLES_LOGGED]:
         log_example(job, example)
     lengths = job.problem.num_tokens(first, job.reader)
+    job.lengths[mode] = lengths
     num_truncated = int(np.sum(lengths > job.reader.capacity))
-    logging.info(
-        "%s: %d of the %s%d examples (%.1f %%) are longer than %d tokens and "
-        "are truncated (the longest has %d)",
-        mode,
-        num_truncated,
-        "first " if len(first) < len(examples) else "",
-        len(first),
-        100 * num_truncated / len(first),
-        job.reader.capacity,
-        np.max(lengths),
+    longest, capacity = int(np.max(lengths)), job.reader.capacity
+    which = "the first " if len(first) < len(examples) else ""
+    cut = "none is cut"
+    if num_truncated:
+        share = 100 * num_truncated / len(first)
+        verb = "is" if num_truncated == 1 else "are"
+        cut = (
+            f"{num_truncated:,} of {which}{len(first):,} ({share:.1f} %) "
+            f"{verb} cut at {capacity:,}"
+        )
+    console.show(
+        "Lengths", f"{MODES[mode]} set: up to {longest:,} tokens, {cut}"
     )
+    if num_truncated > texts.MAX_TRUNCATED * len(first):
+        _advise_on_length(lengths, job.model.config.max_position_embeddings)
+
+
+def _advise_on_length(lengths: np.ndarray, longest: int) -> None:
+    """Warns that many texts are truncated; says which length keeps them.
+
+    Args:
+        lengths: the number of tokens of each text.
+        longest: the most that the model reads.
+    """
+    best = texts.length_that_keeps(lengths, longest)
+    if np.percentile(lengths, texts.KEPT) > best:
+        advice = f"the model reads {best} tokens at most"
+    else:
+        advice = f"--max_seq_length={best} keeps {texts.KEPT} % of them whole"
+    logging.warning("Many texts are truncated; %s", advice)
 
 
 def log_example(job: Job, example: Any) -> None:
     """Logs an example as the original does."""
     converted, tokens = job.problem.convert(example, job.reader)
-    logging.info("*** Example ***")
-    logging.info("guid: %s", example.guid)
-    logging.info("tokens: %s", " ".join(tokens))
+    logging.debug("*** Example ***")
+    logging.debug("guid: %s", example.guid)
+    logging.debug("tokens: %s", " ".join(tokens))
     for name in ("input_ids", "input_mask", "segment_ids"):
         numbers = np.ravel(converted[name])
-        logging.info("%s: %s", name, " ".join(map(str, numbers)))
+        logging.debug("%s: %s", name, " ".join(map(str, numbers)))
     if isinstance(job.problem, SingleLabel):
         label_id = converted["label_ids"]
-        logging.info("label: %s (id = %d)", example.label, label_id)
+        logging.debug("label: %s (id = %d)", example.label, label_id)
     else:
-        logging.info("label: %s", example.label)
+        logging.debug("label: %s", example.label)
 
 
 def predictions(job: Job, mode: str) -> Iterator[tuple[Any, Any]]:
     """Yields (example, output) for each example, in the file's order."""
     rows = pipeline.in_file_order(job.runner(evaluation_batches(job, mode)))
-    return job.problem.predictions(rows, job.examples[mode])
+    examples = job.examples[mode]
+    return with_progress(
+        job.problem.predictions(rows, examples),
+        len(examples),
+        unit="examples",
+        verb="Predicting" if mode == "predict" else "Evaluating",
+    )
 
 
 def score(
-    job: Job, mode: str, tunes: bool = True
+    job: Job,
+    mode: str,
+    tunes: bool = True,
+    keep: run_report.Keep | None = None,
+    fits: bool = False,
 ) -> tuple[Problem, Evaluation]:
     """Evaluates the model as it is.
 
@@ -178,16 +223,26 @@ def score(
         job: the job.
         mode: "eval" or "predict".
         tunes: whether thresholds are tuned on these examples.
+        keep: see `RunReport.keeping`; None keeps nothing.
+        fits: whether the flags may ask to fit a temperature and sets of labels
+            on them.
 
     Returns:
-        (problem, evaluation): the problem with its thresholds, and the scores
-        that it then has.
+        (problem, evaluation): the problem with what was chosen, and the
+        scores that it then has.
     """
     labels, outputs = [], []
     for example, output in predictions(job, mode):
         labels.append(example.label)
         outputs.append(output)
+        if keep:
+            keep(example, output)
     problem = job.problem
+    if fits:  # Thresholds are those of the probabilities that it gives.
+        problem = labelled_confidence.fitted(problem, labels, outputs)
     if tunes:
         problem = problem.tune(labels, outputs, job.session.settings.metric)
-    return problem, problem.evaluate(labels, outputs, FLAGS.eval_batch_size)
+    evaluation = problem.evaluate(labels, outputs, FLAGS.eval_batch_size)
+    return problem, labelled_confidence.add_scores(
+        evaluation, problem, labels, outputs
+    )

@@ -8,7 +8,14 @@ from absl import flags, logging
 
 from bert_tf.counts import counted
 from bert_tf.metrics import reports
-from bert_tf.programs import batches, training_run
+from bert_tf.programs import (
+    batches,
+    console,
+    labelled_confidence,
+    run_report,
+    score_lines,
+    training_run,
+)
 from bert_tf.programs.labelled_job import (
     Job,
     evaluation_batches,
@@ -50,10 +57,10 @@ def train(
         len(examples),
         job.session.settings.seed,
     )
-    logging.info("***** Running training *****")
-    logging.info("  Num examples = %d", len(examples))
-    logging.info("  Batch size = %d", FLAGS.train_batch_size)
-    logging.info("  Num steps = %d", num_train_steps)
+    logging.debug("***** Running training *****")
+    logging.debug("  Num examples = %d", len(examples))
+    logging.debug("  Batch size = %d", FLAGS.train_batch_size)
+    logging.debug("  Num steps = %d", num_train_steps)
     return job.session.train(
         job.problem.loss_terms(class_weights, FLAGS.label_smoothing),
         training_batches,
@@ -65,7 +72,7 @@ def train(
 
 
 def evaluate(job: Job, global_step: int) -> tuple[Job, Evaluation]:
-    """Evaluates on the dev set, and tunes thresholds there.
+    """Evaluates on the dev set, and fits there what is fitted.
 
     Writes eval_results.txt, where the original has names for the results, and
     eval_report.json. Both are logged. Results of another file than the run's
@@ -77,26 +84,36 @@ def evaluate(job: Job, global_step: int) -> tuple[Job, Evaluation]:
         global_step: the step of the model's weights.
 
     Returns:
-        (the job with its thresholds, the evaluation).
+        (the job with what was fitted, the evaluation).
     """
     evaluation_batches(job, "eval")
     log_num_examples("evaluation *****", job, "eval")
     start = time.perf_counter()
     folder = job.session.results_folder("eval", job.problem.labels)
     tunes = folder is job.session.folder
-    problem, evaluation = score(job, "eval", tunes)
-    if tunes:
+    with keeping(job, "eval", folder) as keep:
+        problem, evaluation = score(job, "eval", tunes, keep, fits=True)
+    if problem != job.problem:
         job = job.tuned(problem)
     evaluation.results["global_step"] = global_step
     folder.write_results(evaluation.results)
     record(job, "eval", folder, start, evaluation)
-    show_scores(folder, evaluation, "eval", weighs_labels(job))
+    show_scores(
+        folder,
+        evaluation,
+        "eval",
+        weighs_labels(job),
+        len(job.examples["eval"]),
+    )
+    labelled_confidence.log_scores(evaluation.metrics, "dev")
+    console.show_written(folder.path, "eval_results.txt", "eval_report.json")
     return job, evaluation
 
 
 def tune(job: Job) -> Job:
-    """Tunes thresholds for the weights that a training chose by its dev set."""
-    problem, _ = score(job, "eval")
+    """Fits values for the weights that a training chose by its dev set."""
+    problem, evaluation = score(job, "eval", fits=True)
+    labelled_confidence.log_scores(evaluation.metrics, "dev")
     return job.tuned(problem)
 
 
@@ -109,30 +126,51 @@ def predict(job: Job) -> None:
     log_num_examples("prediction*****", job, "predict")
     start = time.perf_counter()
     folder = job.session.results_folder("predict", job.problem.labels)
-    labels, outputs, number = write_predictions(job, folder)
+    with keeping(job, "predict", folder) as keep:
+        labels, outputs, number = write_predictions(job, folder, keep)
     evaluation = None
     if labels:
         evaluation = job.problem.evaluate(
             labels, outputs, FLAGS.eval_batch_size
         )
+        labelled_confidence.add_scores(evaluation, job.problem, labels, outputs)
     record(job, "predict", folder, start, evaluation)
-    logging.info("***** Predict results *****")
+    logging.debug("***** Predict results *****")
     for name in job.problem.prediction_files():
-        logging.info("  %s", folder.file(name))
+        logging.debug("  %s", folder.file(name))
+    written = [*job.problem.prediction_files()]
     if evaluation:
-        logging.info(
-            "%s a known label", counted(len(labels), number, "example")
-        )
         folder.write_results(evaluation.scores, "test_eval_results.txt")
-        show_scores(folder, evaluation, "test", weighs_labels(job))
+        show_scores(folder, evaluation, "test", weighs_labels(job), len(labels))
+        labelled_confidence.log_scores(evaluation.metrics, "test")
+        written += ["test_eval_results.txt", "test_report.json"]
+        known = counted(len(labels), number, "example")
+        logging.debug("%s a known label", known)
+        if len(labels) < number:
+            console.show("", f"{known} a known label")
     else:
         folder.remove("test_eval_results.txt", "test_report.json")
+    console.show_written(folder.path, *written)
+
+
+def keeping(
+    job: Job, mode: str, folder: RunFolder
+) -> contextlib.AbstractContextManager[run_report.Keep]:
+    """Gives what keeps examples for the report, see `RunReport.keeping`."""
+    return job.report.keeping(
+        mode, folder, job.problem.report_row, job.examples[mode]
+    )
 
 
 def write_predictions(
-    job: Job, folder: RunFolder
+    job: Job, folder: RunFolder, keep: run_report.Keep
 ) -> tuple[list[Any], list[Any], int]:
     """Writes the files of predictions to a folder.
+
+    Args:
+        job: the job.
+        folder: the folder.
+        keep: see `RunReport.keeping`.
 
     Returns:
         (labels, outputs, number): of the examples whose label is known, and
@@ -148,6 +186,7 @@ def write_predictions(
         for example, output in predictions(job, "predict"):
             for writer, text in zip(writers, texts.values(), strict=True):
                 writer.write(text.lines(example, output))
+            keep(example, output)
             number += 1
             if example.label is not None:
                 labels.append(example.label)
@@ -166,14 +205,14 @@ def log_num_examples(what: str, job: Job, mode: str) -> None:
         mode: "eval" or "predict".
     """
     padding, number = num_padding(job, mode), len(job.examples[mode])
-    logging.info("***** Running %s", what)
-    logging.info(
+    logging.debug("***** Running %s", what)
+    logging.debug(
         "  Num examples = %d (%d actual, %d padding)",
         number + padding,
         number,
         padding,
     )
-    logging.info("  Batch size = %d", batches.batch_size(mode))
+    logging.debug("  Batch size = %d", batches.batch_size(mode))
 
 
 def record(
@@ -208,22 +247,33 @@ def weighs_labels(job: Job) -> bool:
 
 
 def show_scores(
-    folder: RunFolder, evaluation: Evaluation, name: str, knows_weights: bool
+    folder: RunFolder,
+    evaluation: Evaluation,
+    name: str,
+    knows_weights: bool,
+    number: int,
 ) -> None:
-    """Logs the report of a set, and writes it.
+    """Shows the scores of a set, and writes its report.
 
     Args:
         folder: the folder of the results.
         evaluation: the scores.
         name: "eval" or "test".
         knows_weights: whether the labels are weighed already, or cannot be.
+        number: how many examples are scored.
     """
     report = {**evaluation.report, "scores": evaluation.scores}
     folder.write_json(f"{name}_report.json", report)
-    logging.info("***** %s report *****", name.capitalize())
+    logging.debug("***** %s report *****", name.capitalize())
     for line in reports.format_report(evaluation.report):
-        logging.info("  %s", line)
+        logging.debug("  %s", line)
     log_results(evaluation.scores, f"{name.capitalize()} results")
+    score_lines.show(
+        "Dev set" if name == "eval" else "Test set",
+        evaluation.report,
+        evaluation.scores,
+        number,
+    )
     if evaluation.is_collapsed:
         logging.warning(
             "The model gives all examples the same answer. It has not learned "

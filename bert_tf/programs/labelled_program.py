@@ -1,28 +1,35 @@
 """A run of run_classifier.py, after its flags are checked."""
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import tensorflow as tf
 from absl import flags, logging
 
-from bert_tf import pretrained, training
+from bert_tf import choices, pretrained, training
 from bert_tf.config import BertConfig
 from bert_tf.data.input_example import InputExample
 from bert_tf.data.labelled_set import TableSet
 from bert_tf.errors import UserError
 from bert_tf.export import saved_models
 from bert_tf.programs import (
+    calibration_flags,
+    data_lines,
     defaults,
     devices,
+    hearing,
     initial_heads,
+    labelled_confidence,
     labelled_modes,
     labelled_run,
     model_files,
     next_step,
     program,
-    seeds,
+    quick_check,
+    run_plan,
+    run_report,
+    several_runs,
     training_run,
 )
 from bert_tf.programs.class_weights import class_weights
@@ -30,6 +37,8 @@ from bert_tf.programs.labelled_flags import MODES, sets_needed
 from bert_tf.programs.labelled_job import Job
 from bert_tf.programs.session import Session
 from bert_tf.programs.settings import RunSettings, from_flags
+from bert_tf.programs.several_runs import Outcome
+from bert_tf.progress import working
 from bert_tf.tasks import record as task_record
 from bert_tf.tasks.problem import Evaluation, Problem, Record
 from bert_tf.tasks.registry import AnyTask, TaskSettings, get_task
@@ -47,10 +56,10 @@ def run(modes: list[str]) -> None:
         modes: some of `MODES`, and "export".
     """
     strategy = devices.set_up(sets_needed(modes))
-    settings = from_flags(RunSettings, FLAGS.flag_values_dict())
-    if FLAGS.num_seeds > 1:
-        run_several(modes, strategy, settings)
+    if run_plan.is_several():
+        run_several(modes, strategy)
         return
+    settings = from_flags(RunSettings, FLAGS.flag_values_dict())
     run_once(modes, strategy, settings)
     if distribution.is_chief(strategy):
         next_step.log_next_step(
@@ -59,9 +68,22 @@ def run(modes: list[str]) -> None:
 
 
 def run_once(
-    modes: list[str], strategy: tf.distribute.Strategy, settings: RunSettings
-) -> Evaluation | None:
-    """Runs the modes that are asked for; returns the evaluation, if any."""
+    modes: Collection[str],
+    strategy: tf.distribute.Strategy,
+    settings: RunSettings,
+    export_folder: str | None = None,
+) -> Outcome | None:
+    """Runs the modes that are asked for.
+
+    Args:
+        modes: see `run`.
+        strategy: where it runs.
+        settings: how it is trained, evaluated and saved.
+        export_folder: where the export goes; None: into the run's folder.
+
+    Returns:
+        How good the model is, if it is evaluated.
+    """
     # 1. What the model is, and what is asked of it.
     task = get_task(FLAGS.task_name)
     config, tokenizer = model_files.read_model_files()
@@ -70,15 +92,25 @@ def run_once(
 
     # 2. The examples: files are checked, and wrong ones refused, before
     #    anything is written.
-    sets, problem = read_sets(task, task_settings, session)
+    with hearing.hearing(hearing.Heard()) as heard:
+        sets, problem = read_sets(task, task_settings, session)
     fit_flags(session, config, tokenizer, sets)
+    quick_check.warn(
+        {MODES[mode]: examples for mode, examples in sets.items()},
+        task.kind(task_settings),
+        tokenizer,
+        heard.checks,
+    )
+    quick_check.warn_of_machine(config)
     flag_values = FLAGS.flag_values_dict()
     reader = labelled_run.make_reader(tokenizer, flag_values)
     examples = {m: problem.prepare(sets[m], reader) for m in sets}
+    labelled_confidence.check_examples(examples)
     session.folder.check_labels(problem.labels)
     session.settle_metric(problem.metric_names, problem.main_metric)
+    export_folder = export_folder or session.folder.file("export")
     if "export" in modes:
-        saved_models.check_replaceable(session.folder.file("export"))
+        saved_models.check_replaceable(export_folder)
     train_examples = examples.get("train", [])
     num_train_steps = training_run.count_train_steps(len(train_examples))
     weights = class_weights(FLAGS.class_weights, problem.labels, train_examples)
@@ -96,6 +128,7 @@ def run_once(
         model=model,
         runner=training.BatchRunner(model, strategy),
         examples=examples,
+        report=run_report.RunReport(session),
     )
     job.write_task()
 
@@ -104,9 +137,10 @@ def run_once(
         lambda: labelled_modes.train(job, num_train_steps, weights)
     )
     job, evaluation = evaluate_and_predict(job, global_step)
+    write_report(job)
     if "export" in modes and session.folder.writes:
         labelled_run.export(
-            session.folder.file("export"),
+            export_folder,
             model,
             problem=job.problem,
             reader=reader,
@@ -115,7 +149,27 @@ def run_once(
             # Only int8 is compared on them.
             examples=sets.get("eval", ()) if FLAGS.export_int8 else (),
         )
-    return evaluation
+    if evaluation is None:
+        return None
+    return Outcome(
+        scores=evaluation.scores,
+        metric=session.settings.metric,
+        is_collapsed=evaluation.is_collapsed,
+    )
+
+
+def write_report(job: Job) -> None:
+    """Describes the sets that were read, and writes the run's report."""
+    if job.session.folder.writes:
+        for mode, examples in job.examples.items():
+            job.report.add_set(
+                mode,
+                examples,
+                len(examples),
+                lengths=job.lengths.get(mode),
+                capacity=job.reader.capacity,
+            )
+    job.report.write()
 
 
 def evaluate_and_predict(
@@ -124,29 +178,30 @@ def evaluate_and_predict(
     """Evaluates and predicts, as far as that is asked for.
 
     Returns:
-        (the job with tuned thresholds, the evaluation or None).
+        (the job with what was fitted on the dev set, the evaluation or None).
     """
     modes, evaluation = job.session.modes, None
+    is_fitted = job.problem.tunes or calibration_flags.is_asked()
     if "eval" in modes:
         job, evaluation = labelled_modes.evaluate(job, global_step)
-    elif job.problem.tunes and "eval" in job.examples:
+    elif is_fitted and "eval" in job.examples:
         job = labelled_modes.tune(job)
     if "predict" in modes:
         labelled_modes.predict(job)
     return job, evaluation
 
 
-def run_several(
-    modes: list[str], strategy: tf.distribute.Strategy, settings: RunSettings
-) -> None:
-    """Runs with several seeds, and writes seeds.json."""
-    summary = seeds.run_seeds(
-        lambda settings: run_once(modes, strategy, settings),
-        settings,
-        FLAGS.num_seeds,
+def run_several(modes: list[str], strategy: tf.distribute.Strategy) -> None:
+    """Makes the runs of --grid and --num_seeds."""
+    several_runs.run_all(
+        lambda modes, settings, export_folder: run_once(
+            modes, strategy, settings, export_folder
+        ),
+        lambda trains: defaults.from_earlier_run(choices.TASKS, trains),
+        modes,
+        strategy,
+        labels_files="test_file" in get_task(FLAGS.task_name).flags,
     )
-    if distribution.is_chief(strategy):
-        seeds.write_summary(settings.output_dir, summary)
 
 
 def read_sets(
@@ -162,14 +217,18 @@ def read_sets(
     """
     modes = sets_needed(session.modes)
     learned = learned_before(task.kind(settings), session)
-    by_set, problem = task.read(
-        [MODES[mode] for mode in modes], settings, learned
-    )
+    with working("Reading"):
+        by_set, problem = task.read(
+            [MODES[mode] for mode in modes], settings, learned
+        )
     if not session.trains:
         check_answers(problem, learned, task.name)
     program.refuse(f"not for {problem.description}", *problem.refused_flags)
+    problem = labelled_confidence.settled(problem, learned, session)
     if problem.labels is not None:
-        logging.info("Labels: %s", ", ".join(problem.labels))
+        logging.debug("Labels: %s", ", ".join(problem.labels))
+    for mode in modes:
+        data_lines.show_set(MODES[mode], by_set[MODES[mode]])
     return {mode: by_set[MODES[mode]] for mode in modes}, problem
 
 

@@ -6,10 +6,10 @@ import shlex
 import sys
 from collections.abc import Collection
 
-from absl import flags, logging
+from absl import flags
 
 from bert_tf import files
-from bert_tf.programs import entry_points
+from bert_tf.programs import console, entry_points
 
 FLAGS = flags.FLAGS
 
@@ -131,4 +131,4 @@ def _output_dir(folder: str) -> str:
 
 
 def _log(purpose: str, *command: str) -> None:
-    logging.info("Next: %s  # %s", shlex.join(command), purpose)
+    console.show("Next", f"{shlex.join(command)}  # {purpose}")

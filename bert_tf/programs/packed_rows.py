@@ -3,10 +3,11 @@
 import keras
 import numpy as np
 import tensorflow as tf
-from absl import flags, logging
+from absl import flags
 
 from bert_tf.counts import number_of
 from bert_tf.data.row_packing import RowPacking
+from bert_tf.programs import console
 
 FLAGS = flags.FLAGS
 
@@ -33,7 +34,8 @@ def choose(
     )
     if not packing.saves_rows:
         where = f", where a batch has {parts} parts" if parts > 1 else ""
-        logging.info(
+        console.show(
+            "Packing",
             "--pack_sequences saves nothing: examples of these lengths need a "
             "row of --max_seq_length=%d each%s",
             FLAGS.max_seq_length,
@@ -41,7 +43,8 @@ def choose(
         )
         return None
     where = f", in each of the {parts} parts of a batch" if parts > 1 else ""
-    logging.info(
+    console.show(
+        "Packing",
         "--pack_sequences: %s of --max_seq_length=%d for %d examples%s; "
         "tokens fill about %.0f %% of the places, without packing %.0f %%",
         number_of(packing.num_rows, "row"),

@@ -1,25 +1,33 @@
 """A run of run_pretraining.py, after its flags are checked."""
 
 import dataclasses
+import os
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import tensorflow as tf
 from absl import flags, logging
+from keras import ops
 
 from bert_tf import losses, metrics, pretrained, training
 from bert_tf.config import BertConfig
+from bert_tf.counts import number_of
 from bert_tf.data.features import FeatureSpec
 from bert_tf.data.pretraining import dataset as pretraining_dataset
 from bert_tf.data.row_packing import RowPacking
 from bert_tf.heads import BertPretrainer
 from bert_tf.programs import (
     batches,
+    console,
     devices,
     model_files,
     next_step,
     packed_rows,
+    pretraining_report,
     program,
+    quick_check,
+    run_report,
+    score_lines,
 )
 from bert_tf.programs.pretraining_flags import (
     file_flag,
@@ -28,8 +36,10 @@ from bert_tf.programs.pretraining_flags import (
 )
 from bert_tf.programs.session import Session, log_results
 from bert_tf.programs.settings import RunSettings, from_flags
+from bert_tf.progress import Reporter, erase_bar
 
 FLAGS = flags.FLAGS
+BEST = "masked_lm_best"  # Beside the sums of `losses.pretraining_sums`.
 # The names in eval_results.txt, as in the original's.
 RESULT_NAMES = set(metrics.PRETRAINING_NAMES) - {"masked_lm_perplexity"}
 
@@ -57,8 +67,11 @@ def run(modes: Collection[str]) -> None:
         mode: program.matching_files(file_flag(mode))
         for mode in modes_with_batches(modes)
     }
-    for paths_of_mode in paths.values():
+    for mode, paths_of_mode in paths.items():
         pretraining_dataset.check_files(paths_of_mode, specs)
+        show_files(mode, paths_of_mode)
+
+    quick_check.warn_of_machine(config)
 
     # 3. The model under the strategy, with its weights so far.
     model = session.open(lambda: BertPretrainer(config))
@@ -68,12 +81,14 @@ def run(modes: Collection[str]) -> None:
         config=config,
         paths=paths,
         specs=specs,
+        report=run_report.RunReport(session),
     )
 
     # 4. Train, evaluate.
     global_step = session.train_or_load(lambda: train(job))
     if "eval" in modes:
         write_evaluation(job, global_step)
+    job.report.write()
     if session.folder.writes:
         next_step.log_next_step_of_pretraining(modes)
 
@@ -88,6 +103,7 @@ class Job:
         config: the model's.
         paths: {"train", "eval": files}.
         specs: the features of their records.
+        report: what the run leaves for its report.
     """
 
     session: Session
@@ -95,6 +111,7 @@ class Job:
     config: BertConfig
     paths: Mapping[str, list[str]]
     specs: list[FeatureSpec]
+    report: run_report.RunReport
 
     def parser(self, mode: str) -> pretraining_dataset.RecordParser:
         """Makes features of the records of a mode."""
@@ -104,20 +121,38 @@ class Job:
 
 
 def sums_of(model: BertPretrainer) -> Callable[..., dict[str, tf.Tensor]]:
-    """A function of batches, of whose results only sums leave the device."""
+    """A function of batches, of whose results only sums leave the device.
+
+    And the likeliest pieces, int [B, P], which the accuracy needs anyway.
+    """
 
     def sums(batch, training):
         outputs = model(batch, training=training)
-        return losses.pretraining_sums(outputs, batch)
+        return {
+            **losses.pretraining_sums(outputs, batch),
+            BEST: ops.argmax(outputs["mlm_logits"], axis=-1),
+        }
 
     return sums
 
 
+def show_files(mode: str, paths: Sequence[str]) -> None:
+    """Shows how many files of records a mode reads."""
+    name = os.path.basename(paths[0])
+    several = f"{number_of(len(paths), 'file')}, {name} first"
+    console.show(
+        "Train set" if mode == "train" else "Dev set",
+        f"{several if len(paths) > 1 else name}: "
+        f"records of {FLAGS.max_seq_length} tokens, of which up to "
+        f"{FLAGS.max_predictions_per_seq} are predicted",
+    )
+
+
 def log_files(job: Job, mode: str) -> None:
     """Logs the files of a mode, and the features of their records."""
-    logging.info("*** Input Files ***")
+    logging.debug("*** Input Files ***")
     for path in job.paths[mode]:
-        logging.info("  %s", path)
+        logging.debug("  %s", path)
     batches.log_features(job.specs, batches.batch_size(mode))
 
 
@@ -137,9 +172,9 @@ def train(job: Job) -> int:
             packing=packing,
         )
 
-    logging.info("***** Running training *****")
-    logging.info("  Batch size = %d", FLAGS.train_batch_size)
-    logging.info("  Num steps = %d", FLAGS.num_train_steps)
+    logging.debug("***** Running training *****")
+    logging.debug("  Batch size = %d", FLAGS.train_batch_size)
+    logging.debug("  Num steps = %d", FLAGS.num_train_steps)
     with pretraining_dataset.user_errors(sum(job.paths.values(), [])):
         return job.session.train(
             losses.pretraining_loss(),
@@ -161,8 +196,15 @@ def choose_packing(job: Job) -> RowPacking | None:
     return packed_rows.choose(job.session.model, job.session.strategy, lengths)
 
 
-def evaluate(job: Job) -> dict[str, float]:
-    """The scores of the files to evaluate on."""
+def evaluate(
+    job: Job, sample: pretraining_report.MaskedSample | None = None
+) -> dict[str, float]:
+    """The scores of the files to evaluate on.
+
+    Args:
+        job: the job.
+        sample: what keeps some of the records for the report.
+    """
     dataset = pretraining_dataset.evaluation_batches(
         job.paths["eval"],
         job.parser("eval"),
@@ -172,21 +214,32 @@ def evaluate(job: Job) -> dict[str, float]:
     )
 
     def real_sums():
+        reporter = Reporter("examples", verb="Evaluating")
         for sums, batch in job.runner(dataset):
             is_real = batch["is_real_example"] > 0
-            yield {name: values[is_real] for name, values in sums.items()}
+            reporter.add(int(is_real.sum()))
+            sums = {name: values[is_real] for name, values in sums.items()}
+            best = sums.pop(BEST)
+            if sample is not None:
+                sample.add({n: v[is_real] for n, v in batch.items()}, best)
+            yield sums
 
     with pretraining_dataset.user_errors(job.paths["eval"]):
-        return metrics.pretraining_scores(real_sums(), losses.MASKED_LM_EPSILON)
+        scores = metrics.pretraining_scores(
+            real_sums(), losses.MASKED_LM_EPSILON
+        )
+        erase_bar()
+        return scores
 
 
 def write_evaluation(job: Job, global_step: int) -> None:
     """Evaluates; writes eval_results.txt and train.json."""
     log_files(job, "eval")
-    logging.info("***** Running evaluation *****")
-    logging.info("  Batch size = %d", FLAGS.eval_batch_size)
+    logging.debug("***** Running evaluation *****")
+    logging.debug("  Batch size = %d", FLAGS.eval_batch_size)
     start = time.perf_counter()
-    scores = evaluate(job)
+    sample = pretraining_report.MaskedSample()
+    scores = evaluate(job, sample)
     results = {name: scores[name] for name in RESULT_NAMES}
     results["global_step"] = global_step
     job.session.folder.write_results(results)
@@ -196,4 +249,24 @@ def write_evaluation(job: Job, global_step: int) -> None:
         seconds=time.perf_counter() - start,
         results=scores,
     )
+    job.report.add_set("eval", (), sample.num_records)
+    job.report.folders["eval"] = job.session.folder
+    with run_report.mistakes_are_warnings():
+        write_report(job, sample)
     log_results(results)
+    score_lines.show("Scores", {}, scores, len(job.paths["eval"]), "file")
+    console.show_written(job.session.folder.path, "eval_results.txt")
+
+
+def write_report(job: Job, sample: pretraining_report.MaskedSample) -> None:
+    """Writes what [MASK] was taken for, of a few records."""
+    tokens = pretraining_report.find_tokens(
+        job.session.folder.path, program.values(), job.config.vocab_size
+    )
+    pretraining_report.write(
+        job.session.folder,
+        sample,
+        tokens,
+        # Once for a few records: a graph would take longer.
+        lambda records: job.session.model(records, training=False),
+    )

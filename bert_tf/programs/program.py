@@ -13,7 +13,15 @@ from absl import app, flags, logging
 
 from bert_tf import files, literal_paths
 from bert_tf.errors import UserError
-from bert_tf.programs import arguments, command_line
+from bert_tf.programs import (
+    arguments,
+    command_line,
+    console,
+    flags_from,
+    next_step,
+    run_log,
+    tensorflow_start,
+)
 from bert_tf.programs.signals import Stopped, StopSignals
 
 FLAGS = flags.FLAGS
@@ -176,6 +184,7 @@ def check_output(name: str, path: str, inputs: Iterable[str]) -> None:
 def values() -> dict[str, Any]:
     """{name: value} of all flags of this program, but not of libraries."""
     by_name = {flag.name: flag.value for flag in command_line.own_flags()}
+    by_name.pop(flags_from.NAME, None)  # What it repeats is among the others.
     return dict(sorted(by_name.items()))
 
 
@@ -224,6 +233,8 @@ def run(
     *,
     required: Collection[str] = (),
     takes_texts: bool = False,
+    keeps_log: bool = False,
+    logs_time: bool = False,
 ) -> None:
     """Runs `main()` with parsed flags; a user's mistake ends in one line.
 
@@ -236,6 +247,9 @@ def run(
         required: the flags that --help marks as required; `main` checks them.
         takes_texts: whether arguments that are not flags are passed to
             `main` as texts.
+        keeps_log: whether everything is logged to --output_dir too; see
+            `run_log`.
+        logs_time: whether each message shows its time, as of a server.
     """
     _use_utf8()
     # A signal then cleans up unfinished files and other processes. Several
@@ -250,13 +264,18 @@ def run(
         with _mistakes_end_in_one_line(description, stop_signals):
             command_line.define_help_flags(description, required)
             arguments.check_arguments(argv[1:], takes_texts)
+            given = argv[1:]
+            if flags_from.NAME in FLAGS:
+                given = flags_from.expanded(given)
             try:
-                words = FLAGS(argv)
+                words = FLAGS([argv[0], *given])
             except UnicodeDecodeError as error:  # Of a file of flags.
                 raise UserError(
                     f"the file of flags is not UTF-8: byte {error.start + 1}"
                 ) from None
             arguments.check_values(command_line.own_flags())
+            if flags_from.NAME in FLAGS:
+                flags_from.check_was_expanded(argv[1:])
             return words
 
     def guarded(argv: list[str]) -> None:
@@ -266,7 +285,16 @@ def run(
                 _exit(command_line.message_of_words(argv[1:], sys.argv[1:]))
             if FLAGS["verbosity"].using_default_value:
                 logging.set_verbosity(logging.INFO)
-            with flags_in_the_log():
+            with contextlib.ExitStack() as stack:
+                stack.enter_context(flags_in_the_log())
+                if not logs_time:
+                    stack.enter_context(console.plain())
+                if keeps_log:
+                    command = [*next_step.this_program(), *sys.argv[1:]]
+                    stack.enter_context(run_log.kept(command))
+                if flags_from.NAME in FLAGS:
+                    flags_from.warn_of_left_out()
+                stack.enter_context(tensorflow_start.quiet())
                 main(*texts)
 
     # Flags may also come after a text.

@@ -12,6 +12,7 @@ from absl import logging
 
 from bert_tf import checkpoints, dropout, training
 from bert_tf.errors import UserError
+from bert_tf.programs import console
 from bert_tf.programs.program import message_of
 
 # Flags that may change between a run and its resumption: they do not change
@@ -23,10 +24,14 @@ MAY_CHANGE = frozenset(
         "do_export",
         "do_predict",
         "do_train",
+        "grid",
+        "keep_runs",
         "num_seeds",
         "output_dir",
         "pretrained",  # What it stands for is in other flags.
+        "report_to",
         "resume",
+        "small_data",  # So is what this stands for.
         "task_name",  # A folder of another task is refused.
         "verbose_logging",
         "write_tf_records",
@@ -73,7 +78,11 @@ MAY_CHANGE = frozenset(
 )
 
 # What runs did before there was a flag; their train.json does not have it.
-BEFORE_THERE_WAS = {"pack_sequences": False}
+BEFORE_THERE_WAS = {
+    "adam_bias_correction": False,
+    "pack_sequences": False,
+    "reinit_layers": 0,
+}
 
 
 def existing_checkpoints(folder: str, resume: str) -> list[str]:
@@ -165,7 +174,7 @@ def restore(trainer: training.Trainer, existing: list[str], folder: str) -> int:
             f"--output_dir={folder}: cannot resume: {message_of(error)}"
         ) from None
     if readable:
-        logging.info("Resuming from %s", readable[0])
+        console.show("Training", "Resuming from %s", readable[0])
     return trainer.restored_step or 0
 
 

@@ -175,12 +175,12 @@ class RunFolder:
         before = run_record.flags_of(self.record, [mode])
         if not before:
             return True
-        source = _source(mode, flag_values)
+        source = source_of(mode, flag_values)
         if files.exists(source[0]) and not (
             files.is_folder(source[0]) or files.is_regular(source[0])
         ):
             return False
-        return _source(mode, before) == source
+        return source_of(mode, before) == source
 
     def folder_of_other_file(
         self, mode: str, flag_values: Mapping[str, Any]
@@ -191,7 +191,7 @@ class RunFolder:
             mode: "eval" or "predict".
             flag_values: {flag: value} of the command that reads the file.
         """
-        name = _name_of(_source(mode, flag_values)[0])
+        name = _name_of(source_of(mode, flag_values)[0])
         for number in itertools.count(1):
             path = os.path.join(
                 self.path,
@@ -207,10 +207,14 @@ class RunFolder:
         self.write_json(run_record.NAME, self.record)
 
 
-def _source(mode: str, flag_values: Mapping[str, Any]) -> tuple[str, ...]:
+def source_of(mode: str, flag_values: Mapping[str, Any]) -> tuple[str, ...]:
     """The file that a mode reads, and which rows of it.
 
     Files are compared by their whole paths.
+
+    Args:
+        mode: "eval" or "predict".
+        flag_values: {flag: value} of a command.
     """
     prefix = {"eval": "dev", "predict": "test"}[mode]
     for name in (f"{prefix}_file", "predict_file", "eval_input_file"):

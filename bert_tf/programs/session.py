@@ -13,22 +13,26 @@ from typing import Any
 
 import keras
 import tensorflow as tf
-from absl import logging
+from absl import flags, logging
 
 from bert_tf import checkpoints, pretrained, training
 from bert_tf.config import BertConfig
 from bert_tf.losses import LossTerm
 from bert_tf.programs import (
+    console,
     defaults,
     devices,
     program,
     resuming,
+    run_log,
+    small_data,
     training_run,
     weights,
 )
 from bert_tf.programs.run_folder import RunFolder
 from bert_tf.programs.settings import RunSettings
 from bert_tf.training import distribution
+from bert_tf.training.trackers import Tracker
 
 
 class Session:
@@ -72,6 +76,7 @@ class Session:
             settings.output_dir, settings.resume
         )
         self.model: keras.Model
+        self.trackers: list[Tracker] = []
 
     @property
     def trains(self) -> bool:
@@ -112,9 +117,12 @@ class Session:
             num_train_examples: the size of the training set, 0 without one.
             lengths: see `defaults.fit`.
         """
+        small_data.fill(config, num_train_examples)
         defaults.fit(config, num_train_examples, lengths=lengths)
+        chosen = ("learning_rate", "adam_bias_correction")
         self.settings = dataclasses.replace(
-            self.settings, learning_rate=program.value_of("learning_rate")
+            self.settings,
+            **{n: program.value_of(n) for n in chosen if n in flags.FLAGS},
         )
 
     def open(
@@ -147,6 +155,8 @@ class Session:
             another_head,
         )
         self.folder.open(labels, self._model_files())
+        if self.folder.writes:
+            run_log.open_in(self.folder.path)
         return self.model
 
     def _model_files(self) -> dict[str, str]:
@@ -214,6 +224,7 @@ class Session:
             num_train_steps,
             **sizes,
         )
+        self.trackers = run.trackers
         return run.train(trainer, self.existing, batches, evaluate)
 
     def results_folder(
@@ -234,7 +245,7 @@ class Session:
             return self.folder
         folder = self.folder.folder_of_other_file(mode, flag_values)
         folder.open(labels)
-        logging.info("The results of this file: %s", folder.path)
+        console.show("Results", "of this file: %s", folder.path)
         return folder
 
     def record(
@@ -249,6 +260,8 @@ class Session:
         """
         folder = folder or self.folder
         folder.record_mode(mode, self.flag_values(), **values)
+        for tracker in self.trackers:
+            tracker.scores(mode, values.get("results") or {})
 
     def flag_values(self) -> dict[str, Any]:
         """{flag: value} of this run, which one of several seeds may have."""
@@ -259,6 +272,6 @@ def log_results(
     results: Mapping[str, Any], title: str = "Eval results"
 ) -> None:
     """Logs the lines that people look for at the end of a run."""
-    logging.info("***** %s *****", title)
+    logging.debug("***** %s *****", title)
     for key, value in sorted(results.items()):
-        logging.info("  %s = %s", key, value)
+        logging.debug("  %s = %s", key, value)

@@ -5,7 +5,7 @@ Flags come as a mapping, {name: value}: those of the running program
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -53,6 +53,8 @@ class RunSettings:
     gradient_accumulation_steps: int
     precision: str
     xla: bool
+    adam_bias_correction: bool = False
+    report_to: Sequence[str] = ("tensorboard",)
 
     iterations_per_loop: int
     save_checkpoints_steps: int

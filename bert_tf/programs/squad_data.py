@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import os
 from collections.abc import Mapping
 
 from absl import flags, logging
@@ -13,10 +14,11 @@ from bert_tf.data.squad import dataset as squad_dataset
 from bert_tf.data.squad import examples as squad_examples
 from bert_tf.data.squad.windows import ConverterSettings, InputFeatures
 from bert_tf.errors import UserError
-from bert_tf.programs import batches
+from bert_tf.programs import batches, console
 from bert_tf.programs.program import value_of
 from bert_tf.programs.run_folder import RunFolder
 from bert_tf.programs.settings import from_flags
+from bert_tf.progress import with_progress, working
 
 FLAGS = flags.FLAGS
 NUM_WINDOWS_LOGGED = 20
@@ -28,9 +30,10 @@ Answers = dict[str, list[str]]
 def read_examples(mode: str) -> squad_examples.SquadExamples:
     """Reads --train_file for "train", or --predict_file for "predict"."""
     path = value_of(f"{mode}_file")
-    examples = squad_examples.SquadExamples(
-        path, mode == "train", FLAGS.version_2_with_negative, _log_skipped
-    )
+    with working("Reading"):
+        examples = squad_examples.SquadExamples(
+            path, mode == "train", FLAGS.version_2_with_negative, _log_skipped
+        )
     total = examples.num_skipped + len(examples)
     num_without = examples.num_skipped - examples.num_in_doubt
     if num_without:
@@ -41,7 +44,8 @@ def read_examples(mode: str) -> squad_examples.SquadExamples:
             "" if FLAGS.verbose_logging else " (--verbose_logging names them)",
         )
     if examples.num_with_several_answers:
-        logging.info(
+        console.show(
+            "Note",
             "%s: several answers to %s; training takes the first",
             path,
             number_of(examples.num_with_several_answers, "question"),
@@ -139,6 +143,7 @@ def convert_examples(
             ),
             FLAGS.max_query_length,
         )
+    _show(mode, examples, windows)
     if mode == "train" and not len(windows):
         raise UserError(
             "no context has a token",
@@ -146,6 +151,20 @@ def convert_examples(
             value=FLAGS.train_file,
         )
     return windows
+
+
+def _show(mode, examples, windows):
+    """Shows how many questions and windows a file has."""
+    impossible = ""
+    if examples.num_marked_impossible:
+        share = 100 * examples.num_marked_impossible / max(len(examples), 1)
+        impossible = f" ({share:.1f} % without an answer)"
+    name = os.path.basename(value_of(f"{mode}_file"))
+    console.show(
+        "Train set" if mode == "train" else "Questions",
+        f"{len(examples):>7,} questions of {name}{impossible}; "
+        f"{len(windows):,} windows of up to {FLAGS.max_seq_length} tokens",
+    )
 
 
 def read_rows(
@@ -173,7 +192,12 @@ def read_rows(
             path,
             map(
                 squad_dataset.window_features,
-                converter.windows(windows.examples),
+                with_progress(
+                    converter.windows(windows.examples),
+                    len(windows),
+                    "windows",
+                    "Writing",
+                ),
             ),
             specs,
         )
@@ -195,25 +219,27 @@ def log_window(window: InputFeatures) -> None:
     def pairs(values):
         return " ".join(f"{key}:{value}" for key, value in values.items())
 
-    logging.info("*** Example ***")
-    logging.info("unique_id: %s", window.unique_id)
-    logging.info("example_index: %s", window.example_index)
-    logging.info("doc_span_index: %s", window.doc_span_index)
-    logging.info("tokens: %s", " ".join(window.tokens))
-    logging.info("token_to_orig_map: %s", pairs(window.token_to_orig_map))
-    logging.info("token_is_max_context: %s", pairs(window.token_is_max_context))
+    logging.debug("*** Example ***")
+    logging.debug("unique_id: %s", window.unique_id)
+    logging.debug("example_index: %s", window.example_index)
+    logging.debug("doc_span_index: %s", window.doc_span_index)
+    logging.debug("tokens: %s", " ".join(window.tokens))
+    logging.debug("token_to_orig_map: %s", pairs(window.token_to_orig_map))
+    logging.debug(
+        "token_is_max_context: %s", pairs(window.token_is_max_context)
+    )
     for name in ("input_ids", "input_mask", "segment_ids"):
         values = getattr(window, name)
-        logging.info("%s: %s", name, " ".join(map(str, values)))
+        logging.debug("%s: %s", name, " ".join(map(str, values)))
     if window.start_position is None or window.end_position is None:
         return
     if window.is_impossible:
-        logging.info("impossible example")
+        logging.debug("impossible example")
         return
-    logging.info("start_position: %d", window.start_position)
-    logging.info("end_position: %d", window.end_position)
+    logging.debug("start_position: %d", window.start_position)
+    logging.debug("end_position: %d", window.end_position)
     answer = window.tokens[window.start_position : window.end_position + 1]
-    logging.info("answer: %s", " ".join(answer))
+    logging.debug("answer: %s", " ".join(answer))
 
 
 def items_of(

@@ -17,11 +17,20 @@ from bert_tf.data.squad import answers as squad_answers
 from bert_tf.data.squad import windows as squad_windows
 from bert_tf.data.squad.dataset import WindowRows
 from bert_tf.data.squad.examples import SquadExample, SquadExamples
-from bert_tf.programs import batches, training_run
+from bert_tf.programs import (
+    batches,
+    console,
+    run_report,
+    score_lines,
+    squad_report,
+    training_run,
+)
 from bert_tf.programs.run_folder import RunFolder
 from bert_tf.programs.session import Session, log_results
 from bert_tf.programs.settings import from_flags
+from bert_tf.programs.several_runs import Outcome
 from bert_tf.programs.squad_data import Answers, read_rows
+from bert_tf.progress import with_progress
 
 FLAGS = flags.FLAGS
 QUESTIONS_BETWEEN_LINES = 1000
@@ -47,6 +56,7 @@ class Job:
         examples: the examples of "train" and "predict", by mode.
         windows: their windows, by mode.
         answers: the right answers of --predict_file; {} if nothing is scored.
+        report: what the run leaves for its report.
         prediction_batches: batches of --predict_file; evaluations while
             training and what follows read the same.
     """
@@ -57,6 +67,7 @@ class Job:
     examples: Mapping[str, SquadExamples]
     windows: Mapping[str, WindowRows]
     answers: Answers
+    report: run_report.RunReport
     prediction_batches: tf.data.Dataset | None = None
 
 
@@ -77,9 +88,9 @@ def train(job: Job, num_train_steps: int) -> int:
         def evaluate():
             return score(job, find_all_answers(job, dataset, {}))
 
-    logging.info("***** Running training *****")
+    logging.debug("***** Running training *****")
     log_numbers(job, "train")
-    logging.info("  Num steps = %d", num_train_steps)
+    logging.debug("  Num steps = %d", num_train_steps)
     return job.session.train(
         losses.span_loss(),
         training_batches,
@@ -93,9 +104,9 @@ def train(job: Job, num_train_steps: int) -> int:
 
 def log_numbers(job: Job, mode: str) -> None:
     """Logs how many questions and windows a file has."""
-    logging.info("  Num orig examples = %d", len(job.examples[mode]))
-    logging.info("  Num split examples = %d", len(job.windows[mode]))
-    logging.info("  Batch size = %d", batches.batch_size(mode))
+    logging.debug("  Num orig examples = %d", len(job.examples[mode]))
+    logging.debug("  Num split examples = %d", len(job.windows[mode]))
+    logging.debug("  Batch size = %d", batches.batch_size(mode))
 
 
 def prediction_batches(job: Job) -> tf.data.Dataset:
@@ -112,23 +123,27 @@ def prediction_batches(job: Job) -> tf.data.Dataset:
 
 def answer_questions(
     job: Job, modes: Collection[str], global_step: int
-) -> None:
+) -> Outcome | None:
     """Writes the original's three files, and eval_results.txt.
 
     Args:
         job: the job.
         modes: "predict" writes the files, "eval" the results.
         global_step: the step of the model's weights.
+
+    Returns:
+        How good the answers are, if they are scored.
     """
     dataset = prediction_batches(job)
-    logging.info("***** Running predictions *****")
+    logging.debug("***** Running predictions *****")
     log_numbers(job, "predict")
     start = time.perf_counter()
     mode = "predict" if "predict" in modes else "eval"
     folder = job.session.results_folder(mode)
+    sizes: dict[str, squad_report.Sizes] = {}
     with contextlib.ExitStack() as stack:
         writers = open_files(folder, stack) if "predict" in modes else {}
-        answers = find_all_answers(job, dataset, writers)
+        answers = find_all_answers(job, dataset, writers, sizes)
     results: dict[str, float] = {}
     if "eval" in modes:
         results = {**score(job, answers), "global_step": global_step}
@@ -145,11 +160,34 @@ def answer_questions(
             )
     if "eval" in modes:
         log_results(results)
+        number = len(job.examples["predict"])
+        score_lines.show("Scores", {}, results, number, "question")
         log_better_threshold(results)
+    set_name = "eval" if "eval" in modes else "predict"
+    job.report.add_set(set_name, (), len(job.examples["predict"]))
+    job.report.folders[set_name] = folder
+    with run_report.mistakes_are_warnings():
+        squad_report.write(
+            folder,
+            FLAGS.predict_file,
+            answers,
+            sizes,
+            job.answers if "eval" in modes else {},
+            FLAGS.version_2_with_negative,
+        )
     if "predict" in modes:
-        logging.info("***** Predict results *****")
+        logging.debug("***** Predict results *****")
         for name in writers:
-            logging.info("  %s", folder.file(name))
+            logging.debug("  %s", folder.file(name))
+    written = ["eval_results.txt"] if "eval" in modes else []
+    console.show_written(folder.path, *written, *writers)
+    if "eval" not in modes:
+        return None
+    return Outcome(
+        scores=results,
+        metric=job.session.settings.metric,
+        is_collapsed=len({answer.text for answer in answers.values()}) == 1,
+    )
 
 
 def open_files(folder: RunFolder, stack: contextlib.ExitStack) -> Writers:
@@ -170,7 +208,10 @@ def open_files(folder: RunFolder, stack: contextlib.ExitStack) -> Writers:
 
 
 def find_all_answers(
-    job: Job, dataset: tf.data.Dataset, writers: Writers
+    job: Job,
+    dataset: tf.data.Dataset,
+    writers: Writers,
+    sizes: dict[str, squad_report.Sizes] | None = None,
 ) -> dict[str, squad_answers.Answer]:
     """Answers all questions of --predict_file.
 
@@ -178,13 +219,16 @@ def find_all_answers(
         job: the job.
         dataset: their batches.
         writers: where each answer is written.
+        sizes: {question id: how long it is}, which is filled for the report.
 
     Returns:
         {question id: answer} without n-best answers, which are many: they go
         to the files only.
     """
     by_id = {}
-    for example, answer in find_answers(job, dataset):
+    for example, windows, answer in find_answers(job, dataset):
+        if sizes is not None:
+            sizes[example.qas_id] = squad_report.Sizes.of(windows, answer)
         for name, write in writers.items():
             write(example.qas_id, FILES[name](answer))
         by_id[example.qas_id] = dataclasses.replace(answer, nbest=[])
@@ -193,8 +237,14 @@ def find_all_answers(
 
 def find_answers(
     job: Job, dataset: tf.data.Dataset
-) -> Iterator[tuple[SquadExample, squad_answers.Answer]]:
-    """Yields (example, answer) for --predict_file, one after the other.
+) -> Iterator[
+    tuple[
+        SquadExample,
+        list[squad_windows.InputFeatures],
+        squad_answers.Answer,
+    ]
+]:
+    """Yields (example, windows, answer) for each question of --predict_file.
 
     The windows are made a second time here. That takes little time compared
     with the model, and only a few of them are in memory at a time.
@@ -211,9 +261,12 @@ def find_answers(
     num_places = operator.attrgetter(
         "max_seq_length" if FLAGS.pad_to_max_length else "num_places"
     )
-    for number, example in enumerate(job.examples["predict"]):
+    examples = job.examples["predict"]
+    for number, example in enumerate(
+        with_progress(examples, len(examples), "questions", "Answering")
+    ):
         if number % QUESTIONS_BETWEEN_LINES == 0:
-            logging.info("Processing example: %d", number)
+            logging.debug("Processing example: %d", number)
         windows = converter.convert(example, number)
         results = [
             squad_answers.RawResult(
@@ -225,6 +278,7 @@ def find_answers(
         ]
         yield (
             example,
+            windows,
             squad_answers.find_answer(example, windows, results, settings),
         )
 
@@ -259,7 +313,8 @@ def log_better_threshold(results: Mapping[str, float]) -> None:
     """
     name = "null_score_diff_threshold_f1"
     if name in results and results[f"{name}_score"] > results["f1"]:
-        logging.info(
+        console.show(
+            "",
             "--null_score_diff_threshold=%r would give an f1 of %s",
             results[name],
             results[f"{name}_score"],

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 
+import tensorflow as tf
 from absl import flags
 
 from bert_tf import training
@@ -14,6 +15,10 @@ from bert_tf.programs import (
     export_run,
     model_files,
     next_step,
+    quick_check,
+    run_plan,
+    run_report,
+    several_runs,
     squad_data,
     squad_flags,
     squad_modes,
@@ -21,7 +26,9 @@ from bert_tf.programs import (
 )
 from bert_tf.programs.session import Session
 from bert_tf.programs.settings import RunSettings, from_flags
+from bert_tf.programs.several_runs import Outcome
 from bert_tf.programs.squad_flags import files_needed, is_scored, metric_names
+from bert_tf.training import distribution
 
 FLAGS = flags.FLAGS
 WINDOWS_PER_LENGTH = 3  # The original's windows: 384 WordPieces, every 128.
@@ -34,15 +41,48 @@ def run(modes: Collection[str]) -> None:
         modes: some of `MODES`.
     """
     strategy = devices.set_up(files_needed(modes))
+    if run_plan.is_several():
+        several_runs.run_all(
+            lambda modes, settings, export_folder: run_once(
+                modes, strategy, settings, export_folder
+            ),
+            lambda trains: defaults.from_earlier_run(("squad",), trains),
+            modes,
+            strategy,
+            labels_files=True,
+        )
+        return
+    run_once(modes, strategy)
+    if distribution.is_chief(strategy):
+        next_step.log_next_step(modes, labels_files=True)
 
+
+def run_once(
+    modes: Collection[str],
+    strategy: tf.distribute.Strategy,
+    settings: RunSettings | None = None,
+    export_folder: str | None = None,
+) -> Outcome | None:
+    """Runs the modes that are asked for.
+
+    Args:
+        modes: see `run`.
+        strategy: where it runs.
+        settings: how it is trained and saved; None: as the flags say.
+        export_folder: where the export goes; None: into the run's folder.
+
+    Returns:
+        How good the answers are, if they are scored.
+    """
     # 1. What the model is, and how it reads text.
-    config, _ = model_files.read_model_files()
+    config, tokenizer = model_files.read_model_files()
     fit_lengths(config)
-    settings = from_flags(RunSettings, FLAGS.flag_values_dict())
+    settings = settings or from_flags(RunSettings, FLAGS.flag_values_dict())
     session = Session("squad", modes, strategy, settings)
     session.settle_metric(metric_names())
+    export_folder = export_folder or session.folder.file("export")
     if "export" in modes:
-        saved_models.check_replaceable(session.folder.file("export"))
+        saved_models.check_replaceable(export_folder)
 
     # 2. The examples: files are checked, and wrong ones refused, before
     #    anything is written.
@@ -50,6 +90,13 @@ def run(modes: Collection[str]) -> None:
         mode: squad_data.read_examples(mode) for mode in files_needed(modes)
     }
     squad_data.compare(examples)
+    quick_check.warn(
+        {mode: several.first for mode, several in examples.items()},
+        "answers",
+        tokenizer,
+        said=("overlap",),  # `compare` has looked at it.
+    )
+    quick_check.warn_of_machine(config)
     answers = squad_data.read_answers() if is_scored(modes) else {}
     num_examples = len(examples.get("train", ()))
     session.fit(config, num_examples)
@@ -68,23 +115,27 @@ def run(modes: Collection[str]) -> None:
         examples=examples,
         windows=windows,
         answers=answers,
+        report=run_report.RunReport(session),
     )
+    if "train" in examples:
+        job.report.add_set("train", (), len(examples["train"]))
 
     # 4. Train, answer questions, export.
     global_step = session.train_or_load(
         lambda: squad_modes.train(job, num_train_steps)
     )
+    outcome = None
     if "eval" in modes or "predict" in modes:
-        squad_modes.answer_questions(job, modes, global_step)
+        outcome = squad_modes.answer_questions(job, modes, global_step)
     if "export" in modes and session.folder.writes:
         export_run.export_questions(
-            session.folder.file("export"),
+            export_folder,
             model,
             FLAGS.flag_values_dict(),
             items=squad_data.items_of(examples) if FLAGS.export_int8 else (),
         )
-    if session.folder.writes:
-        next_step.log_next_step(modes, labels_files=True)
+    job.report.write()
+    return outcome
 
 
 def fit_lengths(config: BertConfig) -> None:

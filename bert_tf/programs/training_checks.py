@@ -6,6 +6,7 @@ from absl import flags
 
 from bert_tf import suggestions
 from bert_tf.errors import UserError
+from bert_tf.programs import tracking
 
 FLAGS = flags.FLAGS
 
@@ -37,6 +38,8 @@ def check_flags(trains: bool, metric_names: Collection[str] = ()) -> None:
             setting="cpu_replicas",
             value=FLAGS.cpu_replicas,
         )
+    if trains:
+        tracking.check(FLAGS.report_to)
     parts = FLAGS.gradient_accumulation_steps
     if trains and FLAGS.train_batch_size % parts:
         lower = FLAGS.train_batch_size // parts * parts
@@ -48,6 +51,8 @@ def check_flags(trains: bool, metric_names: Collection[str] = ()) -> None:
     if trains and FLAGS.pack_sequences:
         check_packing()
     check_frozen(FLAGS.freeze_layers)
+    if "reinit_layers" in FLAGS:
+        check_reinit(FLAGS.reinit_layers, FLAGS.freeze_layers)
 
 
 def check_packing() -> None:
@@ -69,6 +74,46 @@ def check_metric(name: str, metric_names: Collection[str]) -> None:
             setting="metric_for_best",
             value=name,
         )
+
+
+def num_frozen(frozen: str | None, num_layers: int) -> int:
+    """How many of a model's layers keep their weights.
+
+    Args:
+        frozen: value of --freeze_layers, which is checked.
+        num_layers: of the model.
+    """
+    if frozen in (None, "embeddings"):
+        return 0
+    return num_layers if frozen == "encoder" else int(frozen or 0)
+
+
+def check_reinit(
+    number: int, frozen: str | None, num_layers: int | None = None
+) -> None:
+    """Raises UserError unless so many layers can start from new weights.
+
+    Args:
+        number: value of --reinit_layers.
+        frozen: value of --freeze_layers, which is checked.
+        num_layers: of the model; None if that is not known yet.
+    """
+    why = None
+    if number and frozen == "encoder":
+        why = "not with --freeze_layers=encoder: new layers must be trained"
+    elif num_layers is not None and number > num_layers:
+        why = f"the model has {num_layers} layers"
+    elif (
+        num_layers is not None
+        and number
+        and number + num_frozen(frozen, num_layers) > num_layers
+    ):
+        why = (
+            f"with --freeze_layers={frozen} some of the {num_layers} layers "
+            "would be new and never trained"
+        )
+    if why:
+        raise UserError(why, setting="reinit_layers", value=number)
 
 
 def check_frozen(frozen: str | None, num_layers: int | None = None) -> None:

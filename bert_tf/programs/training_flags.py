@@ -7,11 +7,13 @@ not have are under "Not in the original".
 from absl import flags
 
 from bert_tf import choices
+from bert_tf.programs import flag_groups, small_data, tracking
 from bert_tf.programs.flags import define_count, define_float
 
 flags.disclaim_key_flags()  # See flags.py.
 
 
+@flag_groups.heading(flag_groups.TRAINING)
 def define_training_flags(learning_rate: float | None = None) -> None:
     """Defines how a model is trained.
 
@@ -24,9 +26,11 @@ def define_training_flags(learning_rate: float | None = None) -> None:
     )
     define_optimizer_flags(learning_rate)
     define_checkpoint_flags()
+    tracking.define_flags()
     define_computation_flags()
 
 
+@flag_groups.heading(flag_groups.TRAINING)
 def define_optimizer_flags(learning_rate: float | None) -> None:
     """Defines what a training step does to the weights.
 
@@ -74,6 +78,7 @@ def define_optimizer_flags(learning_rate: float | None) -> None:
     )
 
 
+@flag_groups.heading(flag_groups.CHECKPOINTS)
 def define_checkpoint_flags() -> None:
     """Defines when checkpoints are saved, and how a run resumes."""
     define_count(
@@ -97,6 +102,7 @@ def define_checkpoint_flags() -> None:
     )
 
 
+@flag_groups.heading(flag_groups.SPEED)
 def define_computation_flags() -> None:
     """Defines how a training step is computed: its speed and memory."""
     define_count(
@@ -147,6 +153,7 @@ def define_computation_flags() -> None:
     )
 
 
+@flag_groups.heading(flag_groups.TRAINING)
 def define_fine_tuning_flags() -> None:
     """Defines how long a model is fine-tuned."""
     define_float(
@@ -164,8 +171,10 @@ def define_fine_tuning_flags() -> None:
         lower_bound=0.0,
         upper_bound=1.0,
     )
+    small_data.define_flags()  # Not in the original.
 
 
+@flag_groups.heading(flag_groups.EVALUATION)
 def define_evaluation_flags(metric_for_best: str | None) -> None:
     """Defines evaluations while training. Not in the original.
 
@@ -196,6 +205,7 @@ def define_evaluation_flags(metric_for_best: str | None) -> None:
     )
 
 
+@flag_groups.heading(flag_groups.EVALUATION)
 def define_batch_size_flag(mode: str) -> None:
     """Defines the batch size of "eval" or "predict"."""
     what = {"eval": "an evaluation", "predict": "predictions"}[mode]
@@ -211,6 +221,7 @@ def define_batch_size_flag(mode: str) -> None:
 # Devices.
 
 
+@flag_groups.heading(flag_groups.DEVICES)
 def define_distribution_flags() -> None:
     """Defines on which devices a model is trained. Not in the original."""
     flags.DEFINE_enum(
@@ -230,6 +241,7 @@ def define_distribution_flags() -> None:
     )
 
 
+@flag_groups.heading(flag_groups.DEVICES)
 def define_tpu_flags() -> None:
     """Defines which TPU is used, if any."""
     flags.DEFINE_bool("use_tpu", False, "Run on a TPU instead of CPU or GPU.")

@@ -6,18 +6,21 @@ from typing import Any
 
 import keras
 import tensorflow as tf
-from absl import flags, logging
+from absl import flags
 
 from bert_tf import checkpoints, choices, dropout, training
 from bert_tf.errors import UserError
 from bert_tf.losses import LossTerm
 from bert_tf.optimization import OPTIMIZERS, WarmupLinearDecay, layer_rates
-from bert_tf.programs import resuming, run_record
+from bert_tf.programs import console, resuming, run_record
 from bert_tf.programs.run_folder import RunFolder
 from bert_tf.programs.settings import RunSettings
 from bert_tf.programs.training_checks import check_metric
+from bert_tf.report import stored
 from bert_tf.training.best import DevScores
 from bert_tf.training.progress import ProgressBar, TensorBoard
+from bert_tf.training.step_log import StepLog
+from bert_tf.training.trackers import TRACKERS
 
 FLAGS = flags.FLAGS
 
@@ -90,7 +93,9 @@ def make_trainer(
         is_float16 = settings.precision == "float16"
         return training.Trainer(
             model,
-            OPTIMIZERS[settings.optimizer](),
+            OPTIMIZERS[settings.optimizer](
+                bias_correction=settings.adam_bias_correction
+            ),
             schedule,
             loss_terms,
             strategy,
@@ -115,6 +120,9 @@ class TrainingRun:
         flag_values: {flag: value} of the run, for train.json.
         num_train_steps: the step at which training ends.
         **sizes: how large the data set is, for train.json.
+
+    Attributes:
+        trackers: the callbacks of --report_to that also take scores.
     """
 
     def __init__(
@@ -131,6 +139,11 @@ class TrainingRun:
         self.num_train_steps = num_train_steps
         self.sizes = sizes
         self.first_step = self.step = 0
+        self.trackers = [
+            TRACKERS[name](folder.path, flag_values)
+            for name in settings.report_to
+            if name in TRACKERS and folder.writes
+        ]
         self.saver = checkpoints.CheckpointFolder(
             folder.path, settings.keep_checkpoints
         )
@@ -165,6 +178,7 @@ class TrainingRun:
             before = self.folder.earlier("train")
             resuming.warn_of_other_masks(before, trainer.model)
         self.record(dev_scores.history)
+        self.show()
         start = time.perf_counter()
         with resuming.resumable_command(settings.resume):
             self.step = training.train(
@@ -180,8 +194,21 @@ class TrainingRun:
             )
         if self.step < self.num_train_steps:
             self.log_stopped_early("Stopped early", dev_scores)
+        if self.folder.writes:
+            console.show_written(self.folder.path, f"model.ckpt-{self.step}")
         self.record(dev_scores.history, time.perf_counter() - start)
         return self.step
+
+    def show(self) -> None:
+        """Shows how long the training is."""
+        settings = self.settings
+        start = f"{self.first_step:,} to " if self.first_step else ""
+        console.show(
+            "Training",
+            f"{start}{self.num_train_steps:,} steps of "
+            f"{settings.train_batch_size} examples, learning rate "
+            f"{settings.learning_rate:g}",
+        )
 
     def resume(self, trainer: training.Trainer, existing: list[str]) -> None:
         """Restores the newest checkpoint, if there is one."""
@@ -214,8 +241,12 @@ class TrainingRun:
         """The callbacks that show and follow the training."""
         batch_size = self.settings.train_batch_size
         callbacks = [ProgressBar(batch_size)]
-        if self.folder.writes:
+        if self.folder.writes and "tensorboard" in self.settings.report_to:
             callbacks.append(TensorBoard(self.folder.path, batch_size))
+        if self.folder.writes:
+            steps = stored.file_of(self.folder.path, stored.STEPS)
+            callbacks.append(StepLog(steps))
+        callbacks += self.trackers
         if self.settings.eval_steps:
             callbacks.append(dev_scores)
         return callbacks
@@ -244,7 +275,8 @@ class TrainingRun:
 
     def log_finished(self, prefix: str) -> None:
         """Logs that a checkpoint is at the last step already."""
-        logging.info(
+        console.show(
+            "Training",
             "Skipping training since max_steps has already saved: %s is at "
             "step %d of %d",
             prefix,
@@ -254,7 +286,8 @@ class TrainingRun:
 
     def log_stopped_early(self, event: str, dev_scores: DevScores) -> None:
         """Logs an event, and why training ended before the last step."""
-        logging.info(
+        console.show(
+            "Training",
             "%s at step %d of %d: %s",
             event,
             self.step,

@@ -1,18 +1,23 @@
 """Chooses and loads the weights of a run: where from, which are trained."""
 
+import dataclasses
+
 import keras
 from absl import flags, logging
 
 from bert_tf import checkpoints
+from bert_tf.counts import number_of
 from bert_tf.errors import UserError
+from bert_tf.metrics.comparing import best_of
 from bert_tf.modeling import needs_padding
-from bert_tf.programs import initial_heads
+from bert_tf.programs import console, initial_heads
 from bert_tf.programs.program import message_of
 from bert_tf.programs.run_folder import RunFolder
-from bert_tf.programs.training_checks import check_frozen
-from bert_tf.training.best import best_of
+from bert_tf.programs.training_checks import check_frozen, check_reinit
 
 FLAGS = flags.FLAGS
+PRETRAINING = "cls/"  # The scope of the heads that every release has.
+NUM_NAMED = 4
 
 
 def load_weights(
@@ -57,16 +62,31 @@ def load_weights(
     if not prefixes:
         _start_from_random(model, folder, trains)
         return []
-    heads = None
+    heads, new = None, []
+    if trains and not existing:
+        new = _new_layers(model)
     try:
         if trains and not existing:
             heads = initial_heads.new_heads(model, prefixes[0], another_head)
-        readable, report = _read(model, prefixes, trains, heads)
+        not_read = [*(heads.not_read if heads else []), *new]
+        readable, report = _read(model, prefixes, trains, not_read)
     except UserError as error:
         raise UserError(f"{source}: {message_of(error)}") from None
     if heads:
         _report_heads(heads, source)
+    if new:
+        console.show(
+            "Model",
+            "%s: not loaded, because of --reinit_layers=%d: the top %s and the "
+            "pooler start from new weights",
+            source,
+            FLAGS.reinit_layers,
+            number_of(FLAGS.reinit_layers, "layer"),
+        )
+        others = [n for n in report.unexpected if n not in new]
+        report = dataclasses.replace(report, unexpected=others)
     log_variables(model, report)
+    show_model(model, report, readable[0])
     if report.missing and not trains:
         raise UserError(
             f"{source}: {readable[0]} has no {', '.join(report.missing)}: it "
@@ -76,10 +96,30 @@ def load_weights(
     return readable if existing else []
 
 
-def _read(model, prefixes, trains, heads):
+def _new_layers(model):
+    """The variables that --reinit_layers leaves at their initial values.
+
+    The model was made with the run's seed: these are new weights.
+
+    Raises:
+        UserError: the model has fewer layers, or some of them are frozen.
+    """
+    number = FLAGS.reinit_layers if "reinit_layers" in FLAGS else 0
+    num_layers = model.config.num_hidden_layers
+    check_reinit(number, FLAGS.freeze_layers, num_layers)
+    if not number:
+        return []
+    scopes = [checkpoints.POOLER_SCOPE] + [
+        f"{checkpoints.ENCODER_SCOPE}encoder/layer_{index}/"
+        for index in range(num_layers - number, num_layers)
+    ]
+    names = [variable.path for variable in checkpoints.weights_of(model)]
+    return [name for name in names if name.startswith(tuple(scopes))]
+
+
+def _read(model, prefixes, trains, not_read):
     """Reads the newest checkpoint; returns it and older ones, and a report."""
     reports: list[checkpoints.LoadReport] = []
-    not_read = heads.not_read if heads else []
     readable = checkpoints.read_newest(
         # An older one is a place to train from, not a result.
         prefixes if trains else prefixes[:1],
@@ -99,7 +139,7 @@ def _report_heads(heads, source):
     if heads.misfits:
         logging.warning("%s: %s", what, heads.misfits)
     if heads.absent:
-        logging.info("%s: %s", what, heads.absent)
+        console.show("Model", "%s: %s", what, heads.absent)
 
 
 def _start_from_random(model, folder, trains):
@@ -108,7 +148,9 @@ def _start_from_random(model, folder, trains):
             f"--output_dir={folder}: no checkpoint here to work with; give "
             "--init_checkpoint or --do_train"
         )
-    log_variables(model, checkpoints.LoadReport([], [], []))
+    report = checkpoints.LoadReport([], [], [])
+    log_variables(model, report)
+    show_model(model, report, None)
     logging.warning("No --init_checkpoint: training starts from random weights")
 
 
@@ -119,11 +161,11 @@ def log_variables(model: keras.Model, report: checkpoints.LoadReport) -> None:
         model: the model.
         report: what was loaded; the other variables are random.
     """
-    logging.info("**** Trainable Variables ****")
+    logging.debug("**** Trainable Variables ****")
     loaded = set(report.loaded)
     for variable in checkpoints.weights_of(model):
         mark = ", *INIT_FROM_CKPT*" if variable.path in loaded else ""
-        logging.info(
+        logging.debug(
             "  name = %s:0, shape = %s%s",
             variable.path,
             tuple(variable.shape),
@@ -138,9 +180,38 @@ def log_variables(model: keras.Model, report: checkpoints.LoadReport) -> None:
             extra_layers[0],
         )
     elif report.unexpected:
-        logging.info(
+        logging.debug(
             "Not used from the checkpoint: %s", ", ".join(report.unexpected)
         )
+
+
+def show_model(
+    model: keras.Model, report: checkpoints.LoadReport, prefix: str | None
+) -> None:
+    """Shows what the model is, where from, and what starts at random.
+
+    Args:
+        model: the model.
+        report: what was loaded.
+        prefix: the checkpoint; None if there is none.
+    """
+    config = model.config
+    layers = number_of(config.num_hidden_layers, "layer")
+    weights = console.amount(model.count_params())
+    source = f", of {prefix}" if prefix else ""
+    console.show(
+        "Model",
+        f"{layers} of width {config.hidden_size}, {weights} weights{source}",
+    )
+    if prefix and report.missing:
+        names = ", ".join(report.missing[:NUM_NAMED])
+        others = len(report.missing) - NUM_NAMED
+        more = f" and {others} more" if others > 0 else ""
+        console.show("", f"not in it, so random at first: {names}{more}")
+    strange = [n for n in report.unexpected if not n.startswith(PRETRAINING)]
+    if strange and not any(n.startswith("bert/") for n in strange):
+        number = number_of(len(strange), "variable")
+        console.show("", f"{number} of it not used, {strange[0]} first")
 
 
 def prepare(model: keras.Model, has_static_shapes: bool = False) -> None:
@@ -169,8 +240,9 @@ def prepare(model: keras.Model, has_static_shapes: bool = False) -> None:
         model.bert.embeddings.trainable = False
         for layer in encoder.transformer_layers[: int(frozen)]:
             layer.trainable = False
-    logging.info(
-        "%d of %d variables are trained",
+    console.show(
+        "Trained",
+        "%d of %d variables",
         len(model.trainable_variables),
         len(model.variables),
     )
@@ -200,5 +272,5 @@ def load_best(model: keras.Model, run: RunFolder, metric: str) -> int | None:
             "%s; using the newest checkpoint instead", message_of(error)
         )
         return None
-    logging.info("Using the best checkpoint, %s", prefix)
+    console.show("Model", "the best checkpoint, %s", prefix)
     return int(best["step"])

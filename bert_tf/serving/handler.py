@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from typing import TypeVar
 
 import tensorflow as tf
@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from bert_tf import files
 from bert_tf.export.predictor import Predictor
-from bert_tf.serving import json_bodies, texts
+from bert_tf.serving import explain, json_bodies, texts
 from bert_tf.serving.batching import Columns, QueueFull
 from bert_tf.serving.errors import Refusal, model_reason
 from bert_tf.serving.limits import Limits, check_count, parse_object, read_body
@@ -108,14 +108,51 @@ async def in_thread_if_large(body: bytes, work: Callable[[], T]) -> T:
     return await loop.run_in_executor(_LARGE_BODIES, work)
 
 
+async def explained(
+    request: Request, name: str, number: int | None = None
+) -> Response:
+    """Reads a request for explanations, waits for them, and writes them.
+
+    Args:
+        request, name, number: see `answer`.
+
+    Raises:
+        Refusal: whatever is wrong with the request.
+    """
+    serving = request.app.state.serving
+    model = serving.model(name)
+    request.state.model = name
+    body = await read_body(request, serving.limits)
+    with use(model, number) as version:
+
+        def read() -> explain.ExplainCall:
+            values = parse_object(body)
+            return explain.explain_call(
+                version.predictor, values, serving.limits
+            )
+
+        call = await in_thread_if_large(body, read)
+        seconds = serving.limits.request_seconds
+        job, end = serving.explanations.submit(version, call, seconds)
+        try:
+            return json_response(await _result_of(request, job))
+        finally:
+            end()
+
+
 async def _results(request, version, rows) -> list[Columns]:
-    """Waits for the model's results, but no longer than is allowed, and no
-    longer than the client does."""
-    seconds = request.app.state.serving.limits.request_seconds
+    """The model's results for rows."""
     try:
         job = version.batcher.submit(rows)
     except QueueFull as error:
         raise _queue_full(error) from None
+    return await _result_of(request, job)
+
+
+async def _result_of(request, job):
+    """Waits for what a job returns, but no longer than is allowed, and no
+    longer than the client does."""
+    seconds = request.app.state.serving.limits.request_seconds
     loop = asyncio.get_running_loop()
     over = loop.create_future()
     timer = loop.call_later(seconds, _end, over)
@@ -132,7 +169,9 @@ async def _results(request, version, rows) -> list[Columns]:
             return job.result()
         if client.done():
             raise Refusal(400, "the client disconnected")
-        raise Refusal(504, f"the model did not answer in {seconds:g} s")
+        raise _too_late(seconds)
+    except CancelledError:
+        raise _too_late(seconds) from None
     except QueueFull as error:
         raise _queue_full(error) from None
     except tf.errors.InvalidArgumentError as error:
@@ -146,6 +185,10 @@ async def _results(request, version, rows) -> list[Columns]:
         job.cancel()
         timer.cancel()
         client.cancel()
+
+
+def _too_late(seconds):
+    return Refusal(504, f"the model did not answer in {seconds:g} s")
 
 
 def _queue_full(error):

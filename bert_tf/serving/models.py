@@ -9,6 +9,7 @@ import gc
 import os
 import threading
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from absl import logging
 
@@ -24,6 +25,9 @@ from bert_tf.export.saved_models import (
 from bert_tf.serving.batching import Batcher
 from bert_tf.serving.errors import one_line
 from bert_tf.serving.fleet import Fleet
+
+if TYPE_CHECKING:
+    from bert_tf.explanations import Explainer
 
 # TensorFlow Serving's words.
 LOADING, AVAILABLE, UNLOADING, FAILED = (
@@ -77,11 +81,13 @@ class Version:
         predictor: the loaded model; None unless it is AVAILABLE.
         batcher: runs the predictor; None unless it is AVAILABLE.
         num_users: number of requests that hold the version.
+        explainer: explains its answers; None before somebody asks for that.
     """
 
     # Annotated without None: whoever holds a version has one that answers.
     predictor: Predictor
     batcher: Batcher
+    explainer: "Explainer | None" = None
 
     def __init__(self, number: int, folder: str, stamp: Stamp):
         self.number = number
@@ -127,7 +133,7 @@ class Version:
         gc.freeze()
 
     def _forget_model(self):
-        self.predictor = self.batcher = None
+        self.predictor = self.batcher = self.explainer = None
 
     def status(self, state: str | None = None) -> dict[str, object]:
         """Describes the version in the form of TensorFlow Serving's API.

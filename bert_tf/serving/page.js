@@ -321,11 +321,20 @@ function curve(numbers) {
   return drawing;
 }
 
+// The set of labels that holds the right one, if the model has sets.
+function setOf(a, names) {
+  if (!a.label_set) return [];
+  const shown = a.label_set.map((label) => names ? names[label] : label);
+  const text = shown.join(", ") || "empty: no label is likely enough";
+  return [make("p", `Set of labels: ${text}`, "hint")];
+}
+
 // Ways to show an answer; /status says which one a model needs. `values` has
 // the typed texts.
 const SHOW = {
   label: (a) => [
-    make("p", a.label, "best"), ...bars(a.labels, a.probabilities)],
+    make("p", a.label, "best"), ...setOf(a),
+    ...bars(a.labels, a.probabilities)],
   labels: (a) => [
     make("p", a.labels.filter((_, i) => a.is_given[i]).join(", ") ||
       "No label fits", "best"),
@@ -340,9 +349,10 @@ const SHOW = {
   },
   choice: (a, values) => [
     make("p", values.endings[a.label], "best"),
+    ...setOf(a, values.endings),
     ...bars(values.endings, a.probabilities)],
   relation: (a, values) => [
-    make("p", a.label, "best"), withNames(values.text),
+    make("p", a.label, "best"), ...setOf(a), withNames(values.text),
     ...bars(a.labels, a.probabilities)],
   span: (a, values) => [
     make("p", a.answer || "No answer in this text", "best"),
@@ -366,6 +376,80 @@ const SHOW = {
   plain: (a) => [make("pre", JSON.stringify(a, null, 2))],
 };
 
+// ---------------------------------------------------------------------------
+// Why: what each word adds to the answer.
+
+const LEAST_SHOWN = 0.1;  // Smaller shares of the largest score have no number.
+
+const signed = (score) => (score < 0 ? "−" : "+") + Math.abs(score).toFixed(2);
+
+function scored(text, words, largest) {
+  const points = Array.from(text);
+  const shown = make("p", undefined, "text why");
+  let at = 0;
+  for (const word of words) {
+    shown.append(points.slice(at, word.start).join(""));
+    const mark = make("mark", points.slice(word.start, word.end).join(""),
+                      word.score < 0 ? "against" : "for");
+    const share = Math.abs(word.score) / largest;
+    mark.style.setProperty("--weight", share.toFixed(3));
+    mark.title = signed(word.score);
+    if (share >= LEAST_SHOWN) mark.append(make("small", signed(word.score)));
+    shown.append(mark);
+    at = word.end;
+  }
+  shown.append(points.slice(at).join(""));
+  return shown;
+}
+
+const NAMES_OF_TEXTS = {
+  text: "Text", text_pair: "Second text", question: "Question",
+  context: "Text that holds the answer", ending: "Ending",
+};
+
+function explanation(found) {
+  const largest = Math.max(...found.words.map((w) => Math.abs(w.score))) || 1;
+  const total = signed(found.logit - found.baseline_logit);
+  const about = found.word ? `“${found.word.text}” is ${found.target}` :
+    found.kind === "regression" ? found.answer : found.target || "no answer";
+  const fields = Object.entries(found.texts).filter(([, text]) => text);
+  const texts = fields.flatMap(([field, text]) => [
+    ...(fields.length > 1 ? [make("h2", NAMES_OF_TEXTS[field] || field)] : []),
+    scored(text, found.words.filter((w) => w.field === field), largest)]);
+  const warnings = [];
+  if (found.truncated) warnings.push("The model does not read all of it.");
+  if (!found.is_complete) warnings.push("These numbers are rough.");
+  return makeAll("div", "", make("h2", "Why this answer?"),
+    make("p", `Each number is what a word adds to the score of: ${about}. ` +
+      "Words with + and a solid line speak for it, words with − and a dotted " +
+      `line against it. Together they add ${total}.`, "hint"),
+    ...texts, ...warnings.map((text) => make("p", text, "hint")));
+}
+
+function whyButton(name, values) {
+  const button = make("button", "Why this answer?", "quiet small");
+  button.type = "button";
+  const place = makeAll("div", "buttons", button);
+  button.addEventListener("click", async () => {
+    button.disabled = true;
+    button.textContent = "Explaining …";
+    try {
+      const answer = await ask(
+        `v1/models/${encodeURIComponent(name)}:explain`, {instances: [values]});
+      const shown = explanation(answer.explanations[0]);
+      const hadFocus = [button, document.body].includes(document.activeElement);
+      place.replaceWith(shown);
+      const title = shown.firstElementChild;
+      title.tabIndex = -1;
+      // The button that had the focus is gone.
+      if (hadFocus) title.focus();
+    } catch (error) {
+      place.replaceWith(make("p", error.message, "error"));
+    }
+  });
+  return place;
+}
+
 function setBusy(isBusy) {
   byId("send").textContent = isBusy ? "Asking …" : "Ask the model";
   for (const name of ["send", "example"]) byId(name).disabled = isBusy;
@@ -384,7 +468,8 @@ async function send(event) {
     const values = typed();
     const answer = await ask(
       `v1/models/${encodeURIComponent(name)}:predict`, {instances: [values]});
-    if (isChosen()) show(...showAnswer(answer.predictions[0], values));
+    const why = chosen().page.explains ? [whyButton(name, values)] : [];
+    if (isChosen()) show(...showAnswer(answer.predictions[0], values), ...why);
   } catch (error) {
     if (isChosen()) showError(error.message);
   }

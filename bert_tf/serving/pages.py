@@ -16,6 +16,7 @@ from starlette.responses import HTMLResponse
 
 from bert_tf.export.kinds import KINDS, windows
 from bert_tf.export.predictor import Predictor
+from bert_tf.serving.explain import why_not
 
 FOLDER = pathlib.Path(__file__).parent
 ASSETS = "/docs-files"  # The address of Swagger UI's files; see docs.html.
@@ -38,7 +39,8 @@ def page_of(predictor: Predictor) -> dict[str, Any]:
     Returns:
         {"does": what it does, "length": how long its texts may be, "example":
         {input: value}, "inputs": {input: its field}, "shown_as": name of the
-        function that shows an answer}.
+        function that shows an answer, "explains": whether answers can be
+        explained}.
     """
     kind = KINDS[predictor.kind]
     names = predictor.input_names
@@ -46,7 +48,8 @@ def page_of(predictor: Predictor) -> dict[str, Any]:
     example = predictor.info.get("example")
     if isinstance(example, dict) and {*example} == {*names}:
         page["example"] = example  # The model's own.
-    return {**page, "length": _length(predictor)}
+    explains = not why_not(predictor)
+    return {**page, "length": _length(predictor), "explains": explains}
 
 
 def _length(predictor):

@@ -5,11 +5,13 @@ for the model and turns their results into the answer.
 """
 
 import dataclasses
+import itertools
 from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
 
+from bert_tf.export.confidence import LABEL_SET
 from bert_tf.export.kinds import KINDS, LENGTHS
 from bert_tf.export.predictor import Predictor
 from bert_tf.export.reading import NO_LENGTHS
@@ -169,7 +171,7 @@ def to_rows(
     try:
         if signatures.is_default(predictor, signature):
             items = [
-                _checked(predictor, place, item, limits)
+                checked_item(predictor, place, item, limits)
                 for place, item in enumerate(items)
             ]
         return signatures.rows_of(
@@ -179,8 +181,21 @@ def to_rows(
         raise Refusal(400, str(error)) from None
 
 
-def _checked(predictor, place, item, limits):
-    """Decodes an item; checks its names and the lengths of its texts."""
+def checked_item(
+    predictor: Predictor, place: int, item: Any, limits: Limits
+) -> Any:
+    """Decodes an item; checks its names and the lengths of its texts.
+
+    Args:
+        predictor: the model.
+        place: the item's place in its request, from 0.
+        item: its JSON value.
+        limits: the server's limits.
+
+    Raises:
+        ValueError: it has other names, or is not UTF-8.
+        Refusal: a text is too long.
+    """
     try:
         item = _decoded(item)
         if isinstance(item, dict):
@@ -258,7 +273,19 @@ def _rows_of_columns(predictor, signature, inputs, limits):
 
 def _by_column(columns):
     values = {name: to_json(column) for name, column in columns.items()}
+    if "in_set" in values:
+        values[LABEL_SET] = _label_sets(values)
     return values if len(values) > 1 else next(iter(values.values()))
+
+
+def _label_sets(values):
+    """The labels in the set of each row; places where they have no names."""
+    places = range(max(map(len, values["in_set"]), default=0))
+    labels = values.get("labels", [places] * len(values["in_set"]))
+    return [
+        [*itertools.compress(names, is_in)]
+        for names, is_in in zip(labels, values["in_set"], strict=True)
+    ]
 
 
 def _by_row(columns):

@@ -15,6 +15,7 @@ from bert_tf.serving.errors import Refusal
 from bert_tf.serving.handler import (
     MakeCall,
     answer,
+    explained,
     in_thread_if_large,
     json_response,
     no_version,
@@ -64,6 +65,7 @@ def add_routes(app: FastAPI, serving: Serving) -> None:
     """Adds all addresses to the application."""
     for verb, make_call in VERBS.items():
         _add_verb(app, serving, verb, make_call)
+    _add_explain(app, serving)
     _add_models(app, serving)
     _add_encode(app, serving)
     _add_server(app, serving)
@@ -104,6 +106,24 @@ def _add_verb(app, serving, verb, make_call):
     )
     async def numbered(request: Request, model: Name, version: schemas.Version):
         return await answer(request, make_call, model, number=version)
+
+
+def _add_explain(app, serving):
+    """POST …/NAME:explain and …/NAME/versions/N:explain."""
+    settings = schemas.operation("explain")
+    Name = _model_name(serving)
+
+    @app.post("/v1/models/{model:name}:explain", name="explain", **settings)
+    async def newest(request: Request, model: Name):
+        return await explained(request, model)
+
+    @app.post(
+        "/v1/models/{model:name}/versions/{version:name}:explain",
+        name="explain_version",
+        **settings | {"summary": f"{settings['summary']}: one version"},
+    )
+    async def numbered(request: Request, model: Name, version: schemas.Version):
+        return await explained(request, model, version)
 
 
 def _add_models(app, serving):

@@ -70,6 +70,7 @@ def serve(
     )
     server.run(sockets=[listener])
     watch.close()
+    serving.explanations.close()
     if server.num_unanswered:
         logging.error("%d requests were not answered", server.num_unanswered)
     return server.num_unanswered

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator
 from pydantic_core import PydanticCustomError
 
+from bert_tf.export.confidence import LABEL_SET
 from bert_tf.export.kinds import KINDS
 
 LONGEST_ID = 256
@@ -78,6 +79,29 @@ def _object(required=(), **properties):
     }
 
 
+# A model whose sets of labels were fitted answers with them, too.
+_ANSWERS = {
+    "type": "array",
+    "items": {
+        "anyOf": [
+            {
+                "type": "object",
+                "properties": {
+                    "in_set": {"type": "array", "items": {"type": "boolean"}},
+                    LABEL_SET: {
+                        "type": "array",
+                        "items": {"type": ["string", "integer"]},
+                        "description": "Labels, or places of endings, that "
+                        "hold the right one at the rate the model was fitted "
+                        "for.",
+                    },
+                },
+            },
+            {},
+        ]
+    },
+}
+
 _SWITCH = {"type": "boolean", "default": False}
 # What answers have as well if a request has "with_lengths": true.
 _LENGTHS = {
@@ -106,6 +130,31 @@ _EXAMPLES = _object(
     with_lengths=_SWITCH,
 )
 _RESULTS = _object(("results",), results=_LIST, **_LENGTHS)
+_NUMBER = {"type": "number"}
+_PLACED = {
+    "field": _STRING,
+    "start": {"type": "integer"},
+    "end": {"type": "integer"},
+    "text": _STRING,
+}
+_EXPLANATION = _object(
+    (),
+    kind=_STRING,
+    target=_STRING,
+    answer=_STRING,
+    logit=_NUMBER,
+    baseline_logit=_NUMBER,
+    texts={"type": "object", "additionalProperties": _STRING},
+    words={
+        "type": "array",
+        "items": _object((*_PLACED, "score"), **_PLACED, score=_NUMBER),
+    },
+    word={"anyOf": [_object((*_PLACED,), **_PLACED), {"type": "null"}]},
+    num_steps={"type": "integer"},
+    error=_NUMBER,
+    is_complete={"type": "boolean"},
+    truncated={"type": "boolean"},
+)
 
 # {name: (schema of the request's body, schema of the answer's)}
 BODIES = {
@@ -128,13 +177,25 @@ BODIES = {
         },
         {
             "oneOf": [
-                _object(("predictions",), predictions=_LIST),
+                _object(("predictions",), predictions=_ANSWERS),
                 _object(("outputs",), outputs={}),
             ]
         },
     ),
     "classify": (_EXAMPLES, _RESULTS),
     "regress": (_EXAMPLES, _RESULTS),
+    "explain": (
+        _object(
+            ("instances",),
+            instances=_ROWS | {"maxItems": 8},
+            label=_STRING,
+            word={"anyOf": [_STRING, {"type": "integer"}]},
+        ),
+        _object(
+            ("explanations",),
+            explanations={"type": "array", "items": _EXPLANATION},
+        ),
+    ),
     "encode": (
         _object(
             ("texts",),
@@ -175,6 +236,7 @@ SUMMARIES = {
     "predict": "All answers of a model",
     "classify": "Each label with its probability",
     "regress": "A number for each text",
+    "explain": "What each word adds to an answer",
     "encode": "Vectors of texts",
 }
 MODELS, SERVER = "Models", "Server"  # Groups of addresses.
@@ -241,6 +303,8 @@ def _example(name, model, status):
         return {"id": 1, "texts": list(item.values()), "model": model}
     if name == "predict":
         return {"instances": [item]}
+    if name == "explain":
+        return {"instances": [item]} if status["page"]["explains"] else None
     needed = {
         "classify": ("labels", "probabilities"),
         "regress": ("prediction",),

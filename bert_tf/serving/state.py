@@ -9,6 +9,7 @@ import tensorflow as tf
 
 import bert_tf
 from bert_tf.serving.errors import Refusal, shown
+from bert_tf.serving.explain import Explanations
 from bert_tf.serving.fleet import Fleet
 from bert_tf.serving.limits import Limits
 from bert_tf.serving.metrics import Metrics
@@ -27,6 +28,7 @@ class Serving:
         is_ending: whether the server is shutting down.
         start: when the server started, in seconds since 1970.
         fleet: the server's workers; None if this process is the server.
+        explanations: the thread that explains answers.
     """
 
     models: dict[str, ServedModel]
@@ -35,6 +37,7 @@ class Serving:
     is_ending: bool = False
     start: float = dataclasses.field(default_factory=time.time)
     fleet: Fleet | None = None
+    explanations: Explanations = dataclasses.field(default_factory=Explanations)
     _num_requests: int = 0
 
     @property

@@ -20,8 +20,10 @@ from bert_tf.data.features import FeatureSpec
 from bert_tf.data.multiple_choice import ChoiceExample
 from bert_tf.data.text_reader import TextReader
 from bert_tf.export import kinds, serving_outputs
+from bert_tf.export.confidence import NOT_FITTED, Confidence
 from bert_tf.export.serving_modules import ChoiceServing, InputShape, Tensors
 from bert_tf.metrics import reports
+from bert_tf.pooling import NO_CHOICE
 from bert_tf.tasks.problem import (
     IS_REAL,
     LONG_FLAGS,
@@ -46,7 +48,9 @@ class MultipleChoice(Problem):
     """Which of N endings fits; an example may have fewer than N."""
 
     num_choices: int
+    confidence: Confidence = NOT_FITTED
 
+    gives_sets = True
     kind = kinds.MULTIPLE_CHOICE.name
     description = "multiple choice"
     refused_flags = (
@@ -153,7 +157,22 @@ class MultipleChoice(Problem):
 
     def serving_outputs(self, logits: tf.Tensor) -> Tensors:
         """Computes an exported model's outputs of logits, float [B, N]."""
-        return serving_outputs.choice(logits)
+        return serving_outputs.choice(logits, self.confidence)
+
+    @property
+    def calibrates(self) -> bool:
+        return type(self).serving_outputs is MultipleChoice.serving_outputs
+
+    def judged(
+        self, labels: Labels, outputs: Outputs
+    ) -> tuple[np.ndarray, np.ndarray]:
+        logits = np.stack(outputs)
+        # No temperature makes an ending likely that is not there.
+        logits = np.where(logits <= NO_CHOICE / 2, -np.inf, logits)
+        return logits, np.array([int(label) for label in labels])
+
+    def probabilities(self, logits: np.ndarray) -> np.ndarray:
+        return softmax(self.confidence.scaled(logits))
 
     @property
     def metric_names(self) -> set[str]:
@@ -189,26 +208,37 @@ class MultipleChoice(Problem):
     def example_columns(self, example: ChoiceExample) -> dict[str, str]:
         return {"text": example.text, "true_label": example.label or ""}
 
+    def report_row(
+        self, example: ChoiceExample, output: np.ndarray
+    ) -> dict[str, Any]:
+        return super().report_row(example, output[: len(example.endings)])
+
     def prediction_files(self) -> dict[str, PredictionFile]:
         def probabilities(example, logits):
-            return softmax(logits[: len(example.endings)])
+            return self.probabilities(logits[: len(example.endings)])
 
         def best(example, logits):
             row = probabilities(example, logits)
-            return line(example.guid, np.argmax(row), np.max(row))
+            cells = [example.guid, np.argmax(row), np.max(row)]
+            sets = self.confidence.label_set(row, range(len(row)))
+            cells += [",".join(map(str, endings)) for endings in sets]
+            return line(*cells)
 
         return {
             "test_results.tsv": PredictionFile(
                 "", lambda *pair: line(*probabilities(*pair))
             ),
             "test_predictions.tsv": PredictionFile(
-                line("id", "label", "score"), best, self.example_columns
+                line("id", "label", "score", *self.confidence.columns),
+                best,
+                self.example_columns,
             ),
         }
 
     def record(self) -> Record:
-        return {}
+        return {**self.confidence.record()}
 
     @classmethod
     def check_record(cls, record: Mapping[str, Any]) -> None:
-        """Accepts any record: an ending has no label to know."""
+        """Accepts records without labels: the number of an ending is none."""
+        Confidence.from_record(record)

@@ -17,7 +17,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import keras
 import numpy as np
@@ -29,6 +29,7 @@ from bert_tf.config import BertConfig
 from bert_tf.data import pipeline
 from bert_tf.data.features import FeatureSpec
 from bert_tf.data.text_reader import TextReader
+from bert_tf.export.confidence import NOT_FITTED, Confidence
 from bert_tf.export.serving_modules import InputShape, ServingModule, Tensors
 
 # Flags that say how texts longer than a sequence are read.
@@ -127,6 +128,11 @@ class Problem:
         main_metric: the metric that chooses the best checkpoint by default.
         refused_flags: flags of the program that do not apply to this problem.
         tunes: whether `tune` does anything.
+        calibrates: whether its answers have probabilities that a temperature
+            may change; then it has `judged` and `probabilities`, and is a
+            dataclass with a field `confidence`.
+        gives_sets: whether sets of its labels can be given, too.
+        confidence: how sure its answers are, see `tasks.confidence`.
     """
 
     kind: str
@@ -135,6 +141,12 @@ class Problem:
     main_metric: str = "eval_accuracy"
     refused_flags: tuple[str, ...] = ()
     tunes: bool = False
+    gives_sets: bool = False
+    confidence: Confidence = NOT_FITTED
+
+    @property
+    def calibrates(self) -> bool:
+        return False
 
     @functools.cached_property
     def ids(self) -> dict[str, int]:
@@ -264,6 +276,31 @@ class Problem:
         """
         return self
 
+    def judged(
+        self, labels: Labels, outputs: Outputs
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Returns what a temperature is fitted on.
+
+        Args:
+            labels: the `label` of each example; none of them is None.
+            outputs: those of `predictions`.
+
+        Returns:
+            (logits, float [N, C]; label ids, int [N] or [N, C]), as
+            `metrics.calibration` takes them. The id of a label that the model
+            does not know is C or more.
+        """
+        raise NotImplementedError
+
+    def probabilities(self, logits: np.ndarray) -> np.ndarray:
+        """float [..., C] -> float32 [..., C], with the temperature."""
+        raise NotImplementedError
+
+    def with_confidence(self, confidence: Confidence) -> Self:
+        """Returns the problem with another confidence, and the same answers."""
+        changed: Any = self  # Those that calibrate are dataclasses.
+        return dataclasses.replace(changed, confidence=confidence)
+
     def evaluate(
         self, labels: Labels, outputs: Outputs, batch_size: int
     ) -> Evaluation:
@@ -281,6 +318,25 @@ class Problem:
         """Returns what people want to see of an example next to its answer."""
         return {}
 
+    def report_row(self, example: Example, output: Output) -> dict[str, Any]:
+        """Returns what the run's report shows of an example, for JSON.
+
+        Args:
+            example: one of `prepare`'s examples.
+            output: its logits.
+
+        Returns:
+            "id", the texts as `item_of` has them, "label", None where it is
+            not known, and "logits"; a problem whose logits mean nothing by
+            themselves has others. See `report.sections`.
+        """
+        return {
+            "id": example.guid,
+            **self.item_of(example),
+            "label": example.label,
+            "logits": np.round(output, 4),
+        }
+
     def prediction_files(self) -> dict[str, PredictionFile]:
         """Returns the files of predictions by their names."""
         raise NotImplementedError
@@ -296,7 +352,7 @@ class Problem:
 
         It is kept in task.json, and in the model.json of an export.
         """
-        return {"labels": self.labels}
+        return {"labels": self.labels, **self.confidence.record()}
 
     @classmethod
     def check_record(cls, record: Mapping[str, Any]) -> None:
@@ -306,6 +362,7 @@ class Problem:
             isinstance(label, str) for label in labels
         ):
             raise ValueError("labels must be a list of str")
+        Confidence.from_record(record)
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

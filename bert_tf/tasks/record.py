@@ -42,6 +42,7 @@ class TaskRecord:
         """Checks and returns the content of a file.
 
         Raises:
+            UserError: how sure answers are is damaged.
             ValueError, TypeError, LookupError: the content is not a record.
         """
         values = {**content}
@@ -61,6 +62,9 @@ def of_stored(stored: StoredModel) -> TaskRecord | None:
 
     Returns:
         None where its head is of no problem, or its labels have no names.
+
+    Raises:
+        UserError: how sure its answers are is damaged.
     """
     values: Record = {"labels": stored.labels}
     if stored.kind == "regression":
@@ -71,6 +75,8 @@ def of_stored(stored: StoredModel) -> TaskRecord | None:
     content = {**values, **stored.task, "problem": stored.kind}
     try:
         return TaskRecord.from_json(content)
+    except UserError as error:
+        raise UserError(f"{stored.path}: {error}") from None
     except (ValueError, TypeError, LookupError):
         return None
 
@@ -91,6 +97,8 @@ def read(folder: str) -> TaskRecord | None:
         if content["problem"] in SCOPES and content["problem"] not in PROBLEMS:
             return None
         return TaskRecord.from_json(content)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
     except (ValueError, TypeError, LookupError):
         raise UserError(
             f"{path}: damaged; train again, or name another folder"

@@ -201,7 +201,11 @@ class OwnTextsTask:
                 labels,
             )
         if settings.problem_type == SingleLabel.kind:
-            return SingleLabel(labels, {"macro_f1": metrics.macro_f1})
+            return SingleLabel(
+                labels,
+                {"macro_f1": metrics.macro_f1},
+                delimiter=csv_files.unescaped(settings.label_delimiter),
+            )
         return MultiLabel(
             labels,
             learned.get("thresholds", {}),

@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from bert_tf import losses, metrics
 from bert_tf.data.features import FeatureSpec
+from bert_tf.data.input_example import InputExample
 from bert_tf.export import kinds, serving_outputs
 from bert_tf.export.serving_modules import Tensors
 from bert_tf.tasks.problem import (
@@ -28,7 +29,7 @@ from bert_tf.tasks.problem import (
     line,
     mean_losses,
 )
-from bert_tf.tasks.texts import TextProblem
+from bert_tf.tasks.text_problem import TextProblem
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,6 +84,13 @@ class Regression(TextProblem):
 
     def label_text(self, label: float) -> str:
         return f"{label:.9g}"
+
+    def report_row(
+        self, example: InputExample, output: np.ndarray
+    ) -> dict[str, Any]:
+        row = super().report_row(example, output)
+        del row["logits"]
+        return {**row, "prediction": self.predict(output)}
 
     def prediction_files(self) -> dict[str, PredictionFile]:
         def number(output):

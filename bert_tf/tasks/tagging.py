@@ -246,6 +246,16 @@ class Tagging(Problem):
         outside = write("O") if "O" in self.labels else "O"
         return conll_lines(sentence, [*map(write, tags)], outside)
 
+    def report_row(self, example: Sentence, output: Output) -> dict[str, Any]:
+        scores = softmax(output).max(axis=-1).astype(float)
+        return {
+            "id": example.guid,
+            "words": list(example.words),
+            "label": None if example.label is None else list(example.label),
+            "predicted": self.tags(output),
+            "scores": scores.round(4).tolist(),
+        }
+
     def record(self) -> Record:
         return self.learned.record() if self.learned else super().record()
 

@@ -6,34 +6,27 @@ Shape letters: B examples of a batch, C labels.
 """
 
 import dataclasses
-import itertools
 import math
 import numbers
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
+from scipy.special import expit, logit
 
-from bert_tf import heads, losses, metrics
-from bert_tf.config import BertConfig
+from bert_tf import losses, metrics
 from bert_tf.data.features import FeatureSpec
-from bert_tf.data.input_example import InputExample
-from bert_tf.data.text_reader import TextReader
-from bert_tf.errors import UserError
 from bert_tf.export import kinds, serving_outputs
-from bert_tf.export.serving_modules import InputShape, Tensors, TextServing
+from bert_tf.export.confidence import NOT_FITTED, Confidence
+from bert_tf.export.serving_modules import Tensors
 from bert_tf.metrics import reports
 from bert_tf.tasks.problem import (
-    IS_REAL,
     Evaluation,
-    HeadSettings,
     Labels,
     LossTerms,
     Outputs,
     PredictionFile,
-    Problem,
     Record,
     as_float32,
     cross_entropies,
@@ -42,153 +35,7 @@ from bert_tf.tasks.problem import (
     sigmoid,
     softmax,
 )
-
-
-def unknown_labels(labels: Labels, known: Mapping[str, Any]) -> list[str]:
-    """The labels of examples that a model does not know, each once, sorted.
-
-    Args:
-        labels: a label, or a tuple of labels, of each example.
-        known: those that the model knows, as keys.
-    """
-    several = (x if isinstance(x, tuple) else (x,) for x in labels)
-    return sorted({*itertools.chain.from_iterable(several)}.difference(known))
-
-
-class TextProblem(Problem):
-    """Base of the problems about one text or a pair of texts."""
-
-    @property
-    def label_spec(self) -> FeatureSpec:
-        """The feature that holds the label."""
-        raise NotImplementedError
-
-    def check(
-        self, examples: Sequence[InputExample], reader: TextReader
-    ) -> None:
-        """Refuses pairs of texts if texts are read in windows."""
-        if reader.has_windows and next(iter(examples)).text_b is not None:
-            raise UserError(
-                "does not support pairs of texts; `long_documents`=head_tail "
-                "does",
-                setting="long_documents",
-                value="windows",
-            )
-
-    def label_value(self, label: Any) -> float | list[int]:
-        """Returns a label as a number or a list of numbers.
-
-        Where the label is unknown, None, any number will do.
-        """
-        raise NotImplementedError
-
-    def label_text(self, label: Any) -> str:
-        """Returns a label for people."""
-        return str(label)
-
-    def example_columns(self, example: InputExample) -> dict[str, str]:
-        columns = {"text": example.text_a}
-        if example.text_b is not None:
-            columns["text_pair"] = example.text_b
-        label = example.label
-        columns["true_label"] = "" if label is None else self.label_text(label)
-        return columns
-
-    @property
-    def num_outputs(self) -> int:
-        return len(self.labels or ())
-
-    def feature_specs(self, reader: TextReader) -> list[FeatureSpec]:
-        return [*reader.sequence_specs(), self.label_spec, IS_REAL]
-
-    def convert(
-        self, example: InputExample, reader: TextReader
-    ) -> tuple[dict[str, Any], list[str]]:
-        converted, tokens = reader.convert(example.text_a, example.text_b)
-        converted[self.label_spec.name] = self.label_value(example.label)
-        return {**converted, IS_REAL.name: 1}, tokens
-
-    def row_signature(self, reader: TextReader) -> dict[str, Any]:
-        label = self.label_spec
-        dtype = tf.int32 if label.dtype == "int64" else label.dtype
-        return {
-            "text_a": tf.string,
-            "text_b": tf.string,
-            label.name: tf.TensorSpec(label.shape, dtype),
-            IS_REAL.name: tf.int32,
-        }
-
-    def encode(
-        self, example: InputExample, reader: TextReader
-    ) -> dict[str, Any]:
-        return {
-            "text_a": example.text_a.encode(),
-            "text_b": (example.text_b or "").encode(),
-            self.label_spec.name: self.label_value(example.label),
-            IS_REAL.name: 1,
-        }
-
-    def item_of(self, example: InputExample) -> dict[str, Any]:
-        if example.text_b is None:
-            return {"text": example.text_a}
-        return {"text": example.text_a, "text_pair": example.text_b}
-
-    def features_of_rows(self, rows: Tensors, reader: TextReader) -> Tensors:
-        texts = reader.read(rows["text_a"], rows["text_b"])
-        others = (self.label_spec.name, IS_REAL.name)
-        return {**texts, **{name: rows[name] for name in others}}
-
-    def num_tokens(
-        self, examples: list[InputExample], reader: TextReader
-    ) -> np.ndarray:
-        return reader.num_tokens(
-            [example.text_a for example in examples],
-            [example.text_b for example in examples],
-        )
-
-    def build_model(
-        self, config: BertConfig, settings: HeadSettings
-    ) -> keras.Model:
-        return heads.BertClassifier(
-            config,
-            self.num_outputs,
-            settings.dropout_rate,
-            settings.hidden_units,
-            settings.pooling,
-        )
-
-    def serving_module(
-        self,
-        model: keras.Model,
-        reader: TextReader,
-        shape: InputShape,
-        takes_pairs: bool,
-    ) -> TextServing:
-        return TextServing(
-            model,
-            reader,
-            kind=self.kind,
-            takes_pairs=takes_pairs,
-            outputs_of=self.serving_outputs,
-            shape=shape,
-            answers_softmax=self.answers_softmax and not reader.has_windows,
-        )
-
-    @property
-    def answers_softmax(self) -> bool:
-        """Whether `serving_outputs` is `export.serving_outputs.label`."""
-        return False
-
-    def serving_outputs(self, logits: tf.Tensor) -> Tensors:
-        """Computes an exported model's outputs, in the graph.
-
-        Args:
-            logits: float [B, C].
-
-        Returns:
-            {name: tensor [B, …]}.
-        """
-        raise NotImplementedError
+from bert_tf.tasks.text_problem import TextProblem, unknown_labels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -199,13 +46,18 @@ class SingleLabel(TextProblem):
         labels: see `Problem`.
         metrics: {name: function(label_ids, predictions)}, reported besides
             the accuracy.
+        confidence: see `Problem`.
+        delimiter: separates the labels of a set in a file of predictions.
     """
 
     labels: list[str]
     metrics: dict[str, Callable[[Any, Any], float]] = dataclasses.field(
         default_factory=dict
     )
+    confidence: Confidence = NOT_FITTED
+    delimiter: str = ","
 
+    gives_sets = True
     label_spec = FeatureSpec("label_ids", ())
     kind = kinds.SINGLE_LABEL.name
     description = "one label for each text"
@@ -220,12 +72,26 @@ class SingleLabel(TextProblem):
         return losses.classifier_loss(class_weights, label_smoothing)
 
     def serving_outputs(self, logits: tf.Tensor) -> Tensors:
-        return serving_outputs.label(logits, self.labels)
+        return serving_outputs.label(logits, self.labels, self.confidence)
 
     @property
     def answers_softmax(self) -> bool:
         # Not if a problem that is derived from this one answers otherwise.
         return type(self).serving_outputs is SingleLabel.serving_outputs
+
+    @property
+    def calibrates(self) -> bool:
+        return self.answers_softmax
+
+    def judged(
+        self, labels: Labels, outputs: Outputs
+    ) -> tuple[np.ndarray, np.ndarray]:
+        unknown = len(self.labels)
+        ids = [self.ids.get(label, unknown) for label in labels]
+        return np.stack(outputs), np.array(ids)
+
+    def probabilities(self, logits: np.ndarray) -> np.ndarray:
+        return softmax(self.confidence.scaled(logits))
 
     @property
     def metric_names(self) -> set[str]:
@@ -274,16 +140,20 @@ class SingleLabel(TextProblem):
 
     def prediction_files(self) -> dict[str, PredictionFile]:
         def best(example, logits):
-            probabilities = softmax(logits)
+            probabilities = self.probabilities(logits)
             index = int(np.argmax(probabilities))
-            return line(example.guid, self.labels[index], probabilities[index])
+            cells = [example.guid, self.labels[index], probabilities[index]]
+            sets = self.confidence.label_set(probabilities, self.labels)
+            cells += [self.delimiter.join(labels) for labels in sets]
+            return line(*cells)
 
+        header = ["id", "label", "score", *self.confidence.columns]
         return {
             "test_results.tsv": PredictionFile(
-                "", lambda _, logits: line(*softmax(logits))
+                "", lambda _, logits: line(*self.probabilities(logits))
             ),
             "test_predictions.tsv": PredictionFile(
-                line("id", "label", "score"), best, self.example_columns
+                line(*header), best, self.example_columns
             ),
         }
 
@@ -297,11 +167,13 @@ class MultiLabel(TextProblem):
         thresholds: {label: the smallest probability at which it applies};
             `tune` chooses them; 0.5 for labels that are not in it.
         delimiter: separates the labels in a file of predictions.
+        confidence: see `Problem`.
     """
 
     labels: list[str]
     thresholds: dict[str, float] = dataclasses.field(default_factory=dict)
     delimiter: str = ","
+    confidence: Confidence = NOT_FITTED
 
     main_metric = "micro_f1"
     tunes = True
@@ -325,7 +197,37 @@ class MultiLabel(TextProblem):
         return losses.multi_label_loss()
 
     def serving_outputs(self, logits: tf.Tensor) -> Tensors:
-        return serving_outputs.label_set(logits, self.labels, self.thresholds)
+        return serving_outputs.label_set(
+            logits, self.labels, self.thresholds, self.confidence
+        )
+
+    @property
+    def calibrates(self) -> bool:
+        return type(self).serving_outputs is MultiLabel.serving_outputs
+
+    def judged(
+        self, labels: Labels, outputs: Outputs
+    ) -> tuple[np.ndarray, np.ndarray]:
+        truth, _ = self._truth(labels)
+        return np.stack(outputs), truth[:, : len(self.labels)]
+
+    def probabilities(self, logits: np.ndarray) -> np.ndarray:
+        return sigmoid(self.confidence.scaled(logits))
+
+    def with_confidence(self, confidence: Confidence) -> "MultiLabel":
+        # A threshold moves with the probabilities: the same logits pass it.
+        before, now = (
+            known.temperature or 1.0 for known in (self.confidence, confidence)
+        )
+        thresholds = {
+            label: float(expit(logit(value) * (before / now)))
+            if 0.0 < value < 1.0
+            else value
+            for label, value in self.thresholds.items()
+        }
+        return dataclasses.replace(
+            self, confidence=confidence, thresholds=thresholds
+        )
 
     @property
     def _thresholds(self):
@@ -347,7 +249,7 @@ class MultiLabel(TextProblem):
         truth, num_unknown = self._truth(labels)
         best = metrics.best_thresholds(
             truth[:, : len(self.labels)],
-            sigmoid(np.stack(outputs)),
+            self.probabilities(np.stack(outputs)),
             metric,
             num_unknown,
         )
@@ -365,7 +267,7 @@ class MultiLabel(TextProblem):
 
     def predict(self, logits: np.ndarray) -> np.ndarray:
         """float [..., C] -> int [..., C]: 1 for the labels that apply."""
-        return (sigmoid(logits) >= self._thresholds).astype(int)
+        return (self.probabilities(logits) >= self._thresholds).astype(int)
 
     def evaluate(
         self, labels: Labels, outputs: Outputs, batch_size: int
@@ -405,7 +307,7 @@ class MultiLabel(TextProblem):
 
         return {
             "test_results.tsv": PredictionFile(
-                "", lambda _, logits: line(*sigmoid(logits))
+                "", lambda _, logits: line(*self.probabilities(logits))
             ),
             "test_predictions.tsv": PredictionFile(
                 line("id", "labels"), labels_of, self.example_columns

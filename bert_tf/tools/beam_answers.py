@@ -67,7 +67,10 @@ class AnswerWorker:
     def __init__(self, work: AnswerWork, predictor: "Predictor"):
         self._work, self._predictor = work, predictor
         self._columns = answer_files.model_columns(
-            predictor.kind, predictor.input_names, work.settings.columns
+            predictor.kind,
+            predictor.input_names,
+            work.settings.columns,
+            predictor.has_label_sets,
         )
 
     @property

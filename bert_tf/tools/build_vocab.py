@@ -22,13 +22,13 @@ from absl import flags, logging
 from bert_tf import files
 from bert_tf.data.tabular import file_shape
 from bert_tf.errors import UserError
-from bert_tf.programs import defaults, model_files, program
+from bert_tf.programs import console, defaults, model_files, program
 from bert_tf.programs import flags as shared_flags
+from bert_tf.progress import with_progress, working
 from bert_tf.tokenization import BasicTokenizer, TokenizerSettings
 
 FLAGS = flags.FLAGS
 MIN_COUNT = 2  # A piece that occurs only once helps no other word.
-LINES_BETWEEN_LOGS = 1_000_000
 
 shared_flags.define_text_files_flag()
 flags.DEFINE_string(
@@ -99,15 +99,14 @@ def count_words(
     """
     tokenizer = BasicTokenizer(**settings.tokenizer_arguments())
     counts: collections.Counter[str] = collections.Counter()
-    number = 0
     for path in paths:
         file_shape.warn_unless_text(path)
-        for number, line in files.read_lines(path):
+        number = 0
+        lines = with_progress(
+            files.read_lines(path), unit="lines", verb=f"Reading {path}"
+        )
+        for number, line in lines:  # noqa: B007
             counts.update(tokenizer.tokenize(line))
-            if number % LINES_BETWEEN_LOGS == 0:
-                logging.info(
-                    "%s:%d: %d different words", path, number, len(counts)
-                )
     if len(paths) == 1 and number == 1:
         logging.warning(
             "%s: 1 line of text, with %d different words: a vocabulary is "
@@ -197,30 +196,31 @@ def learn_vocabulary() -> None:
             f"--vocab_size={FLAGS.vocab_size} leaves no room besides the "
             f"{len(special)} special entries (--num_unused={FLAGS.num_unused})"
         )
-    logging.info(
-        "%d words, %d of them different", sum(counts.values()), len(counts)
+    console.show(
+        "Words",
+        f"{sum(counts.values()):,}, of which {len(counts):,} are different",
     )
     from tensorflow_text.tools.wordpiece_vocab import (
         wordpiece_tokenizer_learner_lib as learner,
     )
 
     # Sorted, so that the vocabulary does not depend on the files' order.
-    vocab = learner.learn(
-        sorted(counts.items()),
-        FLAGS.vocab_size,
-        special,
-        lower_thresh=MIN_COUNT,
-        max_unique_chars=FLAGS.max_unique_chars,
-    )
+    with working("Learning pieces"):
+        vocab = learner.learn(
+            sorted(counts.items()),
+            FLAGS.vocab_size,
+            special,
+            lower_thresh=MIN_COUNT,
+            max_unique_chars=FLAGS.max_unique_chars,
+        )
     vocab = cut_to_size(vocab, FLAGS.vocab_size, special)
     files.write_text(
         FLAGS.output_file, "".join(f"{token}\n" for token in vocab)
     )
-    logging.info(
-        "%d entries written to %s; bert_config.json needs at least this "
-        "vocab_size",
-        len(vocab),
-        FLAGS.output_file,
+    console.show(
+        "Written",
+        f"{FLAGS.output_file}: {len(vocab):,} entries; the vocab_size of "
+        "bert_config.json must be at least this number",
     )
 
 

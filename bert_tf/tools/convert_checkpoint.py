@@ -28,7 +28,7 @@ from absl import flags, logging
 from bert_tf import files
 from bert_tf.choices import MODEL_FORMATS
 from bert_tf.errors import UserError
-from bert_tf.programs import program
+from bert_tf.programs import console, program
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -107,12 +107,8 @@ def copy_checkpoint(source: str, target: str) -> None:
         for name in checkpoints.weights_in(checkpoint)
     }
     checkpoints.write_checkpoint(target, tensors)
-    logging.info(
-        "%d of %d variables written to %s",
-        len(tensors),
-        len(checkpoint.shapes),
-        target,
-    )
+    number, total = len(tensors), len(checkpoint.shapes)
+    console.show("Written", f"{target}: {number} of {total} variables")
 
 
 def convert_folder(source: str, target: str) -> None:
@@ -156,12 +152,8 @@ def convert_folder(source: str, target: str) -> None:
             FLAGS.format,
             ", ".join(not_written),
         )
-    logging.info(
-        "%d of %d variables written to %s",
-        len(weights) - len(not_written),
-        len(weights),
-        target,
-    )
+    number, total = len(weights) - len(not_written), len(weights)
+    console.show("Written", f"{target}: {number} of {total} variables")
 
 
 def convert(

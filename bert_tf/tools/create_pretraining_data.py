@@ -23,7 +23,13 @@ from bert_tf.data.pretraining import shards as pretraining_shards
 from bert_tf.data.pretraining.shards import RecordMaker
 from bert_tf.data.tabular import file_shape
 from bert_tf.errors import UserError
-from bert_tf.programs import beam_flags, defaults, model_files, program
+from bert_tf.programs import (
+    beam_flags,
+    bundled,
+    console,
+    model_files,
+    program,
+)
 from bert_tf.programs import flags as shared_flags
 from bert_tf.programs.settings import from_flags
 from bert_tf.text.packing import NUM_SPECIAL_OF_PAIR
@@ -111,9 +117,9 @@ def main() -> None:
     maker = read_flags()
     paths = program.matching_files("input_file")
     check_outputs(paths)
-    logging.info("*** Reading from input files ***")
+    logging.debug("*** Reading from input files ***")
     for path in paths:
-        logging.info("  %s", path)
+        logging.debug("  %s", path)
         file_shape.warn_unless_text(path)
     if FLAGS.num_shards:
         write_shards(maker, paths)
@@ -128,7 +134,7 @@ def read_flags() -> pretraining_shards.RecordMaker:
         UserError: a flag is missing, or contradicts another or the vocabulary.
     """
     program.require(*REQUIRED)
-    defaults.use_bundled_model()
+    bundled.use_model()
     program.require_existing("vocab_file")
     if FLAGS.max_predictions_per_seq > FLAGS.max_seq_length:
         raise UserError(
@@ -208,7 +214,7 @@ def write_as_the_original(maker: RecordMaker, paths: list[str]) -> None:
     """Writes the original's records. The files appear when all are complete."""
     import tensorflow as tf
 
-    from bert_tf.training.progress import DocumentReporter
+    from bert_tf.progress import DocumentReporter
 
     for path in output_files():
         files.make_folder_of(path)
@@ -236,13 +242,19 @@ def write_as_the_original(maker: RecordMaker, paths: list[str]) -> None:
         lambda share_done: making.add_documents(share_done=share_done),
     )
     check_any(len(serialized))
-    logging.info("*** Writing to output files ***")
+    logging.debug("*** Writing to output files ***")
     for path in output_files():
-        logging.info("  %s", path)
+        logging.debug("  %s", path)
     for content in serialized[:NUM_INSTANCES_LOGGED]:
         log_instance(tf.train.Example.FromString(content))
     pretraining_shards.write_records(output_files(), serialized)
-    logging.info("Wrote %d total instances", len(serialized))
+    show_written(len(serialized))
+
+
+def show_written(number: int) -> None:
+    """Shows what was written, and logs it as the original does."""
+    logging.debug("Wrote %d total instances", number)
+    console.show("Written", f"{FLAGS.output_file}: {number:,} instances")
 
 
 def check_any(number: int) -> None:
@@ -253,15 +265,15 @@ def check_any(number: int) -> None:
 
 def log_instance(example: "tf.train.Example") -> None:
     """Logs an instance as the original does."""
-    logging.info("*** Example ***")
+    logging.debug("*** Example ***")
     for name, feature in sorted(example.features.feature.items()):
         values = feature.int64_list.value or feature.float_list.value
         if name == "input_ids":
             tokens = read_tokenizer().convert_ids_to_tokens(
                 filter(None, values)
             )
-            logging.info("tokens: %s", " ".join(tokens))
-        logging.info("%s: %s", name, " ".join(map(str, values)))
+            logging.debug("tokens: %s", " ".join(tokens))
+        logging.debug("%s: %s", name, " ".join(map(str, values)))
 
 
 # ---------------------------------------------------------------------------
@@ -307,14 +319,14 @@ def write_missing_shards(
             num_shards - len(missing),
             num_shards,
         )
-    logging.info("*** Writing to output files ***")
+    logging.debug("*** Writing to output files ***")
     if missing and FLAGS.runner == "beam":
         run.write(state)
         beam_runner.write_shards(maker, paths, targets, FLAGS.beam_options)
     elif missing:
         write_shards_here(run, maker, paths, missing, state)
     for path in targets.values():
-        logging.info("  %s", path)
+        logging.debug("  %s", path)
 
 
 def state_of_run(maker: RecordMaker, paths: list[str]) -> dict[str, object]:
@@ -345,7 +357,7 @@ def write_shards_here(
     """
     import joblib
 
-    from bert_tf.training.progress import DocumentReporter
+    from bert_tf.progress import DocumentReporter
 
     with run.dealing_folder() as folder:
         dealing = DocumentReporter("Distributed")
@@ -377,7 +389,7 @@ def write_shards_here(
             )
             making.share_done = making.num_characters / total
             making.log()
-    logging.info("Wrote %d total instances", num_instances)
+    show_written(num_instances)
 
 
 def write_shard(

@@ -23,7 +23,7 @@ head and its labels. With --pooling it exports its encoder.
 from absl import flags
 
 from bert_tf.errors import UserError
-from bert_tf.programs import defaults, export_flags, program
+from bert_tf.programs import bundled, defaults, export_flags, program
 from bert_tf.programs import flags as shared_flags
 from bert_tf.text.packing import MIN_SEQ_LENGTH
 
@@ -63,7 +63,7 @@ shared_flags.define_pooling_flags()
 def main() -> None:
     program.require(*REQUIRED)
     if FLAGS.output_dir is None:
-        defaults.use_bundled_model(needs_checkpoint=True)
+        bundled.use_model(needs_checkpoint=True)
         defaults.fit_length()
     else:
         program.require_existing("output_dir", folder=True)

@@ -37,6 +37,8 @@ from bert_tf.data.tabular import file_shape
 from bert_tf.errors import UserError
 from bert_tf.programs import (
     beam_flags,
+    bundled,
+    console,
     defaults,
     engine_flags,
     model_files,
@@ -101,7 +103,7 @@ def main() -> None:
     program.require(*REQUIRED)
     paths = program.existing_files("input_file")
     check_flags(paths)
-    defaults.use_bundled_model(needs_checkpoint=True)
+    bundled.use_model(needs_checkpoint=True)
     defaults.fit_length()
     config, _ = model_files.read_model_files()
     inputs = [*paths, FLAGS.vocab_file, FLAGS.bert_config_file]
@@ -253,12 +255,11 @@ def write_output(
             raise UserError(
                 f"--input_file={FLAGS.input_file}: changed while it was read"
             )
-    logging.info(
-        "%s written to %s, %d of them truncated to --max_seq_length=%d",
-        number_of(num_written, "text"),
-        FLAGS.output_file,
-        num_truncated,
-        FLAGS.max_seq_length,
+    written = number_of(num_written, "text")
+    console.show(
+        "Written",
+        f"{FLAGS.output_file}: {written}, {num_truncated:,} of them cut at "
+        f"--max_seq_length={FLAGS.max_seq_length}",
     )
 
 
@@ -266,13 +267,13 @@ def with_log(
     embedder: "TextEmbedder", stream: "Iterator[EmbeddedText]", num_texts: int
 ) -> "Iterator[EmbeddedText]":
     """Yields the items of `stream`; logs the first ones, and the speed."""
-    from bert_tf.training.progress import with_progress
+    from bert_tf.progress import with_progress
 
     for number, embedded in enumerate(with_progress(stream, num_texts)):
         if number < NUM_EXAMPLES_SHOWN:
-            logging.info("*** Example ***")
-            logging.info("unique_id: %d", number)
-            logging.info("tokens: %s", " ".join(embedder.tokens(embedded)))
+            logging.debug("*** Example ***")
+            logging.debug("unique_id: %d", number)
+            logging.debug("tokens: %s", " ".join(embedder.tokens(embedded)))
         yield embedded
 
 

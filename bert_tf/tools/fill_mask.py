@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from absl import flags
 
 from bert_tf.errors import UserError
-from bert_tf.programs import defaults, model_files, program
+from bert_tf.programs import bundled, model_files, program
 from bert_tf.programs import flags as shared_flags
 from bert_tf.text.packing import split_pair
 from bert_tf.tokenization import MASK
@@ -49,7 +49,7 @@ def main(*texts: str) -> None:
     nonempty = [text for text in lines if text.strip()]
     if not nonempty:
         raise UserError(f"no text is given, such as {EXAMPLE}")
-    defaults.use_bundled_model(needs_checkpoint=True)
+    bundled.use_model(needs_checkpoint=True)
     model_files.read_config_and_tokenizer()  # It checks the flags.
     from bert_tf.fill_mask import FillMask
 

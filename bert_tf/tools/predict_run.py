@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import IO, Any
 
-from absl import flags, logging
+from absl import flags
 
 from bert_tf import choices, files
 from bert_tf.counts import number_of
@@ -27,11 +27,11 @@ from bert_tf.export.input_files import (
 )
 from bert_tf.export.kinds import Answer
 from bert_tf.export.predictor import Predictor
-from bert_tf.programs import engine_flags, run_record
+from bert_tf.programs import console, engine_flags, run_record
+from bert_tf.progress import with_progress, working
 from bert_tf.serving.models import stamp_of
 from bert_tf.tools import beam_answers, row_shards
 from bert_tf.tools.shard_run import ShardRun
-from bert_tf.training.progress import with_progress
 
 FLAGS = flags.FLAGS
 
@@ -73,7 +73,7 @@ def answer_here(reader: ItemReader, paths: Sequence[str]) -> None:
         paths: the files.
     """
     file, source = reader.first_file(paths)
-    logging.info("%s: read as %s", file.path, source.name)
+    console.show("Input", f"{file.path}, read as {source.name}")
     target = target_format(reader, source)
     total = file.num_rows(source) if len(paths) == 1 else None
     start, number = time.monotonic(), 0
@@ -93,10 +93,13 @@ def answer_here(reader: ItemReader, paths: Sequence[str]) -> None:
         if not number:
             raise nothing_in(file)
     seconds = time.monotonic() - start
+    show_answers(number, f", {number / seconds:.1f} per second")
+
+
+def show_answers(number: int, speed: str = "") -> None:
+    """Shows how many answers were written, and where."""
     where = "" if FLAGS.output == STANDARD else f"{FLAGS.output}: "
-    answers_given = number_of(number, "answer")
-    speed = number / seconds
-    logging.info("%s%s, %.1f per second", where, answers_given, speed)
+    console.show("Written", f"{where}{number_of(number, 'answer')}{speed}")
 
 
 def nothing_in(file: InputFile) -> UserError:
@@ -160,10 +163,11 @@ def answers_words(predictor: Predictor, paths: Sequence[str]) -> bool:
     settings = word_columns(predictor)
     if settings is None or not all(map(files.is_regular, paths)):
         return False
-    sentences = answer_words.read(paths[0], settings)
+    with working("Reading"):
+        sentences = answer_words.read(paths[0], settings)
     if sentences is None:
         return False
-    logging.info("%s: read as rows with a word each", FLAGS.input)
+    console.show("Input", f"{FLAGS.input}, read as rows with a word each")
     target = wanted_format() or "conll"
     if target not in ("conll", "jsonl"):
         raise UserError(
@@ -184,10 +188,11 @@ def answers_words(predictor: Predictor, paths: Sequence[str]) -> bool:
     )
     number = 0
     with output() as writer:
-        for text in lines:
+        total = len(sentences) if len(paths) == 1 else None
+        for text in with_progress(lines, total, "sentences"):
             writer.write(text)
             number += 1
-    logging.info("%s", number_of(number, "answer"))
+    show_answers(number)
     return True
 
 
@@ -232,7 +237,7 @@ def answer_in_pipeline(reader: ItemReader, paths: Sequence[str]) -> None:
     file.check_has_rows(source)
     words = word_columns(reader.predictor)
     beam_answers.check_holds_no_words(file, words)
-    logging.info("%s: read as %s", file.path, source.name)
+    console.show("Input", f"{file.path}, read as {source.name}")
     target = target_format(reader, source)
     rows = (
         row

@@ -316,4 +316,4 @@ def read_limits() -> Limits:
 
 
 if __name__ == "__main__":
-    program.run(main, required=REQUIRED)
+    program.run(main, required=REQUIRED, logs_time=True)

@@ -15,14 +15,15 @@ the language, such as spaCy.
 import re
 from collections.abc import Iterable, Iterator
 
-from absl import flags, logging
+from absl import flags
 
 from bert_tf import files
 from bert_tf.counts import number_of
 from bert_tf.data.tabular import file_shape
 from bert_tf.errors import UserError
+from bert_tf.programs import console, program
 from bert_tf.programs import flags as shared_flags
-from bert_tf.programs import program
+from bert_tf.progress import with_progress
 
 FLAGS = flags.FLAGS
 REQUIRED = ("input_file", "output_file")
@@ -124,9 +125,10 @@ def main() -> None:
     with files.writing_text(FLAGS.output_file) as writer:
         for path in paths:
             file_shape.warn_unless_text(path)
-            for document in documents_of(
-                without_frame(path), FLAGS.empty_lines
-            ):
+            lines = with_progress(
+                without_frame(path), unit="lines", verb=f"Reading {path}"
+            )
+            for document in documents_of(lines, FLAGS.empty_lines):
                 for paragraph in document:
                     for sentence in split_sentences(paragraph):
                         writer.write(sentence + "\n")
@@ -137,12 +139,9 @@ def main() -> None:
             raise UserError(
                 f"--input_file={FLAGS.input_file}: contains no text"
             )
-    logging.info(
-        "%s of %s written to %s",
-        number_of(num_sentences, "sentence"),
-        number_of(num_documents, "document"),
-        FLAGS.output_file,
-    )
+    sentences = number_of(num_sentences, "sentence")
+    documents = number_of(num_documents, "document")
+    console.show("Written", f"{FLAGS.output_file}: {sentences} of {documents}")
 
 
 if __name__ == "__main__":

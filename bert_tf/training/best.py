@@ -7,30 +7,10 @@ import tensorflow as tf
 from absl import logging
 
 from bert_tf import checkpoints
+from bert_tf.metrics.comparing import best_of
 
 # An evaluation: {"step": …, metric: …}.
 Scores = dict[str, float]
-
-
-def is_better(value: float, other: float, metric: str) -> bool:
-    """Whether a value of a metric is better than another one.
-
-    Lower is better if the metric's name ends in "loss" or "error", higher if
-    it does not.
-    """
-    is_lower_better = metric.endswith(("loss", "error"))
-    return value < other if is_lower_better else value > other
-
-
-def best_of(history: list[Scores], metric: str) -> Scores | None:
-    """The best of the evaluations that have the metric; the first of equals."""
-    best = None
-    for scores in history:
-        if metric in scores and (
-            best is None or is_better(scores[metric], best[metric], metric)
-        ):
-            best = scores
-    return best
 
 
 class DevScores(keras.callbacks.Callback):

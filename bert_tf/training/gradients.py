@@ -4,6 +4,8 @@ from collections.abc import Collection, Sequence
 
 import tensorflow as tf
 
+from bert_tf.autograph import as_written
+
 
 def replica_variable(
     name: str, value: float, dtype: tf.DType = tf.int64
@@ -23,6 +25,7 @@ def sum_of_squares(x: tf.Tensor) -> tf.Tensor:
     return 2.0 * tf.nn.l2_loss(x)
 
 
+@as_written
 def gradient_norm(
     gradients: Sequence[tf.Tensor],
     squares: tf.Tensor,

@@ -19,6 +19,7 @@ import keras
 import tensorflow as tf
 
 from bert_tf import checkpoints
+from bert_tf.autograph import as_written
 from bert_tf.backend import fold_in
 from bert_tf.losses import LossTerm
 from bert_tf.optimization import AdamWeightDecay, clip_factor
@@ -115,6 +116,10 @@ class Trainer:
             self.strategy,
         )
         self.global_step = replica_variable("global_step", 0)
+        # float16 leaves steps out, and bias correction counts updates.
+        self.num_updates = None
+        if optimizer.bias_correction:
+            self.num_updates = replica_variable("num_updates", 0)
         self.restored_step: int | None = None
         self._sliced: frozenset[int] = frozenset()  # See `forward_backward`.
         self._forward_backward = self.forward_backward
@@ -125,7 +130,7 @@ class Trainer:
 
     # AutoGraph rewrites every function that it meets, for seconds: here is no
     # Python `if` or `for` over tensors, as in Keras' own step.
-    @tf.autograph.experimental.do_not_convert
+    @as_written
     def replica_step(
         self, batch: Batch, wish: tf.Tensor | float = 0.0
     ) -> dict[str, tf.Tensor]:
@@ -161,7 +166,11 @@ class Trainer:
         factor = clip_factor(norm, self.clip_norm) / scale
 
         def update():
-            self._update(gradients, factor, learning_rate)
+            number = None
+            if self.num_updates is not None:
+                self.num_updates.assign_add(1)
+                number = tf.cast(self.num_updates, norm.dtype)
+            self._update(gradients, factor, learning_rate, number)
 
         if self.loss_scale:
             is_good = tf.math.is_finite(norm)
@@ -267,6 +276,7 @@ class Trainer:
             *map(tf.convert_to_tensor, gradients),
         ]
 
+    @as_written
     def _dropout_seed(self, step):
         seed = tf.constant([self.seed, 0], tf.int32)
         return fold_in(fold_in(seed, step), _replica_id())
@@ -341,27 +351,31 @@ class Trainer:
             for suffix in slots:
                 slot = slots[suffix][index]
                 tensors[f"{variable.path}/{suffix}"] = slot.value
-        return {**tensors, **self._loss_scale_tensors()}
+        return {**tensors, **self._own_tensors()}
 
-    def _loss_scale_tensors(self):
-        if not self.loss_scale:
-            return {}
-        return {
-            "bert_tf/loss_scale": self.loss_scale.factor,
-            "bert_tf/good_steps": self.loss_scale.good_steps,
-        }
+    def _own_tensors(self):
+        """What the original's checkpoints do not have."""
+        tensors = {}
+        if self.loss_scale:
+            tensors["bert_tf/loss_scale"] = self.loss_scale.factor
+            tensors["bert_tf/good_steps"] = self.loss_scale.good_steps
+        if self.num_updates is not None:
+            tensors["bert_tf/num_updates"] = self.num_updates
+        return tensors
 
     def restore(self, prefix: str) -> int:
         """Reads all that `tensors` names; returns the step.
 
         If the checkpoint has no loss scale, because the run had another
-        precision before, the loss scale starts again at its initial value.
+        precision before, the loss scale starts again at its initial value. If
+        it has no number of updates, because the run had no bias correction
+        before, each step counts as one.
 
         Raises:
             UserError: something else is missing or has another shape.
         """
         checkpoint, tensors = checkpoints.Checkpoint(prefix), self.tensors()
-        for name in self._loss_scale_tensors():
+        for name in self._own_tensors():
             if name not in checkpoint.shapes:
                 del tensors[name]
         values = checkpoints.read_matching(
@@ -370,5 +384,7 @@ class Trainer:
         )
         for name, value in values.items():
             tensors[name].assign(value)
+        if self.num_updates is not None and "bert_tf/num_updates" not in values:
+            self.num_updates.assign(self.global_step)
         self.restored_step = int(self.global_step.numpy())
         return self.restored_step

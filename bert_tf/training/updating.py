@@ -16,6 +16,7 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
+from bert_tf.autograph import as_written
 from bert_tf.optimization import AdamWeightDecay
 
 
@@ -53,11 +54,13 @@ class Update:
             self._apply, jit_compile=True, autograph=False
         )
 
+    @as_written
     def __call__(
         self,
         gradients: Sequence[tf.Tensor],
         factor: tf.Tensor,
         learning_rate: tf.Tensor,
+        number: tf.Tensor | None = None,
     ) -> None:
         """Updates the variables, one layer after the other.
 
@@ -65,6 +68,7 @@ class Update:
             gradients: dense, one for each variable.
             factor: float scalar, multiplies the gradients.
             learning_rate: float scalar.
+            number: float scalar, which update it is, for bias correction.
         """
         done: list[tf.Tensor] = []
         for group in self._groups:
@@ -78,10 +82,13 @@ class Update:
                         factor,
                         tf.stack(rates),
                         tuple(self._decayed[i] for i in group),
+                        number,
                     )
                 ]
 
-    def _apply(self, variables, slots, gradients, factor, rates, decayed):
+    def _apply(
+        self, variables, slots, gradients, factor, rates, decayed, number
+    ):
         for index, (variable, old, gradient, is_decayed) in enumerate(
             zip(variables, slots, gradients, decayed, strict=True)
         ):
@@ -91,6 +98,7 @@ class Update:
                 gradient * factor,
                 rates[index],
                 is_decayed,
+                number,
             )
             variable.assign(weight)
             for slot, value in zip(old, new, strict=True):

@@ -156,6 +156,6 @@ def test_a_list_of_objects_is_no_column(tmp_path, caplog):
     path = tmp_path / "x.json"
     content = {"paragraphs": [{"context": "a"}, {"context": "b"}]}
     path.write_text(json.dumps(content))
-    with caplog.at_level("INFO", logger="absl"):
+    with caplog.at_level("DEBUG", logger="absl"):
         assert [*read_objects(str(path))] == [(1, content)]
     assert not caplog.records

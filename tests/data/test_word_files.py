@@ -415,7 +415,7 @@ def test_marks_that_training_has_as_tags_are_tags(file):
 
 def test_what_rows_show_is_not_said_where_a_column_is_asked_for(file, caplog):
     path = file("1\tAnna\tB-PER\tB-X\n2\tran\tO\tO\n\n")
-    with caplog.at_level("INFO", logger="absl"):
+    with caplog.at_level("DEBUG", logger="absl"):
         read(path, tag_column="3")
         assert "inner tags" in caplog.text
         caplog.clear()

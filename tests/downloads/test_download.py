@@ -15,6 +15,7 @@ from support.common import ROOT
 from support.model_server import CHECKPOINT, TINY, ModelServer, archive_of
 from support.model_server import files_of as archive_files
 
+from bert_tf import progress
 from bert_tf.downloads import cache, download, transfer
 from bert_tf.errors import UserError
 
@@ -130,7 +131,7 @@ def test_a_part_from_another_address_is_not_used(home, server, monkeypatch):
 
 def test_the_log_says_how_far_it_is(home, server, caplog, monkeypatch):
     server.cuts = [len(server.files[f"/{TINY.path}"]) // 2]
-    with caplog.at_level("INFO", logger="absl"):
+    with caplog.at_level("DEBUG", logger="absl"):
         download.fetch(TINY)
     messages = [record.getMessage() for record in caplog.records]
     assert len(messages) == 4, messages  # None every few kilobytes.
@@ -138,8 +139,8 @@ def test_the_log_says_how_far_it_is(home, server, caplog, monkeypatch):
     assert messages[2] == f"{TINY.name}: 0.2 of 0.4 MB (50 %) have arrived"
     cache.remove(TINY)
     caplog.clear()
-    monkeypatch.setattr(transfer, "SECONDS_BETWEEN_LOGS", 0.0)
-    with caplog.at_level("INFO", logger="absl"):
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.0)
+    with caplog.at_level("DEBUG", logger="absl"):
         download.fetch(TINY)
     assert "0.4 of 0.4 MB (100 %), " in caplog.records[-2].getMessage()
 

@@ -21,9 +21,9 @@ def test_balanced_labels_count_the_same():
 
 
 def test_numbers_are_taken_as_they_are(warnings, caplog):
-    caplog.set_level("INFO", logger="absl")
+    caplog.set_level("DEBUG", logger="absl")
     assert class_weights("1,0.25", ["a", "b"], examples("ab")) == [1.0, 0.25]
-    assert warnings() == ["Class weights: a 1, b 0.25"]
+    assert warnings() == ["Weights    of the classes: a 1, b 0.25"]
 
 
 def test_nothing_asked_or_nothing_to_train_on():

@@ -294,7 +294,7 @@ def test_a_folder_without_a_run_is_named(run_folder, files, tmp_path):
     with pytest.raises(UserError, match="holds no run to use"):
         RUN_CLASSIFIER.run(do_predict=True, output_dir=str(tmp_path))
     shutil.copytree(run_folder, tmp_path / "seed-5")
-    with pytest.raises(UserError, match="holds runs with several seeds"):
+    with pytest.raises(UserError, match="holds several runs"):
         RUN_CLASSIFIER.run(do_predict=True, output_dir=str(tmp_path))
     with pytest.raises(UserError, match=r"such as .*/model\.ckpt-\d+$"):
         RUN_CLASSIFIER.run(
@@ -316,7 +316,7 @@ def test_the_same_run_is_resumed_without_its_flags(run_folder):
 def test_the_next_command_is_printed(run_folder):
     with Messages() as messages:
         RUN_CLASSIFIER.run(do_eval=True, output_dir=str(run_folder))
-    (line,) = [m for m in messages if m.startswith("Next: ")]
+    (line,) = [m for m in messages if m.startswith("Next  ")]
     assert f"--do_predict --test_file=FILE --output_dir={run_folder}" in line
 
 

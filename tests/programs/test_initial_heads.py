@@ -232,7 +232,7 @@ def test_another_size_of_encoder_stays_an_error(tmp_path):
 def test_run_squad_after_a_classifier_says_that_its_head_is_new(
     prefixes, tmp_path, caplog
 ):
-    caplog.set_level("INFO", logger="absl")
+    caplog.set_level("DEBUG", logger="absl")
     config = tmp_path / "config.json"
     config.write_text(json.dumps(SMALL_CONFIG))
     RUN_SQUAD.run(

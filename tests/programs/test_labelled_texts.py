@@ -124,11 +124,14 @@ def test_test_scores_are_those_of_evaluation(folder, kind):
     assert_same_predictions(out, folder / kind)
     scores = json.loads((out / "eval_report.json").read_text())["scores"]
     on_test = results_of(folder / kind / "test_eval_results.txt")
+    # Predictions of numbers are almost the same for all texts here, so that a
+    # correlation shows how padding rounds.
+    rel = 1e-3 if kind == "regression" else 1e-5
     for name, value in on_test.items():
         # Thresholds are tuned on the dev set.
         if kind != "multi_label" or name in ("micro_f1", "eval_loss"):
             assert float(value) == pytest.approx(
-                scores[name], rel=1e-5, abs=1e-6
+                scores[name], rel=rel, abs=1e-6
             )
 
 
@@ -146,7 +149,7 @@ def test_predictions_do_not_depend_on_batches(folder, tmp_path, kind):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["single_label", "ner", "relations"])
 def test_packed_training(folder, kind, tmp_path, caplog):
-    caplog.set_level("INFO", logger="absl")
+    caplog.set_level("DEBUG", logger="absl")
     flags = flags_of(
         kind,
         folder,

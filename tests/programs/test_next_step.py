@@ -29,8 +29,8 @@ def commands(tmp_path, monkeypatch):
         next_step.log_next_step(["export"], labels_files=True)
         return list(found)
 
-    log = types.SimpleNamespace(info=lambda form, *x: found.append(form % x))
-    monkeypatch.setattr(next_step, "logging", log)
+    log = types.SimpleNamespace(show=lambda key, text: found.append(text))
+    monkeypatch.setattr(next_step, "console", log)
     run = types.SimpleNamespace(output_dir="runs/mine")
     monkeypatch.setattr(next_step, "FLAGS", run)
     return suggested
@@ -43,7 +43,7 @@ def test_a_suggested_tool_is_found(commands, tmp_path):
     ]
 
     def plain(found):
-        return [x.removeprefix("Next: ").partition("  #")[0] for x in found]
+        return [x.partition("  #")[0] for x in found]
 
     checkout = tmp_path / "checkout"
     assert plain(commands(checkout)) == tools
@@ -69,7 +69,7 @@ def test_a_suggested_tool_is_found(commands, tmp_path):
 def test_a_file_that_the_run_does_not_know_is_asked_for(
     program, flags, labels_files, command, caplog
 ):
-    caplog.set_level("INFO", logger="absl")
+    caplog.set_level("DEBUG", logger="absl")
     with program.flags(output_dir="out", **flags):
         next_step.log_next_step(["train"], labels_files)
     assert f" {command}=out  # evaluate it" in caplog.text
@@ -96,7 +96,7 @@ def test_weights_are_advised_where_they_can_help(
     )
     with RUN_CLASSIFIER.flags(class_weights=class_weights):
         labelled_modes.show_scores(
-            folder, evaluation, "eval", labelled_modes.weighs_labels(job)
+            folder, evaluation, "eval", labelled_modes.weighs_labels(job), 7
         )
     assert "same answer" in caplog.text
     assert ("--class_weights" in caplog.text) == is_advised

@@ -94,7 +94,7 @@ def test_a_signal_while_tensorflow_is_loaded(tmp_path, number):
         text=True,
         preexec_fn=listen,
     )
-    assert "Using the bundled data" in process.stderr.readline()
+    assert "bundled with this package" in process.stderr.readline()
     time.sleep(0.5)  # TensorFlow takes seconds.
     process.send_signal(number)
     _, errors = process.communicate(timeout=60)

@@ -46,7 +46,7 @@ def difference(ours, theirs, part):
 
 @pytest.mark.slow
 def test_best_checkpoint_early_stop_and_event_files(folder, caplog):
-    caplog.set_level("INFO", logger="absl")
+    caplog.set_level("DEBUG", logger="absl")
     settings = {
         "do_train": True,
         "do_eval": True,
@@ -104,7 +104,7 @@ def test_a_resumed_run_knows_its_evaluations(folder):
 
 @pytest.mark.slow
 def test_the_best_is_used_only_where_it_belongs(folder, caplog):
-    caplog.set_level("INFO", logger="absl")
+    caplog.set_level("DEBUG", logger="absl")
     out = folder / "out"
 
     def steps_of(**changes):
@@ -113,7 +113,7 @@ def test_the_best_is_used_only_where_it_belongs(folder, caplog):
 
     settings = {"eval_steps": 2, "learning_rate": 0.02}
     best = steps_of(do_train=True, num_train_epochs=1.0, **settings)
-    assert steps_of() == best and "Using the best" in caplog.text
+    assert steps_of() == best and "the best checkpoint" in caplog.text
     for path in (out / "best").glob("*.data*"):
         os.truncate(path, 10)
     assert steps_of() == 5
@@ -160,7 +160,7 @@ def test_another_precision_may_follow(trained, caplog):
 
 @pytest.mark.slow
 def test_a_packed_training_resumes_where_it_was(folder, caplog):
-    caplog.set_level("INFO", logger="absl")
+    caplog.set_level("DEBUG", logger="absl")
     settings = {
         "pack_sequences": True,
         "max_seq_length": 64,
@@ -230,7 +230,7 @@ def test_resume_says_what_may_be(trained):
 
 @pytest.mark.slow
 def test_a_broken_checkpoint_falls_back_to_the_one_before(trained, caplog):
-    caplog.set_level("INFO", logger="absl")
+    caplog.set_level("DEBUG", logger="absl")
     folder, whole = trained
     out = shutil.copytree(whole, folder / "broken")
     expected = values_of(out / "model.ckpt-10")
@@ -305,7 +305,7 @@ def test_a_loss_that_is_nan_names_the_examples(folder):
 
 @pytest.mark.slow
 def test_several_seeds(folder, caplog):
-    caplog.set_level("INFO", logger="absl")
+    caplog.set_level("DEBUG", logger="absl")
     # With a rate of 0 the answer is that of random weights: one label.
     run(folder, do_train=True, do_eval=True, num_seeds=2, learning_rate=1e-9)
     out = folder / "out"

@@ -28,7 +28,7 @@ from absl.testing import flagsaver
 from bert_tf import BertPreprocessor, checkpoints, pretrained
 from bert_tf.data import text_reader
 from bert_tf.errors import UserError
-from bert_tf.programs import program
+from bert_tf.programs import program, run_report
 from bert_tf.programs.program import message_of
 from support.common import ROOT
 
@@ -92,6 +92,11 @@ def shared_preprocessor(vocab_file, *settings, **more_settings):
 
 
 text_reader.BertPreprocessor = shared_preprocessor
+
+# A page takes a second, and most tests do not look at it. Those that do put
+# this function back.
+draw_report = run_report.draw
+run_report.draw = lambda folders: None
 
 
 class Program:
@@ -178,7 +183,7 @@ class Messages(logging.Handler):
         self.lines = []
         self.logger = logging.getLogger("absl")
         self.old_level = self.logger.level
-        self.logger.setLevel("INFO")
+        self.logger.setLevel("DEBUG")
         self.logger.addHandler(self)
         return self.lines
 

@@ -119,6 +119,9 @@ class FakePredictor:
         self.may_run.set()
         self.signatures = make_signatures(self)
 
+    def check(self, item):
+        return item
+
     def prepare(self, items, first=0):
         self.prepared.append(len(items))
         return [

@@ -612,8 +612,8 @@ def test_vectors_are_those_of_the_plain_tool(
     source = tmp_path / "in-*"
     settings = {"output_format": name, **OUTPUTS[name]}
     extract(words_model, source, tmp_path / "plain", **settings)
-    truncated = log.text.split("33 texts written")[1]
-    number = truncated.split(" of them truncated")[0].split(", ")[-1]
+    truncated = log.text.split(": 33 texts, ")[1]
+    number = truncated.split(" of them cut")[0]
     settings |= {"runner": "beam", "num_shards": 3, "beam_options": RUNNER}
     extract(words_model, source, tmp_path / "new" / "out", **settings)
     found = joined(tmp_path / "new" / "out")

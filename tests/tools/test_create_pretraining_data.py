@@ -77,7 +77,7 @@ def as_flags(corpus, out, **changes):
 
 
 def test_golden_files_with_the_originals_command(tmp_path, caplog):
-    caplog.set_level("INFO", logger="absl")
+    caplog.set_level("DEBUG", logger="absl")
     golden = shared("golden/4_create_pretraining_data")
     names = ["short2-0", "short2-1"]
     CREATE.run(
@@ -104,7 +104,7 @@ def test_golden_files_with_the_originals_command(tmp_path, caplog):
 
 
 def test_workers_make_the_same_shards(corpus, tmp_path, caplog):
-    caplog.set_level("INFO", logger="absl")
+    caplog.set_level("DEBUG", logger="absl")
     for number in (1, 2):
         out = tmp_path / str(number) / "records"
         create(corpus, out, num_shards=8, num_workers=number)
@@ -121,7 +121,7 @@ def test_workers_make_the_same_shards(corpus, tmp_path, caplog):
 
 
 def test_shards_that_are_there_stay(corpus, tmp_path, caplog):
-    caplog.set_level("INFO", logger="absl")
+    caplog.set_level("DEBUG", logger="absl")
     out = tmp_path / "records"
     create(corpus, out, num_shards=4, num_workers=1)
     expected = visible(tmp_path)

@@ -214,14 +214,14 @@ def test_the_default_layers_are_those_that_there_are(files, tmp_path):
 
 
 def test_the_log_shows_what_was_read(files, tmp_path, caplog):
-    caplog.set_level("INFO", "absl")
+    caplog.set_level("DEBUG", "absl")
     run(files, output_file=tmp_path / "output.jsonl")
     messages = [record.getMessage() for record in caplog.records]
     assert messages.count("*** Example ***") == 5
     assert "tokens: [CLS] w7 [SEP] w8 [SEP]" in messages
     assert messages[-1] == (
-        f"8 texts written to {tmp_path / 'output.jsonl'}, 1 of them truncated "
-        "to --max_seq_length=16"
+        f"Written    {tmp_path / 'output.jsonl'}: 8 texts, 1 of them cut at "
+        "--max_seq_length=16"
     )
 
 
@@ -285,7 +285,7 @@ def test_as_a_user_types_it(tmp_path):
     done = run_module(NAME, *as_flags(arguments))
     assert done.returncode == 0, done.stderr
     assert last_line(done).endswith(
-        "2 texts written to {}, 0 of them truncated to "
-        "--max_seq_length=128".format(tmp_path / "vectors.npy")
+        f"{tmp_path / 'vectors.npy'}: 2 texts, 0 of them cut at "
+        "--max_seq_length=128"
     )
     assert np.load(tmp_path / "vectors.npy").shape == (2, 128)

@@ -1,6 +1,9 @@
 """The loop: saving, resuming, stopping; and what a person sees of it."""
 
 import io
+import os
+import threading
+import time
 
 import keras
 import numpy as np
@@ -8,12 +11,13 @@ import pytest
 import tensorflow as tf
 from support.common import TINY_CONFIG
 
-from bert_tf import checkpoints, training
+from bert_tf import checkpoints, progress, training
 from bert_tf.errors import UserError
 from bert_tf.heads import BertClassifier
 from bert_tf.losses import CLASSIFIER_LOSS
 from bert_tf.optimization import AdamWeightDecay, WarmupLinearDecay
-from bert_tf.training.progress import ProgressBar, format_seconds
+from bert_tf.progress import format_seconds
+from bert_tf.training.progress import ProgressBar
 
 NUM_STEPS = 12
 
@@ -218,25 +222,59 @@ class Terminal(io.StringIO):
         return True
 
 
+def test_a_terminal_of_unknown_width(monkeypatch):
+    monkeypatch.setattr(progress.os, "get_terminal_size", lambda _: size)
+    size = os.terminal_size((0, 0))
+    with open(os.devnull, "w") as stream:
+        assert progress._width_of(stream) == progress.DEFAULT_WIDTH
+
+
 def test_progress_bar_on_a_terminal(trainer):
     stream = Terminal()
-    training.train(
-        trainer,
-        batches,
-        4,
-        max_steps_per_loop=2,
-        callbacks=[ProgressBar(8, stream)],
-    )
+    with progress.bars_on(stream):
+        training.train(
+            trainer,
+            batches,
+            4,
+            max_steps_per_loop=2,
+            callbacks=[ProgressBar(8)],
+        )
     states = stream.getvalue().split("\r")
     assert states[-1].startswith("[====================] step 4/4  loss 0.")
     assert "examples/s" in states[-1] and states[-1].endswith("\033[K\n")
     assert "lr " in states[-1] and "left" in states[-1]
 
 
+def wait_for(is_there):
+    """Waits for another thread, which a busy machine may keep waiting."""
+    for _ in range(1000):
+        if is_there():
+            return
+        time.sleep(0.01)
+
+
+def test_work_without_a_count_shows_its_time(monkeypatch, caplog):
+    monkeypatch.setattr(progress, "SECONDS_OF_A_CLOCK", 0.01)
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.02)
+    stream, lock = Terminal(), threading.RLock()
+    with progress.bars_on(stream, lock), progress.working("Exporting"):
+        with lock:  # As while a line is written: no bar is drawn in it.
+            before = stream.getvalue()
+            time.sleep(0.05)
+            assert stream.getvalue() == before
+        wait_for(lambda: "Exporting" in stream.getvalue())
+    shown = stream.getvalue()
+    assert "\rExporting: 0:00\033[K" in shown
+    assert shown.endswith(progress.ERASE)
+    with caplog.at_level("INFO", logger="absl"), progress.working("Reading"):
+        wait_for(lambda: caplog.messages)
+    assert "Reading: 0:00" in caplog.messages
+
+
 def test_plain_lines_elsewhere(trainer, caplog):
     stream = io.StringIO()
-    with caplog.at_level("INFO", logger="absl"):
-        training.train(trainer, batches, 4, callbacks=[ProgressBar(8, stream)])
+    with caplog.at_level("INFO", logger="absl"), progress.bars_on(stream):
+        training.train(trainer, batches, 4, callbacks=[ProgressBar(8)])
     assert stream.getvalue() == ""
     lines = [r.message for r in caplog.records if "step " in r.message]
     assert lines[0].startswith("step 1/4") and lines[-1].startswith("step 4/4")

@@ -2,8 +2,8 @@
 
 import pytest
 
-from bert_tf.training import progress
-from bert_tf.training.progress import Reporter, with_progress
+from bert_tf import progress
+from bert_tf.progress import Reporter, with_progress
 
 
 @pytest.fixture
@@ -16,28 +16,40 @@ def clock(monkeypatch):
 
 @pytest.fixture
 def lines(caplog):
-    caplog.set_level("INFO", logger="absl")
+    caplog.set_level("DEBUG", logger="absl")
     return lambda: [record.getMessage() for record in caplog.records]
 
 
-def values_every_4_seconds(clock, number):
+def values_every_12_seconds(clock, number):
     for value in range(number):
         yield value
-        clock[0] += 4.0
+        clock[0] += 12.0
 
 
-def test_a_line_every_ten_seconds(clock, lines):
-    stream = values_every_4_seconds(clock, 8)
+def test_a_line_every_thirty_seconds(clock, lines):
+    stream = values_every_12_seconds(clock, 8)
     assert list(with_progress(stream, 8)) == list(range(8))
     assert lines() == [
-        "4 of 8 texts  0.3 texts/s  0:12 left",
-        "7 of 8 texts  0.3 texts/s  0:03 left",
+        "4 of 8 texts  0.1 texts/s  0:48 left",
+        "7 of 8 texts  0.1 texts/s  0:12 left",
+    ]
+
+
+def test_a_first_value_that_waits_for_a_graph_spoils_no_forecast(clock, lines):
+    def values():
+        clock[0] += 600.0
+        yield from values_every_12_seconds(clock, 4)
+
+    list(with_progress(values(), 4, verb="Reading"))
+    assert lines() == [
+        "Reading: 1 of 4 texts",
+        "Reading: 4 of 4 texts  0.1 texts/s  0:00 left",
     ]
 
 
 def test_without_a_total_nothing_is_said_of_the_rest(clock, lines):
-    list(with_progress(values_every_4_seconds(clock, 5), unit="rows"))
-    assert lines() == ["4 rows  0.3 rows/s"]
+    list(with_progress(values_every_12_seconds(clock, 5), unit="rows"))
+    assert lines() == ["4 rows  0.1 rows/s"]
 
 
 def test_the_clock_starts_with_the_work(clock, lines):

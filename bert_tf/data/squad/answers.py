@@ -49,12 +49,15 @@ class Answer:
         null_odds: score of "no answer" minus that of the best answer; None in
             SQuAD 1.1.
         best_text: the best answer that is not the null answer; "" without one.
+        words: (first, last) word of the context that `best_text` is in; None
+            without one.
     """
 
     text: str
     nbest: list[dict[str, Any]]
     null_odds: float | None
     best_text: str
+    words: tuple[int, int] | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -83,7 +86,7 @@ class AnswerSettings(TokenizerSettings):
 class _Candidate:
     """A span of pieces, or the null answer, whose window is None."""
 
-    window: object
+    window: InputFeatures | None
     start: int
     end: int
     start_logit: float
@@ -197,6 +200,7 @@ def find_answer(
         ],
         None,
         best_text,
+        _words_of(nbest.get(best_text)),
     )
     if null:
         answer.null_odds = CERTAINLY_NULL
@@ -206,6 +210,16 @@ def find_answer(
         is_null = answer.null_odds > settings.null_score_diff_threshold
         answer.text = "" if is_null else best_text
     return answer
+
+
+def _words_of(candidate: _Candidate | None) -> tuple[int, int] | None:
+    """(first, last) word of the context that a span is in."""
+    if candidate is None or candidate.window is None:
+        return None
+    words = candidate.window.document.words
+    first = candidate.window.doc_start + candidate.start
+    last = candidate.window.doc_start + candidate.end
+    return int(words[first]), int(words[last])
 
 
 def _candidates(window, result, settings):

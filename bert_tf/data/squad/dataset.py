@@ -18,6 +18,7 @@ from bert_tf.data.squad.windows import (
     Row,
     convert_block,
 )
+from bert_tf.progress import with_progress
 
 # A block that one process converts has no more.
 QUESTIONS_AT_ONCE = 256
@@ -94,7 +95,10 @@ class WindowRows:
             num_processes = joblib.cpu_count() if enough else 1
         self.num_processes = num_processes
         self._number = self.num_cut_questions = 0
-        for rows, num_cut_questions in self._blocks():
+        counted = with_progress(
+            examples, len(examples), "questions", "Converting"
+        )
+        for rows, num_cut_questions in self._blocks(counted):
             self._number += len(rows)
             self.num_cut_questions += num_cut_questions
 
@@ -102,10 +106,10 @@ class WindowRows:
         return self._number
 
     def __iter__(self) -> Iterator[Row]:
-        for rows, _ in self._blocks():
+        for rows, _ in self._blocks(self.examples):
             yield from rows
 
-    def _blocks(self):
+    def _blocks(self, examples):
         # joblib keeps the order.
         parallel = joblib.Parallel(
             n_jobs=self.num_processes,
@@ -115,7 +119,7 @@ class WindowRows:
         )
         yield from parallel(
             joblib.delayed(convert_block)(self.settings, block)
-            for block in blocks_of(self.examples)
+            for block in blocks_of(examples)
         )
 
 

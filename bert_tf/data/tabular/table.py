@@ -8,6 +8,7 @@
 """
 
 import math
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -29,6 +30,7 @@ COLUMN_SYNONYMS = {
     ),
 }
 NUM_NAMES_SHOWN = 20  # Names that an error lists at most.
+MAX_NAME = 60  # Characters of a name; a text in its place may be a page long.
 
 
 class Table:
@@ -190,8 +192,13 @@ class RowWarnings:
 
 
 def listed(names: Sequence[str]) -> str:
-    """Names for an error, only the first ones where there are many."""
-    shown = ", ".join(map(str, names[:NUM_NAMES_SHOWN]))
+    """Names for an error: the first ones, and the beginnings of long ones."""
+    shown = ", ".join(
+        textwrap.shorten(name, MAX_NAME, placeholder="…")
+        if len(name) > MAX_NAME
+        else name
+        for name in map(str, names[:NUM_NAMES_SHOWN])
+    )
     return shown + (", …" if len(names) > NUM_NAMES_SHOWN else "")
 
 
