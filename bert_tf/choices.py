@@ -92,8 +92,8 @@ COLUMN_SETTINGS = {
     "header": "header",
 }
 
-# bert_tf.explanations: the kinds of models whose answers are explained.
-EXPLAINED_KINDS = (
+# bert_tf.heads: the kinds of heads that are fine-tuned, and answer texts.
+FINE_TUNED_KINDS = (
     "single_label",
     "multi_label",
     "regression",

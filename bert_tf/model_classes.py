@@ -9,17 +9,6 @@ from bert_tf.formats.weights import ArraysInMemory
 from bert_tf.modeling import BertModel
 from bert_tf.storing import Contents
 
-# The kinds of heads that are fine-tuned, and answer texts.
-FINE_TUNED = (
-    "single_label",
-    "multi_label",
-    "regression",
-    "tags",
-    "multiple_choice",
-    "question_answering",
-    "relation",
-)
-
 
 def class_of(kind: str | None) -> type[keras.Model]:
     """The class of the models whose head is of a kind; None for an encoder.

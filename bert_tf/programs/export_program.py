@@ -6,7 +6,14 @@ from typing import Any
 import keras
 from absl import flags, logging
 
-from bert_tf import checkpoints, files, loading, model_classes, pretrained
+from bert_tf import (
+    checkpoints,
+    choices,
+    files,
+    loading,
+    model_classes,
+    pretrained,
+)
 from bert_tf.data.text_reader import TextReader, TextReaderSettings
 from bert_tf.errors import UserError
 from bert_tf.export import confidence, fitted, fitted_settings, saved_models
@@ -192,7 +199,7 @@ def fine_tuned() -> StoredModel | None:
             "exported; convert_checkpoint with --head says it",
             stored.path,
         )
-    if kind not in model_classes.FINE_TUNED:
+    if kind not in choices.FINE_TUNED_KINDS:
         return None
     return dataclasses.replace(stored, kind=kind)
 

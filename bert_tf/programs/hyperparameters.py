@@ -41,8 +41,28 @@ def num_train_epochs(num_examples: int, batch_size: int) -> float:
         num_examples: the size of the training set.
         batch_size: examples in a training step.
     """
-    epochs = math.ceil(MIN_STEPS * batch_size / max(num_examples, 1))
-    return float(min(max(epochs, MIN_EPOCHS), MAX_EPOCHS))
+    return epochs_of_steps(
+        MIN_STEPS, num_examples, batch_size, MIN_EPOCHS, MAX_EPOCHS
+    )
+
+
+def epochs_of_steps(
+    num_steps: int,
+    num_examples: int,
+    batch_size: int,
+    min_epochs: float,
+    max_epochs: float,
+) -> float:
+    """How many whole epochs have a number of training steps, within bounds.
+
+    Args:
+        num_steps: the steps that there should be at least.
+        num_examples: the size of the training set.
+        batch_size: examples in a training step.
+        min_epochs, max_epochs: the bounds, which win.
+    """
+    epochs = math.ceil(num_steps * batch_size / max(num_examples, 1))
+    return float(min(max(epochs, min_epochs), max_epochs))
 
 
 def max_seq_length(

@@ -14,12 +14,10 @@ found the reasons:
     about 1,000 are enough where 3 epochs are 100.
 """
 
-import math
-
 from absl import flags
 
 from bert_tf.config import BertConfig
-from bert_tf.programs import console, defaults
+from bert_tf.programs import console, defaults, hyperparameters
 from bert_tf.programs.flags import define_count
 from bert_tf.programs.training_checks import num_frozen
 
@@ -102,5 +100,6 @@ def num_epochs(num_examples: int, batch_size: int) -> float:
         num_examples: the size of the training set.
         batch_size: examples in a training step.
     """
-    epochs = math.ceil(MIN_STEPS * batch_size / max(num_examples, 1))
-    return float(min(max(epochs, MIN_EPOCHS), MAX_EPOCHS))
+    return hyperparameters.epochs_of_steps(
+        MIN_STEPS, num_examples, batch_size, MIN_EPOCHS, MAX_EPOCHS
+    )

@@ -91,30 +91,46 @@ def diagram(
 
 def score_histogram(answers: Answers) -> Picture:
     """How sure the answers are: the right ones, and the wrong ones."""
-    edges = np.linspace(0, 1, NUM_BINS + 1)
     known = answers.known
-    groups = []
     if len(known):
-        for name, mask in (
-            ("right", known.is_right),
-            ("wrong", ~known.is_right),
-        ):
-            counts, _ = np.histogram(known.confidences[mask], edges)
-            share = counts / max(int(mask.sum()), 1)
-            groups.append((f"{name} ({int(mask.sum()):,})", share))
-        text = "How confident the right and the wrong answers are."
-    else:
-        counts, _ = np.histogram(answers.confidences, edges)
-        groups.append(("", counts / max(len(answers), 1)))
-        text = "How confident the answers are."
+        return right_and_wrong(known.confidences, known.is_right)
+    edges = np.linspace(0, 1, NUM_BINS + 1)
+    counts, _ = np.histogram(answers.confidences, edges)
+    text = "How confident the answers are."
+    svg = pictures.histogram(
+        "Confidence",
+        text,
+        edges,
+        [("", counts / max(len(answers), 1))],
+        x_label="confidence",
+        y_label="share of answers",
+        size=(4.8, 3.4),
+    )
+    return Picture(svg, text, text)
+
+
+def right_and_wrong(confidences: np.ndarray, is_right: np.ndarray) -> Picture:
+    """How sure the right answers are, and the wrong ones.
+
+    Args:
+        confidences: float [N], from 0 to 1.
+        is_right: bool [N].
+    """
+    edges = np.linspace(0, 1, NUM_BINS + 1)
+    groups = []
+    for name, mask in (("right", is_right), ("wrong", ~is_right)):
+        counts, _ = np.histogram(confidences[mask], edges)
+        number = int(mask.sum())
+        groups.append((f"{name} ({number:,})", counts / max(number, 1)))
+    text = "How confident the right and the wrong answers are."
     svg = pictures.histogram(
         "Confidence",
         text,
         edges,
         groups,
         x_label="confidence",
-        y_label="share of these answers" if len(known) else "share of answers",
-        colors=(pictures.GOOD, pictures.BAD) if len(known) else pictures.SERIES,
+        y_label="share of these answers",
+        colors=(pictures.GOOD, pictures.BAD),
         size=(4.8, 3.4),
     )
     return Picture(svg, text, text)

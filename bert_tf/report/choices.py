@@ -6,7 +6,7 @@ import numpy as np
 import scipy.special
 
 from bert_tf.metrics import calibration
-from bert_tf.report import certainty, common, pictures
+from bert_tf.report import certainty, common
 from bert_tf.report.answers import percent, place_of
 from bert_tf.report.blocks import (
     Block,
@@ -15,7 +15,6 @@ from bert_tf.report.blocks import (
     Examples,
     Marked,
     Paragraph,
-    Picture,
     Share,
     Side,
     Table,
@@ -80,7 +79,7 @@ def scored(title: str, rows: list[Row], temperature: float) -> list[Section]:
                 Side(
                     [
                         _reliability(several, gold),
-                        _confidence(confidences, is_right),
+                        certainty.right_and_wrong(confidences, is_right),
                     ]
                 )
             ],
@@ -134,27 +133,6 @@ def _reliability(several, gold):
     return certainty.diagram(
         calibration.reliability(padded, gold), "Reliability"
     )
-
-
-def _confidence(confidences, is_right):
-    edges = np.linspace(0, 1, certainty.NUM_BINS + 1)
-    groups = []
-    for name, mask in (("right", is_right), ("wrong", ~is_right)):
-        counts, _ = np.histogram(confidences[mask], edges)
-        number = int(mask.sum())
-        groups.append((f"{name} ({number:,})", counts / max(number, 1)))
-    text = "How confident the right and the wrong answers are."
-    svg = pictures.histogram(
-        "Confidence",
-        text,
-        edges,
-        groups,
-        x_label="confidence",
-        y_label="share of these answers",
-        colors=(pictures.GOOD, pictures.BAD),
-        size=(4.8, 3.4),
-    )
-    return Picture(svg, text, text)
 
 
 def example(row: Row, temperature: float) -> Example:

@@ -35,7 +35,7 @@ def why_not(predictor: Predictor) -> str:
     Args:
         predictor: the model.
     """
-    if predictor.kind not in choices.EXPLAINED_KINDS:
+    if predictor.kind not in choices.FINE_TUNED_KINDS:
         return f"a model of {predictor.kind} gives no answer to explain"
     for file, what in (
         (CONFIG, "a description of its network"),

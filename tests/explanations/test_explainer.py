@@ -9,7 +9,7 @@ import tensorflow as tf
 from keras import ops
 
 from bert_tf import BertConfig, heads, pretrained
-from bert_tf.choices import EXPLAINED_KINDS
+from bert_tf.choices import FINE_TUNED_KINDS
 from bert_tf.errors import UserError
 from bert_tf.explanations import Explainer, network
 from bert_tf.explanations.attention import attention_of
@@ -71,7 +71,7 @@ def explainers():
 
 
 def test_every_kind_is_here():
-    assert {*MODELS} == {*EXPLAINED_KINDS} == {*network.LOGITS}
+    assert {*MODELS} == {*FINE_TUNED_KINDS} == {*network.LOGITS}
 
 
 @pytest.mark.parametrize("kind", MODELS)
