@@ -19,10 +19,20 @@ def write_rows(
         name: of the file, such as "eval.jsonl".
         rows: the lines; those after the first `stored.MAX_ROWS` are left out.
     """
+    first = itertools.islice(rows, stored.MAX_ROWS)
+    write_lines(folder, name, map(stored.to_line, first))
+
+
+def write_lines(folder: RunFolder, name: str, lines: Iterable[str]) -> None:
+    """Writes lines to a file of the report, if this process writes.
+
+    Args:
+        folder, name: see `write_rows`.
+        lines: of `stored.to_line`.
+    """
     if not folder.writes:
         return
     path = stored.file_of(folder.path, name)
     files.make_folder_of(path)
     with files.writing_text(path) as writer:
-        for row in itertools.islice(rows, stored.MAX_ROWS):
-            writer.write(stored.to_line(row))
+        writer.writelines(lines)

@@ -22,7 +22,7 @@ import numpy as np
 from absl import flags, logging
 
 from bert_tf import files, json_files
-from bert_tf.programs import console, defaults, program
+from bert_tf.programs import console, defaults, program, report_rows
 from bert_tf.programs.run_folder import RunFolder, source_of
 from bert_tf.programs.session import Session
 from bert_tf.progress import working
@@ -126,7 +126,6 @@ class RunReport:
         threading.Thread(target=pictures.preload, daemon=True).start()
         path = self.path_of(mode, examples)
         lines: list[str] = []
-
         is_broken = False
 
         def keep(example, output):
@@ -145,10 +144,7 @@ class RunReport:
 
         yield keep
         with mistakes_are_warnings():
-            name = stored.file_of(folder.path, f"{SETS[mode]}.jsonl")
-            files.make_folder_of(name)
-            with files.writing_text(name) as writer:
-                writer.writelines(lines)
+            report_rows.write_lines(folder, f"{SETS[mode]}.jsonl", lines)
 
     def write(self) -> None:
         """Writes data.json and report.html, after everything else."""

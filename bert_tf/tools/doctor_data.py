@@ -1,7 +1,7 @@
 """Reads what a command reads, for the doctor: a function for each program."""
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from absl import flags
@@ -43,6 +43,19 @@ def modes_of(names: Sequence[str]) -> list[str]:
     return [mode for mode in names if FLAGS[f"do_{mode}"].value]
 
 
+def _take_over_flags(
+    found: Examination, task_names: Collection[str], modes: Collection[str]
+) -> None:
+    """Takes over the flags of the run in the output folder, as programs do."""
+    if FLAGS.output_dir:
+        found.guard(
+            "output folder",
+            defaults.from_earlier_run,
+            task_names,
+            trains="train" in modes,
+        )
+
+
 # ---------------------------------------------------------------------------
 # run_classifier.
 
@@ -51,13 +64,7 @@ def look_at_classifier(found: Examination) -> None:
     """Looks at a command of run_classifier."""
     modes = modes_of((*labelled_flags.MODES, "export"))
     found.guard("command", labelled_flags.check_command, modes)
-    if FLAGS.output_dir:
-        found.guard(
-            "output folder",
-            defaults.from_earlier_run,
-            choices.TASKS,
-            trains="train" in modes,
-        )
+    _take_over_flags(found, choices.TASKS, modes)
     if FLAGS.task_name is None:
         return
     task = found.guard("command", get_task, FLAGS.task_name)
@@ -245,13 +252,7 @@ def look_at_squad(found: Examination) -> None:
     """Looks at a command of run_squad."""
     modes = modes_of(squad_flags.MODES)
     found.guard("command", squad_flags.check_command, modes)
-    if FLAGS.output_dir:
-        found.guard(
-            "output folder",
-            defaults.from_earlier_run,
-            ("squad",),
-            trains="train" in modes,
-        )
+    _take_over_flags(found, ("squad",), modes)
     found.guard("model", bundled.use_model)
     needed = squad_flags.files_needed(modes)
     checks: list[Callable[[], None]] = [
@@ -349,13 +350,7 @@ def look_at_pretraining(found: Examination) -> None:
     """Looks at a command of run_pretraining."""
     modes = modes_of(pretraining_flags.MODES)
     found.guard("command", pretraining_flags.check_command, modes)
-    if FLAGS.output_dir:
-        found.guard(
-            "output folder",
-            defaults.from_earlier_run,
-            ("pretraining",),
-            trains="train" in modes,
-        )
+    _take_over_flags(found, ("pretraining",), modes)
     found.guard("model", bundled.use_model)
     if FLAGS.output_dir:
         found.guard("command", pretraining_flags.check_flags, modes)
