@@ -14,14 +14,14 @@ from bert_tf.doctor.rows import RowSet
 # Phrases and short messages come again by nature: in SST-2 every eighth row.
 # From a quarter on, a file was probably joined twice.
 MAX_COPIES = 0.25
-# Of contradicting rows, one label must be wrong. Published sets have 0.1 to
-# 0.5 per cent of them.
+# Where rows contradict each other, one label must be wrong. In published sets
+# 0.1 to 0.5 per cent of the rows do.
 MAX_CONTRADICTING = 0.01
 # A dev set drawn from the same texts shares as many rows with the training set
 # as that has copies of its own rows. More than twice this, and one per cent,
-# is no chance.
+# is too much for chance.
 USUAL_TIMES, MIN_OVERLAP = 2, 0.01
-MIN_ROWS = 5  # Fewer common rows are no finding.
+MIN_ROWS = 5  # Fewer common rows are not a finding.
 # From here on scores are clearly too good, and it is worth a note in any case.
 MUCH_OVERLAP = 0.05
 NUM_NEAR = 2_000  # Rows of a set that are looked for among near duplicates.
@@ -106,7 +106,7 @@ def common_rows(rows: RowSet, train: Collection[Any]) -> list[int]:
 
 
 def is_too_much(common: float, repeated: float) -> bool:
-    """Whether a share of common rows is no chance.
+    """Whether a share of common rows is too large to be chance.
 
     Args:
         common: the share of rows that the training set has, too.

@@ -19,7 +19,7 @@ MIN_SHINGLES = 4  # A text of fewer than 6 words is like many others.
 NUM_BANDS, NUM_IN_BAND = 8, 4  # At 0.8 of 1, 98.5 % of the pairs are found.
 SIMILAR = 0.8  # Shingles that both have, of those that one of them has.
 MAX_CANDIDATES = 50  # Texts of one band that are compared with a text.
-MAX_SHINGLES = 200  # Of a long text, its first ones.
+MAX_SHINGLES = 200  # A long text is compared by its first ones.
 _SEED = 20210
 _SHIFT = np.uint64(32)
 

@@ -15,7 +15,7 @@ from bert_tf.tokenization import FullTokenizer
 
 NUM_TRAIN, NUM_OTHER = 20_000, 2_000  # Rows that are looked at.
 NUM_TOKENIZED = 100  # Rows whose tokens are looked at.
-MAX_CHARACTERS = 200  # Of a long text, its beginning and its end.
+MAX_CHARACTERS = 200  # A long text is cut in the middle.
 
 
 def look(

@@ -1,4 +1,4 @@
-"""The attention probabilities of a layer, computed beside the encoder.
+"""The attention probabilities of a layer, computed outside the encoder.
 
 The encoder does not keep them: it would be slower. They follow from the rows
 that the layer reads and from its query and key (Vaswani et al. 2017, section

@@ -267,7 +267,7 @@ def examples_needed(coverage: float) -> int:
 
 
 def _exact(coverage):
-    """The number that was meant: 0.9 is 9/10, not the double beside it."""
+    """The number that was meant: 0.9 is 9/10, not the double next to it."""
     return Fraction(repr(float(coverage)))
 
 

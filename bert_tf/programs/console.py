@@ -20,7 +20,7 @@ from absl.logging import converter
 from bert_tf import progress
 
 FLAGS = flags.FLAGS
-WIDTH = 11  # Of the first column.
+WIDTH = 11  # The first column's.
 # Warnings of other libraries that tell people nothing. TensorFlow counts the
 # graphs of all objects of a class together: several runs look to it like one
 # function that changes. Matplotlib looks for fonts when it is used first.
@@ -90,7 +90,7 @@ class _Lines(standard_logging.Formatter):
             return False
         if record.name == "absl" or FLAGS.verbosity >= logging.DEBUG:
             return True
-        # Of other libraries, people see warnings and errors.
+        # People see only warnings and errors of other libraries.
         text = str(record.msg)
         return record.levelno >= standard_logging.WARNING and not any(
             words in text for words in NOT_SHOWN

@@ -92,7 +92,7 @@ def find_tokens(
     """The pieces by their ids, if a vocabulary of the right size is found.
 
     The program has no flag for it. It may be in the run's folder, in that of
-    the pretrained model, or beside the config.
+    the pretrained model, or next to the config.
     """
     paths = [os.path.join(output_dir, "vocab.txt")]
     if name := flag_values.get("pretrained"):

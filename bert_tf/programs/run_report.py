@@ -30,7 +30,7 @@ from bert_tf.report import pictures, stored, writing
 
 FLAGS = flags.FLAGS
 NUM_COUNTED = 100_000  # Examples whose labels are counted.
-NUM_BINS = 40  # Of a histogram of lengths.
+NUM_BINS = 40  # In a histogram of lengths.
 SETS = {mode: name for name, mode in stored.MODES.items()}
 # Function(example, output): keeps a line of an example.
 Keep = Callable[[Any, Any], None]
@@ -218,7 +218,7 @@ def place_of(example: Any, path: str) -> dict[str, Any]:
         name = os.path.abspath(name) if _is_here(name) else name
         return {"file": name, "line": int(line)}
     line = getattr(example, "line", 0)
-    if callable(line):  # Of a word of a sentence.
+    if callable(line):  # A sentence has a line for each word.
         line = line(0) if len(getattr(example, "lines", ())) else 0
     if not line:
         return {}

@@ -18,9 +18,9 @@ from bert_tf.metrics import reports
 from bert_tf.programs import console
 
 NUM_ROWS = 8  # At most so many labels have a row.
-WIDTH = 66  # Of a line of scores, without the first column.
+WIDTH = 66  # A line of scores, without the first column.
 MIN_NAME, MAX_NAME = 12, 30  # Characters of a label.
-# Of no use as scores, or the same twice.
+# These are not useful as scores, or say the same twice.
 NOT_SHOWN = ("global_step", "num_labels_predicted")
 
 

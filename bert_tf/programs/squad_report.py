@@ -20,7 +20,7 @@ from bert_tf.programs import report_rows
 from bert_tf.programs.run_folder import RunFolder
 
 CONTEXTS_FILE = "contexts.jsonl"
-DIGITS = 5  # Of probabilities and null odds.
+DIGITS = 5  # In probabilities and null odds.
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

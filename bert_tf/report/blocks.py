@@ -20,7 +20,7 @@ from bert_tf import files
 from bert_tf.report.markup import Child, Markup, escaped, svg, tag
 
 LONG_WORD = 30  # Characters of a word that does not fit a narrow column.
-MAX_CHARACTERS = 400  # Of an example's text that is shown at once.
+MAX_CHARACTERS = 400  # More of an example's text is folded.
 
 
 class Block:

@@ -28,7 +28,7 @@ _NAMES = {INK: "ink", SOFT: "soft", LINE: "line", PAPER: "paper"}
 _NAMES |= {GOOD: "good", BAD: "bad"}
 _NAMES |= {color: f"c{i}" for i, color in enumerate(SERIES, start=1)}
 _VARIABLES = {color: f"var(--{name})" for color, name in _NAMES.items()}
-MAX_POINTS = 300  # Of a curve: more do not show.
+MAX_POINTS = 300  # More points of a curve do not show.
 _STYLE_TAG = r"<defs>\s*<style.*?</style>\s*</defs>"
 _STYLE: Any = {
     "svg.fonttype": "none",

@@ -206,7 +206,7 @@ def changes_between(
 def _change(before: Said, after: Said) -> str:
     if before.is_right is not after.is_right:
         return FIXED if after.is_right else BROKEN
-    # Another wording of a right answer is no change.
+    # Another wording of a right answer is not a change.
     is_same = before.answer == after.answer or before.is_right
     return "" if is_same else CHANGED
 

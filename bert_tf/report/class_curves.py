@@ -15,7 +15,7 @@ MAX_CURVES = 8
 def blocks(answers: Answers) -> list[Block]:
     """Both curves next to each other; nothing if no label can have one."""
     number = answers.probabilities.shape[-1]
-    # Of two labels one curve says it all: the second one is what is looked for.
+    # With two labels one curve is enough: the second one is what is looked for.
     ids = [1] if number == 2 else range(number)
     truth = {answers.names[i]: answers.label_ids == i for i in ids}
     scores = {answers.names[i]: answers.probabilities[:, i] for i in ids}

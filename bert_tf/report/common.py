@@ -75,7 +75,7 @@ OTHERS = {
 }
 # Scores that a headline shows, the most telling first.
 HEADLINE = tuple(name for name in METRICS if "loss" not in name)
-NUM_HEADLINE = 2  # Of each set.
+NUM_HEADLINE = 2  # Scores of each set.
 SET_NAMES = {"train": "training set", "eval": "dev set", "test": "test set"}
 
 

@@ -28,7 +28,7 @@ _PLACES = {
     *("output_dir", "resume", "num_seeds", "grid", "verbosity", "report_to"),
     *("do_train", "do_eval", "do_predict", "do_export", "flagfile"),
 }
-NUM_METRICS = 4  # Of the first table.
+NUM_METRICS = 4  # In the first table.
 NUM_RUNS_ABREAST = 6  # More runs are rows of a table, not columns.
 
 

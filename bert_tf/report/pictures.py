@@ -51,8 +51,8 @@ __all__ = [
     "thinned",
 ]
 
-OUTLINES = ("-", "--", ":")  # Of sets, told apart without colours.
-MAX_DOTS = 1000  # Of a scatter plot.
+OUTLINES = ("-", "--", ":")  # They tell sets apart without colours.
+MAX_DOTS = 1000  # In a scatter plot.
 
 Floats = npt.ArrayLike
 

@@ -25,7 +25,7 @@ from bert_tf.report.stored import Row, StoredRun
 
 NUM_PIECES = 20
 NUM_TAKEN_FOR = 4  # Wrong pieces that are named for a piece.
-MIN_POSITIONS = 3  # Of a piece, for its accuracy to mean anything.
+MIN_POSITIONS = 3  # A piece needs them for its accuracy to mean anything.
 NUM_MARKED = 12  # Masked places of a record whose pieces are listed.
 FOLLOWS = ("follows", "comes from elsewhere")
 

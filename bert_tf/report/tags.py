@@ -36,7 +36,7 @@ NOTHING = "(nothing)"
 NUM_EXAMPLES = 15
 NUM_MORE_EXAMPLES = 8
 NUM_CONFUSIONS = 25
-NUM_TAGS = 24  # Of the confusion matrix.
+NUM_TAGS = 24  # In the confusion matrix.
 MARGIN = 25  # Words that are shown before and after the first and last mark.
 ERRORS = {
     "type": "another type",

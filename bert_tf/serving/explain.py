@@ -25,7 +25,7 @@ from bert_tf.serving.models import Version, stamp_of
 if TYPE_CHECKING:
     from bert_tf.explanations import Explainer
 
-MAX_TEXTS = 8  # Of a request: each takes as long as some hundred answers.
+MAX_TEXTS = 8  # In a request: each takes as long as some hundred answers.
 MAX_WAITING = 8  # Requests, in a process.
 
 

@@ -78,7 +78,7 @@ shared_flags.define_count(
 def take_program(arguments: list[str]) -> str | None:
     """Takes the program out of a command line, and defines its flags.
 
-    It is the first word that is no flag; `python` before it is left out.
+    It is the first word that is not a flag; `python` before it is left out.
 
     Args:
         arguments: those of the process; the program is removed. Where it is

@@ -150,7 +150,7 @@ def test_endings_that_are_not_there_change_nothing():
 
 @pytest.mark.parametrize("coverage", [0.5, 0.9, 0.95])
 def test_sets_hold_the_right_label_at_the_rate(coverage):
-    """Of a wrong model, too: over many draws, not for each of them."""
+    """It holds for a wrong model, too: over many draws, not for each."""
     number, rounds = 99, 1500
     logits, ids = drawn((number + 1) * rounds, 5, seed=2)
     p = scipy.special.softmax(1.7 * logits + [1, 0, 0, 0, 0], axis=-1)

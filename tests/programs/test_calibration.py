@@ -169,7 +169,7 @@ def test_what_keeps_a_temperature_and_what_drops_it(folder):
     run(folder, output_dir=str(out), do_eval=True, do_predict=True)
     assert json_of(out / "task.json") == task
     np.testing.assert_array_equal(numbers_of(out), numbers_of(folder / "out"))
-    # A temperature that is fitted anew needs sets that fit it.
+    # A temperature that is fitted again needs sets that fit it.
     run(folder, output_dir=str(out), do_predict=True, calibrate=True)
     fitted = json_of(out / "task.json")
     assert {*fitted} == {*task}

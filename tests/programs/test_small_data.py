@@ -48,7 +48,7 @@ def test_frozen_layers_keep_their_weights(frozen, number):
         (3, "10", 12, "never trained"),
     ],
 )
-def test_layers_that_cannot_be_made_anew(number, frozen, num_layers, why):
+def test_layers_that_cannot_be_made_new(number, frozen, num_layers, why):
     with pytest.raises(UserError, match=why):
         training_checks.check_reinit(number, frozen, num_layers)
     training_checks.check_reinit(0, frozen, num_layers)

@@ -61,7 +61,7 @@ def place(text, context=CONTEXT):
 
 
 def question(qas_id, text, gold, predicted, **changes):
-    """A line of a question; "" is no answer."""
+    """A line of a question; "" stands for no answer."""
     is_right = float(gold == predicted)
     return {
         "id": qas_id,

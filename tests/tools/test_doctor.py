@@ -360,7 +360,7 @@ def test_the_program_prints_findings_and_writes_nothing(tmp_path, monkeypatch):
     tool = "bert_tf/tools/doctor.py"
     # Its flags are defined when it is imported.
     monkeypatch.delitem(sys.modules, "run_classifier")
-    # The program is the first word that is no flag.
+    # The program is the first word that is not a flag.
     done = run_here(tool, "--json", "run_classifier.py", *words)
     shown = json.loads(done.stdout)
     assert done.returncode == 0 and shown["status"] == "ok"
