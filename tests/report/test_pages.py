@@ -3,10 +3,10 @@
 import html.parser
 import pathlib
 import re
-import shutil
 import xml.etree.ElementTree as ElementTree
 
 import pytest
+from support.browser import chromium
 from support.common import needs
 from support.report_folders import OTHER_KINDS, make_other
 from support.report_runs import EVIL, KINDS, make_run
@@ -19,8 +19,6 @@ needs("matplotlib", "matplotlib>=3.9,<4")
 from bert_tf.report import certainty, pictures, sections, writing  # noqa: E402
 from bert_tf.report.answers import Answers  # noqa: E402
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-DRIVER = shutil.which("chromedriver")
 WIDTHS = (1200, 390)
 ALL_KINDS = [*KINDS, *OTHER_KINDS]
 # What is wrong with a page, as a list of texts.
@@ -284,19 +282,7 @@ def test_the_table_of_contents_leads_to_sections_with_content():
 
 @pytest.fixture(scope="module")
 def browser():
-    webdriver = needs("selenium.webdriver", "selenium>=4.20,<5")
-    if not (CHROMIUM and DRIVER):
-        pytest.skip(
-            "Chromium or its driver is not installed: apt-get install "
-            "chromium-driver"
-        )
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    service = webdriver.ChromeService(executable_path=DRIVER)
-    with webdriver.Chrome(options=options, service=service) as driver:
+    with chromium() as driver:
         yield driver
 
 

@@ -1,9 +1,8 @@
 """The page, as a person uses it, in Chromium without a window."""
 
-import shutil
-
 import numpy as np
 import pytest
+from support.browser import chromium
 from support.common import needs
 from support.server_requests import predictor_of
 from support.serving_fakes import (
@@ -18,33 +17,18 @@ from support.serving_fakes import (
 from bert_tf.export.kinds import KINDS
 from bert_tf.metrics.entities import entity_spans
 
-webdriver = needs("selenium.webdriver", "selenium>=4.20,<5")
+needs("selenium.webdriver", "selenium>=4.20,<5")
 from selenium.common.exceptions import TimeoutException  # noqa: E402
 from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
 from selenium.webdriver.support.ui import Select, WebDriverWait  # noqa: E402
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-DRIVER = shutil.which("chromedriver")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        not (CHROMIUM and DRIVER),
-        reason="Chromium or its driver is not installed: apt-get install "
-        "chromium-driver",
-    ),
-]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def browser():
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    service = webdriver.ChromeService(executable_path=DRIVER)
-    with webdriver.Chrome(options=options, service=service) as driver:
+    with chromium() as driver:
         yield driver
 
 
