@@ -5,7 +5,7 @@ counted(2, 5, "row")                 "2 of 5 rows have"
 counted(1, 5, "label", "look")       "1 of 5 labels looks"
 """
 
-_THIRD_PERSONS = {"have": "has", "are": "is"}
+_THIRD_PERSONS = {"have": "has", "are": "is", "do": "does"}
 
 
 def number_of(number: int, unit: str) -> str:

@@ -26,6 +26,7 @@ def test_verbs_and_places():
         "1 of 3 labels in column 2 looks"
     )
     assert counted(1, 3, "row", "are") == "1 of 3 rows is"
+    assert counted(1, 3, "row", "do") == "1 of 3 rows does"
 
 
 def test_plural():

@@ -139,7 +139,6 @@ def check_weights(
         shapes = {n: tuple(shape) for n, shape in weights.shapes.items()}
     except UserError as error:
         return [of_error(error, "checkpoint")]
-    needed = encoder_shapes(config)
     findings = []
     rows = shapes.get(WORDS, (config.vocab_size,))[0]
     if rows != config.vocab_size:
@@ -152,39 +151,7 @@ def check_weights(
                 advice="they are the files of two models",
             )
         )
-    others = [
-        name
-        for name, shape in needed.items()
-        if name in shapes
-        and shapes[name] != shape
-        and (name != WORDS or shapes[name][1:] != shape[1:])
-    ]
-    missing = [
-        name
-        for name in needed
-        if name not in shapes and not name.startswith(POOLER)
-    ]
-    if others or missing:
-        name = (others or missing)[0]
-        found = list(shapes[name]) if others else "nothing"
-        findings.append(
-            Finding(
-                severity="error",
-                name="checkpoint",
-                what=f"{path}: "
-                + counted(
-                    len(others) + len(missing),
-                    len(needed),
-                    "variable of the encoder",
-                    "do",
-                ).replace(
-                    "variable of the encoders", "variables of the encoder"
-                )
-                + f" not fit {config_file}; {name} should have the shape "
-                f"{list(needed[name])}, and has {found}",
-                advice="they are the files of two models",
-            )
-        )
+    findings += _check_variables(path, shapes, config, config_file)
     layers = {
         name.split("/")[2]
         for name in shapes
@@ -201,3 +168,52 @@ def check_weights(
             )
         )
     return findings
+
+
+def _check_variables(
+    path: str,
+    shapes: Mapping[str, tuple[int, ...]],
+    config: BertConfig,
+    config_file: str,
+) -> list[Finding]:
+    """Says so where variables of the encoder are missing, or have other shapes.
+
+    Args:
+        path: of the checkpoint.
+        shapes: {name: shape} of what is in it.
+        config, config_file: the config, and its file.
+    """
+    needed = encoder_shapes(config)
+    others = [
+        name
+        for name, shape in needed.items()
+        if name in shapes
+        and shapes[name] != shape
+        and (name != WORDS or shapes[name][1:] != shape[1:])
+    ]
+    missing = [
+        name
+        for name in needed
+        if name not in shapes and not name.startswith(POOLER)
+    ]
+    if not others and not missing:
+        return []
+    name = (others or missing)[0]
+    found = list(shapes[name]) if others else "nothing"
+    return [
+        Finding(
+            severity="error",
+            name="checkpoint",
+            what=f"{path}: "
+            + counted(
+                len(others) + len(missing),
+                len(needed),
+                "variable",
+                "do",
+                "of the encoder",
+            )
+            + f" not fit {config_file}; {name} should have the shape "
+            f"{list(needed[name])}, and has {found}",
+            advice="they are the files of two models",
+        )
+    ]

@@ -92,16 +92,9 @@ def run_once(
 
     # 2. The examples: files are checked, and wrong ones refused, before
     #    anything is written.
-    with hearing.hearing(hearing.Heard()) as heard:
-        sets, problem = read_sets(task, task_settings, session)
-    fit_flags(session, config, tokenizer, sets)
-    quick_check.warn(
-        {MODES[mode]: examples for mode, examples in sets.items()},
-        task.kind(task_settings),
-        tokenizer,
-        heard.checks,
+    sets, problem = read_and_check(
+        task, task_settings, session, config, tokenizer
     )
-    quick_check.warn_of_machine(config)
     flag_values = FLAGS.flag_values_dict()
     reader = labelled_run.make_reader(tokenizer, flag_values)
     examples = {m: problem.prepare(sets[m], reader) for m in sets}
@@ -156,6 +149,34 @@ def run_once(
         metric=session.settings.metric,
         is_collapsed=evaluation.is_collapsed,
     )
+
+
+def read_and_check(
+    task: AnyTask,
+    settings: TaskSettings,
+    session: Session,
+    config: BertConfig,
+    tokenizer: FullTokenizer,
+) -> tuple[dict[str, Any], Problem]:
+    """Reads the task's files, fits flags to them, and warns of what is odd.
+
+    Returns:
+        ({mode: examples}, problem).
+
+    Raises:
+        UserError: see `read_sets`.
+    """
+    with hearing.hearing(hearing.Heard()) as heard:
+        sets, problem = read_sets(task, settings, session)
+    fit_flags(session, config, tokenizer, sets)
+    quick_check.warn(
+        {MODES[mode]: examples for mode, examples in sets.items()},
+        task.kind(settings),
+        tokenizer,
+        heard.checks,
+    )
+    quick_check.warn_of_machine(config)
+    return sets, problem
 
 
 def write_report(job: Job) -> None:

@@ -5,7 +5,7 @@ with their masked places, `masked.jsonl` which piece was taken for which.
 """
 
 import collections
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from bert_tf.report import common
 from bert_tf.report.blocks import (
@@ -52,6 +52,27 @@ def piece_section(pairs: Sequence[Row]) -> Section:
         by_piece[row["piece"]][row["predicted"]] += row["count"]
     if not by_piece:
         return Section("What [MASK] was taken for", [])
+    blocks = _piece_blocks(by_piece)
+    if all(piece.startswith("#") and piece != "#" for piece in by_piece):
+        blocks.append(
+            Paragraph(
+                "Pieces are shown by their ids, as no vocab.txt of this "
+                "model's size was found in the output folder, or beside the "
+                "config.",
+                "note",
+            )
+        )
+    return Section("What [MASK] was taken for", blocks)
+
+
+def _piece_blocks(
+    by_piece: Mapping[str, collections.Counter[str]],
+) -> list[Block]:
+    """The tables of pieces.
+
+    Args:
+        by_piece: {true piece: {predicted piece: how often}}.
+    """
     total = sum(counter.total() for counter in by_piece.values())
     num_right = sum(counter[p] for p, counter in by_piece.items())
     common = sorted(by_piece.items(), key=lambda item: -item[1].total())
@@ -77,7 +98,7 @@ def piece_section(pairs: Sequence[Row]) -> Section:
     for counter in by_piece.values():
         guesses.update(counter)
     right = {p: by_piece[p][p] for p in guesses if p in by_piece}
-    blocks: list[Block] = [
+    return [
         Paragraph(
             f"{num_right:,} of {total:,} masked places of the evaluation get "
             f"the right piece first ({100 * num_right / total:.1f} %)."
@@ -105,16 +126,6 @@ def piece_section(pairs: Sequence[Row]) -> Section:
             ]
         ),
     ]
-    if all(piece.startswith("#") and piece != "#" for piece in by_piece):
-        blocks.append(
-            Paragraph(
-                "Pieces are shown by their ids, as no vocab.txt of this "
-                "model's size was found in the output folder, or beside the "
-                "config.",
-                "note",
-            )
-        )
-    return Section("What [MASK] was taken for", blocks)
 
 
 def _taken_for(piece: str, counter: collections.Counter[str]) -> str:
