@@ -9,9 +9,11 @@ as soon as Keras is loaded, whether that is before or after `import bert_tf`.
 
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
+
+from bert_tf.import_hooks import ImportHook
 
 # The registered names of each module; a test compares them with the code.
 NAMES = {
@@ -47,42 +49,14 @@ def register_with_keras() -> None:
     keras = sys.modules.get("keras")
     if hasattr(keras, "saving"):
         _register(keras)
-    elif not any(isinstance(finder, _KerasFinder) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _KerasFinder())
+    else:
+        ImportHook("keras", _load).install()
 
 
-class _KerasFinder:
-    """An import hook that registers the stand-ins when Keras is imported.
-
-    It finds nothing itself, and is removed after Keras is loaded.
-    """
-
-    def find_spec(
-        self, name: str, path: Sequence[str] | None, target: Any = None
-    ) -> Any:
-        if name != "keras":
-            return None
-        others = [finder for finder in sys.meta_path if finder is not self]
-        specs = (
-            finder.find_spec(name, path, target)
-            for finder in others
-            if hasattr(finder, "find_spec")  # `import` skips others, too.
-        )
-        spec = next(filter(None, specs), None)
-        if spec is not None and hasattr(spec.loader, "exec_module"):
-            loader: Any = spec.loader
-            execute = loader.exec_module
-
-            def exec_module(module: ModuleType) -> None:
-                # The loader is Keras' own again, whatever comes of it.
-                loader.exec_module = execute
-                execute(module)
-                if self in sys.meta_path:
-                    sys.meta_path.remove(self)
-                _register(module)
-
-            loader.exec_module = exec_module
-        return spec
+def _load(execute: Callable[[], None], keras: ModuleType) -> None:
+    """Executes Keras' module, and registers the stand-ins."""
+    execute()
+    _register(keras)
 
 
 def _register(keras: Any) -> None:

@@ -12,7 +12,8 @@ from support.common import ROOT
 # may import from their own line.
 LEVELS = [
     "errors files file_contents file_formats forks literal_paths choices "
-    "suggestions registration counts memory json_files progress autograph",
+    "suggestions registration counts memory json_files progress autograph "
+    "import_hooks",
     "config tokenizer_settings vocab_files tokenization backend dropout "
     "activations layer_norm bert_layer attention places layers "
     "configured_model modeling pooling model_classes "

@@ -12,11 +12,12 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from types import ModuleType
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from absl import logging
+
+from bert_tf.import_hooks import ImportHook
 
 # Keras loads them where they are installed, to accept and to give objects of
 # theirs. That takes a third of its time, and programs have no use for it.
@@ -33,46 +34,15 @@ def quiet() -> Iterator[None]:
     if "tensorflow" in sys.modules:
         yield
         return
-    finder = _TensorFlowFinder()
-    sys.meta_path.insert(0, finder)
+    hook = ImportHook("tensorflow", _load)
+    hook.install()
     try:
         yield
     finally:
-        finder.remove()
+        hook.remove()
 
 
-class _TensorFlowFinder:
-    """An import hook around TensorFlow, which finds nothing itself."""
-
-    def remove(self) -> None:
-        if self in sys.meta_path:
-            sys.meta_path.remove(self)
-
-    def find_spec(
-        self, name: str, path: Sequence[str] | None, target: Any = None
-    ) -> Any:
-        if name != "tensorflow":
-            return None
-        self.remove()
-        specs = (
-            finder.find_spec(name, path, target)
-            for finder in sys.meta_path
-            if hasattr(finder, "find_spec")
-        )
-        spec = next(filter(None, specs), None)
-        if spec is not None and hasattr(spec.loader, "exec_module"):
-            loader: Any = spec.loader
-            execute = loader.exec_module
-
-            def exec_module(module: ModuleType) -> None:
-                loader.exec_module = execute
-                _load(lambda: execute(module), module)
-
-            loader.exec_module = exec_module
-        return spec
-
-
-def _load(execute: Any, module: Any) -> None:
+def _load(execute: Callable[[], None], module: Any) -> None:
     """Executes TensorFlow's module, and looks for its devices."""
     notes: list[str] = []
     with _caught(notes):
