@@ -1,8 +1,17 @@
 """Finds the rows of a training file whose label is probably wrong.
 
-Confident learning: Northcutt, Jiang and Chuang, "Confident Learning:
-Estimating Uncertainty in Dataset Labels", JAIR 70, 2021. The probabilities of
-each row come from models that were not trained on it.
+Two methods work together:
+
+    Confident learning counts the errors, from probabilities of models that
+    were not trained on the row: Northcutt, Jiang and Chuang, "Confident
+    Learning: Estimating Uncertainty in Dataset Labels", JAIR 70, 2021.
+
+    The area under the margin ranks the rows: Pleiss et al., "Identifying
+    Mislabeled Data using the Area Under the Margin Ranking", 2020,
+    https://arxiv.org/abs/2001.10528. A model that trains learns what most
+    rows agree on first, and a wrong label last, so its margin, averaged over
+    the training, is low. Here the margins are of probabilities, not of
+    logits, so that all models count alike.
 
 Shape letters: N rows, C labels.
 """
@@ -19,8 +28,7 @@ class LabelErrors:
 
     Attributes:
         order: int [N], the rows.
-        scores: float [N], of each row from -1 to 1: the probability of its
-            label minus that of the likeliest other one.
+        scores: float [N], the mean margin of each row, from -1 to 1.
         likely: int [N], the likeliest label of each row.
         is_error: bool [N], whether confident learning counts the row as an
             error, see `find`.
@@ -32,17 +40,37 @@ class LabelErrors:
     is_error: np.ndarray
 
 
-def find(probabilities: np.ndarray, label_ids: np.ndarray) -> LabelErrors:
+def margins(probabilities: np.ndarray, label_ids: np.ndarray) -> np.ndarray:
+    """The probability of each row's label minus that of the likeliest other.
+
+    Args:
+        probabilities: float [N, C].
+        label_ids: int [N], the given labels.
+
+    Returns:
+        float [N], from -1 to 1.
+    """
+    rows = np.arange(len(label_ids))
+    others = np.array(probabilities, np.float64)
+    own = others[rows, label_ids]
+    others[rows, label_ids] = -1.0
+    return own - others.max(axis=1)
+
+
+def find(
+    probabilities: np.ndarray, mean_margins: np.ndarray, label_ids: np.ndarray
+) -> LabelErrors:
     """Ranks rows by how unlikely their label is.
 
     A row counts as an error if a label other than its own reaches that label's
     threshold, and is the likeliest of those that do. The threshold of a label
     is the mean probability that the rows with this label give it: equation 2
-    of the paper. The rows are ranked by the normalized margin of its section
-    4.1, errors before all others.
+    of confident learning. The rows are ranked by their mean margins.
 
     Args:
-        probabilities: float [N, C].
+        probabilities: float [N, C], of models not trained on the row.
+        mean_margins: float [N], of `margins`, averaged over models and over
+            their training.
         label_ids: int [N], the given labels.
     """
     probabilities = np.asarray(probabilities, np.float64)
@@ -58,12 +86,9 @@ def find(probabilities: np.ndarray, label_ids: np.ndarray) -> LabelErrors:
     confident = np.where(probabilities >= thresholds, probabilities, -1.0)
     choice = confident.argmax(axis=1)
     is_error = (confident.max(axis=1) >= 0) & (choice != label_ids)
-    others = probabilities.copy()
-    others[rows, label_ids] = -1.0
-    scores = own - others.max(axis=1)
-    order = np.lexsort((rows, scores, ~is_error))
+    order = np.lexsort((rows, mean_margins))
     likely = np.where(is_error, choice, probabilities.argmax(axis=1))
-    return LabelErrors(order, scores, likely, is_error)
+    return LabelErrors(order, np.asarray(mean_margins), likely, is_error)
 
 
 def folds(

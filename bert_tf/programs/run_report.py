@@ -126,17 +126,22 @@ class RunReport:
         threading.Thread(target=pictures.preload, daemon=True).start()
         path = self.path_of(mode, examples)
         lines: list[str] = []
-        is_broken = False
+        num_characters = 0
+        is_over = False
 
         def keep(example, output):
-            nonlocal is_broken
-            if is_broken or len(lines) >= stored.MAX_ROWS:
+            nonlocal is_over, num_characters
+            if is_over or len(lines) >= stored.MAX_ROWS:
                 return
             try:
                 row = {**place_of(example, path), **row_of(example, output)}
-                lines.append(stored.to_line(row))
+                line = stored.to_line(row)
+                num_characters += len(line)
+                is_over = num_characters > stored.MAX_CHARACTERS
+                if not is_over:
+                    lines.append(line)
             except Exception as error:
-                is_broken = True
+                is_over = True
                 logging.warning(
                     "The report shows no examples: %s", files.reason(error)
                 )

@@ -165,7 +165,7 @@ class SeveralRuns:
             settings = dataclasses.replace(settings, resume="auto")
         if self.is_done(result, folder):
             self.metric = self.metric or result_metric(folder)
-            console.show("", f"skipped: it is {result.status}")
+            console.show("", f"skipped: it has {result.status}")
             return
         result = RunResult(planned.folder, planned.values, planned.seed)
         self.results[index] = result

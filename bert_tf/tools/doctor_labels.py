@@ -39,7 +39,10 @@ def find(program_name: str, path: str, num_folds: int, num_seeds: int) -> None:
     inputs = [FLAGS.train_file] if FLAGS.train_file else []
     program.check_output("label_errors_file", path, inputs)
     folds = Folds(f"{path}.folds", num_folds, num_seeds)
-    found = label_errors.find(folds.probabilities(), folds.label_ids)
+    answers = folds.answers()
+    found = label_errors.find(
+        answers.probabilities, answers.margins, folds.label_ids
+    )
     rows = row_sets.of_examples(folds.source, "train", folds.problem.kind)
     write(path, rows, found, folds.labels)
     number = int(np.sum(found.is_error))

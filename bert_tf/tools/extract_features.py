@@ -213,7 +213,9 @@ def pooling_settings(config: BertConfig) -> dict[str, Any]:
             "layers": model_files.chosen_layers("layers", config),
         }
     program.refuse(
-        f"--output_format={FLAGS.output_format} takes --pooling_layer", "layers"
+        f"--output_format={FLAGS.output_format} has vectors of one layer, "
+        "that of --pooling_layer",
+        "layers",
     )
     if FLAGS.pooling == "none" and FLAGS.output_format == "npy":
         raise UserError(

@@ -109,13 +109,17 @@ def test_label_errors_by_the_paper():
             [0.1, 0.1, 0.8],
         ]
     )
-    found = label_errors.find(probabilities, np.array([0, 0, 0, 1, 1, 2]))
+    label_ids = np.array([0, 0, 0, 1, 1, 2])
+    margins = label_errors.margins(probabilities, label_ids)
+    np.testing.assert_allclose(
+        margins, [0.8, -0.5, -0.1, 0.7, -0.1, 0.7], atol=1e-12
+    )
+    margins[3] = -0.6
+    found = label_errors.find(probabilities, margins, label_ids)
     # Thresholds: 0.517, 0.6, 0.8.
     assert found.is_error.tolist() == [False, True, *[False] * 4]
-    assert found.order.tolist() == [1, 2, 4, 3, 5, 0]
-    np.testing.assert_allclose(
-        found.scores, [0.8, -0.5, -0.1, 0.7, -0.1, 0.7], atol=1e-12
-    )
+    assert found.order.tolist() == [3, 1, 2, 4, 5, 0]
+    assert found.scores.tolist() == margins.tolist()
     assert found.likely.tolist() == [0, 1, 1, 1, 0, 2]
 
 
@@ -127,7 +131,8 @@ def test_flipped_labels_come_first():
     given[flipped] = (given[flipped] + 1) % 3
     logits = draw.normal(0, 1, (1000, 3)) + 4 * np.eye(3)[true]
     probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
-    found = label_errors.find(probabilities, given)
+    margins = label_errors.margins(probabilities, given)
+    found = label_errors.find(probabilities, margins, given)
     assert len({*found.order[:50]} & {*flipped}) > 40
     assert 30 < found.is_error.sum() < 80
 

@@ -320,7 +320,7 @@ def test_a_killed_grid_resumes_with_the_run_that_was_killed(
 
     with Messages() as lines:
         RUN_CLASSIFIER.run(**values)
-    assert sum("skipped: it is diverged" in line for line in lines) == 2
+    assert sum("skipped: it has diverged" in line for line in lines) == 2
     (resumed,) = [line for line in lines if "Resuming from" in line]
     assert str(third) in resumed
     content = json.loads((out / "runs.json").read_text())
