@@ -23,6 +23,7 @@ from typing import Any
 from bert_tf import files
 from bert_tf.counts import number_of
 from bert_tf.errors import UserError
+from bert_tf.programs import score_lines
 from bert_tf.programs.run_plan import PlannedRun, written
 
 NAME = "runs.json"
@@ -296,8 +297,8 @@ def _score(setting):
     if setting.best is None:
         return "-"
     if setting.std is None:
-        return f"{setting.mean:.4f}"
-    return f"{setting.mean:.4f} ± {setting.std:.4f}"
+        return score_lines.format_number(setting.mean)
+    return score_lines.format_mean(setting.mean, setting.std)
 
 
 def _notes(setting):

@@ -84,3 +84,9 @@ def format_number(value: Any) -> str:
     if not math.isfinite(value) or value == int(value) and abs(value) > 1:
         return f"{value:.6g}"
     return f"{value:.4f}" if abs(value) < 10 else f"{value:.2f}"
+
+
+def format_mean(mean: float, std: float) -> str:
+    """A mean and a standard deviation, with the same number of digits."""
+    digits = 4 if abs(mean) < 10 else 2
+    return f"{mean:.{digits}f} ± {std:.{digits}f}"

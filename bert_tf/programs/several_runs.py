@@ -34,6 +34,7 @@ from bert_tf.programs import (
     run_record,
     run_report,
     run_table,
+    score_lines,
 )
 from bert_tf.programs.run_plan import PlannedRun
 from bert_tf.programs.run_table import RunResult, Setting
@@ -389,10 +390,11 @@ def summary_of(results: Sequence[RunResult]) -> dict[str, Any]:
     key = "Scores"
     for name in sorted(finished[0].scores):
         values = [result.scores[name] for result in finished]
-        mean = np.mean(values)
-        deviation = np.std(values, ddof=1) if len(values) > 1 else 0.0
+        mean = float(np.mean(values))
+        deviation = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
         summary[name] = {"mean": mean, "std": deviation, "values": values}
-        console.show(key, f"{name} {mean:.4f} ± {deviation:.4f}")
+        shown = score_lines.format_mean(mean, deviation)
+        console.show(key, f"{name} {shown}")
         key = ""
     if collapsed:
         seeds = ", ".join(map(str, collapsed))
