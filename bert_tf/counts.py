@@ -1,9 +1,11 @@
-"""Numbers of things in messages, in the singular or the plural.
+"""Numbers in messages: of things, in the singular or the plural; and scores.
 
 number_of(1, "row")                  "1 row"
 counted(2, 5, "row")                 "2 of 5 rows have"
 counted(1, 5, "label", "look")       "1 of 5 labels looks"
 """
+
+import math
 
 _THIRD_PERSONS = {"have": "has", "are": "is", "do": "does"}
 
@@ -47,3 +49,17 @@ def counted(
         verb = _THIRD_PERSONS.get(verb, f"{verb}s")
     place = f"{where} " if where else ""
     return f"{number} of {number_of(total, unit)} {place}{verb}"
+
+
+def format_score(value: float) -> str:
+    """A score with four digits: 0.16266957 -> "0.1627", 81.28 -> "81.28"."""
+    value = float(value)
+    if not math.isfinite(value) or value == int(value) and abs(value) > 1:
+        return f"{value:.6g}"
+    return f"{value:.4f}" if abs(value) < 10 else f"{value:.2f}"
+
+
+def format_mean(mean: float, std: float) -> str:
+    """A mean and a standard deviation, with the same number of digits."""
+    digits = 4 if abs(mean) < 10 else 2
+    return f"{mean:.{digits}f} ± {std:.{digits}f}"

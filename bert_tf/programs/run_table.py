@@ -21,9 +21,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from bert_tf import files
-from bert_tf.counts import number_of
+from bert_tf.counts import format_mean, format_score, number_of
 from bert_tf.errors import UserError
-from bert_tf.programs import score_lines
 from bert_tf.programs.run_plan import PlannedRun, written
 
 NAME = "runs.json"
@@ -297,8 +296,8 @@ def _score(setting):
     if setting.best is None:
         return "-"
     if setting.std is None:
-        return score_lines.format_number(setting.mean)
-    return score_lines.format_mean(setting.mean, setting.std)
+        return format_score(setting.mean)
+    return format_mean(setting.mean, setting.std)
 
 
 def _notes(setting):

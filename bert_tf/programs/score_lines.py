@@ -8,12 +8,11 @@
 Of many labels the commonest have a row. The files of results have all.
 """
 
-import math
 import textwrap
 from collections.abc import Mapping
 from typing import Any
 
-from bert_tf.counts import number_of
+from bert_tf.counts import format_score, number_of
 from bert_tf.metrics import reports
 from bert_tf.programs import console
 
@@ -70,23 +69,9 @@ def _table(size: str, report: Mapping[str, Any]) -> list[str]:
 def _scores(scores: Mapping[str, Any]) -> list[str]:
     """The lines with `name value`, as many as fit in each."""
     words = [
-        f"{name}\u00a0{format_number(value)}"
+        f"{name}\u00a0{format_score(value)}"
         for name, value in sorted(scores.items())
         if name not in NOT_SHOWN
     ]
     lines = textwrap.wrap("  ".join(words), WIDTH, break_long_words=False)
     return [line.replace("\u00a0", " ") for line in lines]
-
-
-def format_number(value: Any) -> str:
-    """A score with four digits: 0.16266957 -> "0.1627", 81.28 -> "81.28"."""
-    value = float(value)
-    if not math.isfinite(value) or value == int(value) and abs(value) > 1:
-        return f"{value:.6g}"
-    return f"{value:.4f}" if abs(value) < 10 else f"{value:.2f}"
-
-
-def format_mean(mean: float, std: float) -> str:
-    """A mean and a standard deviation, with the same number of digits."""
-    digits = 4 if abs(mean) < 10 else 2
-    return f"{mean:.{digits}f} ± {std:.{digits}f}"

@@ -20,7 +20,7 @@ import tensorflow as tf
 from absl import flags, logging
 
 from bert_tf import checkpoints, files, training
-from bert_tf.counts import counted, number_of
+from bert_tf.counts import counted, format_mean, number_of
 from bert_tf.errors import UserError
 from bert_tf.export import saved_models
 from bert_tf.metrics.comparing import is_better
@@ -34,7 +34,6 @@ from bert_tf.programs import (
     run_record,
     run_report,
     run_table,
-    score_lines,
 )
 from bert_tf.programs.run_plan import PlannedRun
 from bert_tf.programs.run_table import RunResult, Setting
@@ -393,7 +392,7 @@ def summary_of(results: Sequence[RunResult]) -> dict[str, Any]:
         mean = float(np.mean(values))
         deviation = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
         summary[name] = {"mean": mean, "std": deviation, "values": values}
-        shown = score_lines.format_mean(mean, deviation)
+        shown = format_mean(mean, deviation)
         console.show(key, f"{name} {shown}")
         key = ""
     if collapsed:

@@ -241,7 +241,9 @@ def test_what_cannot_be_done_is_refused(files, tmp_path):
     refused("--layers=: whole numbers", layers="")
     npy = {"output_format": "npy"}
     refused("--pooling_layer=-4: the model has 3", pooling_layer=-4, **npy)
-    refused("--layers=-1: --output_format=npy takes --pool", layers=-1, **npy)
+    refused(
+        "--layers=-1: --output_format=npy has vectors of one", layers=-1, **npy
+    )
     refused("--pooling=none: .*=jsonl or tfrecord", pooling="none", **npy)
     refused(
         "--pooling_layer=-1: --pooling=cls_pooled uses the last",
