@@ -1,12 +1,17 @@
-"""docs/fit.md, docs/models.md: the code runs, and prints what they show."""
+"""The pages of docs: their code runs, and names and links lead somewhere."""
+
+import ast
 
 import contextlib
+import importlib
+import importlib.util
 import io
 import re
 
 import numpy as np
 import pytest
 from support.common import ROOT
+from support.pages import DOCS, PAGES, anchors, blocks, links, prose
 
 from bert_tf import FullTokenizer
 from bert_tf.heads import BertClassifier
@@ -42,6 +47,61 @@ def run(page, names):
     return sum(1 for _, shown in blocks if shown)
 
 
+def exists(name: str) -> bool:
+    """Whether `bert_tf.folder.module.Class.method` can be imported."""
+    if name.startswith("bert_tf.tools."):  # An import would define its flags.
+        return importlib.util.find_spec(name) is not None
+    parts = name.split(".")
+    for end in range(len(parts), 0, -1):
+        with contextlib.suppress(ModuleNotFoundError):
+            found = importlib.import_module(".".join(parts[:end]))
+            break
+    for part in parts[end:]:
+        found = getattr(found, part, None)
+    return found is not None
+
+
+def imported_names(code: str):
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_python_compiles_and_names_of_the_package_exist(page):
+    names = set(re.findall(r"\bbert_tf(?:\.\w+)+", prose(page)))
+    names = {name for name in names if not name.endswith(".NAME")}
+    for code in blocks("python", page):
+        compile(code, page, "exec")
+        names.update(imported_names(code))
+    ours = {name for name in names if name.split(".")[0] == "bert_tf"}
+    assert {name for name in ours if not exists(name)} == set()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_to_files_and_headings(page):
+    for link in links(page):
+        path, _, anchor = link.partition("#")
+        target = (ROOT / page).parent / path if path else ROOT / page
+        assert target.exists(), link
+        if anchor:
+            name = str(target.resolve().relative_to(ROOT))
+            assert anchor in anchors(name), link
+
+
+def test_every_page_says_whom_it_serves_and_is_listed():
+    (contents,) = [path for path in DOCS if path == ROOT / "docs/README.md"]
+    listed = links(str(contents.relative_to(ROOT)))
+    for path in (ROOT / "docs").glob("*.md"):
+        title, blank, first, *_ = path.read_text("utf-8").split("\n")
+        assert title.startswith("# ") and blank == "", path
+        assert first.startswith("This page "), path
+        assert path.name in listed or path == contents, path
+        assert f"docs/{path.name}" in links("README.md"), path
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Gradients do not exist:UserWarning")
 def test_the_page_about_fit_shows_what_comes_out(tmp_path, monkeypatch):
@@ -51,7 +111,7 @@ def test_the_page_about_fit_shows_what_comes_out(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_the_page_about_models_runs(tmp_path, monkeypatch):
+def test_the_pages_about_models_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     labels = ["ham", "spam"]
     model = BertClassifier.from_pretrained("demo", num_labels=2)
@@ -59,6 +119,7 @@ def test_the_page_about_models_runs(tmp_path, monkeypatch):
     FullTokenizer.from_pretrained("demo").save_pretrained("theirs")
     names = {"folder": "theirs"}
     assert run("models.md", names) == 1
+    assert run("coming_from.md", names) == 0
     inputs = names["preprocess"](names["texts"])
     expected = model(inputs).numpy()
     np.testing.assert_allclose(names["logits"], expected, atol=1e-5)

@@ -1,37 +1,40 @@
 """What README and docs say is so: commands, flags, file tree, Python."""
 
 import csv
+import importlib
+import inspect
 import re
 import shlex
+import tomllib
 
 import pytest
 import tensorflow as tf
 from support.common import ROOT, shared
+from support.pages import PAGES, blocks
 from support.programs import program_of
 
 from bert_tf.tasks import registry
 from bert_tf.tasks.registry import get_task
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-DOCS = "".join(
-    path.read_text(encoding="utf-8")
-    for path in sorted((ROOT / "docs").glob("*.md"))
-)
-
-FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-
-
-def blocks(language):
-    found = FENCED.findall(README + DOCS)
-    return [text for name, text in found if name == language]
+README = PAGES["README.md"]
+COMMAND = re.compile(r"(?:python (?:run_|-m bert_tf)|bert-\w+ --).*")
+SCRIPTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
+    "scripts"
+]
 
 
 def commands():
     for block in blocks("bash"):
         for line in block.replace("\\\n", " ").split("\n"):
-            found = re.search(r"python (run_|-m bert_tf).*", line)
+            found = COMMAND.search(line)
             if found:
                 yield found[0]
+
+
+def test_it_is_short_and_its_first_screen_says_how_to_run_it():
+    lines = README.splitlines()
+    assert len(lines) <= 250
+    assert "python run_classifier.py" in "\n".join(lines[:40])
 
 
 def test_it_opens_with_two_whole_commands():
@@ -54,11 +57,22 @@ TAKE_WORDS = (
 DOCTOR = "bert_tf.tools.doctor"
 
 
+def program_of_script(name):
+    """The module that an installed command runs, such as bert-serve."""
+    module, function = SCRIPTS[name].split(":")
+    run = getattr(importlib.import_module(module), function)
+    return inspect.getclosurevars(run).nonlocals["module"]
+
+
 @pytest.mark.parametrize("command", list(commands()))
 def test_every_command_parses(command):
-    _, program, *arguments = shlex.split(command)
-    if program == "-m":
+    python, *arguments = shlex.split(command)
+    if python == "python":
         program = arguments.pop(0)
+        if program == "-m":
+            program = arguments.pop(0)
+    else:
+        program = program_of_script(python)
     if program == DOCTOR:
         # The command of a program, and perhaps the doctor's own flags.
         program = arguments.pop(0)
@@ -75,7 +89,7 @@ def test_every_command_parses(command):
 
 def test_the_file_tree_is_whole():
     trees = [block for block in blocks("") if "run_classifier.py  " in block]
-    assert len(trees) == 2  # README's of folders, and the whole one.
+    assert len(trees) == 2  # The one of folders, and the whole one.
     named, folders = set(), []
     for line in "".join(trees).strip().split("\n"):
         depth = (len(line) - len(line.lstrip())) // 4
@@ -110,7 +124,10 @@ def test_the_reviews_example_writes_what_cola_reads(tmp_path, monkeypatch):
         assert {e.label for e in examples} <= {"0", "1", None}
     assert sizes == {"train": 4000, "dev": 1000, "test": 3}
     # The step that the second command names: one epoch in batches of 32.
-    assert "bert_output/model.ckpt-125" in README and 4000 // 32 == 125
+    assert (
+        "bert_output/model.ckpt-125" in PAGES["docs/tasks.md"]
+        and 4000 // 32 == 125
+    )
 
 
 def test_a_task_of_your_own(tmp_path, monkeypatch):

@@ -5,7 +5,6 @@ import itertools
 import json
 import os
 import pathlib
-import re
 import subprocess
 import sys
 
@@ -13,7 +12,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from support.common import ROOT
+from support.pages import blocks
 from support.programs import DEMO, SMALL_CONFIG
 from support.squad_files import BAKERY, LIGHTHOUSE
 
@@ -341,13 +340,8 @@ def test_outputs_are_plain_numbers(answerer):
     json.dumps(answerer.answer(*TEXTS[0]))
 
 
-def test_the_readmes_example_runs(folder):
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    (example,) = [
-        block
-        for block in re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
-        if "QuestionAnswerer(" in block
-    ]
+def test_the_example_of_the_documentation_runs(folder):
+    (example,) = [b for b in blocks("python") if "QuestionAnswerer(" in b]
     names = {}
     exec(example.replace("/tmp/squad_base/export", str(folder)), names)
     found, context = names["found"], names["context"]
