@@ -1,7 +1,6 @@
 """The pages of docs: their code runs, and names and links lead somewhere."""
 
 import ast
-
 import contextlib
 import importlib
 import importlib.util

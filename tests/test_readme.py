@@ -10,7 +10,7 @@ import tomllib
 import pytest
 import tensorflow as tf
 from support.common import ROOT, shared
-from support.pages import PAGES, blocks
+from support.pages import PAGES, blocks, prose
 from support.programs import program_of
 
 from bert_tf.tasks import registry
@@ -64,27 +64,47 @@ def program_of_script(name):
     return inspect.getclosurevars(run).nonlocals["module"]
 
 
+def program_and_arguments(command):
+    """A command's module, such as bert_tf.tools.serve, and what follows it."""
+    python, *arguments = shlex.split(command)
+    if python != "python":
+        return program_of_script(python), arguments
+    program = arguments.pop(0)
+    program = arguments.pop(0) if program == "-m" else program
+    return program.removesuffix(".py"), arguments
+
+
 @pytest.mark.parametrize("command", list(commands()))
 def test_every_command_parses(command):
-    python, *arguments = shlex.split(command)
-    if python == "python":
-        program = arguments.pop(0)
-        if program == "-m":
-            program = arguments.pop(0)
-    else:
-        program = program_of_script(python)
+    program, arguments = program_and_arguments(command)
     if program == DOCTOR:
         # The command of a program, and perhaps the doctor's own flags.
-        program = arguments.pop(0)
+        program = arguments.pop(0).removesuffix(".py")
         with program_of(DOCTOR).flags() as flags:
             arguments = flags([DOCTOR, *arguments], known_only=True)[1:]
     # Nobody has such a file here.
     arguments = [x for x in arguments if not x.startswith("--flagfile=")]
-    module = program.removesuffix(".py")
-    with program_of(module).flags() as flags:
+    with program_of(program).flags() as flags:
         texts = flags([program, *arguments])[1:]
         takes_texts = program in TAKE_WORDS
         assert bool(texts) == takes_texts
+
+
+# Flags of absl, ruff, pip, tensorboard, gunicorn and Beam.
+OTHERS = set(
+    "flagfile help helpfull check no logdir preload timeout "
+    "direct_num_workers direct_running_mode".split()
+)
+
+
+def test_every_flag_that_is_named_exists():
+    known = set(OTHERS)
+    for program in {program_and_arguments(c)[0] for c in commands()}:
+        with program_of(program).flags() as flags:
+            known.update(flags)
+    for page in PAGES:
+        for flag in re.findall(r"(?<![\w-])--(\w+)", prose(page)):
+            assert {flag, flag.removeprefix("no")} & known, (page, flag)
 
 
 def test_the_file_tree_is_whole():
