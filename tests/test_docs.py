@@ -116,6 +116,19 @@ def test_the_page_about_fit_shows_what_comes_out(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+def test_the_short_example_of_fit_shows_what_comes_out(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    ((code, shown),) = [
+        block for block in blocks_of("python.md") if "refund" in block[0]
+    ]
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(code, {})
+    assert shown
+    assert_about_equal(printed.getvalue(), shown)
+
+
+@pytest.mark.slow
 def test_the_pages_about_models_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     labels = ["ham", "spam"]
