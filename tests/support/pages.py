@@ -44,5 +44,7 @@ def anchors(page: str) -> set[str]:
 
 def links(page: str) -> list[str]:
     """The targets of a page's links that stay inside the repository."""
-    targets = re.findall(r"\]\(([^)\s]+)\)", prose(page))
+    text = prose(page)
+    targets = re.findall(r"\]\(([^)\s]+)\)|<img src=\"([^\"]+)\"", text)
+    targets = [link or image for link, image in targets]
     return [target for target in targets if "://" not in target]
