@@ -74,7 +74,7 @@ class RowSet:
         return [self.place(row) for row in itertools.islice(rows, number)]
 
     def some(self, number: int, seed: int | None = None) -> "RowSet":
-        """Some rows in their order; all rows if there are not so many.
+        """At most so many rows, in their order.
 
         Args:
             number: how many.

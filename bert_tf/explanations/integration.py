@@ -27,7 +27,7 @@ import numpy as np
 # [R, …])
 Evaluate = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
-TOLERANCE = 0.01  # As a share of the difference of F.
+TOLERANCE = 0.01  # A share of the difference of F.
 LEAST_ERROR = 1e-4  # A smaller error never counts: float32 has about 1e-6.
 MAX_STEPS = 1024
 # Gauss-Lobatto's rule with five points: it has both ends, which neighbours

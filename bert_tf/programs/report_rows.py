@@ -1,4 +1,4 @@
-"""Writes the lines that a report is made of, next to a run's results."""
+"""Writes the lines from which a report is made, next to a run's results."""
 
 import itertools
 from collections.abc import Iterable, Mapping

@@ -1,6 +1,7 @@
 """How sure answers are, and how often that is right: pictures of it."""
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -94,19 +95,12 @@ def score_histogram(answers: Answers) -> Picture:
     known = answers.known
     if len(known):
         return right_and_wrong(known.confidences, known.is_right)
-    edges = np.linspace(0, 1, NUM_BINS + 1)
-    counts, _ = np.histogram(answers.confidences, edges)
-    text = "How confident the answers are."
-    svg = pictures.histogram(
-        "Confidence",
-        text,
-        edges,
-        [("", counts / max(len(answers), 1))],
-        x_label="confidence",
-        y_label="share of answers",
-        size=(4.8, 3.4),
+    return _histogram(
+        "How confident the answers are.",
+        {"": answers.confidences},
+        "share of answers",
+        pictures.SERIES,
     )
-    return Picture(svg, text, text)
 
 
 def right_and_wrong(confidences: np.ndarray, is_right: np.ndarray) -> Picture:
@@ -116,21 +110,35 @@ def right_and_wrong(confidences: np.ndarray, is_right: np.ndarray) -> Picture:
         confidences: float [N], from 0 to 1.
         is_right: bool [N].
     """
+    right, wrong = confidences[is_right], confidences[~is_right]
+    return _histogram(
+        "How confident the right and the wrong answers are.",
+        {f"right ({len(right):,})": right, f"wrong ({len(wrong):,})": wrong},
+        "share of these answers",
+        (pictures.GOOD, pictures.BAD),
+    )
+
+
+def _histogram(
+    text: str,
+    groups: Mapping[str, np.ndarray],
+    y_label: str,
+    colors: Sequence[str],
+) -> Picture:
+    """Shares of the confidences of each group."""
     edges = np.linspace(0, 1, NUM_BINS + 1)
-    groups = []
-    for name, mask in (("right", is_right), ("wrong", ~is_right)):
-        counts, _ = np.histogram(confidences[mask], edges)
-        number = int(mask.sum())
-        groups.append((f"{name} ({number:,})", counts / max(number, 1)))
-    text = "How confident the right and the wrong answers are."
+    shares = [
+        (name, np.histogram(group, edges)[0] / max(len(group), 1))
+        for name, group in groups.items()
+    ]
     svg = pictures.histogram(
         "Confidence",
         text,
         edges,
-        groups,
+        shares,
         x_label="confidence",
-        y_label="share of these answers",
-        colors=(pictures.GOOD, pictures.BAD),
+        y_label=y_label,
+        colors=colors,
         size=(4.8, 3.4),
     )
     return Picture(svg, text, text)

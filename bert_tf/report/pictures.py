@@ -51,7 +51,7 @@ __all__ = [
     "thinned",
 ]
 
-OUTLINES = ("-", "--", ":")  # They tell sets apart without colours.
+OUTLINES = ("-", "--", ":")  # One for each set, also without colours.
 MAX_DOTS = 1000  # In a scatter plot.
 
 Floats = npt.ArrayLike

@@ -57,7 +57,7 @@ def piece_section(pairs: Sequence[Row]) -> Section:
         blocks.append(
             Paragraph(
                 "Pieces are shown by their ids, as no vocab.txt of this "
-                "model's size was found in the output folder, or beside the "
+                "model's size was found in the output folder, or next to the "
                 "config.",
                 "note",
             )

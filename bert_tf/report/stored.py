@@ -29,8 +29,8 @@ SETS = {"eval": "Dev set", "test": "Test set"}
 OTHER_ROWS = ("contexts", "masked")
 MODES = {"train": "train", "eval": "eval", "test": "predict"}
 _OUTPUTS = ("logits", "prediction", "scores", "probability")
-# Of eval.jsonl and of test.jsonl, which are kept in memory before they are
-# written, and read as a whole for the page.
+# The limits of eval.jsonl and of test.jsonl. Both are kept in memory before
+# they are written, and read as a whole for the page.
 MAX_ROWS = 100_000
 MAX_CHARACTERS = 100_000_000
 
