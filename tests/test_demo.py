@@ -3,6 +3,8 @@
 import csv
 import json
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -246,3 +248,27 @@ def logit_without(explainer, text, words, label):
     for word in sorted(words, key=lambda word: -word.start):
         text = text[: word.start] + text[word.end :]
     return explainer.explain(text, label, tolerance=1.0).logit
+
+
+@pytest.mark.slow
+def test_a_soak_loses_no_request(demo, tmp_path):
+    """A short one: new versions and hostile requests while clients ask."""
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "bert_tf.tools.soak",
+            f"--model={demo[2].folder}",
+            f"--output_dir={tmp_path}",
+            "--num_requests=1500",
+            "--reloads=1",
+            "--max_growth_mb=400",  # It is too short for a judgement.
+        ],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    numbers = json.loads((tmp_path / "soak.json").read_text())
+    assert numbers["failures"] == [] and len(numbers["reloads"]) == 1
+    assert (tmp_path / "soak.svg").is_file()

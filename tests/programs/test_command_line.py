@@ -31,6 +31,7 @@ TOOLS = (
     "predict",
     "report",
     "serve",
+    "soak",
     "split_sentences",
     "tune",
 )

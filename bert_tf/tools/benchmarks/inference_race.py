@@ -17,7 +17,7 @@ from bert_tf import suggestions
 from bert_tf.choices import ENGINES
 from bert_tf.errors import UserError
 from bert_tf.export.engines import tuned
-from bert_tf.tools.benchmarks import serving, workers
+from bert_tf.tools.benchmarks import server_process, serving, workers
 from bert_tf.tools.benchmarks.inference_models import Model, models_for
 from bert_tf.tools.benchmarks.inference_tables import (
     BATCHES,
@@ -352,8 +352,8 @@ def start_servers(
             settings = [] if engine == FLOAT32 else [f"--engine={engine}"]
             if name == OURS:
                 settings += FLAGS.server_flags
-            server = serving.serving(folders[name], *settings, root=root)
-            ports[worker.name] = stack.enter_context(server)
+            server = server_process.serving(folders[name], *settings, root=root)
+            ports[worker.name] = stack.enter_context(server).port
     return ports
 
 

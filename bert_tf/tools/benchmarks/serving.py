@@ -2,29 +2,24 @@
 
 import contextlib
 import dataclasses
-import functools
 import http.client
 import itertools
 import json
 import os
-import signal
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from concurrent import futures
 
 import numpy as np
 from absl import flags
 
 from bert_tf import files
-from bert_tf.errors import UserError
 from bert_tf.export import saved_models
 from bert_tf.programs import program
-from bert_tf.tools.benchmarks import workers
 from bert_tf.tools.benchmarks.data import read_texts
 from bert_tf.tools.benchmarks.racing import print_cells, race, ratio
+from bert_tf.tools.benchmarks.server_process import serving
 
 FLAGS = flags.FLAGS
 NUM_CLIENTS = 32
@@ -127,7 +122,7 @@ def benchmark_serving() -> None:
             name: Clients(
                 stack.enter_context(
                     serving(FLAGS.model, *each.settings, root=each.root)
-                ),
+                ).port,
                 each.num_clients,
                 bodies,
             )
@@ -169,45 +164,3 @@ def requests_of(texts: Iterable[str]) -> list[bytes]:
 def body_of(instance: object) -> bytes:
     """Returns the body of a request for one answer."""
     return json.dumps({"instances": [instance]}).encode()
-
-
-@contextlib.contextmanager
-def serving(model: str, *settings: str, root: str = "") -> Iterator[int]:
-    """Runs a server in a process of its own; gives its port.
-
-    Args:
-        model: folder of the exported model.
-        *settings: more flags of the server.
-        root: folder of the checkout whose server runs; by default ours.
-
-    Raises:
-        UserError: the server does not start.
-    """
-    command = [sys.executable, "-m", "bert_tf.tools.serve", "--port=0"]
-    if root:
-        # `-m` looks for modules in the folder in which it is started.
-        model = os.path.abspath(model)
-    process = subprocess.Popen(
-        [*command, f"--model=m={model}", *settings],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=root or None,
-        env=os.environ | workers.path_with(root) if root else None,
-    )
-    assert process.stdout and process.stderr  # Both are pipes.
-    # Somebody must read its log, or it would block on a full pipe.
-    lines: list[str] = []
-    read = functools.partial(lines.extend, process.stderr)
-    reader = threading.Thread(target=read, daemon=True)
-    reader.start()
-    try:
-        address = process.stdout.readline()
-        if not address:
-            reader.join()
-            why = lines[-1].strip() if lines else "it ended"
-            raise UserError(f"{model}: the server does not start: {why}")
-        yield int(address.rpartition(":")[2])
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait()

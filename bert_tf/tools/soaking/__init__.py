@@ -1,0 +1,1 @@
+"""Parts of the tool that runs a server through hours of traffic."""
