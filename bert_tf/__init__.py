@@ -30,6 +30,8 @@ if TYPE_CHECKING:  # Editors and type checkers see what `__getattr__` loads.
         training,
     )
     from bert_tf.config import BertConfig
+    from bert_tf.fine_tuning.result import FineTuned
+    from bert_tf.fine_tuning.running import fine_tune
     from bert_tf.modeling import BertModel
     from bert_tf.preprocessing import BertPreprocessor
     from bert_tf.tokenization import FullTokenizer
@@ -41,19 +43,23 @@ _HOMES = {
     "BertConfig": "config",
     "BertModel": "modeling",
     "BertPreprocessor": "preprocessing",
+    "FineTuned": "fine_tuning.result",
     "FullTokenizer": "tokenization",
+    "fine_tune": "fine_tuning.running",
 }
 # Everything else is a module with names that people import.
 __all__ = [
     "BertConfig",
     "BertModel",
     "BertPreprocessor",
+    "FineTuned",
     "FullTokenizer",
     "checkpoints",
     "data",
     "embeddings",
     "export",
     "fill_mask",
+    "fine_tune",
     "heads",
     "losses",
     "metrics",

@@ -27,6 +27,7 @@ LEVELS = [
     "programs",
     "tools",
     "run_classifier run_squad run_pretraining",
+    "fine_tuning",
 ]
 FOLDERS = {path.name for path in (ROOT / "bert_tf").iterdir() if path.is_dir()}
 FILES = [*ROOT.glob("*.py"), *(ROOT / "bert_tf").rglob("*.py")]
@@ -97,7 +98,8 @@ def test_files_of_rows_know_nothing_of_what_is_in_them():
 
 
 def test_there_is_no_circle():
-    graph = {module: imports_of(module) for module in MODULES}
+    # The front door names everything that is behind it.
+    graph = {module: imports_of(module) - {"__init__"} for module in MODULES}
     tuple(graphlib.TopologicalSorter(graph).static_order())
 
 

@@ -64,7 +64,7 @@ def expanded(arguments: list[str]) -> list[str]:
         if name not in FLAGS:
             unknown.append(name)
         elif FLAGS[name].default != value:
-            repeated.append(f"--{name}={_written(value)}")
+            repeated.append(f"--{name}={written(value)}")
     _LEFT_OUT[:] = [f"--{name}={values[name]}" for name in sorted(unknown)]
     return [*repeated, *arguments]
 
@@ -155,7 +155,7 @@ def _program_of(task_name: str | None) -> str:
     return others.get(task_name, "run_classifier.py")
 
 
-def _written(value: Any) -> str:
+def written(value: Any) -> str:
     """A value of train.json as it is written on the command line."""
     if isinstance(value, bool):
         return str(value).lower()

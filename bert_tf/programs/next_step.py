@@ -1,10 +1,11 @@
 """Logs the command that a user may want to type after a run."""
 
+import contextlib
 import os
 import re
 import shlex
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 from absl import flags
 
@@ -12,6 +13,18 @@ from bert_tf import files
 from bert_tf.programs import console, entry_points
 
 FLAGS = flags.FLAGS
+_is_shown = True
+
+
+@contextlib.contextmanager
+def left_out() -> Iterator[None]:
+    """Logs no commands in the block, which runs for somebody without any."""
+    global _is_shown
+    before, _is_shown = _is_shown, False
+    try:
+        yield
+    finally:
+        _is_shown = before
 
 
 def log_next_step(modes: Collection[str], labels_files: bool) -> None:
@@ -131,4 +144,5 @@ def _output_dir(folder: str) -> str:
 
 
 def _log(purpose: str, *command: str) -> None:
-    console.show("Next", f"{shlex.join(command)}  # {purpose}")
+    if _is_shown:
+        console.show("Next", f"{shlex.join(command)}  # {purpose}")

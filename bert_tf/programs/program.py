@@ -263,20 +263,7 @@ def run(
     def parse(argv: list[str]) -> list[str]:
         with _mistakes_end_in_one_line(description, stop_signals):
             command_line.define_help_flags(description, required)
-            arguments.check_arguments(argv[1:], takes_texts)
-            given = argv[1:]
-            if flags_from.NAME in FLAGS:
-                given = flags_from.expanded(given)
-            try:
-                words = FLAGS([argv[0], *given])
-            except UnicodeDecodeError as error:  # Of a file of flags.
-                raise UserError(
-                    f"the file of flags is not UTF-8: byte {error.start + 1}"
-                ) from None
-            arguments.check_values(command_line.own_flags())
-            if flags_from.NAME in FLAGS:
-                flags_from.check_was_expanded(argv[1:])
-            return words
+            return parse_flags(argv, takes_texts)
 
     def guarded(argv: list[str]) -> None:
         with _mistakes_end_in_one_line(description, stop_signals):
@@ -300,6 +287,35 @@ def run(
     # Flags may also come after a text.
     FLAGS.set_gnu_getopt(takes_texts)
     app.run(guarded, flags_parser=parse)
+
+
+def parse_flags(argv: list[str], takes_texts: bool = False) -> list[str]:
+    """Gives the flags of this program the values of a command line.
+
+    Args:
+        argv: the program and its arguments.
+        takes_texts: see `run`.
+
+    Returns:
+        The program and the words that are not flags.
+
+    Raises:
+        UserError, flags.Error: an argument cannot be used.
+    """
+    given = argv[1:]
+    arguments.check_arguments(given, takes_texts)
+    if flags_from.NAME in FLAGS:
+        given = flags_from.expanded(given)
+    try:
+        words: list[str] = FLAGS([argv[0], *given])
+    except UnicodeDecodeError as error:  # Of a file of flags.
+        raise UserError(
+            f"the file of flags is not UTF-8: byte {error.start + 1}"
+        ) from None
+    arguments.check_values(command_line.own_flags())
+    if flags_from.NAME in FLAGS:
+        flags_from.check_was_expanded(argv[1:])
+    return words
 
 
 def _use_utf8() -> None:
@@ -357,12 +373,12 @@ def _mistakes_end_in_one_line(
             raise
         _exit(f"{error.filename}: {error.strerror}")
     except Exception as error:
-        if why := _tensorflow_mistake(error):
+        if why := tensorflow_mistake(error):
             _exit(why)
         raise
 
 
-def _tensorflow_mistake(error: Exception) -> str | None:
+def tensorflow_mistake(error: Exception) -> str | None:
     """A line for an error of TensorFlow that a user can fix; None for others.
 
     TensorFlow is loaded if it has raised the error.
