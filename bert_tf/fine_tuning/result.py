@@ -90,7 +90,9 @@ class FineTuned:
     def labels(self) -> list[str] | None:
         """The labels, in the model's order; None if the task has none."""
         path = os.path.join(self.run_dir, LABELS)
-        return files.read_text(path).splitlines() if files.exists(path) else None
+        return (
+            files.read_text(path).splitlines() if files.exists(path) else None
+        )
 
     @property
     def report(self) -> ReportPage | None:

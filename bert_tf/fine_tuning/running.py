@@ -198,7 +198,9 @@ def _stored(sets: Mapping[str, RowSet], folder: str) -> Iterator[None]:
     is_new = not files.exists(folder)
     has_run = not is_new and {*files.entries(folder)} - {FOLDER}
     for path, text in written.items():
-        if files.exists(path) and has_run and files.read_text(path) != text:
+        if not has_run or not files.exists(path):
+            continue
+        if files.read_text(path) != text.removesuffix("\n"):
             raise UserError(
                 "holds a run on other rows; name another folder",
                 setting="output_dir",
@@ -206,9 +208,9 @@ def _stored(sets: Mapping[str, RowSet], folder: str) -> Iterator[None]:
             )
     made = [path for path in written if not files.exists(path)]
     try:
-        for path in made:
+        for path, text in written.items():
             files.make_folder_of(path)
-            files.write_text(path, written[path])
+            files.write_text(path, text)
         yield
     except BaseException:
         if not files.exists(folder) or not {*files.entries(folder)} - {FOLDER}:
