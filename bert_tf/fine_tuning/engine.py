@@ -55,7 +55,7 @@ def run(module: str, settings: Settings, *, verbose: bool) -> None:
             main = _load(module)
             check_names(settings)
             with _mistakes_name_settings():
-                arguments = [*_arguments(settings)]
+                arguments = [*arguments_of(settings)]
                 path = f"{module.rpartition('.')[2]}.py"
                 program.parse_flags([path, *arguments])
                 _run(main, ["python", path, *arguments], verbose)
@@ -117,7 +117,7 @@ def check_names(settings: Settings) -> None:
             raise UserError(f"{name}: no such setting{hint}")
 
 
-def _arguments(settings: Settings) -> Iterator[str]:
+def arguments_of(settings: Settings) -> Iterator[str]:
     """The settings as one types them."""
     for name, value in settings.items():
         if value is None:
@@ -198,6 +198,6 @@ def _mistakes_name_settings() -> Iterator[None]:
         renamed.setting, renamed.value = error.setting, error.value
         raise renamed from error.__cause__
     except Exception as error:
-        if why := program.tensorflow_mistake(error):
-            raise UserError(in_settings(why)) from error
+        if line := program.tensorflow_mistake(error):
+            raise UserError(in_settings(line)) from error
         raise

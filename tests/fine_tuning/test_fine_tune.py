@@ -17,6 +17,7 @@ from support.programs import DEMO, SMALL_CONFIG, values_of
 
 import bert_tf
 from bert_tf.errors import UserError
+from bert_tf.fine_tuning import engine
 
 TEXTS = {"delivery": "where is my parcel", "billing": "refund the invoice"}
 ROWS = [(f"{TEXTS[x]} {n}", x) for n in range(10) for x in TEXTS]
@@ -64,7 +65,7 @@ def run(config, tmp_path_factory):
     """(result, state of the process before it, state after it)."""
     folder = tmp_path_factory.mktemp("run") / "new"
     before = state_of_process()
-    model = bert_tf.fine_tune(ROWS, output_dir=folder, test=ROWS[:3], **config)
+    model = bert_tf.fine_tune(ROWS, output_dir=folder, **config)
     return model, before, state_of_process()
 
 
@@ -73,7 +74,7 @@ def test_a_run_is_as_the_program_writes_it(run):
     names = {path.name for path in model_folder(model).iterdir()}
     assert names >= {
         *("train.json", "task.json", "eval_results.txt", "run.log"),
-        *("test_predictions.tsv", "labels.txt", "vocab.txt", "data"),
+        *("labels.txt", "vocab.txt", "data"),
     }
     assert model.task == "jsonl" and model.labels == ["billing", "delivery"]
     assert 0 <= model.scores["eval_accuracy"] <= 1
@@ -104,11 +105,19 @@ def test_a_notebook_shows_scores_and_the_report(run):
     assert model.report._repr_html_().startswith("<iframe srcdoc=")
 
 
-def test_the_same_call_resumes_and_other_rows_do_not(run, config, capsys):
+@pytest.mark.slow
+def test_the_same_call_resumes(run, config, capsys):
     model, *_ = run
-    again = bert_tf.fine_tune(ROWS, output_dir=model.output_dir, **config)
+    again = bert_tf.fine_tune(
+        ROWS, output_dir=model.output_dir, test=ROWS[:3], **config
+    )
     assert again.scores == model.scores
     assert "Resuming from" in capsys.readouterr().out
+    assert (model_folder(model) / "test_predictions.tsv").exists()
+
+
+def test_other_rows_need_another_folder(run, config):
+    model, *_ = run
     with pytest.raises(UserError, match="holds a run on other rows"):
         bert_tf.fine_tune(ROWS[2:], output_dir=model.output_dir, **config)
 
@@ -119,6 +128,31 @@ def test_an_earlier_run_is_opened(run, tmp_path):
     assert opened.scores == model.scores and opened.task == model.task
     with pytest.raises(UserError, match="holds no run"):
         bert_tf.FineTuned(tmp_path)
+
+
+def test_of_several_runs_the_best_is_opened(run, tmp_path):
+    model, *_ = run
+    (tmp_path / "seed-2").symlink_to(model_folder(model))
+    table = {"best": {"folder": "seed-2"}, "runs": []}
+    (tmp_path / "runs.json").write_text(json.dumps(table))
+    opened = bert_tf.FineTuned(tmp_path)
+    assert opened.run_dir == str(tmp_path / "seed-2")
+    assert opened.scores == model.scores
+
+
+def test_settings_are_written_as_flags():
+    values = {
+        "a": True,
+        "b": 0.5,
+        "c": ["x", "y,z"],
+        "d": None,
+        "e": ROOT,
+        "grid": {"learning_rate": [1e-3, 1e-4], "optimizer": ["lamb"]},
+    }
+    assert list(engine.arguments_of(values)) == [
+        *("--a=true", "--b=0.5", '--c=x,"y,z"', f"--e={ROOT}"),
+        "--grid=learning_rate:0.001,0.0001;optimizer:lamb",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -190,8 +224,8 @@ def test_it_trains_the_weights_of_the_program(run, config, tmp_path):
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    theirs = values_of(tmp_path / "out" / "model.ckpt-3")
-    ours = values_of(model_folder(model) / "model.ckpt-3")
+    theirs = values_of(tmp_path / "out" / "model.ckpt-2")
+    ours = values_of(model_folder(model) / "model.ckpt-2")
     assert {*theirs} == {*ours}
     for name, value in ours.items():
         np.testing.assert_array_equal(theirs[name], value)
@@ -233,21 +267,8 @@ def test_questions(config, tmp_path):
     ]
     values = {**config, "max_seq_length": 32}
     model = bert_tf.fine_tune(
-        rows, output_dir=tmp_path, dev=rows, doc_stride=8, **values
+        rows, output_dir=tmp_path, dev=rows, max_query_length=12, **values
     )
     assert model.task == "squad" and "f1" in model.scores
     (answer,) = model.predict([("Who wrote it?", context)])
     assert answer["answer"] in context
-
-
-@pytest.mark.slow
-def test_several_runs(config, tmp_path):
-    model = bert_tf.fine_tune(
-        ROWS,
-        output_dir=tmp_path,
-        verbose=False,
-        grid={"learning_rate": [1e-3, 1e-4]},
-        **{n: v for n, v in config.items() if n != "learning_rate"},
-    )
-    assert model.run_dir.startswith(f"{tmp_path}/learning_rate=")
-    assert "eval_accuracy" in model.scores
