@@ -116,16 +116,18 @@ def test_the_page_about_fit_shows_what_comes_out(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_the_short_example_of_fit_shows_what_comes_out(tmp_path, monkeypatch):
+@pytest.mark.parametrize("call", ["bert_tf.fine_tune(", "model.fit("])
+def test_the_short_examples_show_what_comes_out(call, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     ((code, shown),) = [
-        block for block in blocks_of("python.md") if "refund" in block[0]
+        block for block in blocks_of("python.md") if call in block[0]
     ]
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         exec(code, {})
     assert shown
     assert_about_equal(printed.getvalue(), shown)
+    assert (tmp_path / "tickets" / "saved_model.pb").exists()
 
 
 @pytest.mark.slow
