@@ -22,7 +22,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from bert_tf import file_formats
+from bert_tf import extras, file_formats
 from bert_tf.errors import UserError
 from bert_tf.file_formats import HEAD_BYTES, Kind
 
@@ -276,7 +276,7 @@ def _zstd_blocks(reader: Any, path: str) -> Iterator[bytes]:
     except ImportError:
         raise UserError(
             f"{path}: compressed by zstd, which needs the package zstandard "
-            "(pip install zstandard); or unpack it first"
+            f"({extras.how_to_install('tables')}); or unpack it first"
         ) from None
     frame, rest = None, b""
     try:

@@ -11,9 +11,9 @@ from support.common import ROOT
 # folders in one line do not import each other; modules at the root of bert_tf
 # may import from their own line.
 LEVELS = [
-    "errors files file_contents file_formats forks literal_paths choices "
-    "suggestions registration counts memory json_files progress autograph "
-    "import_hooks",
+    "errors extras files file_contents file_formats forks literal_paths "
+    "choices suggestions registration counts memory json_files progress "
+    "autograph import_hooks",
     "config tokenizer_settings vocab_files tokenization backend dropout "
     "activations layer_norm bert_layer attention places layers "
     "configured_model modeling pooling model_classes "

@@ -4,14 +4,19 @@ import ast
 import importlib
 import json
 import os
+import re
 import runpy
 import subprocess
 import sys
 import tomllib
 
 import pytest
+from programs.test_command_line import TOOLS
 from support.common import ROOT
 from support.programs import arguments, as_flags, make_folder, run_here
+
+from bert_tf import extras
+from bert_tf.errors import UserError
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 SCRIPTS = PROJECT["project"]["scripts"]
@@ -20,11 +25,15 @@ PROGRAMS = {
     "bert-classifier": "run_classifier.py",
     "bert-squad": "run_squad.py",
     "bert-pretraining": "run_pretraining.py",
-    "bert-doctor": "bert_tf/tools/doctor.py",
     "bert-export": "bert_tf/tools/export_model.py",
-    "bert-predict": "bert_tf/tools/predict.py",
-    "bert-serve": "bert_tf/tools/serve.py",
+    "bert-pretraining-data": "bert_tf/tools/create_pretraining_data.py",
 }
+# Tools without a command: they are for those who develop the package.
+OF_DEVELOPERS = {"benchmark", "build_normalization"}
+for name in sorted({*TOOLS} - OF_DEVELOPERS):
+    path = f"bert_tf/tools/{name}.py"
+    if path not in PROGRAMS.values():
+        PROGRAMS[f"bert-{name.replace('_', '-')}"] = path
 
 
 @pytest.mark.parametrize("command", SCRIPTS)
@@ -70,11 +79,99 @@ def test_all_files_are_packed():
     assert all((path / "__init__.py").exists() for path in code)
 
 
+EXTRAS = PROJECT["project"]["optional-dependencies"]
+CORE = PROJECT["project"]["dependencies"]
+
+
+def packages_of(extra):
+    """The requirements of an extra, and of those that it names."""
+    for requirement in EXTRAS[extra]:
+        if found := re.fullmatch(r"bert-tf\[(.*)\]", requirement):
+            for other in found[1].split(","):
+                yield from packages_of(other)
+        else:
+            yield requirement
+
+
 def test_requirements_are_those_of_the_package():
     lines = (ROOT / "requirements.txt").read_text("utf-8").splitlines()
-    found = {line for line in lines if line and not line.startswith("#")}
-    extras = PROJECT["project"]["optional-dependencies"]
-    assert found == {*PROJECT["project"]["dependencies"], *extras["test"]}
+    found = [line for line in lines if line and not line.startswith("#")]
+    assert len(found) == len({*found})
+    assert {*found} == {*CORE, *packages_of("test")}
+    # No package has two ranges.
+    every = {*CORE, *(r for extra in EXTRAS for r in packages_of(extra))}
+    names = [re.match(r"[\w.-]+", requirement)[0] for requirement in every]
+    assert len(names) == len({*names})
+
+
+def test_extras_are_those_of_the_package():
+    assert {*extras.MODULES} == {*EXTRAS} - {"all", "test"}
+    assert {*packages_of("all")} == {
+        requirement
+        for extra in {*extras.MODULES} - {"beam"}
+        for requirement in packages_of(extra)
+    }
+    for extra, modules in extras.MODULES.items():
+        names = [re.match(r"[\w-]+", r)[0] for r in packages_of(extra)]
+        for module in modules:
+            first = module.split(".")[0].replace("_", "-")
+            assert any(first in name.replace("io", "") for name in names), (
+                module
+            )
+
+
+def test_an_absent_extra_is_named_in_one_line(monkeypatch):
+    monkeypatch.setattr(extras, "is_there", lambda name: name != "uvicorn")
+    extras.require("report", "a page")
+    with pytest.raises(UserError) as error:
+        extras.require("serving", "the server")
+    assert str(error.value) == (
+        "the server needs uvicorn, which is not installed: "
+        "pip install 'bert-tf[serving]'"
+    )
+
+
+# What the extras import; the core must do without it.
+ABSENT = """
+import sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in NAMES:
+            raise ModuleNotFoundError(name)
+
+NAMES = %r
+sys.meta_path.insert(0, Absent())
+"""
+
+
+@pytest.mark.slow
+def test_the_core_imports_nothing_of_an_extra(tmp_path):
+    """All of the package is imported, but the server and Beam's workers."""
+    names = {m.split(".")[0] for x in extras.MODULES.values() for m in x}
+    names |= {"starlette", "pydantic"} - {"grpc"}
+    modules = [
+        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for path in sorted((ROOT / "bert_tf").rglob("*.py"))
+        if not {"serving", "tools"} & {*path.relative_to(ROOT).parts[:-1]}
+    ]
+    code = ABSENT % (names - {"grpc"}) + (
+        f"import importlib\nfor name in {modules}:\n"
+        "    importlib.import_module(name)\n"
+        "from bert_tf.tools import serve\n"
+        "from absl import flags\n"
+        "flags.FLAGS(['serve', '--model=a=b'])\n"
+        "try:\n    serve.main()\n"
+        "except ValueError as error:\n    print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("the server needs fastapi, fastapi_offline")
 
 
 @pytest.mark.slow

@@ -1,8 +1,9 @@
 """The commands of the installed package: pyproject.toml names them.
 
     bert-classifier, bert-squad, bert-pretraining   run_classifier.py, …
-    bert-doctor, bert-export, bert-predict, bert-serve
-                                                    python -m bert_tf.tools.…
+    bert-export                  python -m bert_tf.tools.export_model
+    bert-pretraining-data        python -m bert_tf.tools.create_pretraining_data
+    bert-predict, bert-serve, …  the tool of that name
 
 Each runs its program's file as `python FILE` does, so that flags, messages and
 records are the same.
@@ -28,7 +29,18 @@ def _command(module: str) -> Callable[[], None]:
 classifier = _command("run_classifier")
 squad = _command("run_squad")
 pretraining = _command("run_pretraining")
+build_vocab = _command("bert_tf.tools.build_vocab")
+convert_checkpoint = _command("bert_tf.tools.convert_checkpoint")
 doctor = _command("bert_tf.tools.doctor")
+evaluate_squad = _command("bert_tf.tools.evaluate_squad")
+explain = _command("bert_tf.tools.explain")
 export = _command("bert_tf.tools.export_model")
+extract_features = _command("bert_tf.tools.extract_features")
+fill_mask = _command("bert_tf.tools.fill_mask")
+models = _command("bert_tf.tools.models")
 predict = _command("bert_tf.tools.predict")
+pretraining_data = _command("bert_tf.tools.create_pretraining_data")
+report = _command("bert_tf.tools.report")
 serve = _command("bert_tf.tools.serve")
+split_sentences = _command("bert_tf.tools.split_sentences")
+tune = _command("bert_tf.tools.tune")

@@ -4,14 +4,12 @@ import contextlib
 import os
 from collections.abc import Iterator, Sequence
 
-from bert_tf import files
+from bert_tf import extras, files
 from bert_tf.errors import UserError
 from bert_tf.report import compare, pictures, run_folders, sections, stored
 
 NAME = "report.html"
-HOW_TO_INSTALL = (
-    "needs matplotlib: pip install matplotlib, or the extra `report`"
-)
+HOW_TO_INSTALL = f"needs matplotlib: {extras.how_to_install('report')}"
 
 
 def write_page(folder: str, path: str | None = None) -> str:

@@ -2,15 +2,19 @@
 
 `signatures` enforces `max_sequences`, `batching` `max_queue`, and `handler`
 `request_seconds`. `server.Server` limits the number of connections.
+
+Flags need `Limits` where the extra `serving` is not installed, too: packages of
+it are imported when a request comes.
 """
 
 import asyncio
 import dataclasses
+from typing import TYPE_CHECKING
 
-from starlette.requests import ClientDisconnect, Request
-
-from bert_tf.serving import json_bodies
 from bert_tf.serving.errors import Refusal
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,13 +42,15 @@ class Limits:
     request_seconds: float = 60.0
 
 
-async def read_body(request: Request, limits: Limits) -> bytes:
+async def read_body(request: "Request", limits: Limits) -> bytes:
     """Reads the whole body.
 
     Raises:
         Refusal: the body is too large (which is noticed before all of it has
             arrived), too slow, cut off, or compressed.
     """
+    from starlette.requests import ClientDisconnect
+
     encoding = request.headers.get("content-encoding", "identity")
     if encoding.lower() != "identity":
         raise Refusal(
@@ -81,6 +87,8 @@ def parse_object(body: bytes) -> dict[str, object]:
         Refusal: the body is something else, or holds a number that JSON does
             not have (NaN) or that does not fit a float (1e999).
     """
+    from bert_tf.serving import json_bodies
+
     try:
         value = json_bodies.read(body)
     except UnicodeDecodeError as error:

@@ -8,7 +8,6 @@ the tools that answer files row by row.
 """
 
 import contextlib
-import importlib.util
 import io
 import logging
 import re
@@ -18,7 +17,7 @@ from typing import Any
 
 from absl import flags
 
-from bert_tf import files
+from bert_tf import extras, files
 from bert_tf.data.pretraining import shards as pretraining_shards
 from bert_tf.data.pretraining.shards import RecordMaker
 from bert_tf.errors import UserError
@@ -46,11 +45,8 @@ def check_flags() -> None:
 
 def check_installed() -> None:
     """Raises UserError unless Apache Beam is installed, if it is asked for."""
-    is_there = importlib.util.find_spec("apache_beam") is not None
-    if FLAGS.runner == "beam" and not is_there:
-        raise UserError(
-            "--runner=beam needs Apache Beam: pip install apache-beam"
-        )
+    if FLAGS.runner == "beam":
+        extras.require("beam", "--runner=beam")
 
 
 def new_pipeline(options: str) -> Any:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from bert_tf import choices, files
+from bert_tf import choices, extras, files
 from bert_tf.errors import UserError
 from bert_tf.programs import flags as shared_flags
 from bert_tf.programs import program
@@ -146,7 +146,7 @@ def check_flags(texts: Sequence[str]) -> None:
 
         if not pictures.is_available():
             raise UserError(
-                "needs matplotlib: pip install matplotlib",
+                f"needs matplotlib: {extras.how_to_install('report')}",
                 setting="attention",
                 value=FLAGS.attention,
             )

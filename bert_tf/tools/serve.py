@@ -28,7 +28,7 @@ from multiprocessing.process import BaseProcess
 
 from absl import flags, logging
 
-from bert_tf import files
+from bert_tf import extras, files
 from bert_tf.errors import UserError
 from bert_tf.programs import engine_flags, program
 from bert_tf.programs import flags as shared_flags
@@ -143,6 +143,7 @@ shared_flags.define_count(
 
 def main() -> None:
     # 1. Check the flags and the port before a model is loaded.
+    extras.require("serving", "the server")
     settings = read_settings()
     listener = bind(FLAGS.host, FLAGS.port)
     names = ", ".join(settings.folders)

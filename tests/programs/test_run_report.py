@@ -134,7 +134,7 @@ class TestWholeRun:
             expected = "No report of this run: of this test"
         else:
             monkeypatch.setattr(pictures, "is_available", lambda: False)
-            expected = "report.html needs matplotlib: pip install matplotlib"
+            expected = "report.html needs matplotlib: pip install 'bert"
         self.run(folder, do_eval=True)
         assert expected in caplog.text
         assert page_in(folder / "out") == before

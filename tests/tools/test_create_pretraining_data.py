@@ -207,7 +207,7 @@ def test_a_beam_pipeline_makes_the_same_shards(corpus, tmp_path):
 
 def test_without_beam_installed(corpus, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "apache_beam", None)
-    with pytest.raises(UserError, match="pip install apache-beam"):
+    with pytest.raises(UserError, match="pip install .bert-tf.beam"):
         create(corpus, tmp_path / "r", runner="beam", num_shards=2)
 
 

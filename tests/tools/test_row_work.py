@@ -69,7 +69,7 @@ def test_without_beam_installed(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "apache_beam", None)
     source = write(tmp_path, "in.txt", "a\n")
     flags = {"input_file": str(source), "output_file": str(tmp_path / "out")}
-    with pytest.raises(UserError, match="pip install apache-beam"):
+    with pytest.raises(UserError, match="pip install .bert-tf.beam"):
         EXTRACT.run(**flags, runner="beam", num_shards=2)
     assert [path.name for path in tmp_path.iterdir()] == ["in.txt"]
 

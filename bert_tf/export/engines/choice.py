@@ -9,12 +9,12 @@ LiteRT is for CPUs, and is left out where its package is not installed.
 """
 
 import dataclasses
-import importlib.util
 import os
 
 import tensorflow as tf
 from absl import logging
 
+from bert_tf import extras
 from bert_tf.choices import ENGINES, MAX_BATCH_TOKENS
 from bert_tf.errors import UserError
 from bert_tf.export.engines import tuned
@@ -140,7 +140,7 @@ def engines_of(model: LoadedModel) -> list[str]:
 
 def has_litert() -> bool:
     """Whether the interpreter of LiteRT files is installed."""
-    return importlib.util.find_spec(LITERT) is not None
+    return extras.is_there(LITERT)
 
 
 def check_litert(setting: str, value: object) -> None:
@@ -152,7 +152,7 @@ def check_litert(setting: str, value: object) -> None:
     """
     if not has_litert():
         raise UserError(
-            "needs a package that is not installed: pip install ai-edge-litert",
+            extras.need("lite", [LITERT]),
             setting=setting,
             value=value,
         )

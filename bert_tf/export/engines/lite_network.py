@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from bert_tf import files, memory
+from bert_tf import extras, files, memory
 from bert_tf.errors import UserError
 from bert_tf.export.engines.sequences import (
     Network,
@@ -147,8 +147,7 @@ def interpreter_class() -> Any:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError:
         raise UserError(
-            "LiteRT needs a package that is not installed: pip install "
-            "ai-edge-litert"
+            f"LiteRT {extras.need('lite', extras.missing('lite'))}"
         ) from None
     return Interpreter
 
