@@ -9,6 +9,7 @@ import runpy
 import subprocess
 import sys
 import tomllib
+import zipfile
 
 import pytest
 from programs.test_command_line import TOOLS
@@ -207,3 +208,80 @@ def test_a_command_is_the_same_as_its_program(tmp_path):
     assert done.returncode == 1
     last = done.stderr.strip().split("\n")[-1]
     assert last.startswith("run_classifier.py: ") and "nonsense" in last
+
+
+SBOM = runpy.run_path(str(ROOT / ".ci" / "sbom.py"))
+
+
+def small_wheel(folder):
+    """A wheel that needs NumPy, and what there is not."""
+    path = folder / "one-1.0-py3-none-any.whl"
+    about = (
+        "Name: One\nVersion: 1.0\nLicense-Expression: MIT\n"
+        "Requires-Dist: keras>=3\nRequires-Dist: no_such_package\n"
+        "Requires-Dist: pytest; extra == 'test'\n"
+    )
+    with zipfile.ZipFile(path, "w") as wheel:
+        wheel.writestr("one-1.0.dist-info/METADATA", about)
+    return str(path)
+
+
+def test_the_sbom_has_the_form_of_cyclonedx(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1000000000")
+    path = small_wheel(tmp_path)
+    bom = SBOM["bom_of"](path)
+    assert bom == SBOM["bom_of"](path)
+    assert "no-such-package is not installed" in capsys.readouterr().err
+    assert (bom["bomFormat"], bom["specVersion"]) == ("CycloneDX", "1.5")
+    assert re.fullmatch(r"urn:uuid:[0-9a-f-]{36}", bom["serialNumber"])
+    assert bom["metadata"]["timestamp"] == "2001-09-09T01:46:40Z"
+    subject = bom["metadata"]["component"]
+    assert subject["purl"] == "pkg:pypi/one@1.0"
+    assert subject["licenses"] == [{"expression": "MIT"}]
+    names = [c["name"] for c in bom["components"]]
+    assert names == sorted({*names})
+    assert {"keras", "numpy", "h5py"} <= {*names} and "pytest" not in names
+    refs = {c["bom-ref"] for c in (subject, *bom["components"])}
+    assert len(refs) == len(names) + 1
+    for one in (subject, *bom["components"]):
+        assert one["type"] == "library" and one["version"]
+        assert one["bom-ref"] == one["purl"]
+    assert {d["ref"] for d in bom["dependencies"]} == refs
+    for dependency in bom["dependencies"]:
+        assert {*dependency["dependsOn"]} <= refs
+
+
+@pytest.mark.slow
+def test_a_wheel_is_built_twice_alike_and_runs_anywhere(tmp_path):
+    """The demo runs from another folder, without this checkout."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("a wheel is built of a clone, and this is none")
+    hashes = []
+    for name in ("first", "second"):
+        done = subprocess.run(
+            [str(ROOT / ".ci" / "wheel"), str(tmp_path / name)],
+            capture_output=True,
+            text=True,
+        )
+        if "No matching distribution found for setuptools" in done.stderr:
+            pytest.skip("a wheel needs setuptools, and no index is reached")
+        assert done.returncode == 0, done.stderr
+        files = sorted((tmp_path / name).iterdir())
+        assert [path.suffix for path in files] == [".whl", ".json"]
+        hashes.append([path.read_bytes() for path in files])
+    assert hashes[0] == hashes[1]
+    with zipfile.ZipFile(files[0]) as wheel:
+        assert len({one.date_time for one in wheel.infolist()}) == 1
+        wheel.extractall(tmp_path / "installed")
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "run_classifier", "--task_name=sms"),
+            *("--do_train", "--num_train_epochs=0.02", "--output_dir=out"),
+        ],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "installed")},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out" / "train.json").exists()
