@@ -6,6 +6,8 @@ import pathlib
 import hypothesis
 import pytest
 
+from bert_tf import extras
+
 TESTS = pathlib.Path(__file__).parent
 # A process takes one file after the other. These take longest, so they come
 # first, and no process waits for another one's long file at the end.
@@ -33,6 +35,30 @@ LONGEST = [
     "test_embeddings.py",
     "test_heads.py",
 ]
+
+# {extra: files that import its packages}; without it they are left out.
+OF_EXTRAS = {
+    "serving": [
+        "serving",
+        "export/test_fitted.py",
+        "export/test_inputs.py",
+        "programs/test_calibration.py",
+    ],
+    "tables": [
+        "data/test_json_objects.py",
+        "data/test_other_tables.py",
+        "data/test_text_rows.py",
+    ],
+}
+ABSENT = [extra for extra in OF_EXTRAS if extras.missing(extra)]
+collect_ignore = [path for extra in ABSENT for path in OF_EXTRAS[extra]]
+
+
+def pytest_report_header():
+    if ABSENT:
+        return f"without the extras {', '.join(ABSENT)}: files are left out"
+    return None
+
 
 # TensorFlow makes millions of objects that stay. Looking for cycles among them
 # after every 700 new ones, as Python does, took a fifteenth of all time.
