@@ -42,7 +42,7 @@ def hooks(site):
 def html_of(page, site, hooks):
     """The part of a page's HTML that comes from its Markdown."""
     name = hooks.PAGES.get(page, page.removeprefix("docs/"))
-    path = site / name.removesuffix(".md")
+    path = site / name.replace("README.md", "index.md")
     text = path.with_suffix(".html").read_text(encoding="utf-8")
     return text[text.index('role="main"') : text.index("<footer")]
 

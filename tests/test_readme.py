@@ -90,10 +90,10 @@ def test_every_command_parses(command):
         assert bool(texts) == takes_texts
 
 
-# Flags of absl, ruff, pip, tensorboard, gunicorn and Beam.
+# Flags of absl, ruff, pip, tensorboard, gunicorn, Beam and Docker.
 OTHERS = set(
     "flagfile help helpfull check no logdir preload timeout "
-    "direct_num_workers direct_running_mode".split()
+    "direct_num_workers direct_running_mode build entrypoint rm stop".split()
 )
 
 

@@ -14,11 +14,13 @@ from mkdocs.structure.files import File
 from pygments.formatters import HtmlFormatter
 
 ROOT = pathlib.Path(__file__).parents[2]
-# A file of the repository, and its page in the site.
+# A file of the repository, and its place in the site.
 PAGES = {
     "README.md": "index.md",
     "CHANGELOG.md": "changes.md",
     "docs/README.md": "contents.md",
+    "Dockerfile": "deploy/Dockerfile.txt",
+    "compose.yaml": "deploy/compose.yaml",
 }
 SOURCES = {page: source for source, page in PAGES.items()}
 LINK = re.compile(r"(\]\(|<img src=\")([^)\s\"#]+)")
