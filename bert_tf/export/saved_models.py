@@ -116,10 +116,17 @@ def quietly(level: int = standard_logging.WARNING) -> Iterator[None]:
     """
     # TensorFlow sets the verbosity, and sets it back. The levels are another
     # thing: a log of details, such as run.log, has a lower one.
-    loggers = [standard_logging.getLogger(), logging.get_absl_logger()]
+    # In a notebook, TensorFlow's own logger writes its details to the screen.
+    tensorflow_logger = standard_logging.getLogger("tensorflow")
+    loggers = [
+        standard_logging.getLogger(),
+        logging.get_absl_logger(),
+        tensorflow_logger,
+    ]
     before = [logger.level for logger in loggers]
     verbosity = logging.get_verbosity()
     logging.set_verbosity(converter.standard_to_absl(level))
+    tensorflow_logger.setLevel(level)
     try:
         yield
     finally:

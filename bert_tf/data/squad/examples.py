@@ -155,7 +155,7 @@ class SquadExamples:
                 on_skip(question.qas_id, question.place, text)
                 continue
             self._number += 1
-            self.keys.append(hash((question.text, len(context.text))))
+            self.keys.append(hash((question.text, context.text)))
             if example is not None and self._number <= NUM_ROWS:
                 self.first.append(example)
                 self.places.append(question.place)
