@@ -95,3 +95,13 @@ def test_its_search_knows_the_pages(site):
     )
     found = {entry["location"].partition("#")[0] for entry in index["docs"]}
     assert {"index.html", "serving.html", "changes.html"} <= found
+
+
+def test_notebooks_are_pages_with_what_they_show(site):
+    pages = [*(ROOT / "docs" / "notebooks").glob("*.ipynb")]
+    texts = {
+        path.stem: (site / "notebooks" / f"{path.stem}.html").read_text("utf-8")
+        for path in pages
+    }
+    assert 'src="data:image/png' in texts["vectors"]
+    assert 'class="dataframe"' in texts["classify"]

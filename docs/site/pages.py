@@ -99,14 +99,20 @@ def notebook_page(path: pathlib.Path) -> str:
             parts.append(text)
             continue
         parts.append(f"```python\n{text}\n```")
-        for output in cell["outputs"]:
-            data = output.get("data", {})
-            if "text/html" in data:
-                parts.append("".join(data["text/html"]))
-            else:
-                shown = output.get("text") or data["text/plain"]
-                parts.append(f"```\n{''.join(shown).rstrip()}\n```")
+        parts += map(_shown, cell["outputs"])
     return "\n\n".join(parts) + "\n"
+
+
+def _shown(output: dict) -> str:
+    """An output of a cell: a picture, a table, or else its text."""
+    data = output.get("data", {})
+    if "image/png" in data:
+        image = "".join(data["image/png"]).replace("\n", "")
+        return f'<img src="data:image/png;base64,{image}" alt="">'
+    if "text/html" in data:
+        return "".join(data["text/html"])
+    text = "".join(output.get("text") or data["text/plain"])
+    return f"```\n{text.rstrip()}\n```"
 
 
 def slug(heading: str, separator: str) -> str:
