@@ -96,4 +96,6 @@ def assert_alike(found, expected):
             NUMBER.findall(one[2]), NUMBER.findall(other[2]), strict=True
         )
         for number, shown_number in pairs:
-            assert abs(float(number) - float(shown_number)) <= 0.11
+            expected_number = float(shown_number)
+            allowed = 0.11 + 0.03 * abs(expected_number)
+            assert abs(float(number) - expected_number) <= allowed

@@ -14,6 +14,10 @@ from mkdocs.structure.files import File
 from pygments.formatters import HtmlFormatter
 
 ROOT = pathlib.Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+NOTEBOOKS = [
+    path.relative_to(ROOT).as_posix() for path in sorted(DOCS.rglob("*.ipynb"))
+]
 # A file of the repository, and its place in the site.
 PAGES = {
     "README.md": "index.md",
@@ -23,15 +27,39 @@ PAGES = {
     "compose.yaml": "deploy/compose.yaml",
 }
 SOURCES = {page: source for source, page in PAGES.items()}
+ROW = re.compile(r"\| \[([^]]+)\]\(([^)]+)\) \|")
 LINK = re.compile(r"(\]\(|<img src=\")([^)\s\"#]+)")
 ITEM = re.compile(r"(?:[-*]|\d+\.) ")
 STYLES = {"light": "default", "dark": "github-dark"}
 
 
 def on_config(config):
-    """Headings get the anchors that GitHub gives them."""
+    """Makes the menu, and lets headings have GitHub's anchors."""
+    config.nav = menu()
     config.mdx_configs["toc"] = {"slugify": slug}
     return config
+
+
+def menu() -> list[dict]:
+    """The pages as docs/README.md lists them, under a word for each heading."""
+    sections = []
+    contents = (DOCS / "README.md").read_text(encoding="utf-8")
+    for line in contents.splitlines():
+        if line.startswith("## "):
+            pages = []
+            sections.append({line.split()[1]: pages})
+        elif row := ROW.match(line):
+            pages.append({row[1]: page_of(posixpath.join("docs", row[2]))})
+            if row[2] == "notebooks/README.md":
+                pages += map(page_of, NOTEBOOKS)
+    return [{"Start": "index.md"}, *sections, {"All pages": "contents.md"}]
+
+
+def page_of(path: str) -> str:
+    """The place in the site of a file of the repository."""
+    path = posixpath.normpath(path)
+    page = PAGES.get(path, path.removeprefix("docs/"))
+    return re.sub(r"\.ipynb$", ".md", page)
 
 
 def on_files(files, config):
@@ -40,9 +68,8 @@ def on_files(files, config):
         page: (ROOT / source).read_text(encoding="utf-8")
         for source, page in PAGES.items()
     }
-    for path in sorted((ROOT / "docs").rglob("*.ipynb")):
-        name = path.relative_to(ROOT / "docs").with_suffix(".md").as_posix()
-        made[name] = notebook_page(path)
+    for path in NOTEBOOKS:
+        made[page_of(path)] = notebook_page(ROOT / path)
     made["code.css"] = "".join(
         HtmlFormatter(style=style).get_style_defs(
             f"[data-bs-theme={theme}] .highlight"
@@ -78,12 +105,7 @@ def with_links(line: str, page: str) -> str:
         link = found[2]
         if "://" in link:
             return found[0]
-        path = posixpath.normpath(
-            posixpath.join(posixpath.dirname(source), link)
-        )
-        target = PAGES.get(path, path.removeprefix("docs/"))
-        if target.endswith(".ipynb"):
-            target = target.removesuffix(".ipynb") + ".md"
+        target = page_of(posixpath.join(posixpath.dirname(source), link))
         start = posixpath.dirname(page) or "."
         return found[1] + posixpath.relpath(target, start)
 
