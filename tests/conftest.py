@@ -15,6 +15,7 @@ LONGEST = [
     "programs/test_processes.py",
     "programs/test_training_run.py",
     "programs/test_labelled_texts.py",
+    "test_notebooks.py",
     "tools/test_serve.py",
     "test_demo.py",
     "training/test_distribution.py",
