@@ -576,6 +576,16 @@ def test_questions(warnings):
     assert_one(warnings, "questions have the answer as the text in the context")
 
 
+@pytest.mark.usefixtures("here")
+def test_one_question_about_two_texts_of_one_length_is_two():
+    rows = [
+        (f"The mill in {town} stands.", "Where?", town)
+        for town in ("Oslo", "Riga")
+    ]
+    keys = [*squad_sample(rows).keys()]
+    assert len(rows[0][0]) == len(rows[1][0]) and len({*keys}) == 2
+
+
 # ---------------------------------------------------------------------------
 # Files that are good.
 
