@@ -261,7 +261,8 @@ def strings(values):
 def make_signatures(predictor):
     """{name: FakeSignature} for texts, ids and tf.Examples."""
     text = {
-        name: tf.TensorSpec([None], tf.string) for name in predictor.input_names
+        name: tf.TensorSpec([None, None][: 1 + (name == "endings")], tf.string)
+        for name in predictor.input_names
     }
     ids = {
         name: tf.TensorSpec([None, None], tf.int32)
@@ -276,11 +277,29 @@ def make_signatures(predictor):
         return {"score": tf.cast(tf.strings.length(examples), tf.float32)}
 
     return {
-        "serving_default": FakeSignature(text, score, None),
+        "serving_default": FakeSignature(text, outputs_of(predictor), None),
         "ids": FakeSignature(ids, score, sums),
         "examples": FakeSignature(
             {"examples": tf.TensorSpec([None], tf.string)}, score, sizes
         ),
+    }
+
+
+def outputs_of(predictor):
+    """The specs of what a fake answers."""
+    values = {name: "a text" for name in predictor.input_names}
+    if "endings" in values:
+        values["endings"] = ["a", "b"]
+    run = getattr(predictor, "_" + predictor.kind)
+    columns = run([FakeRequest(values, 1)], [values[predictor.input_names[0]]])
+    is_fixed = predictor.labels is not None and predictor.kind != "tags"
+    is_fixed = is_fixed or predictor.kind == "embedding"
+    return {
+        name: tf.TensorSpec(
+            [None, *(n if is_fixed else None for n in column.shape[1:])],
+            tf.string if column.dtype == object else column.dtype,
+        )
+        for name, column in columns.items()
     }
 
 
