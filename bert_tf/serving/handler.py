@@ -13,7 +13,12 @@ from starlette.responses import Response
 
 from bert_tf import files
 from bert_tf.export.predictor import Predictor
-from bert_tf.serving import explain, json_bodies, texts
+from bert_tf.serving import (
+    explain,
+    json_bodies,
+    open_inference_rest,
+    texts,
+)
 from bert_tf.serving.batching import Columns, QueueFull
 from bert_tf.serving.errors import Refusal, model_reason
 from bert_tf.serving.limits import Limits, check_count, parse_object, read_body
@@ -29,6 +34,7 @@ SMALL_BODY = 1 << 12
 _LARGE_BODIES = ThreadPoolExecutor(1, "large-bodies")
 
 T = TypeVar("T")
+C = TypeVar("C", Call, open_inference_rest.InferCall)
 # Reads a body, with the predictor that will answer it.
 MakeCall = Callable[[Predictor, dict[str, object], Limits], Call]
 
@@ -60,22 +66,68 @@ async def answer(
         body = await read_body(request, serving.limits)
     with use(model, number) as version:
 
-        def read() -> Call:
-            predictor, limits = version.predictor, serving.limits
-            call = make_call(predictor, parse_object(body), limits)
-            if is_large(body):  # So that the short ones are not kept waiting.
-                rows = texts.prepare_rows(predictor, limits, call.rows)
-                call.rows = rows
-            return call
+        def make() -> Call:
+            values = parse_object(body)
+            return make_call(version.predictor, values, serving.limits)
 
-        call = await in_thread_if_large(body, read)
-        check_count(len(call.rows), serving.limits)
-        results = await _results(request, version, call.rows)
+        call, results = await _asked(request, version, body, make)
 
     def write() -> Response:
         return json_response(call.answer(stack(results)))
 
     return await in_thread_if_large(body, write)
+
+
+async def inferred(
+    request: Request, name: str, number: int | None = None
+) -> Response:
+    """Answers a request of the Open Inference Protocol.
+
+    Args:
+        request, name, number: see `answer`.
+
+    Raises:
+        Refusal: whatever is wrong with the request.
+    """
+    serving = request.app.state.serving
+    model = serving.model(name)
+    request.state.model = name
+    body = await read_body(request, serving.limits)
+    header_length = request.headers.get(open_inference_rest.HEADER_LENGTH)
+    with use(model, number) as version:
+
+        def make() -> open_inference_rest.InferCall:
+            return open_inference_rest.infer_call(
+                version.predictor, body, header_length, serving.limits
+            )
+
+        call, results = await _asked(request, version, body, make)
+
+    def write() -> Response:
+        return call.answer(name, version.number, stack(results))
+
+    return await in_thread_if_large(body, write)
+
+
+async def _asked(
+    request: Request,
+    version: Version,
+    body: bytes,
+    make: Callable[[], C],
+) -> tuple[C, list[Columns]]:
+    """Returns a call that `make` reads from a body, and its results."""
+    limits = request.app.state.serving.limits
+
+    def read() -> C:
+        call = make()
+        if is_large(body):  # So that the short ones are not kept waiting.
+            rows = texts.prepare_rows(version.predictor, limits, call.rows)
+            call.rows = rows
+        return call
+
+    call = await in_thread_if_large(body, read)
+    check_count(len(call.rows), limits)
+    return call, await _results(request, version, call.rows)
 
 
 @contextlib.contextmanager

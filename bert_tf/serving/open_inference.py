@@ -293,7 +293,8 @@ def _tensors(predictor, columns, wanted) -> list[Tensor]:
         if not wanted or name in wanted
     ]
     if nested:
-        rows = KINDS[predictor.kind].format(columns)
+        answers = {n: c for n, c in columns.items() if n not in LENGTHS}
+        rows = KINDS[predictor.kind].format(answers)
         for name in nested:
             lists = [json_bodies.write(row[name]) for row in rows]
             columns[name] = np.array(lists, object)

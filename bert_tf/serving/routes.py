@@ -1,16 +1,21 @@
 """The server's addresses: TensorFlow Serving's, bert-as-service's, its own."""
 
 import functools
-from collections.abc import Callable
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Path, Query, Request
-from fastapi.routing import APIRoute
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 
 from bert_tf.export.kinds import EMBEDDING
-from bert_tf.serving import encode, pages, rest, schemas
+from bert_tf.serving import (
+    encode,
+    open_inference_routes,
+    pages,
+    rest,
+    schemas,
+)
+from bert_tf.serving.direct_route import DirectRoute
 from bert_tf.serving.errors import Refusal
 from bert_tf.serving.handler import (
     MakeCall,
@@ -23,6 +28,7 @@ from bert_tf.serving.handler import (
 )
 from bert_tf.serving.limits import parse_object, read_body
 from bert_tf.serving.metrics import CONTENT_TYPE
+from bert_tf.serving.probes import check_ready
 from bert_tf.serving.state import Serving
 
 VERBS: dict[str, MakeCall] = {
@@ -47,20 +53,6 @@ class _Name(Convertor):
 register_url_convertor("name", _Name())
 
 
-class _Direct(APIRoute):
-    """A route that FastAPI describes, but whose requests it does not check.
-
-    Its checks of one parameter take as long as all else that a short request
-    needs here. The endpoint gets the parts of the address as they are.
-    """
-
-    def get_route_handler(self) -> Callable[[Request], Any]:
-        async def handle(request: Request) -> Response:
-            return await self.endpoint(request, **request.path_params)
-
-        return handle
-
-
 def add_routes(app: FastAPI, serving: Serving) -> None:
     """Adds all addresses to the application."""
     for verb, make_call in VERBS.items():
@@ -69,6 +61,7 @@ def add_routes(app: FastAPI, serving: Serving) -> None:
     _add_models(app, serving)
     _add_encode(app, serving)
     _add_server(app, serving)
+    open_inference_routes.add_routes(app, serving, _model_name(serving))
 
 
 def _model_name(serving):
@@ -95,7 +88,7 @@ def _add_verb(app, serving, verb, make_call):
         newest,
         methods=["POST"],
         name=verb,
-        route_class_override=_Direct,
+        route_class_override=DirectRoute,
         **settings,
     )
 
@@ -190,7 +183,7 @@ def _add_encode(app, serving):
         encode_texts,
         methods=["POST"],
         name="encode",
-        route_class_override=_Direct,
+        route_class_override=DirectRoute,
         **schemas.operation("encode"),
     )
 
@@ -209,18 +202,21 @@ def _add_server(app, serving):
     async def page_of_addresses():
         return docs.answer()
 
-    @app.head("/healthz", include_in_schema=False)
-    @get(
-        "/healthz",
-        responses=schemas.refusals(503),
-        summary="Whether all models answer",
-    )
-    async def health():
-        missing = [n for n, m in serving.models.items() if not m.is_ready]
-        if missing:
-            raise Refusal(503, f"not ready: {', '.join(missing)}")
-        if serving.is_ending:
-            raise Refusal(503, "the server is shutting down")
+    for path in ("/healthz", "/readyz"):
+
+        @app.head(path, include_in_schema=False)
+        @get(
+            path,
+            responses=schemas.refusals(503),
+            summary="Whether all models answer",
+        )
+        async def ready():
+            check_ready(serving)
+            return json_response({"status": "ok"})
+
+    @app.head("/livez", include_in_schema=False)
+    @get("/livez", summary="Whether the server listens")
+    async def live():
         return json_response({"status": "ok"})
 
     @get(

@@ -14,6 +14,7 @@ from pydantic_core import PydanticCustomError
 
 from bert_tf.export.confidence import LABEL_SET
 from bert_tf.export.kinds import KINDS
+from bert_tf.serving.tensor_schemas import as_tensor, open_inference_bodies
 
 LONGEST_ID = 256
 
@@ -232,14 +233,18 @@ BODIES = {
 }
 
 
+BODIES["infer"] = open_inference_bodies(LONGEST_ID)
+
 SUMMARIES = {
     "predict": "All answers of a model",
     "classify": "Each label with its probability",
     "regress": "A number for each text",
     "explain": "What each word adds to an answer",
     "encode": "Vectors of texts",
+    "infer": "All answers of a model, as tensors",
 }
 MODELS, SERVER = "Models", "Server"  # Groups of addresses.
+OPEN_INFERENCE = "Open Inference Protocol"
 
 
 def _json_of(schema):
@@ -262,7 +267,7 @@ def operation(name: str) -> dict[str, Any]:
     body, answer = BODIES[name]
     return {
         "summary": SUMMARIES[name],
-        "tags": [MODELS],
+        "tags": [OPEN_INFERENCE if name == "infer" else MODELS],
         "openapi_extra": {
             "requestBody": {"required": True, "content": _json_of(body)}
         },
@@ -283,7 +288,7 @@ def add_examples(
         models: the models as /status describes them.
     """
     for path, operations in description["paths"].items():
-        name = path.rpartition(":")[2].strip("/")
+        name = re.split("[:/]", path)[-1]
         if name not in BODIES:
             continue
         content = operations["post"]["requestBody"]["content"]
@@ -303,6 +308,8 @@ def _example(name, model, status):
         return {"id": 1, "texts": list(item.values()), "model": model}
     if name == "predict":
         return {"instances": [item]}
+    if name == "infer":
+        return {"inputs": [as_tensor(*pair) for pair in item.items()]}
     if name == "explain":
         return {"instances": [item]} if status["page"]["explains"] else None
     needed = {

@@ -113,8 +113,9 @@ def test_the_description_has_requests_that_are_answered(send):
             status, answer = send(address, example["value"])
             assert status == 200, (address, answer)
             number += 1
-    # :predict of all; :classify, :regress; /encode; all but that twice.
-    assert number == 2 * (len(KINDS) + 3 + 1) + 1
+    # :predict and /infer of all; :classify, :regress; /encode; all but that
+    # twice.
+    assert number == 2 * (2 * len(KINDS) + 3 + 1) + 1
 
 
 def test_the_description_names_all_addresses(send):
@@ -128,7 +129,10 @@ def test_the_description_names_all_addresses(send):
         "/encode",
         "/status/server",
         "/healthz",
+        "/livez",
+        "/readyz",
         "/metrics",
+        "/v2/models/{model}/infer",
     ):
         assert path in paths
     predict_post = paths["/v1/models/{model}:predict"]["post"]
@@ -151,6 +155,13 @@ def test_the_description_names_all_addresses(send):
         ("/v1/models/..%2f..%2fetc%2fpasswd", 404),
         ("/v1/models/%ff%00", 404),
         ("/encode", 405),
+        ("/v2/models/none", 404),
+        ("/v2/models/none/ready", 404),
+        ("/v2/models/tags/versions/2", 404),
+        ("/v2/models/tags/versions/2/ready", 404),
+        ("/v2/models/tags/versions/x", 400),
+        ("/v2/models/tags/infer", 405),
+        ("/v2/health/none", 404),
         ("/docs-files/nothing.js", 404),
         ("/docs-files/..%2fcore.py", 404),
         ("/nothing", 404),
