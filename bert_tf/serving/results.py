@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from bert_tf.export.kinds import LENGTHS
+
 
 def stack(results: list[dict[str, Any]]) -> dict[str, np.ndarray]:
     """Joins the rows of one request: {output name: array [B, …]}.
@@ -17,9 +19,10 @@ def stack(results: list[dict[str, Any]]) -> dict[str, np.ndarray]:
     }
     if "starts" in columns:  # Words of texts; the padding has -1.
         lengths = [int(np.sum(row >= 0)) for row in columns["starts"]]
-        columns = {
+        columns |= {
             name: [row[:n] for row, n in zip(rows, lengths, strict=True)]
             for name, rows in columns.items()
+            if name not in LENGTHS
         }
     return {name: _padded(name, rows) for name, rows in columns.items()}
 

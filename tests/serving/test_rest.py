@@ -197,6 +197,9 @@ def test_wrong_wishes_for_lengths_are_refused(serving, send, monkeypatch):
         400,
         {"error": "with_lengths must be true or false"},
     )
+    body = {"instances": ["a b", "c"], "with_lengths": True}
+    rows = send(predict("tags"), body)[1]["predictions"]
+    assert [row["num_tokens"] for row in rows] == [3, 1]
     tagger = predictor_of(serving, "tags")
     monkeypatch.setattr(tagger, "has_lengths", False)
     body = {"instances": ["a"], "with_lengths": True}
