@@ -68,7 +68,8 @@ def cannot_listen(host: str, port: int, error: OSError) -> UserError:
     return UserError(f"`host`={host} `port`={port}: {error.strerror}")
 
 
-def address_of(listener: socket.socket) -> str:
+def address_of(listener: socket.socket, scheme: str = "http") -> str:
     """Returns the URL of a socket that `bind` made."""
     host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    host = f"[{host}]" if ":" in host else host
+    return f"{scheme}://{host}:{port}"

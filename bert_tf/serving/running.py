@@ -13,6 +13,7 @@ from bert_tf.export.predictor import Predictor
 from bert_tf.serving import signatures, texts
 from bert_tf.serving.batching import Batcher
 from bert_tf.serving.fleet import Fleet
+from bert_tf.serving.layers import make_tracing
 from bert_tf.serving.metrics import Metrics
 from bert_tf.serving.models import ServedModel, Watch
 from bert_tf.serving.server import Server
@@ -25,6 +26,7 @@ def serve(
     listener: socket.socket,
     on_start: Callable[[], None],
     fleet: Fleet | None = None,
+    on_loaded: Callable[[], None] = lambda: None,
 ) -> int:
     """Loads the models, and serves them until a signal comes.
 
@@ -34,6 +36,8 @@ def serve(
         on_start: function(), called when it accepts connections.
         fleet: the server's workers, of which this process is one; None if it
             is the server.
+        on_loaded: function(), called when the models are loaded, before it
+            accepts connections.
 
     Returns:
         The number of requests that were accepted and not answered.
@@ -50,6 +54,8 @@ def serve(
         metrics=Metrics(fleet),
         start=settings.start or time.time(),
         fleet=fleet,
+        web=settings.web,
+        tracing=make_tracing(settings.web),
     )
     for name, folder in settings.folders.items():
         serving.models[name] = ServedModel(
@@ -68,9 +74,12 @@ def serve(
         max_connections=settings.max_connections,
         grace_seconds=settings.grace_seconds,
     )
+    on_loaded()
     server.run(sockets=[listener])
     watch.close()
     serving.explanations.close()
+    if serving.tracing:
+        serving.tracing.close()
     if server.num_unanswered:
         logging.error("%d requests were not answered", server.num_unanswered)
     return server.num_unanswered
@@ -94,8 +103,9 @@ def make_batcher(
     """Makes the batcher of a model."""
     # A model for accelerators has a fixed batch size.
     fixed = predictor.info.get("batch_size")
+    run = functools.partial(signatures.run, predictor)
     return Batcher(
-        functools.partial(signatures.run, predictor),
+        serving.tracing.of_batches(name, run) if serving.tracing else run,
         prepare=functools.partial(texts.prepare, predictor, settings.limits),
         max_batch_size=min(settings.max_batch_size, fixed or sys.maxsize),
         max_batch_tokens=None if fixed else settings.max_batch_tokens,

@@ -16,6 +16,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from bert_tf.serving.app import make_app
 from bert_tf.serving.fleet import Fleet
+from bert_tf.serving.layers import around
 from bert_tf.serving.listening import (
     BACKLOG,
     address_of,
@@ -183,7 +184,7 @@ class Server(uvicorn.Server):
         connection: Any = functools.partial(_Connection, fleet=serving.fleet)
         super().__init__(
             uvicorn.Config(
-                make_app(serving),
+                around(make_app(serving), serving.web, serving.tracing),
                 http=connection,
                 ws="none",
                 lifespan="off",
@@ -196,6 +197,8 @@ class Server(uvicorn.Server):
                 limit_concurrency=max_connections,
                 timeout_keep_alive=int(IDLE_SECONDS),
                 timeout_graceful_shutdown=int(grace_seconds),
+                ssl_certfile=serving.web.tls_cert,
+                ssl_keyfile=serving.web.tls_key,
             )
         )
 

@@ -7,6 +7,7 @@ from absl import logging
 
 from bert_tf import choices
 from bert_tf.serving.limits import Limits
+from bert_tf.serving.web_settings import WebSettings
 
 # With several workers each counts for Prometheus in files of a folder, whose
 # name the library takes from this variable when it is imported.
@@ -32,6 +33,7 @@ class ServerSettings:
         num_workers: number of processes.
         start: when the server started, in seconds since 1970; 0 for now.
         verbosity: that of the log.
+        web: what is around the requests.
     """
 
     folders: dict[str, str]
@@ -50,6 +52,7 @@ class ServerSettings:
     num_workers: int = 1
     start: float = 0.0
     verbosity: int = logging.INFO
+    web: WebSettings = WebSettings()
 
     @property
     def threads_of_worker(self) -> int | None:

@@ -4,6 +4,7 @@ import dataclasses
 import datetime
 import platform
 import time
+from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
@@ -15,6 +16,10 @@ from bert_tf.serving.limits import Limits
 from bert_tf.serving.metrics import Metrics
 from bert_tf.serving.models import ServedModel
 from bert_tf.serving.pages import page_of
+from bert_tf.serving.web_settings import WebSettings
+
+if TYPE_CHECKING:
+    from bert_tf.serving.tracing import Tracing
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -29,6 +34,8 @@ class Serving:
         start: when the server started, in seconds since 1970.
         fleet: the server's workers; None if this process is the server.
         explanations: the thread that explains answers.
+        web: what is around the requests.
+        tracing: makes spans of requests and batches; None for none.
     """
 
     models: dict[str, ServedModel]
@@ -38,6 +45,8 @@ class Serving:
     start: float = dataclasses.field(default_factory=time.time)
     fleet: Fleet | None = None
     explanations: Explanations = dataclasses.field(default_factory=Explanations)
+    web: WebSettings = WebSettings()
+    tracing: "Tracing | None" = None
     _num_requests: int = 0
 
     @property

@@ -22,12 +22,16 @@ from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from absl import logging
 
 from bert_tf.errors import UserError
 from bert_tf.serving.fleet import Board
 from bert_tf.serving.listening import stop_listening
+
+if TYPE_CHECKING:
+    from bert_tf.serving.waiting import WaitingRoom
 
 # Seconds until a worker is started again: the first number, doubled each time
 # up to the second; the first again if the worker has lived that long.
@@ -95,6 +99,7 @@ class Workers:
         make_process: makes the process of a worker.
         listener: the socket on which they listen.
         grace_seconds: the longest time to shut down after a signal.
+        waiting_room: makes what answers until the first worker does.
     """
 
     def __init__(
@@ -103,7 +108,9 @@ class Workers:
         make_process: MakeProcess,
         listener: socket.socket,
         grace_seconds: float,
+        waiting_room: Callable[[], "WaitingRoom"] | None = None,
     ):
+        self._waiting_room = waiting_room
         self._board = board
         self._make_process = make_process
         self._listener = listener
@@ -129,10 +136,7 @@ class Workers:
         try:
             for number in range(self._board.num_workers):
                 self._workers.append(self._started(number))
-            while not all(worker.is_ready for worker in self._workers):
-                self._wait(None)
-                for worker in self._workers:
-                    self._check_start(worker)
+            self._wait_for_starts()
             with self._signals_counted():
                 on_start()
                 while not self._num_signals:
@@ -159,6 +163,22 @@ class Workers:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         sender.close()  # The worker has its own.
         return _Worker(number, process, receiver, time.monotonic())
+
+    def _wait_for_starts(self) -> None:
+        """Waits until all workers answer.
+
+        Raises:
+            UserError: a worker cannot start.
+        """
+        with contextlib.ExitStack() as stack:
+            if self._waiting_room:  # Made now, so that no start waits for it.
+                stack.enter_context(self._waiting_room())
+            while not all(worker.is_ready for worker in self._workers):
+                self._wait(None)
+                for worker in self._workers:
+                    self._check_start(worker)
+                if any(worker.is_ready for worker in self._workers):
+                    stack.close()  # A worker answers for all.
 
     def _check_start(self, worker: _Worker) -> None:
         """Raises UserError if a worker cannot start."""

@@ -25,6 +25,7 @@ import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from typing import TYPE_CHECKING
 
 from absl import flags, logging
 
@@ -32,11 +33,16 @@ from bert_tf import extras, files
 from bert_tf.errors import UserError
 from bert_tf.programs import engine_flags, program
 from bert_tf.programs import flags as shared_flags
+from bert_tf.serving import log_formats
 from bert_tf.serving.fleet import Board, Fleet
 from bert_tf.serving.limits import Limits
 from bert_tf.serving.listening import address_of, bind
 from bert_tf.serving.settings import COUNTERS_VARIABLE, ServerSettings
 from bert_tf.serving.workers import Workers
+from bert_tf.tools import serve_flags
+
+if TYPE_CHECKING:
+    from bert_tf.serving.waiting import WaitingRoom
 
 FLAGS = flags.FLAGS
 REQUIRED = ("model",)
@@ -53,7 +59,7 @@ flags.DEFINE_string(
     "host",
     "127.0.0.1",
     "Address to listen on. By default only this machine can connect; 0.0.0.0 "
-    "allows all machines. The server does not ask for passwords.",
+    "allows all machines; --api_key_file then keeps out strangers.",
 )
 shared_flags.define_count(
     "port",
@@ -62,6 +68,7 @@ shared_flags.define_count(
     lower_bound=0,
     upper_bound=65535,
 )
+serve_flags.define()
 shared_flags.define_count(
     "workers",
     1,
@@ -147,16 +154,32 @@ def main() -> None:
     settings = read_settings()
     listener = bind(FLAGS.host, FLAGS.port)
     names = ", ".join(settings.folders)
+    scheme = "https" if settings.web.tls_cert else "http"
     announce = functools.partial(
-        print, f"Serving {names} at {address_of(listener)}", flush=True
+        print, f"Serving {names} at {address_of(listener, scheme)}", flush=True
     )
+    log_formats.use(settings.web.log_format)
     # 2. Load the models, and serve them until a signal comes.
     if settings.num_workers == 1:
-        from bert_tf.serving.running import serve
-        from bert_tf.serving.server import end_process
+        with make_waiting_room(settings, listener) as waiting_room:
+            from bert_tf.serving.running import serve
+            from bert_tf.serving.server import end_process
 
-        end_process(1 if serve(settings, listener, announce) else 0)
+            unanswered = serve(
+                settings, listener, announce, on_loaded=waiting_room.close
+            )
+            end_process(1 if unanswered else 0)
     serve_with_workers(settings, listener, announce)
+
+
+def make_waiting_room(
+    settings: ServerSettings, listener: socket.socket
+) -> "WaitingRoom":
+    """Lets a thread answer probes while the models load."""
+    from bert_tf.serving.waiting import WaitingRoom
+
+    context = settings.web.tls_context()
+    return WaitingRoom(listener, [*settings.folders], context)
 
 
 def serve_with_workers(
@@ -180,7 +203,13 @@ def serve_with_workers(
                 args=(settings, listener, board, number, counters, message),
             )
 
-        workers = Workers(board, make_process, listener, FLAGS.grace_seconds)
+        workers = Workers(
+            board,
+            make_process,
+            listener,
+            FLAGS.grace_seconds,
+            functools.partial(make_waiting_room, settings, listener),
+        )
         status = workers.run(announce)
     if status:
         sys.exit(status)
@@ -207,6 +236,7 @@ def work(
     FLAGS(sys.argv[:1])  # For the log.
     logging.use_absl_handler()
     logging.set_verbosity(settings.verbosity)
+    log_formats.use(settings.web.log_format)
     os.environ[COUNTERS_VARIABLE] = counters  # Read by the import below.
     with program.flags_in_the_log():
         from bert_tf.serving.running import serve
@@ -259,6 +289,7 @@ def read_settings() -> ServerSettings:
         num_workers=FLAGS.workers,
         start=time.time(),
         verbosity=logging.get_verbosity(),
+        web=serve_flags.read(),
     )
 
 

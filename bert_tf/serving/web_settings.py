@@ -1,0 +1,137 @@
+"""What is around the requests of a server: who may ask, and what is noted.
+
+    api_key_file    keys, of which a client must send one
+    cors_origins    other sites whose pages may ask the server
+    tls_cert …      HTTPS
+    log_format      a line in the log for each request
+    otel_endpoint   traces
+
+Nothing of it costs anything where it is not asked for.
+"""
+
+import dataclasses
+import importlib.util
+import re
+import ssl
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+from bert_tf import files
+from bert_tf.errors import UserError
+from bert_tf.serving.api_keys import ApiKeys
+
+LOG_FORMATS = ("text", "json")
+ALL_ORIGINS = "*"
+_ORIGIN = re.compile(
+    r"https?://[A-Za-z0-9.\-]+(:[0-9]{1,5})?|https?://\[.+\].*"
+)
+_OTEL = ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class WebSettings:
+    """What is around the requests; see the module.
+
+    Attributes:
+        api_key_file: a file with a key on each line; None if everybody may
+            ask.
+        cors_origins: such as "https://example.org", or "*" for all.
+        tls_cert, tls_key: files in PEM with the certificates and their key;
+            None for plain HTTP.
+        log_format: one of `LOG_FORMATS`; None for no lines about requests.
+        otel_endpoint: the URL of an OpenTelemetry collector; None for no
+            traces.
+    """
+
+    api_key_file: str | None = None
+    cors_origins: Sequence[str] = ()
+    tls_cert: str | None = None
+    tls_key: str | None = None
+    log_format: str | None = None
+    otel_endpoint: str | None = None
+
+    def check(self) -> None:
+        """Finds mistakes before a model is loaded.
+
+        Raises:
+            UserError: a file cannot be used, an address is none, or a package
+                is missing.
+        """
+        if self.api_key_file:
+            ApiKeys(self.api_key_file)
+        for origin in self.cors_origins:
+            if origin != ALL_ORIGINS and not _ORIGIN.fullmatch(origin):
+                raise UserError(
+                    "must be * or addresses such as https://example.org, "
+                    "without a path",
+                    setting="cors_origins",
+                    value=origin,
+                )
+        self.tls_context()
+        if self.otel_endpoint:
+            _check_otel(self.otel_endpoint)
+
+    def tls_context(self) -> ssl.SSLContext | None:
+        """Reads the certificate; None for plain HTTP.
+
+        Raises:
+            UserError: a file cannot be read, or they do not fit together.
+        """
+        cert, key = self.tls_cert, self.tls_key
+        if not cert and not key:
+            return None
+        if not cert or not key:
+            given, missing = ("tls_cert", "tls_key")[:: 1 if cert else -1]
+            raise UserError(f"`{given}` needs `{missing}`: give both")
+        for setting, path in (("tls_cert", cert), ("tls_key", key)):
+            try:
+                with open(path, "rb"):
+                    pass
+            except OSError as error:
+                raise UserError(
+                    files.reason(error), setting=setting, value=path
+                ) from None
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        try:
+            context.load_cert_chain(cert, key, password=_no_password)
+        except _Encrypted:
+            raise UserError(
+                "is encrypted: the server cannot ask for its password",
+                setting="tls_key",
+                value=key,
+            ) from None
+        except ssl.SSLError as error:
+            reason = (error.reason or str(error)).lower().replace("_", " ")
+            raise UserError(
+                f"`tls_cert`={cert} `tls_key`={key}: must be a certificate "
+                f"and its key in PEM: {reason}"
+            ) from None
+        return context
+
+
+class _Encrypted(Exception):
+    """A key that is encrypted."""
+
+
+def _no_password():
+    raise _Encrypted  # Otherwise the terminal would ask for it.
+
+
+def _check_otel(endpoint):
+    parts = urlsplit(endpoint)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise UserError(
+            "must be an address such as http://localhost:4318",
+            setting="otel_endpoint",
+            value=endpoint,
+        )
+    try:
+        missing = [n for n in _OTEL if importlib.util.find_spec(n) is None]
+    except ModuleNotFoundError:  # Of the package around them.
+        missing = [*_OTEL]
+    if missing:
+        raise UserError(
+            "needs OpenTelemetry's packages: pip install 'bert-tf[otel]'",
+            setting="otel_endpoint",
+            value=endpoint,
+        )
