@@ -38,6 +38,7 @@ class BertClient:
             that answers already.
         timeout: milliseconds to wait for an answer; -1 for any time.
         model: name of the embedding model; needed if the server has several.
+        api_key: the key, for a server that wants one.
 
     Raises:
         AttributeError: `output_fmt` is another, or the versions differ.
@@ -60,6 +61,7 @@ class BertClient:
         timeout: int = -1,
         *,
         model: str | None = None,
+        api_key: str | None = None,
     ):
         self.timeout = timeout
         self._client = EncodeClient(
@@ -75,6 +77,7 @@ class BertClient:
             check_length=check_length,
             check_token_info=check_token_info,
             ignore_all_checks=ignore_all_checks,
+            api_key=api_key,
         )
 
     def __enter__(self) -> "BertClient":

@@ -39,7 +39,7 @@ class EncodeClient:
     Several threads may use one client.
 
     Args:
-        ip: name or address of the server's machine.
+        ip: name or address of the server's machine; "https://NAME" for HTTPS.
         port: the server's port.
         model: name of the embedding model; needed if the server has several.
         timeout: seconds to wait for an answer.
@@ -53,6 +53,7 @@ class EncodeClient:
         check_token_info: whether to ask if the server returns tokens.
         ignore_all_checks: whether to leave out the four checks above, which
             need a server that answers already.
+        api_key: the key, for a server that wants one.
 
     Raises:
         AttributeError: `output_fmt` is another, or the versions differ.
@@ -74,10 +75,11 @@ class EncodeClient:
         check_length: bool = False,
         check_token_info: bool = False,
         ignore_all_checks: bool = False,
+        api_key: str | None = None,
     ):
         if output_fmt not in ("ndarray", "list"):
             raise AttributeError('output_fmt must be "ndarray" or "list"')
-        self._connection = Connection(ip, port, timeout)
+        self._connection = Connection(ip, port, timeout, api_key)
         self._model = model
         self._timeout = timeout
         self._limits: dict[str, int] | None = None

@@ -7,7 +7,7 @@ import urllib.error
 import urllib.request
 from typing import Any
 
-RETRIES = 5  # If the server is busy.
+RETRIES = 5  # If the server is busy, or is not ready.
 LONGEST_WAIT = 60.0  # Seconds before it asks again, if nothing is set.
 
 
@@ -23,14 +23,26 @@ class Connection:
     """Asks a server; each question has a connection of its own.
 
     Args:
-        ip: name or address of the server's machine.
+        ip: name or address of the server's machine; "https://NAME" for one
+            that speaks HTTPS.
         port: the server's port.
         timeout: seconds to wait for an answer; None for any time.
+        api_key: what is sent to a server that wants a key.
     """
 
-    def __init__(self, ip: str, port: int, timeout: float | None):
-        host = f"[{ip}]" if ":" in ip else ip
-        self._address = f"http://{host}:{port}"
+    def __init__(
+        self,
+        ip: str,
+        port: int,
+        timeout: float | None,
+        api_key: str | None = None,
+    ):
+        scheme, _, host = ip.rpartition("://")
+        host = f"[{host}]" if ":" in host else host
+        self._address = f"{scheme or 'http'}://{host}:{port}"
+        self._headers = {"Content-Type": "application/json"}
+        if api_key:
+            self._headers["Authorization"] = f"Bearer {api_key}"
         self._timeout = timeout
         # No proxy: the server is on a local network.
         self._opener = urllib.request.build_opener(
@@ -57,7 +69,8 @@ class Connection:
                 return self._send(path, body)
             except urllib.error.HTTPError as error:
                 wait = error.headers.get("Retry-After", "")
-                if error.code != 429 or not wait.isdigit() or retry == RETRIES:
+                is_busy = error.code in (429, 503)  # Or it loads its models.
+                if not is_busy or not wait.isdigit() or retry == RETRIES:
                     raise EncodeError(_reason(error)) from None
                 longest = self._timeout or LONGEST_WAIT
                 time.sleep(min(int(wait) + retry, longest))
@@ -78,7 +91,7 @@ class Connection:
         request = urllib.request.Request(
             self._address + path,
             data=data,
-            headers={"Content-Type": "application/json"},
+            headers=self._headers,
         )
         with self._opener.open(request, timeout=self._timeout) as reply:
             return json.load(reply)

@@ -33,6 +33,7 @@ function showError(message) { show(make("p", message, "error")); }
 // Answers that say nothing to a visitor get words; the others speak for
 // themselves.
 const ERRORS = {
+  401: "This server needs a key. Ask whoever runs it.",
   404: "The server does not have this model any more. Reload the page.",
   413: "This is too long for the server. Try a shorter text.",
   429: "The server is busy. Try again in a few seconds.",
@@ -41,17 +42,23 @@ const ERRORS = {
   504: "The model took too long. Try a shorter text, or try again.",
 };
 
+// The key of a server that wants one, until the tab is closed. /docs reads it.
+const KEY = "bert-api-key";
+
 async function ask(path, body) {
   let reply, answer;
+  const key = sessionStorage.getItem(KEY);
+  const headers = key ? {Authorization: `Bearer ${key}`} : {};
   try {
-    reply = await fetch(path, body && {
+    reply = await fetch(path, body ? {
       method: "POST",
-      headers: {"Content-Type": "application/json"},
+      headers: {...headers, "Content-Type": "application/json"},
       body: JSON.stringify(body),
-    });
+    } : {headers});
   } catch (error) {
     throw new Error("The server cannot be reached. Is it running?");
   }
+  if (reply.status === 401) askForKey();
   if (!reply.ok && ERRORS[reply.status]) throw new Error(ERRORS[reply.status]);
   try {
     answer = await reply.json();
@@ -487,7 +494,21 @@ byId("form").addEventListener("keydown", (event) => {
 });
 byId("example").addEventListener("click", fillInExample);
 byId("model").addEventListener("change", showModel);
-ask("status").then((status) => {
+
+function askForKey() {
+  byId("key-form").hidden = false;
+  byId("form").hidden = true;
+}
+
+byId("key-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  sessionStorage.setItem(KEY, byId("key").value.trim());
+  start();
+});
+
+const start = () => ask("status").then((status) => {
+  byId("key-form").hidden = true;
+  byId("form").hidden = false;
   models = status.models;
   byId("model").replaceChildren(
     ...Object.keys(models).map((name) => new Option(name, name)));
@@ -498,3 +519,4 @@ ask("status").then((status) => {
   byId("form").hidden = true;
   showError(error.message);
 });
+start();

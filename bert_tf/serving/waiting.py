@@ -58,7 +58,7 @@ class WaitingRoom:
         self._context = context
         # It is closed with the thread's; the server's own stays open.
         self._listener = listener.dup()
-        self._num_connections = 0
+        self._answers: set[asyncio.Future[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._over: asyncio.Event | None = None
         self._has_begun = threading.Event()
@@ -93,41 +93,56 @@ class WaitingRoom:
             self._has_begun.set()
 
     async def _serve(self) -> None:
-        self._loop = asyncio.get_running_loop()
+        self._loop = loop = asyncio.get_running_loop()
         self._over = asyncio.Event()
-        server = await asyncio.start_server(
-            self._answer,
-            sock=self._listener,
-            limit=LARGEST_HEAD,
-            backlog=BACKLOG,
-            ssl=self._context,
-            ssl_handshake_timeout=HEAD_SECONDS if self._context else None,
-        )
+        self._listener.setblocking(False)
+        # Not asyncio's own server: it forgets a connection that arrives while
+        # it is closed.
+        loop.add_reader(self._listener, self._accept)
         self._has_begun.set()
         await self._over.wait()
-        server.close()
+        loop.remove_reader(self._listener)
+        self._listener.close()
         self._has_ended.set()
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        if others:
-            await asyncio.wait(others, timeout=HEAD_SECONDS + LINGER_SECONDS)
+        if self._answers:
+            await asyncio.wait(
+                self._answers, timeout=HEAD_SECONDS + LINGER_SECONDS
+            )
 
-    async def _answer(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
-        """Answers one request, and closes its connection."""
-        self._num_connections += 1
+    def _accept(self) -> None:
         try:
-            if self._num_connections <= MOST_CONNECTIONS:
+            connection, _ = self._listener.accept()
+        except OSError:  # A worker has it, or the client has gone.
+            return
+        if len(self._answers) >= MOST_CONNECTIONS:
+            connection.close()
+            return
+        connection.setblocking(False)
+        answer = asyncio.ensure_future(self._answer(connection))
+        self._answers.add(answer)
+        answer.add_done_callback(self._answers.discard)
+
+    async def _answer(self, connection: socket.socket) -> None:
+        """Answers one request, and closes its connection."""
+        with contextlib.suppress(OSError, TimeoutError, EOFError):
+            async with asyncio.timeout(HEAD_SECONDS):
+                reader, writer = await self._streams(connection)
+            with contextlib.closing(writer):
                 async with asyncio.timeout(HEAD_SECONDS):
-                    head = await _head(reader)
-                    writer.write(self._response(head))
+                    writer.write(self._response(await _head(reader)))
                     await writer.drain()
                 await _end(reader, writer)
-        except (OSError, TimeoutError, asyncio.IncompleteReadError, ValueError):
-            pass  # It is no request, or its client has gone.
-        finally:
-            self._num_connections -= 1
-            writer.close()
+
+    async def _streams(
+        self, connection: socket.socket
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        loop = asyncio.get_running_loop()
+        reader = asyncio.StreamReader(limit=LARGEST_HEAD)
+        protocol = asyncio.StreamReaderProtocol(reader)
+        transport, _ = await loop.connect_accepted_socket(
+            lambda: protocol, connection, ssl=self._context
+        )
+        return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
 
     def _response(self, head: bytes) -> bytes:
         method, path = _first_line(head)
