@@ -7,7 +7,6 @@ import time
 
 from absl import logging
 
-from bert_tf import files
 from bert_tf.errors import UserError
 
 SECONDS_BETWEEN_LOOKS = 2.0
@@ -97,9 +96,8 @@ def _read(file: str) -> list[bytes]:
             "is not a text in UTF-8", setting="api_key_file", value=file
         ) from None
     except OSError as error:
-        raise UserError(
-            files.reason(error), setting="api_key_file", value=file
-        ) from None
+        why = error.strerror or str(error)
+        raise UserError(why, setting="api_key_file", value=file) from None
     if not digests:
         raise UserError("holds no key", setting="api_key_file", value=file)
     return digests

@@ -16,7 +16,6 @@ import ssl
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
-from bert_tf import files
 from bert_tf.errors import UserError
 from bert_tf.serving.api_keys import ApiKeys
 
@@ -88,9 +87,8 @@ class WebSettings:
                 with open(path, "rb"):
                     pass
             except OSError as error:
-                raise UserError(
-                    files.reason(error), setting=setting, value=path
-                ) from None
+                why = error.strerror or str(error)
+                raise UserError(why, setting=setting, value=path) from None
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         try:
             context.load_cert_chain(cert, key, password=_no_password)
