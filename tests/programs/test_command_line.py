@@ -244,6 +244,8 @@ MISTAKES = [
     ("predict", ["--model=x"], "--input must be given"),
     ("serve", ["--model=x"], "--model=x: must be NAME=FOLDER"),
     ("serve", ["--model=x=.", "--max_queue=9"], "exceeds --max_queue=9"),
+    ("serve", ["--model=x=.", "--tls_cert=a"], "--tls_cert needs --tls_key"),
+    ("serve", ["--model=x=.", "--api_key_file=/no"], "--api_key_file=/no: No"),
     (
         "extract_features",
         [*EMBED, "--pooling=none", "--output_format=npy"],

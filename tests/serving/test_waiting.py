@@ -36,6 +36,13 @@ def ask(port, path, method="GET", body=None):
         return reply.status, reply.headers, json.loads(content or b"null")
 
 
+def wait_for(status, statuses):
+    deadline = time.monotonic() + 10
+    while status not in statuses:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def test_it_lives_and_is_not_ready():
     with waiting() as (_, port, _):
         assert ask(port, "/livez")[::2] == (200, {"status": "ok"})
@@ -67,7 +74,7 @@ def test_idle_connections_do_not_delay_its_end():
             time.sleep(0.05)
             start = time.monotonic()
             room.close()
-            assert time.monotonic() - start < 0.5
+            assert time.monotonic() - start < 2
 
 
 def test_no_connection_is_lost_when_the_server_takes_over():
@@ -93,11 +100,11 @@ def test_no_connection_is_lost_when_the_server_takes_over():
         ]
         for thread in threads:
             thread.start()
-        time.sleep(0.1)
+        wait_for(503, statuses)
         room.close()
         server = threading.Thread(target=serve, args=(listener,))
         server.start()
-        time.sleep(0.1)
+        wait_for(200, statuses)
         over.set()
         for thread in [*threads, server]:
             thread.join()

@@ -21,6 +21,7 @@ from absl import app
 from bert_tf.errors import UserError
 from bert_tf.serving.fleet import Board, Fleet
 from bert_tf.serving.listening import BACKLOG, bind
+from bert_tf.serving.waiting import WaitingRoom
 from bert_tf.serving.workers import Workers
 
 
@@ -63,7 +64,8 @@ def serve(number, action):
             target=work, args=(board, place, listener, action, message)
         )
 
-    workers = Workers(board, make_process, listener, grace_seconds=0.5)
+    room = functools.partial(WaitingRoom, listener, ["model"])
+    workers = Workers(board, make_process, listener, 0.5, room)
     port = listener.getsockname()[1]
     return workers.run(functools.partial(print, port, flush=True))
 

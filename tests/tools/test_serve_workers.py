@@ -103,6 +103,32 @@ def wait_until(holds, seconds=60):
         time.sleep(0.05)
 
 
+def test_probes_are_answered_while_the_models_load(exported):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    found, is_over = [], threading.Event()
+
+    def probe():
+        while not is_over.wait(0.1):
+            with contextlib.suppress(OSError):  # It does not listen yet.
+                found.append([send(port, p)[0] for p in ("/livez", "/readyz")])
+
+    thread = threading.Thread(target=probe)
+    thread.start()
+    with served(exported[0], f"--port={port}") as (process, address, _):
+        assert address == port
+        is_over.set()
+        thread.join()
+        assert [send(port, p)[0] for p in ("/livez", "/readyz")] == [200, 200]
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=20) == 0
+    assert found[0] == [200, 503]
+    assert all(live == 200 for live, _ in found)
+    # Once ready, it stays ready.
+    ready = [ready for _, ready in found]
+    assert ready == sorted(ready, reverse=True)
+
+
 REQUESTS = (
     'bert_requests_total{model="sms",route="/v1/models/{model}:predict",'
     'status="200"}'
