@@ -45,6 +45,34 @@ def serve(
     Raises:
         UserError: a model cannot be loaded.
     """
+    serving = load_models(settings, fleet)
+    watch = Watch(list(serving.models.values()), settings.poll_seconds)
+    server = Server(
+        serving,
+        on_start=on_start,
+        max_connections=settings.max_connections,
+        grace_seconds=settings.grace_seconds,
+    )
+    on_loaded()
+    server.run(sockets=[listener])
+    watch.close()
+    serving.explanations.close()
+    if serving.tracing:
+        serving.tracing.close()
+    if server.num_unanswered:
+        logging.error("%d requests were not answered", server.num_unanswered)
+    return server.num_unanswered
+
+
+def load_models(settings: ServerSettings, fleet: Fleet | None) -> Serving:
+    """Loads the models of a process.
+
+    Args:
+        settings, fleet: see `serve`.
+
+    Raises:
+        UserError: a model cannot be loaded.
+    """
     if fleet:
         threads = settings.threads_of_worker
         tf.config.threading.set_intra_op_parallelism_threads(threads)
@@ -67,22 +95,7 @@ def serve(
             fleet=fleet,
         )
         serving.models[name].start()
-    watch = Watch(list(serving.models.values()), settings.poll_seconds)
-    server = Server(
-        serving,
-        on_start=on_start,
-        max_connections=settings.max_connections,
-        grace_seconds=settings.grace_seconds,
-    )
-    on_loaded()
-    server.run(sockets=[listener])
-    watch.close()
-    serving.explanations.close()
-    if serving.tracing:
-        serving.tracing.close()
-    if server.num_unanswered:
-        logging.error("%d requests were not answered", server.num_unanswered)
-    return server.num_unanswered
+    return serving
 
 
 def load(settings: ServerSettings, folder: str) -> Predictor:
