@@ -4,12 +4,13 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import CancelledError, ThreadPoolExecutor
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import tensorflow as tf
 from absl import logging
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Receive
 
 from bert_tf import files
 from bert_tf.export.predictor import Predictor
@@ -19,7 +20,7 @@ from bert_tf.serving import (
     open_inference_rest,
     texts,
 )
-from bert_tf.serving.batching import Columns, QueueFull
+from bert_tf.serving.batching import Columns, KeyedPayload, QueueFull
 from bert_tf.serving.errors import Refusal, model_reason
 from bert_tf.serving.limits import Limits, check_count, parse_object, read_body
 from bert_tf.serving.models import ServedModel, Version
@@ -34,7 +35,15 @@ SMALL_BODY = 1 << 12
 _LARGE_BODIES = ThreadPoolExecutor(1, "large-bodies")
 
 T = TypeVar("T")
-C = TypeVar("C", Call, open_inference_rest.InferCall)
+
+
+class HasRows(Protocol):
+    """A request that was read, such as `rest.Call`."""
+
+    rows: list[KeyedPayload]
+
+
+C = TypeVar("C", bound=HasRows)
 # Reads a body, with the predictor that will answer it.
 MakeCall = Callable[[Predictor, dict[str, object], Limits], Call]
 
@@ -70,7 +79,9 @@ async def answer(
             values = parse_object(body)
             return make_call(version.predictor, values, serving.limits)
 
-        call, results = await _asked(request, version, body, make)
+        call, results = await ask_model(
+            version, body, make, serving.limits, request.receive
+        )
 
     def write() -> Response:
         return json_response(call.answer(stack(results)))
@@ -101,7 +112,9 @@ async def inferred(
                 version.predictor, body, header_length, serving.limits
             )
 
-        call, results = await _asked(request, version, body, make)
+        call, results = await ask_model(
+            version, body, make, serving.limits, request.receive
+        )
 
     def write() -> Response:
         return call.answer(name, version.number, stack(results))
@@ -109,14 +122,29 @@ async def inferred(
     return await in_thread_if_large(body, write)
 
 
-async def _asked(
-    request: Request,
+async def ask_model(
     version: Version,
     body: bytes,
     make: Callable[[], C],
+    limits: Limits,
+    receive: Receive | None = None,
 ) -> tuple[C, list[Columns]]:
-    """Returns a call that `make` reads from a body, and its results."""
-    limits = request.app.state.serving.limits
+    """Asks a model what a body asks.
+
+    Args:
+        version: what answers.
+        body: of the request.
+        make: reads the body.
+        limits: the limits of requests.
+        receive: gives the client's messages, of which "http.disconnect" ends
+            the waiting; None if its end cancels this coroutine.
+
+    Returns:
+        What `make` has read, and the model's results for its rows.
+
+    Raises:
+        Refusal: too much waits already, it took too long, or a row is wrong.
+    """
 
     def read() -> C:
         call = make()
@@ -127,7 +155,11 @@ async def _asked(
 
     call = await in_thread_if_large(body, read)
     check_count(len(call.rows), limits)
-    return call, await _results(request, version, call.rows)
+    try:
+        job = version.batcher.submit(call.rows)
+    except QueueFull as error:
+        raise _queue_full(error) from None
+    return call, await _result_of(job, limits.request_seconds, receive)
 
 
 @contextlib.contextmanager
@@ -187,28 +219,21 @@ async def explained(
         seconds = serving.limits.request_seconds
         job, end = serving.explanations.submit(version, call, seconds)
         try:
-            return json_response(await _result_of(request, job))
+            result = await _result_of(job, seconds, request.receive)
+            return json_response(result)
         finally:
             end()
 
 
-async def _results(request, version, rows) -> list[Columns]:
-    """The model's results for rows."""
-    try:
-        job = version.batcher.submit(rows)
-    except QueueFull as error:
-        raise _queue_full(error) from None
-    return await _result_of(request, job)
-
-
-async def _result_of(request, job):
+async def _result_of(job, seconds, receive):
     """Waits for what a job returns, but no longer than is allowed, and no
     longer than the client does."""
-    seconds = request.app.state.serving.limits.request_seconds
     loop = asyncio.get_running_loop()
     over = loop.create_future()
     timer = loop.call_later(seconds, _end, over)
-    client = loop.create_task(_end_when_disconnected(request, over))
+    client = None
+    if receive:
+        client = loop.create_task(_end_when_disconnected(receive, over))
 
     def wake(_: object) -> None:
         with contextlib.suppress(RuntimeError):  # The loop may be closed.
@@ -219,7 +244,7 @@ async def _result_of(request, job):
         await over
         if job.done():
             return job.result()
-        if client.done():
+        if client and client.done():
             raise Refusal(400, "the client disconnected")
         raise _too_late(seconds)
     except CancelledError:
@@ -236,7 +261,8 @@ async def _result_of(request, job):
     finally:
         job.cancel()
         timer.cancel()
-        client.cancel()
+        if client:
+            client.cancel()
 
 
 def _too_late(seconds):
@@ -252,8 +278,8 @@ def _end(waiting):
         waiting.set_result(None)
 
 
-async def _end_when_disconnected(request, waiting):
-    while (await request.receive())["type"] != "http.disconnect":
+async def _end_when_disconnected(receive, waiting):
+    while (await receive())["type"] != "http.disconnect":
         pass
     _end(waiting)
 

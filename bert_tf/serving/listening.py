@@ -29,6 +29,11 @@ def bind(host: str, port: int) -> socket.socket:
     Raises:
         UserError: the port is in use, or the host is not this machine.
     """
+    return _bound(host, port, "port")
+
+
+def _bound(host, port, setting, *options):
+    """A socket that has a port, and options of sockets."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM
@@ -37,11 +42,41 @@ def bind(host: str, port: int) -> socket.socket:
         # answer would take 40 ms.
         listener = socket.socket(family, kind, protocol)
         # So that the port can be used again right after a server has ended.
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        for option in (socket.SO_REUSEADDR, *options):
+            listener.setsockopt(socket.SOL_SOCKET, option, 1)
         listener.bind(address)
     except OSError as error:
-        raise cannot_listen(host, port, error) from None
+        raise cannot_listen(host, port, error, setting) from None
     return listener
+
+
+def reserve(host: str, port: int, is_shared: bool) -> socket.socket:
+    """Makes a socket that keeps a port for gRPC, whose library makes its own.
+
+    It does not listen. Others that do can have the port at the same time.
+
+    Args:
+        host: name or address of this machine.
+        port: the port; 0 for any that is free.
+        is_shared: whether several processes will listen there.
+
+    Raises:
+        UserError: the port is in use, or the host is not this machine.
+    """
+    reserved = _bound(host, port, "grpc_port")
+    if not is_shared:
+        return reserved
+    # Only sockets that all have this option may listen on one port. It would
+    # also let a second server in, so the socket above was without it.
+    port = reserved.getsockname()[1]
+    reserved.close()
+    return _bound(host, port, "grpc_port", socket.SO_REUSEPORT)
+
+
+def target_of(reserved: socket.socket) -> str:
+    """Returns "host:port" of a socket that `reserve` made."""
+    host, port = reserved.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def stop_listening(listener: socket.socket) -> None:
@@ -63,9 +98,11 @@ def stop_listening(listener: socket.socket) -> None:
             listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, settings)
 
 
-def cannot_listen(host: str, port: int, error: OSError) -> UserError:
+def cannot_listen(
+    host: str, port: int, error: OSError, setting: str = "port"
+) -> UserError:
     """The error of an address on which this process cannot listen."""
-    return UserError(f"`host`={host} `port`={port}: {error.strerror}")
+    return UserError(f"`host`={host} `{setting}`={port}: {error.strerror}")
 
 
 def address_of(listener: socket.socket, scheme: str = "http") -> str:

@@ -16,7 +16,7 @@ from bert_tf.serving.fleet import Fleet
 from bert_tf.serving.layers import make_tracing
 from bert_tf.serving.metrics import Metrics
 from bert_tf.serving.models import ServedModel, Watch
-from bert_tf.serving.server import Server
+from bert_tf.serving.server import Companion, Server
 from bert_tf.serving.settings import ServerSettings
 from bert_tf.serving.state import Serving
 
@@ -52,6 +52,7 @@ def serve(
         on_start=on_start,
         max_connections=settings.max_connections,
         grace_seconds=settings.grace_seconds,
+        companion=make_endpoint(settings, serving),
     )
     on_loaded()
     server.run(sockets=[listener])
@@ -96,6 +97,23 @@ def load_models(settings: ServerSettings, fleet: Fleet | None) -> Serving:
         )
         serving.models[name].start()
     return serving
+
+
+def make_endpoint(
+    settings: ServerSettings, serving: Serving
+) -> Companion | None:
+    """Makes what answers over gRPC, if the settings ask for it."""
+    if settings.grpc_address is None:
+        return None
+    # Importing gRPC takes time that a server without it does not need.
+    from bert_tf.serving.rpc.endpoint import Endpoint
+
+    return Endpoint(
+        serving,
+        settings.grpc_address,
+        is_shared=settings.num_workers > 1,
+        max_calls=settings.calls_of_worker,
+    )
 
 
 def load(settings: ServerSettings, folder: str) -> Predictor:

@@ -9,7 +9,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -148,6 +148,20 @@ class _Connection(H11Protocol):
             self._timer = None
 
 
+class Companion(Protocol):
+    """What a server runs in its event loop beside HTTP, such as gRPC."""
+
+    @property
+    def num_open(self) -> int:
+        """Number of requests that it is answering."""
+
+    async def start(self) -> None:
+        """Starts to accept connections."""
+
+    async def stop(self, grace_seconds: float) -> int:
+        """Answers what was accepted; returns how many it could not."""
+
+
 class Server(uvicorn.Server):
     """Serves until a signal comes, then answers all accepted requests.
 
@@ -161,6 +175,7 @@ class Server(uvicorn.Server):
         max_connections: connections at a time; more are answered with 503.
         grace_seconds: the longest time to shut down after a signal. A second
             signal ends the server at once.
+        companion: what it starts and ends together with itself, if anything.
 
     Attributes:
         num_unanswered: number of requests that `grace_seconds` was too short
@@ -176,8 +191,11 @@ class Server(uvicorn.Server):
         on_start: Callable[[], None] = lambda: None,
         max_connections: int = 512,
         grace_seconds: float = 30.0,
+        companion: Companion | None = None,
     ):
         self._serving = serving
+        self._companion = companion
+        self._grace_seconds = grace_seconds
         self._fleet = serving.fleet
         self._on_start = on_start
         # uvicorn calls it, and does not need a class.
@@ -226,6 +244,8 @@ class Server(uvicorn.Server):
             UserError: the port is in use. Two servers that start at the same
                 time can both bind it, but only one can listen.
         """
+        if self._companion:  # Before `started` says that all is there.
+            await self._companion.start()
         try:
             await super().startup(sockets)
             for listener in sockets or []:
@@ -254,9 +274,24 @@ class Server(uvicorn.Server):
         if not self._fleet:  # Its other workers may still accept some.
             for listener in sockets or []:
                 stop_listening(listener)
+        companion = asyncio.create_task(self._stop_companion())
         await asyncio.sleep(LINGER_SECONDS)
         await super().shutdown(sockets)
-        self.num_unanswered = len(self.server_state.tasks)
+        self.num_unanswered = len(self.server_state.tasks) + await companion
+
+    async def _stop_companion(self) -> int:
+        """Returns how many of its requests are not answered."""
+        if not self._companion:
+            return 0
+        stopping = asyncio.create_task(
+            self._companion.stop(self._grace_seconds)
+        )
+        while not stopping.done() and not self.force_exit:
+            await asyncio.wait({stopping}, timeout=0.1)
+        if stopping.done():
+            return stopping.result()
+        stopping.cancel()
+        return self._companion.num_open
 
 
 def end_process(status: int) -> NoReturn:

@@ -26,7 +26,9 @@ class ServerSettings:
         max_batch_size: sequences that a model reads at once.
         max_batch_tokens: their tokens.
         batch_wait_seconds: see `batching.Batcher`.
-        max_connections: open connections, of all workers together.
+        max_connections: open connections, of all workers together. For gRPC
+            it is the number of calls at a time.
+        grpc_address: "host:port" for gRPC; None for no gRPC.
         grace_seconds: the longest time to shut down.
         engine, num_threads, on_long: see `predictor.Predictor`.
         with_lengths: whether all answers say how long the texts are.
@@ -44,6 +46,7 @@ class ServerSettings:
     max_batch_tokens: int = choices.MAX_BATCH_TOKENS
     batch_wait_seconds: float = 0.002
     max_connections: int = 512
+    grpc_address: str | None = None
     grace_seconds: float = 30.0
     engine: str | None = None
     num_threads: int | None = None
@@ -60,6 +63,11 @@ class ServerSettings:
         if self.num_threads or self.num_workers == 1:
             return self.num_threads
         return max(1, joblib.cpu_count() // self.num_workers)
+
+    @property
+    def calls_of_worker(self) -> int:
+        """A process's share of gRPC's calls at a time."""
+        return max(1, self.max_connections // self.num_workers)
 
     @property
     def queue_of_worker(self) -> int:

@@ -12,6 +12,7 @@ addresses. For several models, give --model several times. An embedding model
 also answers bert-as-service's /encode.
 """
 
+import dataclasses
 import functools
 import multiprocessing
 import os
@@ -36,10 +37,14 @@ from bert_tf.programs import flags as shared_flags
 from bert_tf.serving import log_formats
 from bert_tf.serving.fleet import Board, Fleet
 from bert_tf.serving.limits import Limits
-from bert_tf.serving.listening import address_of, bind
+from bert_tf.serving.listening import (
+    address_of,
+    bind,
+    target_of,
+)
 from bert_tf.serving.settings import COUNTERS_VARIABLE, ServerSettings
 from bert_tf.serving.workers import Workers
-from bert_tf.tools import serve_flags
+from bert_tf.tools import serve_flags, serve_grpc
 
 if TYPE_CHECKING:
     from bert_tf.serving.waiting import WaitingRoom
@@ -68,6 +73,7 @@ shared_flags.define_count(
     lower_bound=0,
     upper_bound=65535,
 )
+serve_grpc.define()
 serve_flags.define()
 shared_flags.define_count(
     "workers",
@@ -125,7 +131,8 @@ shared_flags.define_count(
 shared_flags.define_count(
     "max_connections",
     512,
-    "Open connections; more are refused with status 503.",
+    "Open connections; more are refused with status 503. Also gRPC's calls at "
+    "a time; more are refused as RESOURCE_EXHAUSTED.",
 )
 shared_flags.define_float(
     "body_seconds",
@@ -155,9 +162,13 @@ def main() -> None:
     listener = bind(FLAGS.host, FLAGS.port)
     names = ", ".join(settings.folders)
     scheme = "https" if settings.web.tls_cert else "http"
-    announce = functools.partial(
-        print, f"Serving {names} at {address_of(listener, scheme)}", flush=True
-    )
+    message = f"Serving {names} at {address_of(listener, scheme)}"
+    if FLAGS.grpc_port is not None:
+        reserved = serve_grpc.reserve_port(FLAGS.workers)
+        target = target_of(reserved)
+        settings = dataclasses.replace(settings, grpc_address=target)
+        message += f", and over gRPC at {target}"
+    announce = functools.partial(print, message, flush=True)
     log_formats.use(settings.web.log_format)
     # 2. Load the models, and serve them until a signal comes.
     if settings.num_workers == 1:

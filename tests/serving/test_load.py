@@ -1,11 +1,8 @@
 """A server in a process of its own, under load, attacks and signals."""
 
 import base64
-import contextlib
-import http.client
 import json
 import random
-import re
 import signal
 import socket
 import subprocess
@@ -14,49 +11,14 @@ import threading
 import time
 
 import pytest
-from support.common import ROOT, needs
+from support.common import needs
+from support.server_processes import server
 from support.serving_fakes import INPUTS
 
 pytestmark = pytest.mark.slow
 
 MEGABYTE = 1 << 20
 REGRESSION = "/v1/models/regression:predict"
-
-
-class Process:
-    """`serving_fakes.py` run as a program."""
-
-    def __init__(self, folder, seconds):
-        command = [
-            sys.executable,
-            str(ROOT / "tests" / "support" / "serving_fakes.py"),
-        ]
-        self.process = subprocess.Popen(
-            [*command, str(folder), str(seconds)],
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=ROOT,
-            env={"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "PATH": ""},
-        )
-        address = self.process.stdout.readline().strip()
-        self.port = int(address.rpartition(":")[2])
-
-    def connect(self):
-        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
-
-    def memory(self):
-        status = open(f"/proc/{self.process.pid}/status").read()
-        return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) * 1024
-
-
-@contextlib.contextmanager
-def server(folder, seconds=0.0):
-    process = Process(folder, seconds)
-    try:
-        yield process
-    finally:
-        process.process.kill()
-        process.process.wait()
 
 
 def send(connection, path, body):

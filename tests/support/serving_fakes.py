@@ -3,9 +3,10 @@
 It has the interface of `predictor.Predictor`. Its answers show which text they
 belong to: the score of a text is its number of characters.
 
-    python tests/support/serving_fakes.py FOLDER SECONDS
+    python tests/support/serving_fakes.py FOLDER SECONDS [rpc]
 
-is a server for it in a process of its own; a batch takes SECONDS.
+is a server for it in a process of its own; a batch takes SECONDS. With `rpc`
+it answers over gRPC, too.
 """
 
 import contextlib
@@ -374,8 +375,8 @@ def running(serving, **settings):
         thread.join()
 
 
-def main(folder, seconds):
-    """Serves until a signal; prints the address first."""
+def main(folder, seconds, rpc=""):
+    """Serves until a signal; prints the address first, and gRPC's port."""
     serving = make_serving()
     start(serving, pathlib.Path(folder))
     for model in serving.models.values():
@@ -383,8 +384,16 @@ def main(folder, seconds):
             version.predictor.seconds = float(seconds)
     listener = bind("127.0.0.1", 0)
     address = address_of(listener)
-    announce = functools.partial(print, address, flush=True)
-    server = Server(serving, on_start=announce)
+    endpoint = None
+    if rpc:
+        from bert_tf.serving.rpc.endpoint import Endpoint
+
+        endpoint = Endpoint(serving, "127.0.0.1:0")
+
+    def announce():
+        print(address, endpoint.port if endpoint else 0, flush=True)
+
+    server = Server(serving, on_start=announce, companion=endpoint)
     server.run(sockets=[listener])
     end_process(1 if server.num_unanswered else 0)
 
