@@ -66,8 +66,18 @@ class RequestLog:
 def request_id(scope: Scope) -> str:
     """The id that a client has given its request, or a new one."""
     for name, value in scope["headers"]:
-        if name == b"x-request-id" and _SANE.fullmatch(value):
+        if name == b"x-request-id" and sane_id(value):
             return value.decode("ascii")
+    return new_id()
+
+
+def sane_id(value: bytes) -> bool:
+    """Whether a client's id is taken over."""
+    return _SANE.fullmatch(value) is not None
+
+
+def new_id() -> str:
+    """Makes an id."""
     return uuid.uuid4().hex
 
 

@@ -1,8 +1,6 @@
 """gRPC: TensorFlow Serving's services, the Open Inference Protocol, health."""
 
-import asyncio
 import contextlib
-import time
 
 import grpc
 import numpy as np
@@ -10,12 +8,12 @@ import pytest
 from support.common import needs
 from support.rpc_clients import (
     CLIENTS,
-    HEALTH,
     INFERENCE,
     MODELS,
     PREDICTION,
     SERVING,
     OwnClient,
+    answering,
     examples_request,
     from_proto,
     infer_request,
@@ -25,17 +23,12 @@ from support.rpc_clients import (
 )
 from support.server_requests import (
     IDS,
-    LIMITS,
     examples_body,
     predict,
-    predictor_of,
     send_request,
 )
-from support.serving_fakes import INPUTS, LABELS, make_serving, running, start
+from support.serving_fakes import INPUTS, LABELS
 
-from bert_tf.errors import UserError
-from bert_tf.serving.listening import reserve, target_of
-from bert_tf.serving.rpc.endpoint import Endpoint
 from bert_tf.serving.signatures import bytes_of
 
 Code = grpc.StatusCode
@@ -45,20 +38,6 @@ VALUES = {
     "question": "who?",
     "context": "abcdefghijkl",
 }
-
-
-@pytest.fixture(scope="module")
-def serving(tmp_path_factory):
-    return start(make_serving(LIMITS), tmp_path_factory.mktemp("model"))
-
-
-@contextlib.contextmanager
-def answering(serving, **settings):
-    """A server with gRPC; gives (its HTTP port, endpoint, server)."""
-    endpoint = Endpoint(serving, "127.0.0.1:0", **settings)
-    with running(serving, companion=endpoint) as (server, port):
-        yield port, endpoint, server
-    serving.is_ending = False  # Another server of the tests may have it.
 
 
 @pytest.fixture(scope="module")
@@ -373,180 +352,3 @@ def test_tritonclient_reads_the_answers(ports):
         assert labels == [b"abc", "größer".encode()]
         answer = client.infer("single_label", [given])
         assert answer.as_numpy("score").tolist() == [3, 6]
-
-
-# ---------------------------------------------------------------------------
-# Limits, deadlines, health, and the end.
-
-
-@contextlib.contextmanager
-def held(serving, model):
-    """While the block runs, the model's batches wait."""
-    predictor = predictor_of(serving, model)
-    predictor.may_run.clear()
-    try:
-        yield
-    finally:
-        predictor.may_run.set()
-
-
-def test_deadlines_of_client_and_server(serving, own):
-    predict = own.stub(PREDICTION).Predict
-    request = predict_request(own, "regression", text=["ab"])
-    with held(serving, "regression"):
-        predict.future(request)  # Its batch is running.
-        time.sleep(0.1)
-        start = time.monotonic()
-        with refused(Code.DEADLINE_EXCEEDED):
-            predict(request, timeout=0.2)
-        call = predict.future(request)
-        time.sleep(0.1)
-        call.cancel()
-        with refused(Code.DEADLINE_EXCEEDED, "did not answer in 1 s"):
-            predict(request)
-        assert time.monotonic() - start < 3
-        batches = len(predictor_of(serving, "regression").batches)
-    assert predict(request).outputs["prediction"].float_val[0] == 2
-    # Nobody waits for the others any more, so the model did not read them.
-    assert len(predictor_of(serving, "regression").batches) <= batches + 2
-
-
-def test_a_full_queue_and_large_messages(serving, own):
-    predict = own.stub(PREDICTION).Predict
-    many = predict_request(own, "embedding", text=["a"] * 40)
-    with held(serving, "embedding"):
-        first = predict.future(many)
-        time.sleep(0.1)
-        second = predict.future(many)
-        with refused(Code.RESOURCE_EXHAUSTED, "sequences wait already"):
-            predict(many)
-    assert first.result() and second.result()
-    too_many = predict_request(own, "embedding", text=["a"] * 51)
-    with refused(Code.INVALID_ARGUMENT, "at most 50"):
-        predict(too_many)
-    large = predict_request(own, "embedding", text=["a" * 5000] * 30)
-    assert len(predict(large).outputs) == 1
-    too_large = predict_request(own, "embedding", text=["a" * 50_000] * 5)
-    with refused(Code.RESOURCE_EXHAUSTED, "larger than max"):
-        predict(too_large)
-
-
-def test_calls_have_a_limit(serving):
-    with answering(serving, max_calls=1) as (_, endpoint, _):
-        with contextlib.closing(OwnClient(endpoint.port)) as client:
-            predict = client.stub(PREDICTION).Predict
-            request = predict_request(client, "embedding", text=["a"])
-            with held(serving, "embedding"):
-                first = predict.future(request, timeout=20)
-                time.sleep(0.2)
-                with refused(Code.RESOURCE_EXHAUSTED, "exceeded"):
-                    predict(request, timeout=20)
-            assert first.result()
-
-
-def test_defects_stay_in_the_log(serving, own):
-    request = predict_request(own, "embedding", text=["breaks the model"])
-    with refused(Code.INTERNAL, "see the server's log"):
-        own.stub(PREDICTION).Predict(request)
-
-
-def test_calls_are_counted(serving, own):
-    def count(status):
-        route = f"/{PREDICTION}/Predict"
-        labels = [f'model="tags",route="{route}",status="{status}"']
-        text = serving.metrics_text().decode()
-        lines = [line for line in text.splitlines() if labels[0] in line]
-        lines = [line for line in lines if "requests_total" in line]
-        return float(lines[0].rpartition(" ")[2]) if lines else 0
-
-    right, wrong = count(200), count(400)
-    predict = own.stub(PREDICTION).Predict
-    predict(predict_request(own, "tags", text=["a"]))
-    with refused(Code.INVALID_ARGUMENT):
-        predict(predict_request(own, "tags", other=["a"]))
-    assert (count(200), count(400)) == (right + 1, wrong + 1)
-
-
-def test_bytes_that_are_no_message(own):
-    for service in (PREDICTION, INFERENCE, HEALTH):
-        name = {PREDICTION: "Predict", INFERENCE: "ModelInfer"}
-        call = own.channel.unary_unary(
-            f"/{service}/{name.get(service, 'Check')}"
-        )
-        with refused(Code.INVALID_ARGUMENT, "the message is not a "):
-            call(b"\xff\xff\xff", timeout=20)
-    with refused(Code.UNIMPLEMENTED):
-        own.channel.unary_unary(f"/{PREDICTION}/x")(b"", timeout=20)
-
-
-def test_health_of_services(serving, own):
-    stub = own.stub(HEALTH)
-
-    def request(service):
-        return own.new("grpc.health.v1.HealthCheckRequest", service=service)
-
-    for service in ("", PREDICTION, INFERENCE):
-        assert stub.Check(request(service)).status == 1
-    with refused(Code.NOT_FOUND, 'no service "x"'):
-        stub.Check(request("x"))
-    watch = stub.Watch(request("x"))
-    assert next(watch).status == 3
-    watch.cancel()
-
-
-def test_the_end_answers_what_was_accepted(tmp_path):
-    serving = start(make_serving(LIMITS), tmp_path)
-    with answering(serving) as (_, endpoint, server):
-        with contextlib.closing(OwnClient(endpoint.port)) as client:
-            service = client.new("grpc.health.v1.HealthCheckRequest")
-            watch = client.stub(HEALTH).Watch(service)
-            assert next(watch).status == 1
-            predict = client.stub(PREDICTION).Predict
-            request = predict_request(client, "regression", text=["ab"])
-            with held(serving, "regression"):
-                call = predict.future(request)
-                time.sleep(0.1)
-                server.should_exit = True
-                assert [each.status for each in watch] == [2]
-                time.sleep(0.5)
-                with refused(Code.UNAVAILABLE):
-                    predict(request)
-            answer = call.result()
-    assert answer.outputs["prediction"].float_val[0] == 2
-    assert server.num_unanswered == 0
-
-
-def test_what_the_grace_is_too_short_for_is_counted(tmp_path):
-    serving = start(make_serving(), tmp_path)
-    with held(serving, "regression"):
-        with answering(serving) as (_, endpoint, server):
-            server._grace_seconds = 0.2
-            client = OwnClient(endpoint.port)
-            request = predict_request(client, "regression", text=["ab"])
-            call = client.stub(PREDICTION).Predict.future(request)
-            time.sleep(0.1)
-    assert server.num_unanswered == 1
-    with refused(Code.UNAVAILABLE):
-        call.result()
-    client.close()
-
-
-def test_a_port_that_is_in_use(serving, ports):
-    endpoint = Endpoint(serving, f"127.0.0.1:{ports[1]}")
-    with pytest.raises(UserError, match=f"grpc_port={ports[1]}"):
-        asyncio.run(endpoint.start())
-    for is_shared in (False, True):
-        with pytest.raises(UserError, match="grpc_port=.*in use"):
-            reserve("127.0.0.1", ports[1], is_shared)
-
-
-@pytest.mark.parametrize("is_shared", [False, True])
-def test_a_port_is_reserved_and_then_used(serving, is_shared):
-    with reserve("127.0.0.1", 0, is_shared) as reserved:
-        address = target_of(reserved)
-        endpoint = Endpoint(serving, address, is_shared=is_shared)
-        with running(serving, companion=endpoint):
-            assert address == f"127.0.0.1:{endpoint.port}"
-            with contextlib.closing(OwnClient(endpoint.port)) as client:
-                request = predict_request(client, "tags", text=["a"])
-                client.stub(PREDICTION).Predict(request)

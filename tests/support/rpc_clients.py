@@ -11,11 +11,13 @@ import numpy as np
 import tensorflow as tf
 from google.protobuf import descriptor_pool, message_factory
 
-from bert_tf.serving.rpc.endpoint import METHODS
+from bert_tf.serving.rpc.endpoint import METHODS, Endpoint
 from bert_tf.serving.rpc.health import HEALTH
 from bert_tf.serving.rpc.messages import message_class
 from bert_tf.serving.tensors import NUMBERS
 from support.common import needs
+from support.server_requests import predictor_of
+from support.serving_fakes import running
 
 SERVING = "tensorflow.serving"
 PREDICTION = f"{SERVING}.PredictionService"
@@ -34,8 +36,12 @@ ANSWERS = {
 class OwnClient:
     """A client whose messages are those of the server."""
 
-    def __init__(self, port):
-        self.channel = grpc.insecure_channel(f"127.0.0.1:{port}")
+    def __init__(self, port, credentials=None):
+        if credentials:
+            address = f"localhost:{port}"
+            self.channel = grpc.secure_channel(address, credentials)
+        else:
+            self.channel = grpc.insecure_channel(f"127.0.0.1:{port}")
 
     def close(self):
         self.channel.close()
@@ -207,3 +213,24 @@ def refused(code, part=""):
         assert part in error.details() and "\n" not in error.details()
     else:
         raise AssertionError("the call was answered")
+
+
+@contextlib.contextmanager
+def answering(serving, **settings):
+    """A server with gRPC; gives (its HTTP port, endpoint, server)."""
+    serving.is_ending = False  # Another server of the tests may have had it.
+    endpoint = Endpoint(serving, "127.0.0.1:0", **settings)
+    with running(serving, companion=endpoint) as (server, port):
+        yield port, endpoint, server
+    serving.is_ending = False
+
+
+@contextlib.contextmanager
+def held(serving, model):
+    """While the block runs, the model's batches wait."""
+    predictor = predictor_of(serving, model)
+    predictor.may_run.clear()
+    try:
+        yield
+    finally:
+        predictor.may_run.set()

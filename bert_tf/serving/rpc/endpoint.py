@@ -13,6 +13,7 @@ from absl import logging
 
 from bert_tf.errors import UserError
 from bert_tf.serving.rpc import inference, prediction
+from bert_tf.serving.rpc.access import credentials
 from bert_tf.serving.rpc.exchange import Exchange
 from bert_tf.serving.rpc.health import HEALTH, Health
 from bert_tf.serving.state import Serving
@@ -88,7 +89,7 @@ class Endpoint:
             ]
         )
         try:
-            self.port = self._server.add_insecure_port(self._address)
+            self.port = self._open_port()
         except RuntimeError:  # Its message is about many other things.
             host, _, port = self._address.rpartition(":")
             raise UserError(
@@ -96,6 +97,11 @@ class Endpoint:
                 "is the port in use?"
             ) from None
         await self._server.start()
+
+    def _open_port(self) -> int:
+        if certificate := credentials(self._serving.web):
+            return self._server.add_secure_port(self._address, certificate)
+        return self._server.add_insecure_port(self._address)
 
     async def stop(self, grace_seconds: float) -> int:
         """Stops accepting calls, and answers all that were accepted.

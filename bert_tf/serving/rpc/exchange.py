@@ -27,6 +27,7 @@ from bert_tf.serving.handler import (
 )
 from bert_tf.serving.models import Version
 from bert_tf.serving.results import stack
+from bert_tf.serving.rpc.access import Door
 from bert_tf.serving.rpc.messages import Message, MessageClass
 from bert_tf.serving.state import Serving
 
@@ -82,6 +83,7 @@ class Exchange:
 
     def __init__(self, serving: Serving):
         self.serving = serving
+        self._door = Door(serving.web)
         self.num_open = 0
         self.is_closed = False
         self.last_end = 0.0
@@ -121,6 +123,7 @@ class Exchange:
             try:
                 if not is_accepted:
                     raise Refusal(503, "the server is shutting down")
+                self._door.check(route, context)
                 reply = await _reply(asked, request, method)
                 status = 200
                 return reply
@@ -133,9 +136,9 @@ class Exchange:
                 status = refusal.status
             finally:  # Before the client has the answer and asks again.
                 now = time.monotonic()
-                self.serving.count_request(
-                    route, asked.model, status, now - start
-                )
+                what = (asked.model, status, now - start)
+                self.serving.count_request(route, *what)
+                self._door.note(route, context, *what)
                 if is_accepted:
                     self.num_open -= 1
                     self.last_end = now
