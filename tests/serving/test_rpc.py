@@ -1,6 +1,7 @@
 """gRPC: TensorFlow Serving's services, the Open Inference Protocol, health."""
 
 import contextlib
+import dataclasses
 
 import grpc
 import numpy as np
@@ -23,11 +24,12 @@ from support.rpc_clients import (
 )
 from support.server_requests import (
     IDS,
+    LIMITS,
     examples_body,
     predict,
     send_request,
 )
-from support.serving_fakes import INPUTS, LABELS
+from support.serving_fakes import INPUTS, LABELS, make_serving, start
 
 from bert_tf.serving.signatures import bytes_of
 
@@ -38,6 +40,13 @@ VALUES = {
     "question": "who?",
     "context": "abcdefghijkl",
 }
+
+
+@pytest.fixture(scope="module")
+def serving(tmp_path_factory):
+    """Models that may take their time, as TensorFlow does at the first call."""
+    limits = dataclasses.replace(LIMITS, request_seconds=30.0)
+    return start(make_serving(limits), tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture(scope="module")

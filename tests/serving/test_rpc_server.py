@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import threading
 import time
 
 import grpc
@@ -94,6 +95,16 @@ def test_calls_have_a_limit(serving):
                 with refused(Code.RESOURCE_EXHAUSTED, "exceeded"):
                     predict(request, timeout=20)
             assert first.result()
+
+
+def test_a_message_that_does_not_come_is_not_waited_for(own):
+    call = own.channel.stream_unary(f"/{PREDICTION}/Predict")
+    over = threading.Event()
+    with refused(Code.DEADLINE_EXCEEDED, "did not arrive in 0.5 s"):
+        call(iter(over.wait, True), timeout=20)
+    over.set()
+    with refused(Code.INVALID_ARGUMENT, "no message"):
+        call(iter([]), timeout=20)
 
 
 def test_defects_stay_in_the_log(serving, own):

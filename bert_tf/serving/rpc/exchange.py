@@ -8,7 +8,7 @@ counters keep the HTTP status, so that one number counts what is the same.
 import asyncio
 import dataclasses
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 import grpc
@@ -25,6 +25,7 @@ from bert_tf.serving.handler import (
     in_thread_if_large,
     use,
 )
+from bert_tf.serving.limits import Limits
 from bert_tf.serving.models import Version
 from bert_tf.serving.results import stack
 from bert_tf.serving.rpc.access import Door
@@ -51,13 +52,13 @@ class Asked:
 
     Attributes:
         serving: the models, limits and counters.
-        body: the message as it came.
+        body: the message as it came; b"" before.
         message: the message.
         model: the model's name, once it is known, for the counters.
     """
 
     serving: Serving
-    body: bytes
+    body: bytes = b""
     message: Message = None
     model: str = ""
 
@@ -106,8 +107,9 @@ class Exchange:
     ) -> grpc.RpcMethodHandler:
         """Makes gRPC's handler of a method.
 
-        gRPC would answer a message that cannot be read with an internal error.
-        So the handler takes bytes.
+        gRPC would answer a message that cannot be read with an internal error,
+        so the handler takes bytes; and it would wait for a message for ever,
+        so it takes a stream of them, of which there is one.
 
         Args:
             route: the method's full name, "/package.Service/Method".
@@ -115,8 +117,8 @@ class Exchange:
             method: answers them.
         """
 
-        async def handle(body: bytes, context: Any) -> bytes:
-            asked = Asked(self.serving, body)
+        async def handle(messages: AsyncIterator[bytes], context: Any) -> bytes:
+            asked = Asked(self.serving)
             is_accepted = not self.is_closed
             self.num_open += is_accepted
             start, status = time.monotonic(), 500
@@ -124,6 +126,7 @@ class Exchange:
                 if not is_accepted:
                     raise Refusal(503, "the server is shutting down")
                 self._door.check(route, context)
+                asked.body = await _body(messages, self.serving.limits)
                 reply = await _reply(asked, request, method)
                 status = 200
                 return reply
@@ -146,7 +149,20 @@ class Exchange:
             await context.abort(code, str(refusal))
             raise AssertionError("abort raises")
 
-        return grpc.unary_unary_rpc_method_handler(handle)
+        return grpc.stream_unary_rpc_method_handler(handle)
+
+
+async def _body(messages: AsyncIterator[bytes], limits: Limits) -> bytes:
+    """The message of a call."""
+    try:
+        async with asyncio.timeout(limits.body_seconds):
+            return await anext(messages)
+    except TimeoutError:
+        raise Refusal(
+            408, f"the message did not arrive in {limits.body_seconds:g} s"
+        ) from None
+    except StopAsyncIteration:
+        raise Refusal(400, "the call has no message") from None
 
 
 async def _reply(asked, request, method) -> bytes:
