@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import importlib.util
 import json
 import pathlib
 import re
@@ -23,6 +24,15 @@ from support.programs import (
     last_line,
     program_of,
     run_here,
+)
+from support.rpc_clients import (
+    INFERENCE,
+    PREDICTION,
+    OwnClient,
+    from_proto,
+    infer_request,
+    outputs_of,
+    predict_request,
 )
 from support.server_requests import examples_body, predict
 from support.server_requests import send_request as send
@@ -128,8 +138,9 @@ def served(folders, *settings):
         cwd=ROOT,
     )
     try:
-        address = process.stdout.readline().strip()
-        yield process, int(address.rpartition(":")[2])
+        ports = re.findall(r":([0-9]+)", process.stdout.readline())
+        process.grpc_port = int(ports[-1])
+        yield process, int(ports[0])
     finally:
         process.kill()
         process.wait()
@@ -150,12 +161,19 @@ def growing(folders, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def port(folders, growing):
+def ports(folders, growing):
+    """(HTTP port, gRPC port)."""
     models = {**folders, "growing": growing}
-    with served(models, "--poll_seconds=0.2") as (process, port):
-        yield port
+    settings = ("--poll_seconds=0.2", "--grpc_port=0")
+    with served(models, *settings) as (process, port):
+        yield port, process.grpc_port
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=20) == 0
+
+
+@pytest.fixture(scope="module")
+def port(ports):
+    return ports[0]
 
 
 @pytest.mark.parametrize("name", ["sms", "fixed"])
@@ -285,6 +303,41 @@ def test_a_question_and_its_context(port):
     assert context[found["start"] : found["end"]] == found["answer"]
 
 
+@pytest.mark.parametrize(
+    "name, inputs",
+    [
+        ("sms", {"text": TEXTS}),
+        ("vectors", {"text": TEXTS}),
+        ("choice", {"text": ["a", "b"], "endings": [["c", "d"], ["e", ""]]}),
+        ("squad", {"question": ["who?"], "context": ["It was Ann. " * 9]}),
+    ],
+)
+def test_grpc_answers_as_http_does(ports, name, inputs):
+    items = [
+        dict(zip(inputs, row, strict=True))
+        for row in zip(*inputs.values(), strict=True)
+    ]
+    for item in items:
+        if "endings" in item:
+            item["endings"] = [text for text in item["endings"] if text]
+    answer = send(ports[0], predict(name), {"instances": items})[1]
+    rows = answer["predictions"]
+    with contextlib.closing(OwnClient(ports[1])) as client:
+        request = predict_request(client, name, **inputs)
+        outputs = client.stub(PREDICTION).Predict(request).outputs
+        columns = {name: from_proto(proto) for name, proto in outputs.items()}
+        infer = client.stub(INFERENCE).ModelInfer
+        tensors = outputs_of(infer(infer_request(client, name, inputs)))
+    for output, column in columns.items():
+        values = [row[output] if len(columns) > 1 else row for row in rows]
+        if column.dtype == object:
+            column = np.vectorize(bytes.decode, otypes="O")(column)
+            assert column.tolist() == values == tensors[output]
+        else:
+            np.testing.assert_allclose(column, values, atol=1e-5)
+            np.testing.assert_allclose(tensors[output], values, atol=1e-5)
+
+
 def test_vectors_of_the_client(predictors, port):
     client = EncodeClient("127.0.0.1", port)
     texts = [f"{text} {i}" for i in range(100) for text in TEXTS]
@@ -377,7 +430,7 @@ def test_large_requests_leave_no_memory_behind(folders):
     assert held[1] - held[0] < 150 and held[-1] - held[2] < 50, held
 
 
-def test_mistakes_are_one_line(folders, tmp_path):
+def test_mistakes_are_one_line(folders, tmp_path, monkeypatch):
     (tmp_path / "1").mkdir()
     (tmp_path / "1" / "saved_model.pb").write_bytes(b"rubbish")
     (tmp_path / "empty").mkdir()
@@ -403,10 +456,16 @@ def test_mistakes_are_one_line(folders, tmp_path):
             ({"model": [sms], "port": port}, "Address already in use"),
             ({"model": [sms], "host": "192.0.2.1"}, "Cannot assign requested"),
             ({"model": [sms], "max_queue": 5}, "exceeds --max_queue=5"),
+            ({"model": [sms], "grpc_port": port}, "grpc_port=.* in use"),
         ):
             with PROGRAM.flags(**{"port": 0, **values}):
                 with pytest.raises(UserError, match=message):
                     PROGRAM.main()
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with PROGRAM.flags(port=0, grpc_port=0, model=[sms]):
+        with pytest.raises(UserError, match="pip install 'grpcio"):
+            PROGRAM.main()
+    monkeypatch.undo()
     done = run_here("bert_tf/tools/serve.py", f"--model={damaged}", "--port=0")
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert last_line(done).startswith("serve.py: ")
