@@ -30,7 +30,7 @@ PROGRAMS = {
     "bert-pretraining-data": "bert_tf/tools/create_pretraining_data.py",
 }
 # Tools without a command: they are for those who develop the package.
-OF_DEVELOPERS = {"benchmark", "build_normalization"}
+OF_DEVELOPERS = {"benchmark", "build_normalization", "soak"}
 for name in sorted({*TOOLS} - OF_DEVELOPERS):
     path = f"bert_tf/tools/{name}.py"
     if path not in PROGRAMS.values():
@@ -106,7 +106,7 @@ def test_requirements_are_those_of_the_package():
 
 
 def test_extras_are_those_of_the_package():
-    assert {*extras.MODULES} == {*EXTRAS} - {"all", "test"}
+    assert {*extras.MODULES} == {*EXTRAS} - {"all", "docs", "test"}
     assert {*packages_of("all")} == {
         requirement
         for extra in {*extras.MODULES} - {"beam"}

@@ -41,7 +41,7 @@ PARTS = {
     *("doctor_data", "doctor_examination", "doctor_labels", "doctor_run"),
     "doctor_steps",
     *("beam_answers", "beam_rows", "beam_vectors", "row_shards", "row_work"),
-    "explain_output",
+    *("explain_output", "serve_flags", "serve_grpc"),
 }
 
 # Reads [[name, argument, …], …]; writes [[status, stdout, stderr], …].
