@@ -17,7 +17,7 @@ WORKDIR /source
 COPY pyproject.toml README.md LICENSE ./
 RUN mkdir bert_tf \
     && touch bert_tf/__init__.py run_classifier.py run_squad.py run_pretraining.py \
-    && pip install '.[serving,grpc]'
+    && pip install '.[serving,grpc,lite]'
 # Then the package itself.
 COPY . .
 RUN pip install --no-deps --force-reinstall .

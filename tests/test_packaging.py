@@ -106,6 +106,7 @@ def test_requirements_are_those_of_the_package():
 
 
 def test_extras_are_those_of_the_package():
+    # The package itself uses nothing of `docs`.
     assert {*extras.MODULES} == {*EXTRAS} - {"all", "docs", "test"}
     assert {*packages_of("all")} == {
         requirement
