@@ -14,7 +14,7 @@ from typing import Any
 
 from absl import logging
 
-from bert_tf import extras, files
+from bert_tf import files
 from bert_tf.data.tabular.file_shape import cleaned_name
 from bert_tf.data.tabular.table import Table, listed
 from bert_tf.data.tabular.value_table import ValueTable
@@ -57,7 +57,7 @@ def read_table(content: Content, header: bool = True) -> Table:
         raise UserError(
             f"{path}: {name}, which needs the package"
             f"{'s' if ' ' in packages else ''} {packages.replace(' ', ' and ')}"
-            f" ({extras.how_to_install('tables')}); or save it as CSV in UTF-8"
+            f" (pip install {packages}); or save it as CSV in UTF-8"
         ) from None
     except UserError:
         raise
