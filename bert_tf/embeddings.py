@@ -71,7 +71,7 @@ class TextEmbedder:
         max_seq_length: longest sequence in WordPieces; the end of a longer
             text is cut off.
         strip_accents, tokenize_chinese_chars: see `TokenizerSettings`.
-        pooling, layers, normalize: see `BertEmbedder`.
+        pooling, layers, normalize, dimension: see `BertEmbedder`.
         batch_size: the most texts that the model reads together; None for as
             many as `max_batch_tokens` allows. Both change speed and memory, not
             the vectors.
@@ -92,15 +92,23 @@ class TextEmbedder:
 
         Args:
             name: a name or a folder, see `pretrained.open`.
-            **settings: arguments of the class besides the model's files;
-                `max_seq_length` is what the model can read, up to 128, unless
-                it is given.
+            **settings: arguments of the class besides the model's files. A
+                model that was trained to give vectors, by train_embeddings,
+                knows its pooling, layers, normalization and dimension.
+                `max_seq_length` is what the model can read, up to 128. What
+                is given wins.
 
         Raises:
             UserError: the model cannot be opened, or has no vocabulary.
         """
         settings.setdefault("max_seq_length", pretrained.default_length(name))
-        return cls(**{**pretrained.arguments(name), **settings})
+        return cls(
+            **{
+                **pretrained.arguments(name),
+                **pretrained.vector_settings(pretrained.open(name)),
+                **settings,
+            }
+        )
 
     def __init__(
         self,
@@ -115,6 +123,7 @@ class TextEmbedder:
         pooling: str = "mean",
         layers: Sequence[int] = DEFAULT_LAYERS,
         normalize: bool = False,
+        dimension: int | None = None,
         batch_size: int | None = None,
         max_batch_tokens: int = MAX_BATCH_TOKENS,
         engine: str = "float32",
@@ -143,7 +152,9 @@ class TextEmbedder:
             vocab_file,
             bert_config_file,
         )
-        self.model = BertEmbedder(config, pooling, layers, normalize)
+        self.model = BertEmbedder(
+            config, pooling, layers, normalize, dimension
+        )
         self.model.bert.compute_padding = needs_padding(self.model)
         load_weights(self.model, init_checkpoint)
         self._network = network_of_model(

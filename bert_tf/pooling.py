@@ -114,19 +114,23 @@ class BertEmbedder(ConfiguredModel):
             "cls_pooled" ignores it.
         normalize: whether vectors get length 1, so that the product of two is
             their cosine.
+        dimension: keep the first components alone, so many, before
+            `normalize`; None keeps all. It is for models that
+            `vector_losses.matryoshka` trained.
 
     Call arguments:
         inputs, training, seed: as in `BertModel`.
 
     Returns:
-        float [B, E], at least float32; with "none" [B, S, E]. E is L D, with
-        "mean_max" 2 L D, with "cls_pooled" D. Other texts of the batch and the
+        float [B, E], at least float32; with "none" [B, S, E]. E is `dimension`,
+        or else L D, with "mean_max" 2 L D, with "cls_pooled" D. Other texts of the batch and the
         length of the padding do not change a vector.
 
     Masking: a text without a token gets finite numbers without a meaning.
 
     Raises:
-        ValueError: the pooling or a layer is unknown.
+        ValueError: the pooling or a layer is unknown, or vectors have fewer
+            components than `dimension`.
     """
 
     reads_padding = False
@@ -137,6 +141,7 @@ class BertEmbedder(ConfiguredModel):
         pooling: str = "mean",
         layers: Sequence[int] = DEFAULT_LAYERS,
         normalize: bool = False,
+        dimension: int | None = None,
         **kwargs: Any,
     ):
         kwargs.setdefault("name", "embedder")
@@ -148,12 +153,19 @@ class BertEmbedder(ConfiguredModel):
         # A Keras model's own `layers` are something else.
         self.layer_indexes = tuple(layers)
         self.normalize = normalize
+        self.dimension = dimension
+        check_dimension(dimension, self.full_size)
         self.bert = BertModel(config, dtype=self.dtype_policy)
         self.built = True
 
     @property
     def embedding_size(self) -> int:
         """E, the size of a vector."""
+        return self.dimension or self.full_size
+
+    @property
+    def full_size(self) -> int:
+        """The size of a vector of which nothing is left out."""
         if self.pooling == "cls_pooled":
             return self.config.hidden_size
         width = len(self.layer_indexes) * self.config.hidden_size
@@ -170,6 +182,8 @@ class BertEmbedder(ConfiguredModel):
             x = [at_least_float32(layers[i]) for i in self.layer_indexes]
             pool = TOKEN_POOLINGS[self.pooling]
             vectors = pool(ops.concatenate(x, axis=-1), tokens_of(inputs))
+        if self.dimension is not None:
+            vectors = vectors[..., : self.dimension]
         return ops.normalize(vectors) if self.normalize else vectors
 
     def get_config(self) -> dict[str, Any]:
@@ -178,6 +192,7 @@ class BertEmbedder(ConfiguredModel):
             "pooling": self.pooling,
             "layers": list(self.layer_indexes),
             "normalize": self.normalize,
+            "dimension": self.dimension,
         }
 
 
@@ -208,4 +223,18 @@ def check_layers(layers: Sequence[int], num_hidden_layers: int) -> None:
             f"layers must be from {known[0]} to {known[-1]} in a model of "
             f"{num_hidden_layers} layers, and at least one. "
             f"Received: layers={layers}"
+        )
+
+
+def check_dimension(dimension: int | None, size: int) -> None:
+    """Raises ValueError if vectors have fewer components than are to be kept.
+
+    Args:
+        dimension: how many are to be kept; None for all.
+        size: how many there are.
+    """
+    if dimension is not None and not 0 < dimension <= size:
+        raise ValueError(
+            f"dimension must be from 1 to {size}, the size of the vectors. "
+            f"Received: dimension={dimension}"
         )

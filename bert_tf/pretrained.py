@@ -39,6 +39,10 @@ BUNDLED_MODEL = {
 
 DEFAULT_LENGTH = 128  # Tokens of a sequence, where nobody says.
 
+# The kind of a run that trains vectors, and what its task.json says of them.
+VECTORS = "embedding"
+VECTOR_SETTINGS = ("pooling", "layers", "normalize", "dimension")
+
 DEMO = "demo"  # The bundled model's name.
 DEMO_TASK = "sms"
 
@@ -158,6 +162,20 @@ def arguments(name: str) -> dict[str, Any]:
         "init_checkpoint": model.weights_file,
         **_tokenizer_arguments_of(model),
     }
+
+
+def vector_settings(model: StoredModel) -> dict[str, Any]:
+    """How a model was trained to make a vector of a text, {} for others.
+
+    Args:
+        model: what was opened.
+
+    Returns:
+        Arguments of `pooling.BertEmbedder`, by name.
+    """
+    if model.kind != VECTORS:
+        return {}
+    return {n: model.task[n] for n in VECTOR_SETTINGS if n in model.task}
 
 
 def default_length(name: str) -> int:

@@ -353,6 +353,7 @@ def _embedding(
         "pooling": model.pooling,
         "normalize": model.normalize,
         "layers": model.layer_indexes,
+        "dimension": model.dimension,
     }
     return lambda copy: EmbeddingServing(copy, reader, settings.shape), record
 

@@ -19,6 +19,7 @@ from bert_tf import files, pretrained
 from bert_tf.config import BertConfig
 from bert_tf.errors import UserError
 from bert_tf.formats.checkpoint_paths import prefixes_in
+from bert_tf.formats.model import StoredModel
 from bert_tf.programs import console, hyperparameters, program, run_record
 from bert_tf.vocab_files import load_vocab
 
@@ -125,6 +126,7 @@ def use_pretrained() -> None:
         "init_checkpoint": model.weights_file,
         "vocab_file": model.vocab_file,
         **model.tokenizer.tokenizer_arguments(),
+        **vector_flags(model),
     }
     needs_vocab = "vocab_file" in FLAGS and not is_given("vocab_file")
     if model.vocab_file is None and needs_vocab:
@@ -143,6 +145,18 @@ def use_pretrained() -> None:
         shown = " ".join(f"--{name}={FLAGS[name].value}" for name in names)
         logging.debug("From %s, %s: %s", model.path, model.format, shown)
         console.show("Model", f"{model.path}, {model.format}")
+
+
+def vector_flags(model: StoredModel) -> dict[str, Any]:
+    """{flag: value}: how a model was trained to make vectors; {} for others.
+
+    Args:
+        model: what --pretrained names.
+    """
+    values = pretrained.vector_settings(model)
+    if layers := values.pop("layers", None):
+        values["pooling_layer"] = ",".join(map(str, layers))
+    return values
 
 
 # ---------------------------------------------------------------------------

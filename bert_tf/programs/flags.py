@@ -27,7 +27,7 @@ EXPORT_FLAGS = (
     "export_batch_size",
     "export_pad_to_max_length",
 )
-POOLING_FLAGS = ("pooling", "pooling_layer", "normalize")
+POOLING_FLAGS = ("pooling", "pooling_layer", "normalize", "dimension")
 
 
 def define_count(
@@ -146,8 +146,8 @@ def define_vocab_flags() -> None:
 
 
 @flag_groups.heading(flag_groups.MODEL)
-def define_pooling_flags() -> None:
-    """Defines how a text's vector is computed. Not in the original."""
+def define_pooling_flags(layer: str = "-2") -> None:
+    """Defines a text's vector. `layer` is the default of --pooling_layer."""
     flags.DEFINE_enum(
         "pooling",
         "mean",
@@ -159,7 +159,7 @@ def define_pooling_flags() -> None:
     )
     flags.DEFINE_string(
         "pooling_layer",
-        "-2",
+        layer,
         "Layer of the model whose vectors --pooling combines: -1 is the last "
         "layer, 0 the first. Of several layers, such as -4,-3,-2,-1, the "
         "vectors are put side by side.",
@@ -169,6 +169,12 @@ def define_pooling_flags() -> None:
         False,
         "Scale each text's vector to length 1: the product of two vectors is "
         "then their cosine.",
+    )
+    define_count(
+        "dimension",
+        None,
+        "Keep the first N components of each vector, before --normalize: for "
+        "models that were trained with --matryoshka_sizes.",
     )
 
 

@@ -25,11 +25,33 @@ def pooling_settings(config: BertConfig) -> dict[str, Any]:
         UserError: flags contradict each other, or the model does not have the
             layer.
     """
-    settings = {"pooling": FLAGS.pooling, "normalize": FLAGS.normalize}
+    layers: tuple[int, ...] = (-1,)
     if FLAGS.pooling == "cls_pooled":
         refuse("--pooling=cls_pooled uses the last layer", "pooling_layer")
-        return {**settings, "layers": (-1,)}
-    return {**settings, "layers": chosen_layers("pooling_layer", config)}
+    else:
+        layers = chosen_layers("pooling_layer", config)
+    _check_dimension(len(layers) * config.hidden_size)
+    return {
+        "pooling": FLAGS.pooling,
+        "layers": layers,
+        "normalize": FLAGS.normalize,
+        "dimension": FLAGS.dimension,
+    }
+
+
+def _check_dimension(size: int) -> None:
+    """Raises UserError if --dimension is more than vectors have.
+
+    Args:
+        size: components of a vector of --pooling=mean.
+    """
+    size *= 2 if FLAGS.pooling == "mean_max" else 1
+    if FLAGS.dimension is not None and FLAGS.dimension > size:
+        raise UserError(
+            f"vectors have {size} components",
+            setting="dimension",
+            value=FLAGS.dimension,
+        )
 
 
 def chosen_layers(name: str, config: BertConfig) -> tuple[int, ...]:
