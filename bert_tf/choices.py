@@ -34,6 +34,12 @@ STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker_mirrored", "tpu")
 POOLINGS = ("mean", "max", "mean_max", "cls", "sep", "none", "cls_pooled")
 WINDOW_POOLINGS = ("mean", "max")
 
+# bert_tf.data.text_groups: what vectors are learned from.
+GROUP_KINDS = ("pairs", "triples", "scored", "labelled", "sentences")
+
+# bert_tf.vector_losses
+VECTOR_LOSSES = ("in_batch_negatives", "cosent", "cosine", "triplet")
+
 # bert_tf.data.text_reader
 LONG_DOCUMENTS = ("truncate", "head_tail", "windows")
 

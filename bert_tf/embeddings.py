@@ -152,9 +152,7 @@ class TextEmbedder:
             vocab_file,
             bert_config_file,
         )
-        self.model = BertEmbedder(
-            config, pooling, layers, normalize, dimension
-        )
+        self.model = BertEmbedder(config, pooling, layers, normalize, dimension)
         self.model.bert.compute_padding = needs_padding(self.model)
         load_weights(self.model, init_checkpoint)
         self._network = network_of_model(

@@ -123,8 +123,8 @@ class BertEmbedder(ConfiguredModel):
 
     Returns:
         float [B, E], at least float32; with "none" [B, S, E]. E is `dimension`,
-        or else L D, with "mean_max" 2 L D, with "cls_pooled" D. Other texts of the batch and the
-        length of the padding do not change a vector.
+        or else L D, with "mean_max" 2 L D, with "cls_pooled" D. Other texts of
+        the batch and the length of the padding do not change a vector.
 
     Masking: a text without a token gets finite numbers without a meaning.
 

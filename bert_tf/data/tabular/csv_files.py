@@ -49,6 +49,7 @@ def read_table(
     encoding: str = "utf-8",
     header: bool = True,
     strict: bool = False,
+    setting: str = "task_name",
 ) -> Table:
     """Reads a file.
 
@@ -63,6 +64,7 @@ def read_table(
         header: whether the first row holds the columns' names; otherwise they
             are numbers from 1 on.
         strict: make an error of what would be logged as a warning.
+        setting: the one that says how a file is written, for errors.
 
     Raises:
         UserError: a setting or the file cannot be used.
@@ -78,10 +80,11 @@ def read_table(
         found = _other_table(content, encoding, header)
         if found is not None:
             return found
-        shape = _check_shape(content, format, encoding, header)
+        shape = _check_shape(content, format, encoding, header, setting)
         if format == "jsonl":
             return ObjectTable(path, objects_of(content.reader, path))
         reader = _cell_reader(path, format, delimiter, encoding, header, strict)
+        reader.format_setting = setting
         if shape.name == "conll":
             reader.looks_like = "words with tags, which `task_name`=ner reads"
         return CellTable(reader, content.reader)

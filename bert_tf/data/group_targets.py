@@ -1,0 +1,105 @@
+"""What a loss is told of rows of texts: scores, negatives, partners."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from bert_tf.data.text_groups import TextGroups
+from bert_tf.errors import UserError
+
+
+def scaled_scores(
+    groups: TextGroups, score_range: Sequence[float] | None = None
+) -> np.ndarray:
+    """Scores from 0 to 1.
+
+    Args:
+        groups: scored pairs.
+        score_range: the numbers that become 0 and 1; None for the smallest
+            and the largest of the file.
+
+    Returns:
+        float32 [N].
+
+    Raises:
+        UserError: a score is outside of the range, or all are the same.
+    """
+    scores = groups.scores
+    low, high = score_range or (scores.min(), scores.max())
+    for row in np.flatnonzero((scores < low) | (scores > high)):
+        raise UserError(
+            f"{groups.path}:{groups.lines[row]}: the score {scores[row]:g} is "
+            "outside of it",
+            setting="score_range",
+            value=f"{low:g},{high:g}",
+        )
+    if np.ptp(scores) == 0:
+        raise UserError(
+            f"{groups.path}: all {len(groups)} scores are {scores[0]:g}: there "
+            "is nothing to learn"
+        )
+    return ((scores - low) / (high - low)).astype(np.float32)
+
+
+def same_groups(columns: Sequence[Sequence[str]]) -> np.ndarray:
+    """int32 [N]: rows that share a text have the same number.
+
+    Rows of the same number are no negatives of each other: the answer to one
+    question is right for another one that has it, too.
+
+    Args:
+        columns: texts that belong together, [T][N].
+    """
+    number_of_text: dict[str, int] = {}
+    parents: list[int] = []
+
+    def root(place: int) -> int:
+        while parents[place] != place:
+            parents[place] = parents[parents[place]]
+            place = parents[place]
+        return place
+
+    firsts = []
+    for row in zip(*columns, strict=True):
+        places = []
+        for text in row:
+            place = number_of_text.setdefault(text, len(parents))
+            if place == len(parents):
+                parents.append(place)
+            places.append(place)
+        for place in places[1:]:
+            parents[root(place)] = root(places[0])
+        firsts.append(places[0])
+    return np.array([root(place) for place in firsts], np.int32)
+
+
+def draw_partners(
+    labels: Sequence[str], num_rounds: int, seed: int
+) -> np.ndarray:
+    """Pairs of rows with the same label.
+
+    In each round each row is an anchor once and a positive once, with another
+    row of its label that is drawn at random. A label with one row has no
+    pairs.
+
+    Args:
+        labels: of the rows.
+        num_rounds: R, the number of rounds.
+        seed: of the draw.
+
+    Returns:
+        int64 [R N', 2], N' rows whose label is not alone.
+    """
+    draw = np.random.default_rng(seed)
+    _, label_ids = np.unique(
+        np.array(labels, object).astype(str), return_inverse=True
+    )
+    order = np.argsort(label_ids, kind="stable")
+    bounds = np.flatnonzero(np.diff(label_ids[order])) + 1
+    members = [rows for rows in np.split(order, bounds) if len(rows) > 1]
+    pairs = []
+    for _ in range(num_rounds):
+        for rows in members:
+            mixed = draw.permutation(rows)
+            pairs.append(np.stack([mixed, np.roll(mixed, 1)], axis=1))
+    return np.concatenate(pairs) if pairs else np.zeros([0, 2], np.int64)
