@@ -40,7 +40,8 @@ from bert_tf.tasks import record as task_record
 from bert_tf.tasks.registry import get_task
 
 FLAGS = flags.FLAGS
-SQUAD, PRETRAINING = "squad", "pretraining"  # Task names in run folders.
+# Task names in run folders.
+SQUAD, PRETRAINING, EMBEDDINGS = "squad", "pretraining", "embeddings"
 ENCODER_FLAGS = ("max_seq_length", *shared_flags.POOLING_FLAGS)
 
 
@@ -63,6 +64,11 @@ def export() -> None:
     task_name = run.record["task_name"]
     if task_name == PRETRAINING:
         export_encoder(newest_checkpoint(run))
+        return
+    if task_name == EMBEDDINGS:
+        take_over_vectors(settings)
+        # Of a run it is the best checkpoint, and without one the newest.
+        export_encoder(pretrained.open(run.path).weights_file)
         return
     program.refuse(
         f"a run of the task {task_name} has its own",
@@ -117,6 +123,17 @@ def take_over(folder: str, settings: dict[str, Any]) -> None:
             defaults.fill(name, value)
         settings[name] = FLAGS[name].value
     program.require("vocab_file", "bert_config_file")
+
+
+def take_over_vectors(settings: dict[str, Any]) -> None:
+    """Makes vectors as the run was trained to, unless flags say otherwise.
+
+    Args:
+        settings: the run's flags.
+    """
+    for name in ENCODER_FLAGS:
+        if not defaults.is_given(name):
+            defaults.fill(name, settings[name])
 
 
 def load_run(

@@ -146,8 +146,8 @@ def define_vocab_flags() -> None:
 
 
 @flag_groups.heading(flag_groups.MODEL)
-def define_pooling_flags(layer: str = "-2") -> None:
-    """Defines a text's vector. `layer` is the default of --pooling_layer."""
+def define_pooling_flags(layer: str = "-2", normalize: bool = False) -> None:
+    """Defines how a text's vector is computed. Not in the original."""
     flags.DEFINE_enum(
         "pooling",
         "mean",
@@ -166,7 +166,7 @@ def define_pooling_flags(layer: str = "-2") -> None:
     )
     flags.DEFINE_bool(
         "normalize",
-        False,
+        normalize,
         "Scale each text's vector to length 1: the product of two vectors is "
         "then their cosine.",
     )

@@ -110,6 +110,28 @@ def log_next_step_of_pretraining(modes: Collection[str]) -> None:
     )
 
 
+def log_next_step_of_vectors(modes: Collection[str]) -> None:
+    """Logs the command that exports the model, or makes vectors of texts.
+
+    Args:
+        modes: what the run did.
+    """
+    folder = FLAGS.output_dir
+    _log(
+        "vectors of a file's lines",
+        *_tool("extract_features"),
+        *(f"--pretrained={folder}", "--input_file=FILE"),
+        *("--output_format=npy", "--output_file=FILE.npy"),
+    )
+    if "export" not in modes:
+        _log(
+            "export it, to use it without this program",
+            *this_program(),
+            "--do_export",
+            _output_dir(folder),
+        )
+
+
 def this_program() -> list[str]:
     """The running program, as one types it."""
     if entry_points.typed:

@@ -53,6 +53,8 @@ MAY_CHANGE = frozenset(
         "null_score_diff_threshold",
         "predict_batch_size",
         "predict_file",
+        "retrieval_dir",
+        "retrieval_split",
         "test_file",
         # The form of an exported model.
         "allow_loss",

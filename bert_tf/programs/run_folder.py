@@ -217,7 +217,8 @@ def source_of(mode: str, flag_values: Mapping[str, Any]) -> tuple[str, ...]:
         flag_values: {flag: value} of a command.
     """
     prefix = {"eval": "dev", "predict": "test"}[mode]
-    for name in (f"{prefix}_file", "predict_file", "eval_input_file"):
+    names = (f"{prefix}_file", "predict_file", "eval_input_file")
+    for name in (*names, "retrieval_dir"):
         if path := flag_values.get(name):
             return (_absolute(path),)
     if fraction := flag_values.get(f"{prefix}_fraction"):

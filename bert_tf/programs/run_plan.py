@@ -57,6 +57,7 @@ VARIABLE = (
     "optimizer",
     "pack_sequences",
     "reinit_layers",
+    "similarity_scale",
     "small_data",
     "train_batch_size",
     "warmup_proportion",

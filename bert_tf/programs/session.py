@@ -17,7 +17,6 @@ from absl import flags, logging
 
 from bert_tf import checkpoints, pretrained, training
 from bert_tf.config import BertConfig
-from bert_tf.losses import LossTerm
 from bert_tf.programs import (
     console,
     defaults,
@@ -191,7 +190,7 @@ class Session:
 
     def train(
         self,
-        loss_terms: Sequence[LossTerm],
+        loss: training_run.Loss,
         batches: Callable[[int], tf.data.Dataset],
         *,
         num_train_steps: int,
@@ -202,7 +201,7 @@ class Session:
         """Trains the model; returns the step at which training ended.
 
         Args:
-            loss_terms: the terms of the loss.
+            loss: what is minimized.
             batches: function(first step) -> dataset.
             num_train_steps: the step at which training ends.
             num_warmup_steps: steps in which the learning rate rises.
@@ -212,7 +211,7 @@ class Session:
         trainer = training_run.make_trainer(
             self.model,
             self.strategy,
-            loss_terms,
+            loss,
             settings=self.settings,
             num_train_steps=num_train_steps,
             num_warmup_steps=num_warmup_steps,

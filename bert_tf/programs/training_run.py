@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Collection, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 import tensorflow as tf
@@ -21,8 +21,13 @@ from bert_tf.training.best import DevScores
 from bert_tf.training.progress import ProgressBar, TensorBoard
 from bert_tf.training.step_log import StepLog
 from bert_tf.training.trackers import TRACKERS
+from bert_tf.training.vector_trainer import VectorTrainer
+from bert_tf.vector_losses import VectorLoss
 
 FLAGS = flags.FLAGS
+
+# Terms that are summed, or a function of the vectors of the whole batch.
+Loss: TypeAlias = Sequence[LossTerm] | VectorLoss
 
 
 def count_train_steps(num_examples: int) -> int:
@@ -78,7 +83,7 @@ def check_evaluations(
 def make_trainer(
     model: keras.Model,
     strategy: tf.distribute.Strategy,
-    loss_terms: Sequence[LossTerm],
+    loss: Loss,
     *,
     settings: RunSettings,
     num_train_steps: int,
@@ -89,15 +94,18 @@ def make_trainer(
     schedule = WarmupLinearDecay(
         settings.learning_rate, num_train_steps, num_warmup_steps
     )
+    make: Callable[..., training.Trainer] = training.Trainer
+    if callable(loss):
+        make = VectorTrainer
     with strategy.scope():
         is_float16 = settings.precision == "float16"
-        return training.Trainer(
+        return make(
             model,
             OPTIMIZERS[settings.optimizer](
                 bias_correction=settings.adam_bias_correction
             ),
             schedule,
-            loss_terms,
+            loss,
             strategy,
             seed=settings.seed,
             num_micro_batches=settings.gradient_accumulation_steps,

@@ -53,6 +53,8 @@ def sections(run: StoredRun) -> list[Section]:
         return [
             Section("Use the model", [Code(f"# Fine-tune it\n{fine_tune}")])
         ]
+    if run.task_name == "embeddings":
+        return [Section("Use the model", _of_vectors(folder))]
     commands = [
         "# Export it, to use it without this program",
         command("python", script, do_export=True, output_dir=folder),
@@ -72,6 +74,35 @@ def sections(run: StoredRun) -> list[Section]:
             ),
         ]
     return [Section("Use the model", blocks)]
+
+
+def _of_vectors(folder: str) -> list[Block]:
+    """How a model that makes vectors is used.
+
+    Args:
+        folder: the run's.
+    """
+    commands = [
+        "# The vectors of a file's lines",
+        command(
+            *tool("extract_features"),
+            pretrained=folder,
+            input_file="FILE",
+            output_format="npy",
+            output_file="FILE.npy",
+        ),
+        "# Export it, to use it without this program",
+        command(*tool("train_embeddings"), do_export=True, output_dir=folder),
+    ]
+    return [
+        Code("\n".join(commands)),
+        Paragraph("In Python:"),
+        Code(
+            "from bert_tf.embeddings import TextEmbedder\n\n"
+            f"embedder = TextEmbedder.from_pretrained({folder!r})\n"
+            'vectors = embedder.embed(["A text.", "Another one."])'
+        ),
+    ]
 
 
 def _items(run: StoredRun) -> str:

@@ -1,0 +1,330 @@
+"""A run of train_embeddings, after its flags are checked."""
+
+import dataclasses
+import itertools
+import time
+from collections.abc import Collection
+from typing import Any
+
+import tensorflow as tf
+from absl import flags, logging
+
+from bert_tf import pretrained, training, vector_losses
+from bert_tf.config import BertConfig
+from bert_tf.data.text_groups import TextGroups
+from bert_tf.data.text_reader import TextReader, TextReaderSettings
+from bert_tf.export import saved_models
+from bert_tf.export.serving_modules import EmbeddingServing
+from bert_tf.pooling import BertEmbedder
+from bert_tf.programs import (
+    console,
+    defaults,
+    devices,
+    embedding_data,
+    embedding_flags,
+    embedding_scores,
+    export_run,
+    model_files,
+    next_step,
+    quick_check,
+    run_plan,
+    run_report,
+    score_lines,
+    several_runs,
+    training_run,
+)
+from bert_tf.programs.embedding_data import TrainingRows
+from bert_tf.programs.embedding_flags import modes_with_batches
+from bert_tf.programs.embedding_scores import Evaluation, EvaluationSets
+from bert_tf.programs.session import Session, log_results
+from bert_tf.programs.settings import RunSettings, from_flags
+from bert_tf.programs.several_runs import Outcome
+from bert_tf.tokenization import FullTokenizer
+from bert_tf.training import distribution
+from bert_tf.vector_losses import VectorLoss
+
+FLAGS = flags.FLAGS
+TASK = "embeddings"  # The name in train.json.
+NUM_MEASURED = 1000  # Rows by whose texts the length of sequences is chosen.
+TASK_FILE = "task.json"
+
+
+def run(modes: list[str]) -> None:
+    """Trains, evaluates and exports, as far as that is asked for.
+
+    Args:
+        modes: some of `MODES`.
+    """
+    strategy = devices.set_up(modes_with_batches(modes))
+    if run_plan.is_several():
+        several_runs.run_all(
+            lambda modes, settings, export_folder: run_once(
+                modes, strategy, settings, export_folder
+            ),
+            lambda trains: defaults.from_earlier_run((TASK,), trains),
+            modes,
+            strategy,
+            labels_files=False,
+        )
+        return
+    settings = from_flags(RunSettings, FLAGS.flag_values_dict())
+    run_once(modes, strategy, settings)
+    if distribution.is_chief(strategy):
+        next_step.log_next_step_of_vectors(modes)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Job:
+    """A run of this program, as its modes see it.
+
+    Attributes:
+        session: the run.
+        reader: how texts are read.
+        evaluation: evaluates the model; None if nothing is evaluated.
+        report: what the run leaves for its report.
+    """
+
+    session: Session
+    reader: TextReader
+    evaluation: Evaluation | None
+    report: run_report.RunReport
+
+
+def run_once(
+    modes: Collection[str],
+    strategy: tf.distribute.Strategy,
+    settings: RunSettings,
+    export_folder: str | None = None,
+) -> Outcome | None:
+    """Runs the modes that are asked for.
+
+    Args:
+        modes: see `run`.
+        strategy: where it runs.
+        settings: how it is trained, evaluated and saved.
+        export_folder: where the export goes; None: into the run's folder.
+
+    Returns:
+        How good the vectors are, if they are evaluated.
+    """
+    # 1. What the model is.
+    config, tokenizer = model_files.read_model_files()
+    vectors = model_files.pooling_settings(config)
+    full_size = embedding_flags.full_size(config)
+    embedding_flags.matryoshka_sizes(full_size)
+    session = Session(TASK, modes, strategy, settings)
+
+    # 2. The texts: wrong files are refused before anything is written.
+    groups, rows, loss = None, None, ""
+    if "train" in modes:
+        groups, rows, loss = embedding_data.read_training(settings.seed)
+    sets = None
+    if "eval" in modes_with_batches(modes):
+        sets = embedding_scores.read_sets(groups.kind if groups else None)
+    fit_flags(session, config, tokenizer, rows)
+    sizes = embedding_scores.compared_sizes(vectors["dimension"], full_size)
+    if sets:
+        session.settle_metric(sets.metric_names(sizes), sets.main_metric)
+    embedding_flags.warn_of_sizes()
+    quick_check.warn_of_machine(config)
+    export_folder = export_folder or session.folder.file("export")
+    if "export" in modes:
+        saved_models.check_replaceable(export_folder)
+    num_train_steps = training_run.count_train_steps(
+        rows.num_examples if rows else 0
+    )
+
+    # 3. The model under the strategy, with its weights so far. It gives whole
+    #    vectors; the loss and the scores take the components that count.
+    whole = {**vectors, "dimension": None}
+    model = session.open(lambda: BertEmbedder(config, **whole))
+    reader = make_reader(tokenizer)
+    job = Job(
+        session=session,
+        reader=reader,
+        evaluation=sets
+        and Evaluation(
+            sets,
+            training.BatchRunner(model, strategy),
+            reader,
+            vectors["dimension"],
+            sizes,
+        ),
+        report=run_report.RunReport(session),
+    )
+    if session.trains:
+        write_task(session, vectors)
+
+    # 4. Train, evaluate, export.
+    global_step = session.train_or_load(
+        lambda: train(job, groups, rows, make_loss(loss), num_train_steps)
+    )
+    outcome = None
+    if "eval" in modes:
+        outcome = evaluate(job, global_step)
+    job.report.write()
+    if "export" in modes and session.folder.writes:
+        export(export_folder, model, reader, vectors, sets)
+    return outcome
+
+
+def fit_flags(
+    session: Session,
+    config: BertConfig,
+    tokenizer: FullTokenizer,
+    rows: TrainingRows | None,
+) -> None:
+    """Fills in the rates and lengths that flags leave out.
+
+    Args:
+        session: the run.
+        config: the model's.
+        tokenizer: counts the WordPieces.
+        rows: what is trained on, if anything is.
+    """
+    lengths = None
+    if rows and FLAGS.max_seq_length is None:
+        lengths = [
+            len(tokenizer.tokenize(text)) + 2
+            for row in range(min(len(rows), NUM_MEASURED))
+            for text in rows.texts_of(row)
+        ]
+    session.fit(config, rows.num_examples if rows else 0, lengths)
+
+
+def make_reader(tokenizer: FullTokenizer) -> TextReader:
+    """How texts are read, as the flags say."""
+    return TextReader(
+        tokenizer,
+        TextReaderSettings(
+            vocab_file=FLAGS.vocab_file,
+            **model_files.tokenizer_arguments(),
+            max_seq_length=FLAGS.max_seq_length,
+        ),
+    )
+
+
+def make_loss(name: str) -> VectorLoss:
+    """The loss that the flags ask for.
+
+    Args:
+        name: one of `choices.VECTOR_LOSSES`; "" if nothing is trained.
+    """
+    loss = {
+        "in_batch_negatives": lambda: vector_losses.in_batch_negatives(
+            FLAGS.similarity_scale, symmetric=FLAGS.symmetric_loss
+        ),
+        "cosent": lambda: vector_losses.cosent(FLAGS.similarity_scale),
+        "triplet": lambda: vector_losses.triplet(FLAGS.triplet_margin),
+    }.get(name, vector_losses.cosine_regression)()
+    sizes = embedding_flags.matryoshka_sizes()
+    if FLAGS.dimension and not sizes:
+        sizes = [FLAGS.dimension]
+    return vector_losses.matryoshka(loss, sizes) if sizes else loss
+
+
+def write_task(session: Session, vectors: dict[str, Any]) -> None:
+    """Writes task.json: how the model makes vectors.
+
+    Args:
+        session: the run.
+        vectors: the arguments of its `BertEmbedder`.
+    """
+    values = {name: vectors[name] for name in pretrained.VECTOR_SETTINGS}
+    session.folder.write_json(
+        TASK_FILE, {"problem": pretrained.VECTORS, **values}
+    )
+
+
+def train(
+    job: Job,
+    groups: TextGroups | None,
+    rows: TrainingRows | None,
+    loss: VectorLoss,
+    num_train_steps: int,
+) -> int:
+    """Trains up to `num_train_steps`; returns the step at which it ended."""
+    assert groups is not None and rows is not None
+    session = job.session
+    log_rows(job, rows)
+    job.report.add_set("train", groups, len(groups))
+    batches = embedding_data.training_batches(
+        session.strategy, rows, job.reader, session.settings.seed
+    )
+    logging.debug("***** Running training *****")
+    logging.debug("  Num examples = %d", rows.num_examples)
+    logging.debug("  Batch size = %d", FLAGS.train_batch_size)
+    logging.debug("  Num steps = %d", num_train_steps)
+    return session.train(
+        loss,
+        batches,
+        num_train_steps=num_train_steps,
+        num_warmup_steps=training_run.count_warmup_steps(num_train_steps),
+        evaluate=job.evaluation,
+        num_examples=rows.num_examples,
+    )
+
+
+def log_rows(job: Job, rows: TrainingRows) -> None:
+    """Logs the tokens of the first rows."""
+    for row in itertools.islice(range(len(rows)), 5):
+        logging.debug("*** Example ***")
+        for text in rows.texts_of(row):
+            _, tokens = job.reader.convert(text)
+            logging.debug("tokens: %s", " ".join(tokens))
+
+
+def evaluate(job: Job, global_step: int) -> Outcome:
+    """Evaluates; writes eval_results.txt and train.json."""
+    assert job.evaluation is not None
+    sets, session = job.evaluation.sets, job.session
+    logging.debug("***** Running evaluation *****")
+    start = time.perf_counter()
+    folder = session.results_folder("eval")
+    scores = job.evaluation()
+    folder.write_results({**scores, "global_step": global_step})
+    session.record(
+        "eval",
+        folder,
+        num_examples=sets.num_examples,
+        seconds=time.perf_counter() - start,
+        results=scores,
+    )
+    job.report.add_set("eval", (), sets.num_examples)
+    job.report.folders["eval"] = folder
+    log_results(scores)
+    score_lines.show("Scores", {}, scores, sets.num_examples)
+    console.show_written(folder.path, "eval_results.txt")
+    return Outcome(
+        scores=scores, metric=session.settings.metric, is_collapsed=False
+    )
+
+
+def export(
+    folder: str,
+    model: BertEmbedder,
+    reader: TextReader,
+    vectors: dict[str, Any],
+    sets: EvaluationSets | None,
+) -> None:
+    """Writes the encoder as a SavedModel.
+
+    Args:
+        folder: the folder that it becomes.
+        model: the trained model.
+        reader: how texts are read.
+        vectors: the arguments of the `BertEmbedder` to export.
+        sets: int8 is compared with float32 on its texts.
+    """
+    texts = sets.texts if sets and FLAGS.export_int8 else []
+    export_run.export_trained(
+        folder,
+        model,
+        make_model=lambda: BertEmbedder(model.config, **vectors),
+        make_module=lambda copy: EmbeddingServing(
+            copy, reader, export_run.input_shape()
+        ),
+        vocab_file=FLAGS.vocab_file,
+        items=[{"text": text} for text in texts],
+        **vectors,
+    )
