@@ -61,6 +61,26 @@ def test_poolings_are_what_they_are_called(pooling, layers):
     assert found.dtype == np.float32
 
 
+@pytest.mark.parametrize("pooling", ["mean", "mean_max", "none"])
+def test_a_dimension_keeps_the_first_components(pooling):
+    whole = filled(BertEmbedder(TINY_CONFIG, pooling))
+    model = BertEmbedder(TINY_CONFIG, pooling, normalize=True, dimension=5)
+    model.set_weights(whole.get_weights())
+    batch = sequences()
+    first = np.array(whole(batch))[..., :5]
+    found = np.array(model(batch))
+    lengths = np.linalg.norm(first, axis=-1, keepdims=True)
+    np.testing.assert_allclose(found * lengths, first, atol=1e-6)
+    assert model.embedding_size == 5
+    assert BertEmbedder.from_config(model.get_config()).dimension == 5
+    # A file of an earlier version has none.
+    config = {k: v for k, v in model.get_config().items() if k != "dimension"}
+    assert BertEmbedder.from_config(config).dimension is None
+    size = whole.embedding_size
+    with pytest.raises(ValueError, match=f"dimension must be from 1 to {size}"):
+        BertEmbedder(TINY_CONFIG, pooling, dimension=size + 1)
+
+
 def test_cls_pooled_is_the_pooled_output():
     model = filled(BertEmbedder(TINY_CONFIG, "cls_pooled"))
     batch = sequences()

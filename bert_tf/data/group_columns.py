@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from bert_tf import suggestions
 from bert_tf.choices import GROUP_KINDS
+from bert_tf.counts import number_of
 from bert_tf.data.tabular.table import listed
 from bert_tf.errors import UserError
 
@@ -120,7 +121,7 @@ def _check_number(kind: str, texts: tuple[str, ...]) -> None:
         raise UserError(
             f"`train_on`={kind} needs {NEEDED[kind]}, in this order"
             if kind in ("pairs", "triples")
-            else f"`train_on`={kind} needs {least}",
+            else f"`train_on`={kind} needs {number_of(least, 'column')}",
             setting="text_columns",
             value=",".join(texts),
         )

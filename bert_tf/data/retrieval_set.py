@@ -50,7 +50,7 @@ class RetrievalSet:
         asked = counted(
             len(self.queries), len(self.queries) + self.num_left_out, "query"
         )
-        return f"{len(self.corpus):,} texts; {asked} asked"
+        return f"{len(self.corpus):,} texts; {asked} a right text"
 
 
 def read(folder: str, split: str | None = None) -> RetrievalSet:
