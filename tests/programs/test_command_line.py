@@ -33,6 +33,7 @@ TOOLS = (
     "serve",
     "soak",
     "split_sentences",
+    "train_embeddings",
     "tune",
 )
 # Parts of other tools, which nobody runs.
@@ -89,6 +90,7 @@ NEW = ("--do_train", "--output_dir=/tmp/new")
 SMS = ("--task_name=sms", *NEW)
 CSV = ("--task_name=csv", "--vocab_file=v", "--bert_config_file=c", *NEW)
 SQUAD = ("--vocab_file=v", "--bert_config_file=c", "--output_dir=/tmp/new")
+VECTORS = ("--train_file=README.md", *NEW)
 EMBED = ("--input_file=README.md", "--output_file=/tmp/new.npy")
 
 # (program, arguments, what was probably meant).
@@ -131,6 +133,7 @@ TYPOS = [
         [*SQUAD, "--do_export", "--metric_for_best=exactmatch"],
         "exact_match",
     ),
+    ("train_embeddings", ["--loss=cossine"], "cosine"),
     ("benchmark", ["--what=tokeniser"], "tokenizer"),
     ("models", ["lst"], "list"),
     # Tasks, whatever else is missing.
@@ -250,6 +253,33 @@ MISTAKES = [
         "extract_features",
         [*EMBED, "--pooling=none", "--output_format=npy"],
         "--pooling=none: texts have different numbers of tokens",
+    ),
+    ("train_embeddings", [NEW[1]], "At least one of --do_train, --do_eval"),
+    ("train_embeddings", [*NEW], "--train_file must be given"),
+    (
+        "train_embeddings",
+        [NEW[1], "--do_export", "--do_eval"],
+        "--do_eval needs --dev_file, --retrieval_dir or both",
+    ),
+    (
+        "train_embeddings",
+        [*VECTORS, "--train_on=scored", "--loss=triplet"],
+        "--loss=triplet: not for scored: cosent or cosine is",
+    ),
+    (
+        "train_embeddings",
+        [*VECTORS, "--train_on=pairs", "--train_batch_size=1"],
+        "--train_batch_size=1: a batch of one row has no negatives",
+    ),
+    (
+        "train_embeddings",
+        [*VECTORS, "--train_on=triples", "--score_range=0,5"],
+        "--score_range=['0', '5']: not with --loss=in_batch_negatives",
+    ),
+    (
+        "train_embeddings",
+        [*VECTORS, "--matryoshka_sizes=64,64"],
+        "--matryoshka_sizes=64,64: different whole numbers from 1",
     ),
     ("fill_mask", [" "], "no text is given, such as "),
     ("report", [], "name the folder of a run"),
