@@ -53,7 +53,10 @@ def refuse(why: str, *names: str) -> None:
     for name in names:
         flag = FLAGS[name]
         if flag.present and flag.value != flag.default:
-            raise UserError(why, setting=name, value=flag.value)
+            value = flag.value
+            if isinstance(value, list):
+                value = ",".join(map(str, value))
+            raise UserError(why, setting=name, value=value)
 
 
 def require_existing(*names: str, folder: bool = False) -> None:

@@ -274,7 +274,7 @@ MISTAKES = [
     (
         "train_embeddings",
         [*VECTORS, "--train_on=triples", "--score_range=0,5"],
-        "--score_range=['0', '5']: not with --loss=in_batch_negatives",
+        "--score_range=0,5: not with --loss=in_batch_negatives",
     ),
     (
         "train_embeddings",
