@@ -147,7 +147,7 @@ def _usual(names, kind, score, label, path) -> tuple[str, tuple[str, ...]]:
     if single and label in names:
         found["labelled"] = (single,)
     if single or pair:
-        found["sentences"] = (single,) if single else pair
+        found["sentences"] = (single,) if single else pair or ()
     if kind is None and found:
         return next(iter(found.items()))
     if kind in found:

@@ -26,7 +26,7 @@ def scaled_scores(
     """
     scores = groups.scores
     low, high = score_range or (scores.min(), scores.max())
-    for row in np.flatnonzero((scores < low) | (scores > high)):
+    for row in np.flatnonzero((scores < low) | (scores > high)).tolist():
         raise UserError(
             f"{groups.path}:{groups.lines[row]}: the score {scores[row]:g} is "
             "outside of it",

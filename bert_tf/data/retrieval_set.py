@@ -169,7 +169,7 @@ def _place(
     folder: str,
     name: str,
 ) -> int:
-    if one not in places:
+    if one is None or one not in places:
         raise UserError(
             f"{table.place(row)}: the id {one!r} is not in "
             f"{os.path.join(folder, name)}"

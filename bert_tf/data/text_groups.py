@@ -62,7 +62,7 @@ class TextGroups(Sequence[Group]):
         path: str,
         columns: Columns,
         texts: Sequence[Sequence[str]],
-        labels: Sequence[float] | Sequence[str] | None,
+        labels: Sequence[float | str] | None,
         lines: Sequence[int],
     ):
         self.path, self.columns = path, columns

@@ -73,21 +73,21 @@ def run(modes: list[str]) -> None:
         next_step.log_next_step_of_vectors(modes)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(kw_only=True)
 class Job:
     """A run of this program, as its modes see it.
 
     Attributes:
         session: the run.
         reader: how texts are read.
-        evaluation: evaluates the model; None if nothing is evaluated.
         report: what the run leaves for its report.
+        evaluation: evaluates the model; None if nothing is evaluated.
     """
 
     session: Session
     reader: TextReader
-    evaluation: Evaluation | None
     report: run_report.RunReport
+    evaluation: Evaluation | None = None
 
 
 def run_once(
@@ -112,60 +112,81 @@ def run_once(
     vectors = model_files.pooling_settings(config)
     full_size = embedding_flags.full_size(config)
     embedding_flags.matryoshka_sizes(full_size)
+    embedding_flags.warn_of_sizes()
     session = Session(TASK, modes, strategy, settings)
 
     # 2. The texts: wrong files are refused before anything is written.
-    groups, rows, loss = None, None, ""
-    if "train" in modes:
-        groups, rows, loss = embedding_data.read_training(settings.seed)
-    sets = None
-    if "eval" in modes_with_batches(modes):
-        sets = embedding_scores.read_sets(groups.kind if groups else None)
-    fit_flags(session, config, tokenizer, rows)
+    texts = read_texts(session)
+    fit_flags(session, config, tokenizer, texts.rows)
     sizes = embedding_scores.compared_sizes(vectors["dimension"], full_size)
-    if sets:
-        session.settle_metric(sets.metric_names(sizes), sets.main_metric)
-    embedding_flags.warn_of_sizes()
+    if texts.sets:
+        names = texts.sets.metric_names(sizes)
+        session.settle_metric(names, texts.sets.main_metric)
     quick_check.warn_of_machine(config)
     export_folder = export_folder or session.folder.file("export")
     if "export" in modes:
         saved_models.check_replaceable(export_folder)
-    num_train_steps = training_run.count_train_steps(
-        rows.num_examples if rows else 0
-    )
+    num_examples = texts.rows.num_examples if texts.rows else 0
+    num_train_steps = training_run.count_train_steps(num_examples)
 
     # 3. The model under the strategy, with its weights so far. It gives whole
     #    vectors; the loss and the scores take the components that count.
     whole = {**vectors, "dimension": None}
     model = session.open(lambda: BertEmbedder(config, **whole))
-    reader = make_reader(tokenizer)
     job = Job(
         session=session,
-        reader=reader,
-        evaluation=sets
-        and Evaluation(
-            sets,
-            training.BatchRunner(model, strategy),
-            reader,
-            vectors["dimension"],
-            sizes,
-        ),
+        reader=make_reader(tokenizer),
         report=run_report.RunReport(session),
     )
+    if texts.sets:
+        runner = training.BatchRunner(model, strategy)
+        job.evaluation = Evaluation(
+            texts.sets, runner, job.reader, vectors["dimension"], sizes
+        )
     if session.trains:
         write_task(session, vectors)
 
     # 4. Train, evaluate, export.
     global_step = session.train_or_load(
-        lambda: train(job, groups, rows, make_loss(loss), num_train_steps)
+        lambda: train(job, texts, num_train_steps)
     )
-    outcome = None
-    if "eval" in modes:
-        outcome = evaluate(job, global_step)
+    outcome = evaluate(job, global_step) if "eval" in modes else None
     job.report.write()
     if "export" in modes and session.folder.writes:
-        export(export_folder, model, reader, vectors, sets)
+        export(export_folder, model, job.reader, vectors, texts.sets)
     return outcome
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Texts:
+    """What a run reads.
+
+    Attributes:
+        groups: the training file; None if the run does not train.
+        rows: its rows, as they are trained on.
+        loss: the name of the loss.
+        sets: what is evaluated on; None if nothing is evaluated.
+    """
+
+    groups: TextGroups | None = None
+    rows: TrainingRows | None = None
+    loss: str = ""
+    sets: EvaluationSets | None = None
+
+
+def read_texts(session: Session) -> Texts:
+    """Reads the files of the modes.
+
+    Raises:
+        UserError: a file cannot be used, or has nothing to learn from.
+    """
+    groups, rows, loss, sets = None, None, "", None
+    if session.trains:
+        seed = session.settings.seed
+        groups, rows, loss = embedding_data.read_training(seed)
+    if "eval" in modes_with_batches(session.modes):
+        sets = embedding_scores.read_sets(groups.kind if groups else None)
+    return Texts(groups=groups, rows=rows, loss=loss, sets=sets)
 
 
 def fit_flags(
@@ -236,18 +257,12 @@ def write_task(session: Session, vectors: dict[str, Any]) -> None:
     )
 
 
-def train(
-    job: Job,
-    groups: TextGroups | None,
-    rows: TrainingRows | None,
-    loss: VectorLoss,
-    num_train_steps: int,
-) -> int:
+def train(job: Job, texts: Texts, num_train_steps: int) -> int:
     """Trains up to `num_train_steps`; returns the step at which it ended."""
-    assert groups is not None and rows is not None
-    session = job.session
+    session, rows = job.session, texts.rows
+    assert texts.groups is not None and rows is not None
     log_rows(job, rows)
-    job.report.add_set("train", groups, len(groups))
+    job.report.add_set("train", texts.groups, len(texts.groups))
     batches = embedding_data.training_batches(
         session.strategy, rows, job.reader, session.settings.seed
     )
@@ -256,7 +271,7 @@ def train(
     logging.debug("  Batch size = %d", FLAGS.train_batch_size)
     logging.debug("  Num steps = %d", num_train_steps)
     return session.train(
-        loss,
+        make_loss(texts.loss),
         batches,
         num_train_steps=num_train_steps,
         num_warmup_steps=training_run.count_warmup_steps(num_train_steps),

@@ -70,14 +70,14 @@ class EvaluationSets:
             dimension: the components that count; None for all.
             sizes: more numbers of components.
         """
-        found = {}
+        found: dict[str, float] = {}
         for size, end in [(dimension, ""), *((s, f"_dim{s}") for s in sizes)]:
             of_size = self._scores_of(similarity.normalized(vectors, size))
             found |= {f"eval_{n}{end}": value for n, value in of_size.items()}
         return found
 
     def _scores_of(self, vectors: np.ndarray) -> dict[str, float]:
-        found = {}
+        found: dict[str, float] = {}
         if self.pairs:
             first, second = (
                 vectors[self._places_of(texts)] for texts in self.pairs.texts
