@@ -30,6 +30,7 @@ TOOLS = (
     "models",
     "predict",
     "report",
+    "search",
     "serve",
     "soak",
     "split_sentences",
@@ -43,6 +44,15 @@ PARTS = {
     "doctor_steps",
     *("beam_answers", "beam_rows", "beam_vectors", "row_shards", "row_work"),
     *("explain_output", "serve_flags", "serve_grpc"),
+    *(
+        "search_run",
+        "beam_answers",
+        "beam_rows",
+        "beam_vectors",
+        "row_shards",
+        "row_work",
+    ),
+    "explain_output",
 }
 
 # Reads [[name, argument, …], …]; writes [[status, stdout, stderr], …].
@@ -156,6 +166,7 @@ TYPOS = [
 
 # (program, arguments, a part of the message): mistakes that need no files.
 MISTAKES = [
+    ("search", ["--model=."], "give --corpus, --index, or both"),
     ("run_classifier", ["--task_name=squad"], "run_squad.py answers questions"),
     ("run_classifier", ["--task_name=SQuAD2.0"], "run_squad.py answers"),
     ("run_classifier", ["--task_name=xyzzy"], "no such task; known are cola,"),
