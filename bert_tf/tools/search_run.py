@@ -62,7 +62,8 @@ def opened_index(predictor: Predictor) -> Iterator[SearchIndex]:
             where = f"{FLAGS.index}: " if FLAGS.index else ""
             console.show(
                 "Index",
-                f"{where}{number:,} {plural('text', number)} in {seconds:.1f} s",
+                f"{where}{number:,} {plural('text', number)} "
+                f"in {seconds:.1f} s",
             )
         yield SearchIndex(folder)
 
