@@ -27,6 +27,7 @@ from bert_tf.programs import (
     calibration_flags,
     defaults,
     export_flags,
+    few_shot_flags,
     flag_groups,
     flags_from,
     labelled_flags,
@@ -103,6 +104,7 @@ with flag_groups.heading(flag_groups.TRAINING):
         "Width of an additional layer in the classifier, with ReLU. It helps "
         "if the encoder is frozen.",
     )
+    few_shot_flags.define()
 run_plan.define_flags()
 flags_from.define()
 

@@ -130,6 +130,16 @@ class BertClassifier(OutputHead):
             return logits
         return self.pool_windows(logits, is_there)
 
+    def vectors(
+        self, inputs: Inputs, training: bool | None = None, seed: Tensor = None
+    ) -> Tensor:
+        """The pooled output of each text, float [B, D], at least float32.
+
+        It is what the logits are computed of, without dropout, and what
+        training on pairs compares.
+        """
+        return at_least_float32(self.bert.pooled_output(inputs, training, seed))
+
     def pool_windows(self, logits: Tensor, is_there: Tensor) -> Tensor:
         """The logits of texts, from those of their windows.
 

@@ -14,6 +14,7 @@ from bert_tf.programs import (
     calibration_flags,
     defaults,
     export_flags,
+    few_shot_flags,
     program,
     run_record,
     run_table,
@@ -68,6 +69,8 @@ def check_flags(modes: Collection[str]) -> None:
     export_flags.check()
     program.require("vocab_file", "bert_config_file")
     check_task_flags(modes)
+    if "train" in modes:
+        few_shot_flags.check()
     training_checks.check_flags("train" in modes)
     check_class_weights(FLAGS.class_weights)
     program.check_folder("output_dir")

@@ -11,6 +11,7 @@ from bert_tf.metrics import reports
 from bert_tf.programs import (
     batches,
     console,
+    few_shot,
     labelled_confidence,
     run_report,
     score_lines,
@@ -42,6 +43,8 @@ def train(
         num_train_steps: see above.
         class_weights: a weight for each label, or None.
     """
+    if FLAGS.few_shot:
+        return few_shot.train(job, num_train_steps)
     examples = job.examples["train"]
     evaluate_dev = None
     if job.session.settings.eval_steps:

@@ -18,6 +18,7 @@ from bert_tf.programs import (
     data_lines,
     defaults,
     devices,
+    few_shot,
     hearing,
     initial_heads,
     labelled_confidence,
@@ -105,7 +106,11 @@ def run_once(
     if "export" in modes:
         saved_models.check_replaceable(export_folder)
     train_examples = examples.get("train", [])
-    num_train_steps = training_run.count_train_steps(len(train_examples))
+    count_steps = training_run.count_train_steps
+    if FLAGS.few_shot and session.trains:
+        few_shot.check_problem(problem)
+        count_steps = few_shot.count_train_steps
+    num_train_steps = count_steps(len(train_examples))
     weights = class_weights(FLAGS.class_weights, problem.labels, train_examples)
 
     # 3. The model under the strategy, with its pretrained weights.

@@ -37,7 +37,7 @@ class VectorTrainer(Trainer):
 
     Args:
         model: a `BertEmbedder`, or another model that makes a vector of each
-            row.
+            row: by its method `vectors`, if it has one, else by its call.
         optimizer, schedule: see `Trainer`.
         loss: a function of `bert_tf.vector_losses`.
         **settings: see `Trainer`; `num_micro_batches` does not change the
@@ -59,6 +59,7 @@ class VectorTrainer(Trainer):
             model, optimizer, schedule, [term], strategy, **settings
         )
         self._loss = loss
+        self._vector_of = getattr(model, "vectors", model)
         self._vectors = self.vectors
         self._backward = self.backward
         if settings.get("jit_compile"):
@@ -130,7 +131,7 @@ class VectorTrainer(Trainer):
             name: tf.reshape(value, [-1, shape[2]])
             for name, value in inputs.items()
         }
-        vectors = self.model(rows, training=True, seed=seed)
+        vectors = self._vector_of(rows, training=True, seed=seed)
         return tf.reshape(vectors, [-1, num_texts, vectors.shape[-1]])
 
     def backward(

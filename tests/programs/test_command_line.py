@@ -166,6 +166,11 @@ TYPOS = [
 
 # (program, arguments, a part of the message): mistakes that need no files.
 MISTAKES = [
+    (
+        "run_classifier",
+        [*SMS, "--do_train", "--few_shot", "--eval_steps=5"],
+        "--eval_steps=5: not with --few_shot",
+    ),
     ("search", ["--model=."], "give --corpus, --index, or both"),
     ("run_classifier", ["--task_name=squad"], "run_squad.py answers questions"),
     ("run_classifier", ["--task_name=SQuAD2.0"], "run_squad.py answers"),

@@ -1,0 +1,81 @@
+"""--few_shot: pairs of texts, and a logistic regression on their vectors."""
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from support.programs import (
+    RUN_CLASSIFIER,
+    arguments,
+    make_folder,
+    results_of,
+    run,
+    values_of,
+)
+
+from bert_tf.errors import UserError
+from bert_tf.programs.few_shot import make_pairs
+from bert_tf.programs.logistic_head import fit_head
+
+RNG = np.random.default_rng(1)
+
+
+@pytest.mark.parametrize("label_ids", [[0, 0, 1, 1, 1, 2], [0, 1]])
+def test_pairs_are_half_of_the_same_label(label_ids):
+    labels = np.array(label_ids)
+    number = 10 * 2 * len(labels)
+    pairs = make_pairs(labels, number, seed=3)
+    assert pairs.shape == (number, 3)
+    first, second, is_same = pairs.T
+    np.testing.assert_array_equal(labels[first] == labels[second], is_same)
+    assert is_same.mean() == 0.5
+    np.testing.assert_array_equal(np.bincount(first), 2 * 10)
+    alone = np.bincount(labels)[labels[first]] == 1
+    assert ((first == second) == (alone & (is_same == 1))).all()
+    np.testing.assert_array_equal(pairs, make_pairs(labels, number, seed=3))
+    assert (pairs != make_pairs(labels, number, seed=4)).any()
+
+
+@pytest.mark.parametrize("num_labels", [2, 3])
+def test_the_head_gives_the_probabilities_of_scikit_learn(num_labels):
+    ids = np.arange(60) % num_labels
+    vectors = RNG.normal(size=(60, 5)) + ids[:, None]
+    kernel, bias = fit_head(
+        vectors.astype(np.float32), ids, num_labels, chooses_strength=False
+    )
+    logits = vectors @ kernel + bias
+    found = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    model = LogisticRegression(max_iter=2000).fit(vectors, ids)
+    np.testing.assert_allclose(found, model.predict_proba(vectors), atol=1e-3)
+
+
+@pytest.mark.slow
+def test_a_run_on_few_examples(tmp_path):
+    folder = make_folder(tmp_path)
+    settings = {"few_shot": True, "train_batch_size": 16, "seed": 5}
+    settings |= {"num_train_epochs": 0.5, "save_checkpoints_steps": 20}
+    run(folder, do_train=True, do_eval=True, do_predict=True, **settings)
+    out = folder / "out"
+    assert int(results_of(out / "eval_results.txt")["global_step"]) == 51
+    first = values_of(out / "model.ckpt-51")
+    assert np.abs(first["output_weights"]).max() > 0.01  # It was fitted.
+    assert "output_weights/adam_m" in first
+    probabilities = np.loadtxt(out / "test_results.tsv")
+    assert probabilities.shape == (41, 2)
+    # A training that was interrupted ends with the same model.
+    for path in out.glob("model.ckpt-51*"):
+        path.unlink()
+    run(folder, do_train=True, **settings)
+    for name, value in values_of(out / "model.ckpt-51").items():
+        np.testing.assert_allclose(value, first[name], atol=1e-6, err_msg=name)
+
+
+def test_other_kinds_of_answers_are_refused(tmp_path):
+    rows = "text\tlabel\na\t1.5\nb\t2.5\n"
+    (tmp_path / "train.tsv").write_text(rows)
+    folder = make_folder(tmp_path)
+    values = arguments(folder, do_train=True, few_shot=True)
+    values |= {"task_name": "tsv", "problem_type": "regression"}
+    values |= {"train_file": str(tmp_path / "train.tsv"), "data_dir": None}
+    with pytest.raises(UserError, match="--few_shot=True: not for"):
+        RUN_CLASSIFIER.run(**values)
+    assert not (folder / "out").exists()
