@@ -117,14 +117,24 @@ class Embeddings(BertLayer):
     def _words(self, ids):
         if self.given_words is not None:
             return self.given_words
-        if self.int8_words is None:
-            return ops.take(self.word_embeddings, ids, axis=0)
-        table, scales, unit = self.int8_words
-        rows, scales = (
-            ops.cast(ops.take(x, ids, axis=0), "float32")
-            for x in (table, scales)
-        )
-        return rows * (scales * unit)
+        return look_up(self.word_embeddings, self.int8_words, ids)
+
+
+def look_up(table: Tensor, int8_words: Int8Words | None, ids: Tensor) -> Tensor:
+    """The rows of a table, float [V, D] and int [...] -> [..., D].
+
+    Args:
+        table: the table.
+        int8_words: what is looked up in its place; None for the table.
+        ids: numbers of rows.
+    """
+    if int8_words is None:
+        return ops.take(table, ids, axis=0)
+    rounded, scales, unit = int8_words
+    rows, scales = (
+        ops.cast(ops.take(x, ids, axis=0), "float32") for x in (rounded, scales)
+    )
+    return rows * (scales * unit)
 
 
 @register

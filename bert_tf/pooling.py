@@ -166,10 +166,7 @@ class BertEmbedder(ConfiguredModel):
     @property
     def full_size(self) -> int:
         """The size of a vector of which nothing is left out."""
-        if self.pooling == "cls_pooled":
-            return self.config.hidden_size
-        width = len(self.layer_indexes) * self.config.hidden_size
-        return 2 * width if self.pooling == "mean_max" else width
+        return vector_size(self.config, self.pooling, self.layer_indexes)
 
     def call(
         self, inputs: Inputs, training: bool | None = None, seed: Tensor = None
@@ -194,6 +191,14 @@ class BertEmbedder(ConfiguredModel):
             "normalize": self.normalize,
             "dimension": self.dimension,
         }
+
+
+def vector_size(config: BertConfig, pooling: str, layers: Sequence[int]) -> int:
+    """E, the size of the vectors of a `BertEmbedder` with these settings."""
+    if pooling == "cls_pooled":
+        return config.hidden_size
+    width = len(layers) * config.hidden_size
+    return 2 * width if pooling == "mean_max" else width
 
 
 def tokens_of(inputs: Inputs) -> Tensor:

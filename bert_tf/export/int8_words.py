@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from bert_tf.layers import Embeddings, Int8Words
+from bert_tf.layers import Int8Words
 
 INT8_MAX = 127
 # The largest scale, in units; float32 has all whole numbers up to it.
@@ -29,7 +29,7 @@ def words_in_int8(model: keras.Model) -> Iterator[None]:
     """
     # Keras has no public way to the layers inside layers.
     layers = model._flatten_layers(include_self=False)
-    tables = [layer for layer in layers if isinstance(layer, Embeddings)]
+    tables = [layer for layer in layers if hasattr(layer, "int8_words")]
     with tf.init_scope():  # Where variables have values.
         for layer in tables:
             layer.int8_words = rounded_rows(layer.word_embeddings.numpy())

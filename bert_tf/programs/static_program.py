@@ -1,0 +1,234 @@
+"""Exports static vectors, as export_static was asked to."""
+
+import functools
+import itertools
+from collections.abc import Iterable
+
+import numpy as np
+import tensorflow as tf
+from absl import flags
+
+from bert_tf import checkpoints, files, static_vectors
+from bert_tf.config import BertConfig
+from bert_tf.counts import number_of
+from bert_tf.data import labelled_table
+from bert_tf.data.labelled_set import TableSet
+from bert_tf.data.labelled_table import TableSettings
+from bert_tf.data.text_reader import TextReader, TextReaderSettings
+from bert_tf.errors import UserError
+from bert_tf.export import saved_models, serving_outputs, writing
+from bert_tf.export.kinds import SINGLE_LABEL
+from bert_tf.export.serving_base import InputShape, ServingModule
+from bert_tf.export.serving_modules import EmbeddingServing, TextServing
+from bert_tf.pooling import BertEmbedder, vector_size
+from bert_tf.programs import console, model_files, program
+from bert_tf.progress import working
+from bert_tf.static_vectors import StaticEmbedder
+
+FLAGS = flags.FLAGS
+LINES_AT_ONCE = 4096
+NUM_FOLDS = 5
+STRENGTHS = (0.1, 1.0, 10.0, 100.0, 1000.0)  # Of the regression.
+FORMATS = {".tsv": "tsv", ".jsonl": "jsonl", ".json": "jsonl"}
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+
+
+def export() -> None:
+    """Writes the model that the flags describe."""
+    saved_models.check_replaceable(FLAGS.export_dir)
+    sets = read_sets()
+    config, tokenizer = model_files.read_config_and_tokenizer()
+    size = dimension(config)
+    reader = TextReader(
+        tokenizer,
+        TextReaderSettings(
+            vocab_file=FLAGS.vocab_file,
+            **model_files.tokenizer_arguments(),
+            max_seq_length=FLAGS.max_seq_length,
+        ),
+    )
+    embedder = make_embedder(config, reader, size)
+    if not sets:
+        write(embedder, EmbeddingServing(embedder, reader, InputShape()))
+        return
+    export_labels(embedder, reader, sets)
+
+
+def dimension(config: BertConfig) -> int:
+    """The number of components of a vector.
+
+    Raises:
+        UserError: the encoder's vectors are smaller.
+    """
+    settings = model_files.pooling_settings(config)
+    width = vector_size(config, settings["pooling"], settings["layers"])
+    if FLAGS.dimension is None:
+        return min(static_vectors.SIZE, width)
+    if FLAGS.dimension > width:
+        raise UserError(
+            f"the encoder's vectors have {width} components",
+            setting="dimension",
+            value=FLAGS.dimension,
+        )
+    return FLAGS.dimension
+
+
+def read_sets() -> dict[str, TableSet]:
+    """The labelled texts: {"train", "dev"}, as far as they are given."""
+    if FLAGS.train_file is None:
+        return {}
+    settings = TableSettings(
+        train_file=FLAGS.train_file,
+        dev_file=FLAGS.dev_file,
+        text_column=FLAGS.text_column,
+        label_column=FLAGS.label_column,
+    )
+    names = ["train", "dev"] if FLAGS.dev_file else ["train"]
+    ending = files.uncompressed_name(FLAGS.train_file)[-6:].lower()
+    (form,) = [f for end, f in FORMATS.items() if ending.endswith(end)] or [
+        "csv"
+    ]
+    return labelled_table.read_sets(settings, form, names)
+
+
+@working("Encoding the vocabulary")
+def make_embedder(
+    config: BertConfig, reader: TextReader, size: int
+) -> StaticEmbedder:
+    """Encodes each piece, and makes the table of what is left of it."""
+    model = BertEmbedder(config, **model_files.pooling_settings(config))
+    report = checkpoints.load_weights(model, FLAGS.init_checkpoint)
+    if report.missing:
+        raise UserError(
+            f"{FLAGS.init_checkpoint} does not have {', '.join(report.missing)}"
+        )
+    vocab = reader.tokenizer.vocab
+    vectors = static_vectors.piece_vectors(model, vocab)
+    table = static_vectors.principal_components(vectors, size)
+    weights = static_vectors.sif_weights(
+        len(table), count_pieces(reader, len(table)), FLAGS.sif_coefficient
+    )
+    weights[[vocab[piece] for piece in SPECIAL if piece in vocab]] = 0.0
+    embedder = StaticEmbedder(*table.shape)
+    embedder.table.word_embeddings.assign(table * weights[:, np.newaxis])
+    return embedder
+
+
+def count_pieces(reader: TextReader, vocab_size: int) -> np.ndarray | None:
+    """How often each piece occurs in --corpus, int [V]; None without it.
+
+    Raises:
+        UserError: the corpus has no text.
+    """
+    if not FLAGS.corpus:
+        return None
+    paths = program.matching_files("corpus")
+    counts = np.zeros(vocab_size, np.int64)
+    lines = (line for path in paths for _, line in files.read_lines(path))
+    while block := [*itertools.islice(lines, LINES_AT_ONCE)]:
+        ids = reader.preprocess.tokenize(tf.constant(block)).flat_values
+        counts += np.bincount(ids.numpy(), minlength=vocab_size)
+    if not counts.any():
+        raise UserError(
+            "contains no text", setting="corpus", value=FLAGS.corpus
+        )
+    console.show(
+        "Corpus",
+        f"{number_of(len(paths), 'file')}: {counts.sum():,} pieces, "
+        f"{np.count_nonzero(counts):,} of {vocab_size:,} of the vocabulary",
+    )
+    return counts
+
+
+def export_labels(
+    embedder: StaticEmbedder, reader: TextReader, sets: dict[str, TableSet]
+) -> None:
+    """Fits a logistic regression on the vectors, scores and writes it."""
+    labels = labelled_table.infer_labels(sets["train"], SINGLE_LABEL.name)
+    vectors = vectors_of(embedder, reader, sets["train"])
+    kernel, bias = fit_head(vectors, sets["train"].labels, labels)
+    model = StaticEmbedder(
+        embedder.vocab_size, embedder.size, num_labels=len(labels)
+    )
+    model.set_weights([*embedder.get_weights(), kernel, bias])
+    if "dev" in sets:
+        found = vectors_of(embedder, reader, sets["dev"]) @ kernel + bias
+        known = {label: place for place, label in enumerate(labels)}
+        wanted = [known.get(label, -1) for label in sets["dev"].labels]
+        right = np.mean(found.argmax(axis=1) == np.array(wanted))
+        console.show(
+            "Dev set",
+            f"{number_of(len(wanted), 'example')}  eval_accuracy {right:.4f}",
+        )
+    module = TextServing(
+        model,
+        reader,
+        kind=SINGLE_LABEL.name,
+        outputs_of=functools.partial(serving_outputs.label, labels=labels),
+        shape=InputShape(),
+        answers_softmax=True,
+    )
+    write(model, module, labels=labels)
+
+
+def vectors_of(
+    embedder: StaticEmbedder, reader: TextReader, examples: Iterable
+) -> np.ndarray:
+    """The vectors of the texts of examples, float32 [N, E]."""
+    texts = (example.text_a for example in examples)
+    vectors = []
+    while block := [*itertools.islice(texts, LINES_AT_ONCE)]:
+        vectors.append(embedder(reader.read(tf.constant(block), None)).numpy())
+    return np.concatenate(vectors)
+
+
+def fit_head(
+    vectors: np.ndarray, wanted: list[str], labels: list[str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Fits a logistic regression; its strength is chosen by cross-validation.
+
+    Args:
+        vectors: float [N, E].
+        wanted: the label of each, N.
+        labels: the labels, in the order of the logits, C.
+
+    Returns:
+        (kernel, float32 [E, C]; bias, float32 [C]).
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import GridSearchCV
+
+    ids = {label: place for place, label in enumerate(labels)}
+    y = np.array([ids[label] for label in wanted])
+    model = LogisticRegression(max_iter=2000)
+    if np.bincount(y).min() >= NUM_FOLDS:
+        search = GridSearchCV(
+            model, {"C": STRENGTHS}, cv=NUM_FOLDS, scoring="neg_log_loss"
+        )
+        model = search.fit(vectors, y).best_estimator_
+    else:
+        model.fit(vectors, y)
+    kernel, bias = model.coef_.T, model.intercept_
+    if len(labels) == 2:  # scikit-learn has the logit of the second one alone.
+        kernel = np.concatenate([np.zeros_like(kernel), kernel], axis=1)
+        bias = np.concatenate([np.zeros_like(bias), bias])
+    return kernel.astype(np.float32), bias.astype(np.float32)
+
+
+@working("Exporting")
+def write(model: StaticEmbedder, module: ServingModule, **more: object) -> None:
+    """Writes the SavedModel, and LiteRT files if they are asked for."""
+    described = {
+        "static": {"dimension": model.size},
+        "pooling": FLAGS.pooling,
+        "normalize": True,
+        **more,
+    }
+    writing.export_module(FLAGS.export_dir, module, description=described)
+    console.show("Written", f"{FLAGS.export_dir}: a SavedModel, static vectors")
+    writing.remove_lite(FLAGS.export_dir)
+    if FLAGS.export_tflite:
+        writing.export_lite(
+            FLAGS.export_dir, module, model.shape_config, FLAGS.vocab_file
+        )
+        console.show("", ", ".join(writing.lite_files(FLAGS.export_dir)))
