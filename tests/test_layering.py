@@ -20,6 +20,8 @@ LEVELS = [
     "head_layers heads losses vector_losses static_vectors optimization "
     "checkpoints vocabulary pretrained loading storing formats downloads "
     "metrics",
+    "checkpoints vocabulary pretrained "
+    "loading storing formats downloads metrics",
     "text training",
     "preprocessing data",
     "embeddings fill_mask export",
