@@ -9,7 +9,6 @@ import tensorflow as tf
 from absl import flags
 
 from bert_tf import checkpoints, files, static_vectors
-from bert_tf.config import BertConfig
 from bert_tf.counts import number_of
 from bert_tf.data import labelled_table
 from bert_tf.data.labelled_set import TableSet
@@ -20,15 +19,14 @@ from bert_tf.export import saved_models, serving_outputs, writing
 from bert_tf.export.kinds import SINGLE_LABEL
 from bert_tf.export.serving_base import InputShape, ServingModule
 from bert_tf.export.serving_modules import EmbeddingServing, TextServing
-from bert_tf.pooling import BertEmbedder, vector_size
+from bert_tf.pooling import BertEmbedder
 from bert_tf.programs import console, model_files, program
+from bert_tf.programs.logistic_head import fit_head
 from bert_tf.progress import working
 from bert_tf.static_vectors import StaticEmbedder
 
 FLAGS = flags.FLAGS
 LINES_AT_ONCE = 4096
-NUM_FOLDS = 5
-STRENGTHS = (0.1, 1.0, 10.0, 100.0, 1000.0)  # Of the regression.
 FORMATS = {".tsv": "tsv", ".jsonl": "jsonl", ".json": "jsonl"}
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
@@ -38,7 +36,8 @@ def export() -> None:
     saved_models.check_replaceable(FLAGS.export_dir)
     sets = read_sets()
     config, tokenizer = model_files.read_config_and_tokenizer()
-    size = dimension(config)
+    model = BertEmbedder(config, **model_files.pooling_settings(config))
+    size = num_components(model.embedding_size)
     reader = TextReader(
         tokenizer,
         TextReaderSettings(
@@ -47,30 +46,31 @@ def export() -> None:
             max_seq_length=FLAGS.max_seq_length,
         ),
     )
-    embedder = make_embedder(config, reader, size)
+    embedder = make_embedder(model, reader, size)
     if not sets:
         write(embedder, EmbeddingServing(embedder, reader, InputShape()))
         return
     export_labels(embedder, reader, sets)
 
 
-def dimension(config: BertConfig) -> int:
+def num_components(width: int) -> int:
     """The number of components of a vector.
 
+    Args:
+        width: that of the encoder's vectors.
+
     Raises:
-        UserError: the encoder's vectors are smaller.
+        UserError: more are asked for.
     """
-    settings = model_files.pooling_settings(config)
-    width = vector_size(config, settings["pooling"], settings["layers"])
-    if FLAGS.dimension is None:
+    if FLAGS.num_components is None:
         return min(static_vectors.SIZE, width)
-    if FLAGS.dimension > width:
+    if FLAGS.num_components > width:
         raise UserError(
             f"the encoder's vectors have {width} components",
-            setting="dimension",
-            value=FLAGS.dimension,
+            setting="num_components",
+            value=FLAGS.num_components,
         )
-    return FLAGS.dimension
+    return FLAGS.num_components
 
 
 def read_sets() -> dict[str, TableSet]:
@@ -93,10 +93,9 @@ def read_sets() -> dict[str, TableSet]:
 
 @working("Encoding the vocabulary")
 def make_embedder(
-    config: BertConfig, reader: TextReader, size: int
+    model: BertEmbedder, reader: TextReader, size: int
 ) -> StaticEmbedder:
     """Encodes each piece, and makes the table of what is left of it."""
-    model = BertEmbedder(config, **model_files.pooling_settings(config))
     report = checkpoints.load_weights(model, FLAGS.init_checkpoint)
     if report.missing:
         raise UserError(
@@ -146,15 +145,17 @@ def export_labels(
     """Fits a logistic regression on the vectors, scores and writes it."""
     labels = labelled_table.infer_labels(sets["train"], SINGLE_LABEL.name)
     vectors = vectors_of(embedder, reader, sets["train"])
-    kernel, bias = fit_head(vectors, sets["train"].labels, labels)
+    ids = {label: place for place, label in enumerate(labels)}
+    kernel, bias = fit_head(
+        vectors, [ids[label] for label in sets["train"].labels], len(labels)
+    )
     model = StaticEmbedder(
         embedder.vocab_size, embedder.size, num_labels=len(labels)
     )
     model.set_weights([*embedder.get_weights(), kernel, bias])
     if "dev" in sets:
         found = vectors_of(embedder, reader, sets["dev"]) @ kernel + bias
-        known = {label: place for place, label in enumerate(labels)}
-        wanted = [known.get(label, -1) for label in sets["dev"].labels]
+        wanted = [ids.get(label, -1) for label in sets["dev"].labels]
         right = np.mean(found.argmax(axis=1) == np.array(wanted))
         console.show(
             "Dev set",
@@ -182,44 +183,11 @@ def vectors_of(
     return np.concatenate(vectors)
 
 
-def fit_head(
-    vectors: np.ndarray, wanted: list[str], labels: list[str]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Fits a logistic regression; its strength is chosen by cross-validation.
-
-    Args:
-        vectors: float [N, E].
-        wanted: the label of each, N.
-        labels: the labels, in the order of the logits, C.
-
-    Returns:
-        (kernel, float32 [E, C]; bias, float32 [C]).
-    """
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import GridSearchCV
-
-    ids = {label: place for place, label in enumerate(labels)}
-    y = np.array([ids[label] for label in wanted])
-    model = LogisticRegression(max_iter=2000)
-    if np.bincount(y).min() >= NUM_FOLDS:
-        search = GridSearchCV(
-            model, {"C": STRENGTHS}, cv=NUM_FOLDS, scoring="neg_log_loss"
-        )
-        model = search.fit(vectors, y).best_estimator_
-    else:
-        model.fit(vectors, y)
-    kernel, bias = model.coef_.T, model.intercept_
-    if len(labels) == 2:  # scikit-learn has the logit of the second one alone.
-        kernel = np.concatenate([np.zeros_like(kernel), kernel], axis=1)
-        bias = np.concatenate([np.zeros_like(bias), bias])
-    return kernel.astype(np.float32), bias.astype(np.float32)
-
-
 @working("Exporting")
 def write(model: StaticEmbedder, module: ServingModule, **more: object) -> None:
     """Writes the SavedModel, and LiteRT files if they are asked for."""
     described = {
-        "static": {"dimension": model.size},
+        "static": {"num_components": model.size},
         "pooling": FLAGS.pooling,
         "normalize": True,
         **more,

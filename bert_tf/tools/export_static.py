@@ -41,7 +41,7 @@ shared_flags.define_count(
 )
 with flag_groups.heading(flag_groups.MODEL):
     shared_flags.define_count(
-        "dimension",
+        "num_components",
         None,
         "Components of a vector: the principal components of the pieces' "
         "vectors. By default 256, or those of the encoder if it has fewer.",

@@ -50,7 +50,7 @@ def vectors(files, tmp_path_factory):
 @pytest.mark.slow
 def test_vectors_are_means_of_the_table(vectors):
     predictor = Predictor(str(vectors))
-    assert predictor.info["static"] == {"dimension": CONFIG["hidden_size"]}
+    assert predictor.info["static"] == {"num_components": CONFIG["hidden_size"]}
     found = [a["embedding"] for a in predictor.predict(TEXTS)]
     lengths = np.linalg.norm(found, axis=1)
     np.testing.assert_allclose(lengths, [1, 1, 0, 1], atol=1e-5)
@@ -92,7 +92,10 @@ def test_labels(files, tmp_path):
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"dimension": 999}, "--dimension=999: the encoder's vectors have"),
+        (
+            {"num_components": 999},
+            "--num_components=999: the encoder's vectors",
+        ),
         ({"pooling": "none"}, "--pooling=none: the vector of a piece is"),
         ({"train_file": "/no/such"}, "--train_file=/no/such: no such file"),
         ({"corpus": "/no/*.txt"}, "--corpus: no file matches /no/"),
