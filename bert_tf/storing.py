@@ -30,6 +30,7 @@ from bert_tf.formats import (
     original,
 )
 from bert_tf.formats.encoder_shapes import check_encoder
+from bert_tf.formats.model import StoredModel
 from bert_tf.formats.model_card import model_card
 from bert_tf.formats.tokenizer_files import (
     check_special_tokens,
@@ -278,10 +279,9 @@ def contents_of(name: str, head: str | None = None) -> Contents:
         tokens = tokens_by_id(load_vocab(stored.vocab_file))
     folder = os.path.dirname(os.path.abspath(stored.config_file))
     is_stored_head = head is None or kind == stored.kind_with(weights)
-    labels = None
-    if kind in heads.LABELLED:
-        labels = stored.labels or _unnamed_labels(weights)
-    task = dict(stored.task) if is_stored_head else {}
+    labels, task = answers_of(stored, weights, kind)
+    if not is_stored_head:
+        task = _task_of(kind, labels, {})
     return Contents(
         name=os.path.basename(name.rstrip("/")),
         config=stored.config,
@@ -290,10 +290,29 @@ def contents_of(name: str, head: str | None = None) -> Contents:
         labels=labels,
         tokens=tokens,
         tokenizer=stored.tokenizer or TokenizerSettings(),
-        task=task or _task_of(kind, labels, {}),
+        task=task,
         scores=_scores_in(folder) if is_stored_head else {},
         dropout_rate=stored.dropout_rate,
     )
+
+
+def answers_of(
+    stored: StoredModel, weights: Weights, kind: str | None
+) -> tuple[list[str] | None, dict[str, Any]]:
+    """What a stored model says of the outputs of its head.
+
+    Args:
+        stored: the model.
+        weights: its weights.
+        kind: the kind of the head.
+
+    Returns:
+        (labels, or None if it has none; the content of task.json).
+    """
+    labels = None
+    if kind in heads.LABELLED:
+        labels = stored.labels or _unnamed_labels(weights)
+    return labels, dict(stored.task) or _task_of(kind, labels, {})
 
 
 def _unnamed_labels(weights: Weights) -> list[str] | None:

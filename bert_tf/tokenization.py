@@ -217,16 +217,26 @@ class WordpieceTokenizer:
 
     def tokenize_word(self, word: str) -> list[str]:
         """The pieces of one word."""
-        if len(word) > self.max_input_chars_per_word:
-            return [self.unk_token]
+        pieces, is_whole = self.longest_pieces(word)
+        # One unknown part makes the word unknown.
+        return pieces if is_whole else [self.unk_token]
+
+    def longest_pieces(self, word: str) -> tuple[list[str], bool]:
+        """The longest pieces of one word, as far as the vocabulary has them.
+
+        Returns:
+            (pieces, whether they are the whole word).
+        """
         pieces: list[str] = []
+        if len(word) > self.max_input_chars_per_word:
+            return pieces, False
         start = 0
         while start < len(word):
             piece, start = self._longest_piece(word, start)
-            if piece is None:  # One unknown part makes the word unknown.
-                return [self.unk_token]
+            if piece is None:
+                return pieces, False
             pieces.append(piece)
-        return pieces
+        return pieces, True
 
     def _longest_piece(self, word, start):
         prefix = "##" if start else ""

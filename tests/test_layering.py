@@ -21,6 +21,8 @@ LEVELS = [
     "checkpoints vocabulary pretrained loading storing formats downloads "
     "metrics",
     "checkpoints vocabulary pretrained "
+    "head_layers heads losses optimization checkpoints vocabulary "
+    "vocabulary_cut pretrained "
     "loading storing formats downloads metrics",
     "text training",
     "preprocessing data",

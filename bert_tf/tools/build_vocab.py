@@ -1,4 +1,4 @@
-"""Learns a WordPiece vocabulary from text, or adds words to a model's.
+"""Learns a WordPiece vocabulary, adds words to a model's, or makes it smaller.
 
     python -m bert_tf.tools.build_vocab --input_file='corpus/*.txt' \\
         --output_file=vocab.txt --vocab_size=8000
@@ -13,9 +13,18 @@ words become [UNK].
 
 writes the vocab.txt, bert_config.json and bert_model.ckpt of a model with an
 entry for each of the words; see vocabulary.py.
+
+    python -m bert_tf.tools.build_vocab --keep_pieces_of='corpus/*.txt' \\
+        --pretrained=bert-base-multilingual-cased --output_dir=german_english \\
+        --vocab_size=30000
+
+writes a smaller model, with the pieces that these texts need and their rows of
+the word table; see vocabulary_cut.py. Texts of these pieces have the same
+outputs as before.
 """
 
 import collections
+from collections.abc import Mapping
 
 from absl import flags, logging
 
@@ -26,8 +35,11 @@ from bert_tf.programs import console, defaults, model_files, program
 from bert_tf.programs import flags as shared_flags
 from bert_tf.progress import with_progress, working
 from bert_tf.tokenization import BasicTokenizer, TokenizerSettings
+from bert_tf.tools import vocab_cut
 
 FLAGS = flags.FLAGS
+LEARNING = "learning a vocabulary"
+CUTTING = ("min_frequency", "keep_unused")
 MIN_COUNT = 2  # A piece that occurs only once helps no other word.
 
 shared_flags.define_text_files_flag()
@@ -69,11 +81,33 @@ flags.DEFINE_bool(
     "model grows if this is false, or when no such entry is left.",
 )
 flags.DEFINE_string(
-    "vocab_file", None, "vocab.txt of the model that --add_words extends."
+    "keep_pieces_of",
+    None,
+    "Text files, or patterns, separated by commas: the model keeps the pieces "
+    "that their words are split into, and loses the others. Lines of text, or "
+    "JSON objects, of which all strings are read. The new model is written to "
+    "--output_dir. --vocab_size limits its entries to the most frequent.",
+)
+shared_flags.define_count(
+    "min_frequency",
+    1,
+    "How often a piece must occur in the files of --keep_pieces_of to stay.",
+)
+flags.DEFINE_bool(
+    "keep_unused",
+    False,
+    "Keep the [unusedN] entries with --keep_pieces_of.",
+)
+flags.DEFINE_string(
+    "vocab_file",
+    None,
+    "vocab.txt of the model that --add_words or --keep_pieces_of changes.",
 )
 shared_flags.define_network_flags()
 flags.DEFINE_string(
-    "output_dir", None, "Folder of the new model, with --add_words."
+    "output_dir",
+    None,
+    "Folder of the new model, with --add_words or --keep_pieces_of.",
 )
 
 
@@ -147,19 +181,38 @@ def cut_to_size(vocab: list[str], size: int, special: list[str]) -> list[str]:
     return kept[::-1]
 
 
+def refuse_others(name: str, aim: str, others: Mapping[str, str]) -> None:
+    """Raises UserError if flags of another aim were given.
+
+    Args:
+        name: the flag that decides what is done.
+        aim: what it is for, such as "one is for adding words".
+        others: {flag: what it is for}.
+    """
+    for other, its_aim in others.items():
+        if FLAGS[other].value is not None:
+            raise UserError(
+                f"--{name}={FLAGS[name].value} and --{other}="
+                f"{FLAGS[other].value}: {aim}, the other for {its_aim}"
+            )
+
+
 def extend_model() -> None:
     """Adds the words of --add_words to a model.
 
     Raises:
         UserError: a flag is missing, or is only for learning a vocabulary.
     """
-    for name in ("input_file", "output_file"):
-        if FLAGS[name].value is not None:
-            raise UserError(
-                f"--add_words={FLAGS.add_words} and --{name}="
-                f"{FLAGS[name].value}: one is for adding words, the other for "
-                "learning a vocabulary"
-            )
+    refuse_others(
+        "add_words",
+        "one is for adding words",
+        {
+            "input_file": LEARNING,
+            "output_file": LEARNING,
+            "keep_pieces_of": "keeping the pieces of texts",
+        },
+    )
+    program.refuse("it is for --keep_pieces_of", *CUTTING)
     defaults.use_pretrained()
     program.require("vocab_file", "bert_config_file", "output_dir")
     program.require_existing("add_words", "vocab_file", "bert_config_file")
@@ -177,6 +230,24 @@ def extend_model() -> None:
     )
 
 
+def cut_model() -> None:
+    """Cuts a model down to the pieces of --keep_pieces_of.
+
+    Raises:
+        UserError: a flag is only for learning a vocabulary; see `vocab_cut`.
+    """
+    refuse_others(
+        "keep_pieces_of",
+        "one is for keeping the pieces of texts",
+        {"input_file": LEARNING, "output_file": LEARNING},
+    )
+    program.refuse(
+        "it is for learning a vocabulary", "num_unused", "max_unique_chars"
+    )
+    program.refuse("it is for --add_words", "fill_unused")
+    vocab_cut.cut_model()
+
+
 def learn_vocabulary() -> None:
     """Learns a vocabulary from --input_file.
 
@@ -184,6 +255,7 @@ def learn_vocabulary() -> None:
         UserError: a flag is missing, the text has no words, or --vocab_size
             is too small.
     """
+    program.refuse("it is for --keep_pieces_of", *CUTTING)
     program.require("input_file", "output_file")
     paths = program.matching_files("input_file")
     program.check_output("output_file", FLAGS.output_file, paths)
@@ -227,6 +299,8 @@ def learn_vocabulary() -> None:
 def main() -> None:
     if FLAGS.add_words is not None:
         extend_model()
+    elif FLAGS.keep_pieces_of is not None:
+        cut_model()
     else:
         learn_vocabulary()
 

@@ -54,6 +54,7 @@ PARTS = {
         "row_work",
     ),
     "explain_output",
+    *("explain_output", "vocab_cut"),
 }
 
 # Reads [[name, argument, …], …]; writes [[status, stdout, stderr], …].
