@@ -17,9 +17,15 @@ copies a checkpoint alone, without the optimizer's state. A training checkpoint
 holds three numbers per weight: the weight and two moments of the optimizer.
 Without the moments and in float16, a sixth of the size is left. All programs
 here read such a file; the original reads only float32.
+
+    python -m bert_tf.tools.convert_checkpoint --keep_layers=0,2,4 \\
+        --from=bert-base-uncased --to=/tmp/three_layers
+
+leaves the other layers of the encoder out. The result is a start for training.
 """
 
 import dataclasses
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,6 +38,8 @@ from bert_tf.programs import console, program
 
 if TYPE_CHECKING:
     import tensorflow as tf
+
+    from bert_tf.storing import Contents
 
 FLAGS = flags.FLAGS
 FOLDERS, CHECKPOINTS = ("from", "to"), ("init_checkpoint", "output_checkpoint")
@@ -71,9 +79,16 @@ flags.DEFINE_enum(
     ["float32", "float16"],
     "Type of number in which the weights are stored.",
 )
+flags.DEFINE_string(
+    "keep_layers",
+    None,
+    "Numbers of the encoder's layers that stay, from 0 and with commas "
+    "between, such as 0,2,4. The others are left out. By default all stay.",
+)
 
 
 def main() -> None:
+    kept_layers()  # First: it is no work to check it.
     names = [n for n in (*FOLDERS, *CHECKPOINTS) if FLAGS[n].value is not None]
     if set(names) & set(FOLDERS):
         for name in set(names) & set(CHECKPOINTS):
@@ -84,6 +99,24 @@ def main() -> None:
         program.refuse("it is for --from and --to", "format", "head")
         program.require(*CHECKPOINTS)
         copy_checkpoint(FLAGS.init_checkpoint, FLAGS.output_checkpoint)
+
+
+def kept_layers() -> tuple[int, ...] | None:
+    """The layers of --keep_layers; None for all.
+
+    Raises:
+        UserError: it is not a list of numbers.
+    """
+    if FLAGS.keep_layers is None:
+        return None
+    numbers = FLAGS.keep_layers.split(",")
+    if not all(n.strip().isascii() and n.strip().isdigit() for n in numbers):
+        raise UserError(
+            "whole numbers from 0 are needed, separated by commas",
+            setting="keep_layers",
+            value=FLAGS.keep_layers,
+        )
+    return tuple(map(int, numbers))
 
 
 def copy_checkpoint(source: str, target: str) -> None:
@@ -101,14 +134,25 @@ def copy_checkpoint(source: str, target: str) -> None:
         raise UserError(f"--output_checkpoint={target}: already exists")
     from bert_tf import checkpoints
 
+    from bert_tf.formats import encoder_layers
+
     checkpoint = checkpoints.Checkpoint(source)
+    # {name in the new file: name in the old one}
+    names = {name: name for name in checkpoints.weights_in(checkpoint)}
+    layers = kept_layers()
+    if layers is not None:
+        names = encoder_layers.keep_layers(names, layers)
     tensors = {
-        name: convert(name, checkpoint.read(name), source)
-        for name in checkpoints.weights_in(checkpoint)
+        new: convert(old, checkpoint.read(old), source)
+        for new, old in names.items()
     }
     checkpoints.write_checkpoint(target, tensors)
     number, total = len(tensors), len(checkpoint.shapes)
     console.show("Written", f"{target}: {number} of {total} variables")
+    if layers is not None:
+        console.show(
+            "", f"its bert_config.json needs num_hidden_layers={len(layers)}"
+        )
 
 
 def convert_folder(source: str, target: str) -> None:
@@ -137,6 +181,10 @@ def convert_folder(source: str, target: str) -> None:
     from bert_tf.export import saved_models
 
     contents = storing.contents_of(source, FLAGS.head)
+    total = len(contents.weights)
+    layers = kept_layers()
+    if layers is not None:
+        contents = with_layers(contents, layers)
     weights = contents.weights
     for name in weights:  # One after the other: a model may be large.
         weights[name] = np.asarray(convert(name, weights[name], source))
@@ -152,8 +200,30 @@ def convert_folder(source: str, target: str) -> None:
             FLAGS.format,
             ", ".join(not_written),
         )
-    number, total = len(weights) - len(not_written), len(weights)
+    number = len(weights) - len(not_written)
     console.show("Written", f"{target}: {number} of {total} variables")
+
+
+def with_layers(contents: "Contents", layers: Sequence[int]) -> "Contents":
+    """The model with some of its layers.
+
+    Args:
+        contents: the whole model.
+        layers: numbers of the layers that stay, from 0.
+
+    Raises:
+        UserError: it does not have these layers.
+    """
+    from bert_tf.formats import encoder_layers
+
+    return dataclasses.replace(
+        contents,
+        config=dataclasses.replace(
+            contents.config, num_hidden_layers=len(layers)
+        ),
+        weights=encoder_layers.keep_layers(contents.weights, layers),
+        scores={},  # They are those of the whole model.
+    )
 
 
 def convert(
