@@ -86,7 +86,7 @@ flags.DEFINE_string(
     "Text files, or patterns, separated by commas: the model keeps the pieces "
     "that their words are split into, and loses the others. Lines of text, or "
     "JSON objects, of which all strings are read. The new model is written to "
-    "--output_dir. If --vocab_size is given, only the most frequent pieces stay.",
+    "--output_dir. If --vocab_size is given, the most frequent pieces stay.",
 )
 shared_flags.define_count(
     "min_frequency",

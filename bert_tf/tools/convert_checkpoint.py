@@ -133,7 +133,6 @@ def copy_checkpoint(source: str, target: str) -> None:
     if files.exists(target + ".index"):
         raise UserError(f"--output_checkpoint={target}: already exists")
     from bert_tf import checkpoints
-
     from bert_tf.formats import encoder_layers
 
     checkpoint = checkpoints.Checkpoint(source)
