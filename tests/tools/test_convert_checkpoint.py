@@ -1,5 +1,6 @@
 """Checkpoints without the state of training, and whole folders."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -61,6 +62,20 @@ def test_what_does_not_fit_is_refused(tmp_path):
     with pytest.raises(UserError, match="no such checkpoint"):
         CONVERT.run(init_checkpoint=target, output_checkpoint=target)
     assert not (tmp_path / "small.index").exists()
+
+
+def test_a_checkpoint_with_some_of_its_layers(trained, tmp_path):
+    """Layer 2 becomes layer 1; the moments of training are left out."""
+    target = str(tmp_path / "bert_model.ckpt")
+    CONVERT.run(
+        init_checkpoint=trained, output_checkpoint=target, keep_layers="0,2"
+    )
+    expected = {
+        name.replace("/layer_2/", "/layer_1/"): value
+        for name, value in values_of(ODD / "bert_model.ckpt").items()
+        if "/layer_1/" not in name
+    }
+    assert_same(values_of(target), expected)
 
 
 # ---------------------------------------------------------------------------
@@ -147,6 +162,52 @@ def test_a_run_keeps_all_that_it_knows(run_folder, tmp_path):
     values = read_json(place / "config.json")
     assert values["id2label"] == {"0": "late", "1": "löst", "2": "other"}
     assert values["problem_type"] == "multi_label_classification"
+
+
+def test_a_model_with_some_of_its_layers(run_folder, tmp_path):
+    folder = convert(run_folder, tmp_path / "one", keep_layers="0")
+    ids = {"input_ids": np.array([[2, 5, 6, 3]])}
+    small, whole = (
+        BertModel.from_pretrained(str(path))(ids)
+        for path in (folder, run_folder)
+    )
+    np.testing.assert_allclose(
+        small["sequence_output"], whole["all_encoder_layers"][0], atol=1e-6
+    )
+    stored = pretrained.open(str(folder))
+    assert stored.config == dataclasses.replace(
+        TINY_CONFIG, num_hidden_layers=1
+    )
+    assert (stored.kind, stored.labels) == ("multi_label", LABELS)
+    assert "accuracy" not in (folder / "README.md").read_text("utf-8")
+    both = convert(run_folder, tmp_path / "both", keep_layers="0, 1")
+    assert_same(contents_of(both), contents_of(run_folder))
+    for form in ("huggingface", "keras"):
+        folder = convert(folder, tmp_path / form, format=form)
+        assert pretrained.open(str(folder)).config.num_hidden_layers == 1
+
+
+@pytest.mark.parametrize(
+    "layers, message",
+    [
+        ("0,2", "--keep_layers=0,2: there is no layer 2: the encoder has 2, f"),
+        ("1,0", "--keep_layers=1,0: each layer can be named once, in rising"),
+        ("0,0", "--keep_layers=0,0: each layer can be named once"),
+        ("", "--keep_layers=: whole numbers from 0 are needed, separated by"),
+        ("-1", "--keep_layers=-1: whole numbers from 0 are needed"),
+        ("0;1", "--keep_layers=0;1: whole numbers from 0 are needed"),
+    ],
+)
+def test_wrong_layers(run_folder, tmp_path, layers, message):
+    with pytest.raises(UserError, match=message):
+        convert(run_folder, tmp_path / "new", keep_layers=layers)
+    with pytest.raises(UserError, match=message):
+        CONVERT.run(
+            init_checkpoint=str(run_folder / "model.ckpt-7"),
+            output_checkpoint=str(tmp_path / "new"),
+            keep_layers=layers,
+        )
+    assert not [*tmp_path.iterdir()]
 
 
 def test_the_card_says_what_is_known(run_folder, tmp_path):
