@@ -41,12 +41,14 @@ class Cut:
         old_ids: their ids in it. The new id of an entry is its place here.
         num_special: how many are special tokens, or [unusedN].
         num_characters: how many are single characters.
+        num_unseen: how many of the others do not occur in the texts.
     """
 
     tokens: list[str]
     old_ids: list[int]
     num_special: int
     num_characters: int
+    num_unseen: int
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -70,19 +72,23 @@ def choose(
     words: Mapping[str, int],
     *,
     vocab_size: int | None = None,
-    min_frequency: int = 1,
+    min_frequency: int = 0,
     keep_unused: bool = False,
 ) -> Cut:
     """Chooses the entries that stay.
 
     They are the special tokens and other names in brackets, single characters
-    (see `needed_characters`), and the most frequent pieces of the words.
+    (see `needed_characters`), and the most frequent pieces of the words. If
+    `vocab_size` leaves room, other pieces of the same characters fill it, which
+    other texts may need: in the order of the vocabulary, because released ones
+    have frequent pieces first.
 
     Args:
         tokenizer: the model's.
         words: {word of its basic tokenizer: how often it occurs}.
         vocab_size: the largest number of entries; None for no limit.
-        min_frequency: how often a piece must occur to stay.
+        min_frequency: how often a piece must occur to stay. With 0, those that
+            do not occur may fill what `vocab_size` leaves free.
         keep_unused: whether the entries [unusedN] stay.
 
     Raises:
@@ -115,7 +121,7 @@ def choose(
         )
     counts = count_pieces(tokenizer, words)
     # Of pieces that are as frequent the first in the vocabulary stays.
-    frequent = [
+    others = [
         piece
         for piece in sorted(counts, key=lambda p: (-counts[p], vocab[p]))
         if counts[piece] >= min_frequency
@@ -123,14 +129,34 @@ def choose(
         and piece not in characters
     ]
     if vocab_size is not None:
-        frequent = frequent[: vocab_size - num_needed]
-    kept = sorted({*special, *characters, *frequent}, key=vocab.__getitem__)
+        if not min_frequency:
+            others += _unseen(vocab, counts, characters)
+        others = others[: vocab_size - num_needed]
+    kept = sorted({*special, *characters, *others}, key=vocab.__getitem__)
     return Cut(
         tokens=kept,
         old_ids=[vocab[token] for token in kept],
         num_special=len(special),
         num_characters=len(characters),
+        num_unseen=sum(piece not in counts for piece in others),
     )
+
+
+def _unseen(
+    vocab: Mapping[str, int],
+    counts: Collection[str],
+    characters: Collection[str],
+) -> list[str]:
+    """Pieces that do not occur, of the characters that stay, by their ids."""
+    known = {token.removeprefix("##") for token in characters}
+    return [
+        token
+        for token in sorted(vocab, key=vocab.__getitem__)
+        if token not in counts
+        and len(token.removeprefix("##")) > 1
+        and known.issuperset(token.removeprefix("##"))
+        and not _BRACKETED.fullmatch(token)
+    ]
 
 
 def count_pieces(

@@ -87,6 +87,19 @@ def test_what_stays(tmp_path):
     assert "é" not in choose(uncased, words)
 
 
+def test_room_is_filled_with_other_pieces_of_the_same_letters(tmp_path):
+    entries = [*SPECIAL, *"catdog", "##t", "tac", "жя", "cat", "##do", "dot"]
+    tokenizer = tokenizer_of(tmp_path, [*dict.fromkeys(entries)])
+    words, size = {"cat": 1}, 5 + 7 + 1
+    assert len(choose(tokenizer, words)) == size
+    found = [choose(tokenizer, words, vocab_size=size + n) for n in (0, 1, 9)]
+    assert [t[12:] for t in found] == [
+        *(["cat"], ["tac", "cat"], ["tac", "cat", "##do", "dot"])
+    ]
+    least = choose(tokenizer, words, vocab_size=99, min_frequency=1)
+    assert least == found[0]
+
+
 def test_pieces_of_unknown_words_stay(tmp_path):
     tokenizer = tokenizer_of(tmp_path, [*SPECIAL, "ab", "a", "##bc", "##d"])
     assert choose(tokenizer, {"abc": 1})[5:] == ["ab", "a", "##d"]

@@ -90,8 +90,10 @@ flags.DEFINE_string(
 )
 shared_flags.define_count(
     "min_frequency",
-    1,
-    "How often a piece must occur in the files of --keep_pieces_of to stay.",
+    0,
+    "How often a piece must occur in the files of --keep_pieces_of to stay. By "
+    "default pieces that do not occur fill what --vocab_size leaves free.",
+    lower_bound=0,
 )
 flags.DEFINE_bool(
     "keep_unused",

@@ -215,12 +215,13 @@ def show_cut(num_before: int, cut: "Cut", change: "Change") -> None:
         change: what it changes for the words.
     """
     number = len(cut.tokens)
-    frequent = number - cut.num_special - cut.num_characters
+    others = number - cut.num_special - cut.num_characters
+    unseen = f" ({cut.num_unseen:,} not in the texts)" if cut.num_unseen else ""
     console.show(
         "Pieces",
         f"{num_before:,} before, {number:,} now: {cut.num_special:,} special "
-        f"tokens, {cut.num_characters:,} single characters, {frequent:,} "
-        "others",
+        f"tokens, {cut.num_characters:,} single characters, {others:,} "
+        f"others{unseen}",
     )
     changed, before, after = (
         100 * number / change.num_words
