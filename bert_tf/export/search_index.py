@@ -162,8 +162,8 @@ def check_makes_vectors(predictor: Predictor) -> None:
     serve = predictor.signatures["serving_default"].structured_outputs
     if predictor.kind != EMBEDDING.name or "num_tokens" in serve:
         raise UserError(
-            "a model that makes one vector for each text is needed, such as "
-            "export_model --pooling=mean writes",
+            "a model that makes one vector for each text is needed, such as an "
+            "exported encoder with the pooling mean",
             setting="model",
             value=predictor.folder,
         )
