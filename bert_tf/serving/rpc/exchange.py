@@ -119,14 +119,15 @@ class Exchange:
 
         async def handle(messages: AsyncIterator[bytes], context: Any) -> bytes:
             asked = Asked(self.serving)
-            is_accepted = not self.is_closed
-            self.num_open += is_accepted
+            is_accepted = False
             start, status = time.monotonic(), 500
             try:
-                if not is_accepted:
-                    raise Refusal(503, "the server is shutting down")
                 self._door.check(route, context)
                 asked.body = await _body(messages, self.serving.limits)
+                if self.is_closed:
+                    raise Refusal(503, "the server is shutting down")
+                is_accepted = True
+                self.num_open += 1
                 reply = await _reply(asked, request, method)
                 status = 200
                 return reply
