@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 from absl import flags, logging
 
-from bert_tf.counts import counted, number_of
+from bert_tf.counts import counted, number_of, plural
 from bert_tf.data import group_targets, pipeline, splits
 from bert_tf.data.text_groups import TextGroups, read_groups
 from bert_tf.data.text_reader import TextReader
@@ -110,7 +110,7 @@ def read_training(seed: int) -> tuple[TextGroups, TrainingRows, str]:
     columns = ", ".join(
         filter(None, (*groups.columns.texts, groups.columns.label))
     )
-    unit = number_of(len(groups), UNITS[groups.kind])
+    unit = f"{len(groups):,} {plural(UNITS[groups.kind], len(groups))}"
     console.show(
         "Train set", f"{unit} of {FLAGS.train_file}: {columns}; --loss={loss}"
     )

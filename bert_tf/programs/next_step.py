@@ -137,9 +137,20 @@ def this_program() -> list[str]:
     if entry_points.typed:
         return [entry_points.typed]
     path = sys.argv[0]
+    if is_tool(path):
+        return _tool(os.path.splitext(os.path.basename(path))[0])
     return (
         ["python", path] if path.endswith(".py") else [os.path.basename(path)]
     )
+
+
+def is_tool(path: str) -> bool:
+    """Whether a program is run as `python -m bert_tf.tools.NAME`.
+
+    Args:
+        path: its file.
+    """
+    return os.path.dirname(path).endswith(os.path.join("bert_tf", "tools"))
 
 
 def _tool(name: str) -> list[str]:

@@ -12,7 +12,7 @@ from absl import logging
 
 from bert_tf import checkpoints, dropout, training
 from bert_tf.errors import UserError
-from bert_tf.programs import console
+from bert_tf.programs import console, next_step
 from bert_tf.programs.program import message_of
 
 # Flags that may change between a run and its resumption: they do not change
@@ -191,6 +191,8 @@ def resumable_command(resume: str) -> Iterator[None]:
         yield
     except training.Interrupted as error:
         command = [sys.executable, *sys.argv]
+        if next_step.is_tool(sys.argv[0]):
+            command = [*next_step.this_program(), *sys.argv[1:]]
         if resume == "never":
             command.append("--resume=auto")
         raise training.Interrupted(
