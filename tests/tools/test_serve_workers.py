@@ -103,9 +103,26 @@ def wait_until(holds, seconds=60):
         time.sleep(0.05)
 
 
-def test_probes_are_answered_while_the_models_load(exported):
+# A server with two workers takes three starts of TensorFlow. So each of these
+# two tests follows one from its start to its end.
+
+
+def test_from_the_first_probe_to_a_signal_under_load(exported):
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
+    with contextlib.ExitStack() as stack:
+        with probes_while_it_loads(port) as found:
+            server = served(exported[0], f"--port={port}")
+            process, address, _ = stack.enter_context(server)
+        assert address == port
+        check_probes(found, port)
+        check_that_they_count_together(exported[0], process, port)
+        check_that_a_signal_loses_no_request(process, port)
+
+
+@contextlib.contextmanager
+def probes_while_it_loads(port):
+    """Gives the list of [status of /livez, of /readyz], from the start on."""
     found, is_over = [], threading.Event()
 
     def probe():
@@ -115,13 +132,15 @@ def test_probes_are_answered_while_the_models_load(exported):
 
     thread = threading.Thread(target=probe)
     thread.start()
-    with served(exported[0], f"--port={port}") as (process, address, _):
-        assert address == port
+    try:
+        yield found
+    finally:
         is_over.set()
         thread.join()
-        assert [send(port, p)[0] for p in ("/livez", "/readyz")] == [200, 200]
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=20) == 0
+
+
+def check_probes(found, port):
+    assert [send(port, p)[0] for p in ("/livez", "/readyz")] == [200, 200]
     assert found[0] == [200, 503]
     assert all(live == 200 for live, _ in found)
     # Once ready, it stays ready.
@@ -135,30 +154,63 @@ REQUESTS = (
 )
 
 
-def test_they_answer_and_count_together(exported):
-    expected = [row["score"] for row in Predictor(exported[0]).predict(TEXTS)]
-    with served(exported[0]) as (process, port, _):
-        for _ in range(30):
-            assert scores(port) == pytest.approx(expected, abs=1e-6)
-        for _ in range(5):  # Whichever worker answers.
-            found = metrics(port)
-            assert found[REQUESTS] == 30
-            assert found['bert_batch_size_sum{model="sms"}'] == 120
-            assert found['bert_queue_length{model="sms"}'] == 0
-            version = '{model="sms",version="1"}'
-            assert found[f"bert_model_version_available{version}"] == 1
-            pages = os.sysconf("SC_PAGE_SIZE")
-            sizes = [
-                int(open(f"/proc/{pid}/statm").read().split()[1]) * pages
-                for pid in workers_of(process)
-            ]
-            assert found["process_resident_memory_bytes"] == pytest.approx(
-                sum(sizes), rel=0.1
-            )
-        status, answer = send(port, "/status")
-        assert answer["num_workers"] == 2 and answer["num_requests"] == 35
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=20) == 0
+def check_that_they_count_together(folder, process, port):
+    expected = [row["score"] for row in Predictor(folder).predict(TEXTS)]
+    before = send(port, "/status")[1]["num_requests"]
+    for _ in range(30):
+        assert scores(port) == pytest.approx(expected, abs=1e-6)
+    for _ in range(5):  # Whichever worker answers.
+        found = metrics(port)
+        assert found[REQUESTS] == 30
+        assert found['bert_batch_size_sum{model="sms"}'] == 120
+        assert found['bert_queue_length{model="sms"}'] == 0
+        version = '{model="sms",version="1"}'
+        assert found[f"bert_model_version_available{version}"] == 1
+        pages = os.sysconf("SC_PAGE_SIZE")
+        sizes = [
+            int(open(f"/proc/{pid}/statm").read().split()[1]) * pages
+            for pid in workers_of(process)
+        ]
+        assert found["process_resident_memory_bytes"] == pytest.approx(
+            sum(sizes), rel=0.1
+        )
+    status, answer = send(port, "/status")
+    assert answer["num_workers"] == 2
+    assert answer["num_requests"] == before + 36
+
+
+def check_that_a_signal_loses_no_request(process, port):
+    sent, answered = [], []
+
+    def client():
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        while True:
+            try:
+                connection.connect()
+            except OSError:
+                return  # They no longer accept connections.
+            while True:
+                sent.append(1)
+                connection.request(
+                    "POST", predict("sms"), b'{"instances": ["abc"]}'
+                )
+                reply = connection.getresponse()
+                assert reply.status == 200 and reply.read()
+                answered.append(1)
+                if reply.will_close:
+                    break
+
+    clients = [threading.Thread(target=client) for _ in range(16)]
+    for thread in clients:
+        thread.start()
+    time.sleep(1.5)
+    # As a service manager does: to all processes.
+    for pid in [process.pid, *workers_of(process)]:
+        os.kill(pid, signal.SIGTERM)
+    for thread in clients:
+        thread.join()
+    assert process.wait(timeout=20) == 0
+    assert len(sent) == len(answered) > 100
 
 
 def test_a_new_version_answers_from_all_of_them_at_once(exported, tmp_path):
@@ -202,84 +254,47 @@ def is_available(port, path):
     return answer["model_version_status"][0]["state"] == "AVAILABLE"
 
 
-def test_one_that_is_killed_is_replaced(exported):
-    with served(exported[0]) as (process, port, log):
-        before = workers_of(process)
-        for _ in range(10):
-            scores(port)
-        os.kill(before[0], signal.SIGKILL)
-        wait_until(lambda: any("was ended by SIGKILL" in line for line in log))
-        for _ in range(10):
-            scores(port)
-        wait_until(lambda: len({*workers_of(process)} - {before[0]}) == 2)
-        wait_until(lambda: any(" answers" in line for line in log[-3:]))
-        for _ in range(10):
-            scores(port)
-        assert metrics(port)[REQUESTS] == 30
-        process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=20) == 0
-
-
-def test_a_signal_under_load_loses_no_request(exported):
-    sent, answered = [], []
-
-    def client():
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-        while True:
-            try:
-                connection.connect()
-            except OSError:
-                return  # They no longer accept connections.
-            while True:
-                sent.append(1)
-                connection.request(
-                    "POST", predict("sms"), b'{"instances": ["abc"]}'
-                )
-                reply = connection.getresponse()
-                assert reply.status == 200 and reply.read()
-                answered.append(1)
-                if reply.will_close:
-                    break
-
-    with served(exported[0]) as (process, port, _):
-        clients = [threading.Thread(target=client) for _ in range(16)]
-        for thread in clients:
-            thread.start()
-        time.sleep(1.5)
-        # As a service manager does: to all processes.
-        for pid in [process.pid, *workers_of(process)]:
-            os.kill(pid, signal.SIGTERM)
-        for thread in clients:
-            thread.join()
-        assert process.wait(timeout=20) == 0
-    assert len(sent) == len(answered) > 100
-
-
-def test_connections_have_one_limit(exported):
-    with served(exported[0], "--max_connections=8") as (_, port, _):
-        held = [socket.create_connection(("127.0.0.1", port)) for _ in range(7)]
-        time.sleep(0.3)
-        status = []
-        for _ in range(6):
-            with socket.create_connection(("127.0.0.1", port)) as client:
-                client.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
-                status.append(client.recv(100)[9:12])
-            time.sleep(0.05)
-        assert status == [b"503"] * 6
-        for connection in held:
-            connection.close()
-        time.sleep(0.3)
-        assert send(port, "/healthz")[0] == 200
-
-
-def test_they_end_with_the_process_that_started_them(exported):
-    with served(exported[0]) as (process, port, _):
+def test_limits_a_worker_that_is_killed_and_the_end_of_the_parent(exported):
+    with served(exported[0], "--max_connections=8") as (process, port, log):
+        check_that_connections_have_one_limit(port)
+        check_that_a_worker_is_replaced(process, port, log)
         workers = workers_of(process)
         process.kill()
         process.wait()
         wait_until(
             lambda: not any(os.path.exists(f"/proc/{p}") for p in workers), 10
         )
+
+
+def check_that_connections_have_one_limit(port):
+    held = [socket.create_connection(("127.0.0.1", port)) for _ in range(7)]
+    time.sleep(0.3)
+    status = []
+    for _ in range(6):
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            client.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
+            status.append(client.recv(100)[9:12])
+        time.sleep(0.05)
+    assert status == [b"503"] * 6
+    for connection in held:
+        connection.close()
+    time.sleep(0.3)
+    assert send(port, "/healthz")[0] == 200
+
+
+def check_that_a_worker_is_replaced(process, port, log):
+    before = workers_of(process)
+    for _ in range(10):
+        scores(port)
+    os.kill(before[0], signal.SIGKILL)
+    wait_until(lambda: any("was ended by SIGKILL" in line for line in log))
+    for _ in range(10):
+        scores(port)
+    wait_until(lambda: len({*workers_of(process)} - {before[0]}) == 2)
+    wait_until(lambda: any(" answers" in line for line in log[-3:]))
+    for _ in range(10):
+        scores(port)
+    assert metrics(port)[REQUESTS] == 30
 
 
 def test_a_damaged_model_is_one_line(tmp_path):
