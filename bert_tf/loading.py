@@ -19,6 +19,7 @@ from bert_tf.checkpoints import ENCODER_SCOPE, load_weights, weights_of
 from bert_tf.errors import UserError
 from bert_tf.formats.model import StoredModel
 from bert_tf.formats.weights import Weights
+from bert_tf.pretrained import vector_settings
 
 Model = TypeVar("Model", bound=keras.Model)
 
@@ -133,6 +134,7 @@ def _settings_of(
         found["hidden_units"] = weights.shapes[HIDDEN][0]
     if stored.dropout_rate is not None:
         found["dropout_rate"] = stored.dropout_rate
+    found |= vector_settings(stored)
     names = inspect.signature(model_class).parameters
     return {name: value for name, value in found.items() if name in names}
 

@@ -19,10 +19,17 @@ from bert_tf.data import group_targets, pipeline, splits
 from bert_tf.data.text_groups import TextGroups, read_groups
 from bert_tf.data.text_reader import TextReader
 from bert_tf.errors import UserError
-from bert_tf.programs import batches, console, devices, embedding_flags
+from bert_tf.programs import (
+    batches,
+    console,
+    defaults,
+    devices,
+    embedding_flags,
+)
 from bert_tf.programs.batches import Rows, Tensors
 
 FLAGS = flags.FLAGS
+NUM_MEASURED = 10_000  # Texts whose lengths are shown.
 MOST_ROUNDS = 20  # In which labelled texts get other partners.
 UNITS = {
     "pairs": "pair",
@@ -107,6 +114,9 @@ def read_training(seed: int) -> tuple[TextGroups, TrainingRows, str]:
         FLAGS.train_file, embedding_flags.group_settings("train")
     )
     loss = embedding_flags.check_loss(groups.kind)
+    # A later command reads the dev file with the same columns.
+    defaults.fill("train_on", groups.kind)
+    defaults.fill("loss", loss)
     columns = ", ".join(
         filter(None, (*groups.columns.texts, groups.columns.label))
     )
@@ -190,6 +200,29 @@ def _rows_of_labels(groups: TextGroups, seed: int) -> TrainingRows:
         targets={"label_ids": label_ids.astype(np.int32)},
         num_examples=number,
     )
+
+
+def show_lengths(name: str, texts: Sequence[str], reader: TextReader) -> None:
+    """Shows how long texts are, and how many are cut.
+
+    Args:
+        name: of the set.
+        texts: the texts.
+        reader: how they are read.
+    """
+    first = texts[:NUM_MEASURED]
+    lengths = reader.num_tokens(first, [None] * len(first))
+    longest, most = int(np.max(lengths)), reader.max_seq_length
+    num_cut = int(np.sum(lengths > most))
+    which = "the first " if len(first) < len(texts) else ""
+    cut = "none is cut"
+    if num_cut:
+        share = 100 * num_cut / len(first)
+        cut = (
+            f"{num_cut:,} of {which}{len(first):,} texts ({share:.1f} %) are "
+            f"cut at --max_seq_length={most}"
+        )
+    console.show("Lengths", f"{name}: up to {longest:,} tokens, {cut}")
 
 
 def training_batches(

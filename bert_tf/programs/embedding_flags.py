@@ -339,7 +339,8 @@ def group_settings(mode: str, kind: str | None = None) -> GroupSettings:
     if mode == "train":
         return from_flags(GroupSettings, values)
     others: dict[str, Any] = {"train_on": "scored"}
-    if kind != "scored":  # The columns are those of other texts.
+    # An earlier run has recorded it.
+    if (kind or FLAGS.train_on) != "scored":  # The columns are others'.
         others["text_columns"] = None
     return from_flags(GroupSettings, values, **others)
 

@@ -140,6 +140,7 @@ def run_once(
     )
     if texts.sets:
         runner = training.BatchRunner(model, strategy)
+        embedding_data.show_lengths("dev set", texts.sets.texts, job.reader)
         job.evaluation = Evaluation(
             texts.sets, runner, job.reader, vectors["dimension"], sizes
         )
@@ -262,6 +263,8 @@ def train(job: Job, texts: Texts, num_train_steps: int) -> int:
     session, rows = job.session, texts.rows
     assert texts.groups is not None and rows is not None
     log_rows(job, rows)
+    texts_of_rows = [text for column in rows.texts for text in column]
+    embedding_data.show_lengths("train set", texts_of_rows, job.reader)
     job.report.add_set("train", texts.groups, len(texts.groups))
     batches = embedding_data.training_batches(
         session.strategy, rows, job.reader, session.settings.seed

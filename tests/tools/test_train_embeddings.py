@@ -17,6 +17,7 @@ from support.programs import (
 from bert_tf.embeddings import TextEmbedder
 from bert_tf.errors import UserError
 from bert_tf.export import Predictor
+from bert_tf.pooling import BertEmbedder
 from bert_tf.programs import (
     defaults,
     embedding_data,
@@ -160,6 +161,8 @@ def test_other_tools_make_vectors_as_the_run(trained, monkeypatch):
         }
         assert model_files.pooling_settings(config) == expected
         assert flags.init_checkpoint.startswith(str(trained / "best"))
+    model = BertEmbedder.from_pretrained(str(trained))
+    assert (model.layer_indexes, model.dimension) == ((-1,), 8)
     exported = {}
     monkeypatch.setattr(
         export_run,
