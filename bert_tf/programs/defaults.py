@@ -281,7 +281,8 @@ def _take_over(
             continue
         if has_pretrained and name in (*MODEL_FLAGS, "init_checkpoint"):
             continue  # `use_pretrained` has filled it in.
-        if (other := ALTERNATIVES.get(name)) and is_given(other):
+        other = ALTERNATIVES.get(name)
+        if other in FLAGS and is_given(other):
             continue
         if name in COPIES:
             value = model_file(folder, name, value)

@@ -5,6 +5,7 @@ import sys
 import types
 
 import pytest
+from support.common import ROOT
 from support.programs import RUN_CLASSIFIER, RUN_SQUAD
 
 from bert_tf.programs import entry_points, labelled_modes, next_step
@@ -100,6 +101,14 @@ def test_weights_are_advised_where_they_can_help(
         )
     assert "same answer" in caplog.text
     assert ("--class_weights" in caplog.text) == is_advised
+
+
+def test_a_tool_is_suggested_by_its_module(monkeypatch):
+    path = os.path.join(ROOT, "bert_tf", "tools", "train_embeddings.py")
+    monkeypatch.setattr(sys, "argv", [path])
+    monkeypatch.setattr(sys, "path", [str(ROOT), str(ROOT)])
+    command = ["python", "-m", "bert_tf.tools.train_embeddings"]
+    assert next_step.this_program() == command
 
 
 def test_an_installed_command_is_suggested_as_it_was_typed(monkeypatch):

@@ -149,6 +149,16 @@ def test_the_export_answers_as_the_run(trained):
     np.testing.assert_allclose(found, vectors, atol=1e-5)
 
 
+def test_a_later_command_knows_the_run(trained):
+    with TRAIN.flags(output_dir=str(trained), do_eval=True) as flags:
+        defaults.from_earlier_run(("embeddings",), trains=False)
+        assert (flags.train_on, flags.loss) == ("scored", "cosent")
+        assert (flags.dimension, flags.max_seq_length) == (8, 16)
+        assert flags.matryoshka_sizes == ["16", "12", "8"]
+        assert flags.dev_file.endswith("scored.csv")
+        assert flags.init_checkpoint is None
+
+
 def test_other_tools_make_vectors_as_the_run(trained, monkeypatch):
     with EXTRACT.flags(pretrained=str(trained), layers="-1") as flags:
         defaults.use_pretrained()
