@@ -282,7 +282,7 @@ def _take_over(
         if has_pretrained and name in (*MODEL_FLAGS, "init_checkpoint"):
             continue  # `use_pretrained` has filled it in.
         other = ALTERNATIVES.get(name)
-        if other in FLAGS and is_given(other):
+        if other and other in FLAGS and is_given(other):
             continue
         if name in COPIES:
             value = model_file(folder, name, value)
