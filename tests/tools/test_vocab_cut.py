@@ -337,7 +337,8 @@ def test_the_three_programs_start_from_it(tmp_path):
         max_eval_steps=1,
     )
     assert pretrained.open(str(folder / "out")).kind == "single_label"
-    assert pretrained.open(out).kind == "question_answering"
+    stored = pretrained.open(out)
+    assert stored.kind_with(stored.weights()) == "question_answering"
     results = results_of(tmp_path / "pretraining" / "eval_results.txt")
-    # The heads of pretraining were read: a random one's loss is 6.9.
+    # The heads of pretraining were read: the loss of random ones is over 6.
     assert float(results["masked_lm_loss"]) < 5
