@@ -119,9 +119,8 @@ def run_once(
     texts = read_texts(session)
     fit_flags(session, config, tokenizer, texts.rows)
     sizes = embedding_scores.compared_sizes(vectors["dimension"], full_size)
-    if texts.sets:
-        names = texts.sets.metric_names(sizes)
-        session.settle_metric(names, texts.sets.main_metric)
+    sets = texts.sets or EvaluationSets()
+    session.settle_metric(sets.metric_names(sizes), sets.main_metric)
     quick_check.warn_of_machine(config)
     export_folder = export_folder or session.folder.file("export")
     if "export" in modes:

@@ -1,7 +1,7 @@
 """Evaluates vectors on scored pairs and on searches."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -33,10 +33,10 @@ class EvaluationSets:
         places: {text: its place in `texts`}.
     """
 
-    pairs: TextGroups | None
-    searches: RetrievalSet | None
-    texts: list[str]
-    places: dict[str, int]
+    pairs: TextGroups | None = None
+    searches: RetrievalSet | None = None
+    texts: list[str] = dataclasses.field(default_factory=list)
+    places: dict[str, int] = dataclasses.field(default_factory=dict)
 
     def metric_names(self, sizes: Sequence[int]) -> set[str]:
         """The names of all scores.
@@ -44,10 +44,10 @@ class EvaluationSets:
         Args:
             sizes: of `compared_sizes`.
         """
-        names = (*(PAIRS if self.pairs else ()),)
+        names = PAIRS if self.pairs else ()
         names += SEARCHES if self.searches else ()
-        ends = ["", *(f"_dim{size}" for size in sizes)]
-        return {f"{name}{end}" for name in names for end in ends}
+        # Without an evaluation, a metric may be named for a later one.
+        return of_sizes(names or (*PAIRS, *SEARCHES), sizes)
 
     @property
     def main_metric(self) -> str:
@@ -96,6 +96,12 @@ class EvaluationSets:
 
     def _places_of(self, texts: Sequence[str]) -> list[int]:
         return [self.places[text] for text in texts]
+
+
+def of_sizes(names: Iterable[str], sizes: Iterable[int]) -> set[str]:
+    """The names of scores of the run's own dimension, and of other sizes."""
+    ends = ["", *(f"_dim{size}" for size in sizes)]
+    return {f"{name}{end}" for name in names for end in ends}
 
 
 def read_sets(kind: str | None) -> EvaluationSets:

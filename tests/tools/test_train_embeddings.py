@@ -288,6 +288,14 @@ def test_mistakes_are_named_and_nothing_is_written(folder, changes, message):
     assert not (folder / "new").exists()
 
 
+def test_without_an_evaluation(folder):
+    values = {"num_train_epochs": 0.5, "output_dir": str(folder / "short")}
+    run(folder, do_train=True, dimension=4, **values)
+    assert (folder / "short" / "model.ckpt-2.index").exists()
+    assert not (folder / "short" / "eval_results.txt").exists()
+    assert read_json(folder / "short" / "task.json")["dimension"] == 4
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "settings"),
