@@ -96,26 +96,15 @@ def choose(
             more than `vocab_size` entries must stay.
     """
     vocab = tokenizer.vocab
-    missing = [token for token in SPECIAL_TOKENS if token not in vocab]
-    if missing:
-        raise UserError(
-            f"the vocabulary has no {', '.join(missing)}: it is not the "
-            "vocabulary of a BERT, or it is not whole"
-        )
+    special = _special_tokens(vocab, keep_unused)
     if not words:
         raise UserError("the texts contain no words")
-    special = {
-        token
-        for token in vocab
-        if _BRACKETED.fullmatch(token)
-        and (keep_unused or not _UNUSED.fullmatch(token))
-    }
     characters = {*needed_characters(tokenizer, words)} - special
-    num_needed = len(special) + len(characters)
-    if vocab_size is not None and vocab_size < num_needed:
+    needed = special | characters
+    if vocab_size is not None and vocab_size < len(needed):
         raise UserError(
             f"the {len(special)} special tokens and the {len(characters)} "
-            f"single characters that the texts need take {num_needed} entries",
+            f"single characters that the texts need take {len(needed)} entries",
             setting="vocab_size",
             value=vocab_size,
         )
@@ -124,15 +113,13 @@ def choose(
     others = [
         piece
         for piece in sorted(counts, key=lambda p: (-counts[p], vocab[p]))
-        if counts[piece] >= min_frequency
-        and piece not in special
-        and piece not in characters
+        if counts[piece] >= min_frequency and piece not in needed
     ]
     if vocab_size is not None:
         if not min_frequency:
             others += _unseen(vocab, counts, characters)
-        others = others[: vocab_size - num_needed]
-    kept = sorted({*special, *characters, *others}, key=vocab.__getitem__)
+        others = others[: vocab_size - len(needed)]
+    kept = sorted({*needed, *others}, key=vocab.__getitem__)
     return Cut(
         tokens=kept,
         old_ids=[vocab[token] for token in kept],
@@ -140,6 +127,26 @@ def choose(
         num_characters=len(characters),
         num_unseen=sum(piece not in counts for piece in others),
     )
+
+
+def _special_tokens(vocab: Collection[str], keep_unused: bool) -> set[str]:
+    """The entries that no text reaches: special tokens, marks such as [E1].
+
+    Raises:
+        UserError: a special token of BERT's is missing.
+    """
+    missing = [token for token in SPECIAL_TOKENS if token not in vocab]
+    if missing:
+        raise UserError(
+            f"the vocabulary has no {', '.join(missing)}: it is not the "
+            "vocabulary of a BERT, or it is not whole"
+        )
+    return {
+        token
+        for token in vocab
+        if _BRACKETED.fullmatch(token)
+        and (keep_unused or not _UNUSED.fullmatch(token))
+    }
 
 
 def _unseen(
