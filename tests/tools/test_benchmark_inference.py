@@ -303,13 +303,13 @@ def servers(monkeypatch):
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
-            yield server.server_port
+            yield types.SimpleNamespace(port=server.server_port)
         finally:
             server.shutdown()
             server.server_close()
             thread.join()
 
-    monkeypatch.setattr(inference_race.serving, "serving", serving)
+    monkeypatch.setattr(inference_race.server_process, "serving", serving)
     return started
 
 

@@ -226,7 +226,7 @@ def test_texts_in_files(old, tmp_path):
 def test_what_changes_is_said(old, tmp_path, caplog):
     corpus = tmp_path / "corpus.txt"
     corpus.write_text("Hund " * 6 + "dog le собака\nчто", "utf-8")
-    caplog.set_level("INFO")
+    caplog.set_level("INFO", logger="absl")
     cut(old, tmp_path / "new", keep_pieces_of=str(corpus), min_frequency=2)
     lines = [" ".join(r.getMessage().split()) for r in caplog.records]
     assert "Words 10, of which 5 differ" in lines
