@@ -89,13 +89,14 @@ class TrainingRows:
         }
 
     def _features(self, rows: Tensors, reader: TextReader) -> Tensors:
-        texts = rows.pop("texts")
+        texts = rows["texts"]
+        targets = {name: rows[name] for name in self.targets}
         ids = reader.read(tf.reshape(texts, [-1]), None)
         length = tf.shape(ids["input_ids"])[1]
         shape = [-1, self.num_texts, length]
         sequences = {n: tf.reshape(values, shape) for n, values in ids.items()}
         is_real = tf.ones_like(texts[:, 0], tf.int32)
-        return {**sequences, **rows, "is_real_example": is_real}
+        return {**sequences, **targets, "is_real_example": is_real}
 
 
 def read_training(seed: int) -> tuple[TextGroups, TrainingRows, str]:
