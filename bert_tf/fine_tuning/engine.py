@@ -192,7 +192,7 @@ def _mistakes_name_settings() -> Iterator[None]:
         if error.exit_status > 128:
             why = message.partition("; resume with: ")[0]
             raise _Stopped(
-                f"{why}; the same call goes on", error.exit_status - 128
+                f"{why}; the same call resumes", error.exit_status - 128
             ) from None
         renamed = UserError(message)
         renamed.setting, renamed.value = error.setting, error.value

@@ -159,6 +159,8 @@ def _tool(name: str) -> list[str]:
     A program that runs by its path from another folder finds the package next
     to itself; `python -m` does not.
     """
+    if entry_points.typed:
+        return [f"bert-{name.replace('_', '-')}"]
     command = ["python", "-m", f"bert_tf.tools.{name}"]
     if any(map(_has_package, [os.getcwd(), *sys.path[1:]])):
         return command

@@ -17,6 +17,7 @@ from bert_tf.programs import (
     arguments,
     command_line,
     console,
+    entry_points,
     flags_from,
     next_step,
     run_log,
@@ -25,10 +26,6 @@ from bert_tf.programs import (
 from bert_tf.programs.signals import Stopped, StopSignals
 
 FLAGS = flags.FLAGS
-
-
-# ---------------------------------------------------------------------------
-# Checks of flags.
 
 
 def value_of(name: str) -> Any:
@@ -418,5 +415,6 @@ def _exit(message: str, status: int = 1) -> NoReturn:
         command_line.own_flags(), message
     )
     message = message.replace("\n", "\\n").replace("\r", "\\r")  # One line.
-    print(f"{os.path.basename(sys.argv[0])}: {message}", file=sys.stderr)
+    name = entry_points.typed or os.path.basename(sys.argv[0])
+    print(f"{name}: {message}", file=sys.stderr)
     sys.exit(status)

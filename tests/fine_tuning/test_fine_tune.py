@@ -208,7 +208,7 @@ def test_a_stopped_training_is_a_keyboard_interrupt(
 
     monkeypatch.setattr(loop, "StopRequest", Stopped)
     before = state_of_process()
-    with pytest.raises(KeyboardInterrupt, match="the same call goes on"):
+    with pytest.raises(KeyboardInterrupt, match="the same call resumes"):
         bert_tf.fine_tune(ROWS, output_dir=tmp_path, verbose=False, **config)
     assert state_of_process() == before
 

@@ -5,12 +5,22 @@ import sys
 
 import pytest
 from support.common import ROOT
-from support.programs import RUN_CLASSIFIER, RUN_PRETRAINING, RUN_SQUAD
+from support.programs import (
+    RUN_CLASSIFIER,
+    RUN_PRETRAINING,
+    RUN_SQUAD,
+    program_of,
+)
 
 from bert_tf.programs import program
 from bert_tf.programs.resuming import MAY_CHANGE, warn_of_changed_flags
 
-PROGRAMS = [RUN_CLASSIFIER, RUN_SQUAD, RUN_PRETRAINING]
+PROGRAMS = [
+    RUN_CLASSIFIER,
+    RUN_SQUAD,
+    RUN_PRETRAINING,
+    program_of("bert_tf.tools.train_embeddings"),
+]
 
 
 def flags_of(a_program):
