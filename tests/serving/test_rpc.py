@@ -21,6 +21,7 @@ from support.rpc_clients import (
     outputs_of,
     predict_request,
     refused,
+    to_proto,
 )
 from support.server_requests import (
     IDS,
@@ -269,6 +270,17 @@ def test_wrong_tensors_are_refused(own, change):
     request = predict_request(own, "single_label", text=["a", "b"])
     change(request.inputs["text"])
     with refused(Code.INVALID_ARGUMENT):
+        own.stub(PREDICTION).Predict(request, timeout=20)
+
+
+def test_few_bytes_do_not_become_many_values(own):
+    """Each input says that it is large; together they would fill memory."""
+    request = predict_request(own, "single_label")
+    for number in range(40):
+        proto = request.inputs[f"input {number}"]
+        proto.CopyFrom(to_proto(own, ["a"]))
+        proto.tensor_shape.dim[0].size = 1 << 15
+    with refused(Code.INVALID_ARGUMENT, "leave out 1,310,680 values"):
         own.stub(PREDICTION).Predict(request, timeout=20)
 
 

@@ -14,7 +14,7 @@ from bert_tf.serving.limits import Limits
 from bert_tf.serving.models import Version
 from bert_tf.serving.rpc.exchange import Asked, Methods, answered
 from bert_tf.serving.rpc.messages import Message, MessageClass, message_class
-from bert_tf.serving.rpc.tensor_protos import proto_of, tensor_of
+from bert_tf.serving.rpc.tensor_protos import proto_of, tensors_of
 from bert_tf.serving.texts import TEXTS
 
 PREDICTION = "tensorflow.serving.PredictionService"
@@ -74,10 +74,7 @@ async def predict(asked: Asked) -> Message:
     signature = request.model_spec.signature_name or TEXTS
 
     def read(predictor: Predictor) -> open_inference.TensorCall:
-        tensors = [
-            tensor_of(name, proto, limits)
-            for name, proto in request.inputs.items()
-        ]
+        tensors = tensors_of(request.inputs, limits)
         parameters = {open_inference.SIGNATURE: signature}
         return open_inference.read_call(
             predictor, tensors, [], parameters, limits

@@ -5,6 +5,7 @@ repeats. So all sizes are checked before an array is made.
 """
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -15,6 +16,9 @@ from bert_tf.serving.rpc.messages import Message, message_class
 from bert_tf.serving.tensors import MOST_AXES, Tensor
 
 TensorProto = message_class("tensorflow.TensorProto")
+# Elements that a message may leave out, in all its tensors together: two
+# inputs of 1,024 rows of 512 tokens. More would let a few bytes fill memory.
+MOST_LEFT_OUT = 1 << 20
 # The fields that hold the values of each type.
 _FIELDS = {
     tf.string: "string_val",
@@ -31,6 +35,35 @@ _FIELDS = {
     tf.bool: "bool_val",
 }
 _TYPES = {dtype.as_datatype_enum: dtype for dtype in _FIELDS}
+
+
+def tensors_of(protos: Mapping[str, Message], limits: Limits) -> list[Tensor]:
+    """Reads the tensors of a message.
+
+    Args:
+        protos: {name of an input: a TensorProto}.
+        limits: the limits of a request.
+
+    Raises:
+        Refusal: one cannot be read, or they leave out too many values.
+    """
+    left_out = sum(map(_num_left_out, protos.values()))
+    if left_out > MOST_LEFT_OUT:
+        raise Refusal(
+            400,
+            f"the inputs leave out {left_out:,} values of their shapes: at "
+            f"most {MOST_LEFT_OUT:,} are repeated",
+        )
+    return [tensor_of(name, proto, limits) for name, proto in protos.items()]
+
+
+def _num_left_out(proto: Message) -> int:
+    """Number of values that are not there; the last one stands for them."""
+    dtype, axes = _TYPES.get(proto.dtype), proto.tensor_shape.dim
+    if dtype is None or proto.tensor_content or len(axes) > MOST_AXES:
+        return 0  # It is refused, or must have them all.
+    number = math.prod(axis.size for axis in axes)
+    return max(0, number - len(getattr(proto, _FIELDS[dtype])))
 
 
 def tensor_of(name: str, proto: Message, limits: Limits) -> Tensor:
