@@ -59,7 +59,7 @@ class ApiKeys:
         except UserError as error:
             logging.error("the keys stay as they are: %s", error)
         else:
-            logging.info("read %d keys again", len(self._digests))
+            logging.info("the keys were read again: %d", len(self._digests))
 
 
 def _stamp(file: str) -> tuple[int, ...]:
