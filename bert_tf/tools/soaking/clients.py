@@ -102,8 +102,9 @@ class Clients:
 
     @property
     def progress(self) -> float:
-        """The part of the requests that have been sent, 0 to 1."""
-        return 1 - self._num_left / self._num_requests
+        """The part of the requests, or of the time, that is over: 0 to 1."""
+        of_requests = 1 - self._num_left / self._num_requests
+        return max(of_requests, self.seconds / (self._end - self._start))
 
     def _connect(self) -> http.client.HTTPConnection:
         return http.client.HTTPConnection(
