@@ -1,10 +1,10 @@
 """The flag of `serve` for gRPC, and the port that it names."""
 
-import importlib.util
 import socket
 
 from absl import flags
 
+from bert_tf import extras
 from bert_tf.errors import UserError
 from bert_tf.programs import flags as shared_flags
 from bert_tf.serving.listening import reserve
@@ -35,12 +35,9 @@ def reserve_port(num_workers: int) -> socket.socket:
         UserError: gRPC's library is not there, or the port is in use.
     """
     port = FLAGS.grpc_port
-    if importlib.util.find_spec("grpc") is None:
+    if absent := extras.missing("grpc"):
         raise UserError(
-            "needs gRPC's library: pip install 'grpcio>=1.60,<2', or the extra "
-            "`grpc`",
-            setting="grpc_port",
-            value=port,
+            extras.need("grpc", absent), setting="grpc_port", value=port
         )
     if port and port == FLAGS.port:
         raise UserError(

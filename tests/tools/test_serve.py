@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import importlib.util
 import json
 import pathlib
 import re
@@ -37,7 +36,7 @@ from support.rpc_clients import (
 from support.server_requests import examples_body, predict
 from support.server_requests import send_request as send
 
-from bert_tf import BertConfig, BertPreprocessor, FullTokenizer
+from bert_tf import BertConfig, BertPreprocessor, FullTokenizer, extras
 from bert_tf.data.text_reader import TextReader, TextReaderSettings
 from bert_tf.errors import UserError
 from bert_tf.export import writing
@@ -461,9 +460,9 @@ def test_mistakes_are_one_line(folders, tmp_path, monkeypatch):
             with PROGRAM.flags(**{"port": 0, **values}):
                 with pytest.raises(UserError, match=message):
                     PROGRAM.main()
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(extras, "is_there", lambda name: name != "grpc")
     with PROGRAM.flags(port=0, grpc_port=0, model=[sms]):
-        with pytest.raises(UserError, match="pip install 'grpcio"):
+        with pytest.raises(UserError, match=r"pip install 'bert-tf\[grpc\]'"):
             PROGRAM.main()
     monkeypatch.undo()
     done = run_here("bert_tf/tools/serve.py", f"--model={damaged}", "--port=0")
