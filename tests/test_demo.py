@@ -187,7 +187,7 @@ def printed_answers():
 def test_the_printed_answers_come_out(demo):
     *_, predictor = demo
     expected = [*printed_answers()]
-    assert len(expected) == 4
+    assert len(expected) == 3
     answers = predictor.predict([text for text, _, _ in expected])
     for (text, label, score), answer in zip(expected, answers, strict=True):
         assert answer["label"] == label, (text, answer)
