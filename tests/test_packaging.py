@@ -180,7 +180,10 @@ def test_the_core_imports_nothing_of_an_extra(tmp_path):
 def test_a_command_is_the_same_as_its_program(tmp_path):
     """It records the same flags, and ends in the same way."""
     folder = make_folder(tmp_path)
-    code = "from bert_tf.programs import entry_points as e; e.classifier()"
+    code = (
+        "import sys; sys.argv[0] = '/usr/bin/bert-classifier'; "
+        "from bert_tf.programs import entry_points as e; e.classifier()"
+    )
 
     def command(*flags):
         return subprocess.run(
@@ -208,7 +211,7 @@ def test_a_command_is_the_same_as_its_program(tmp_path):
     done = command("--nonsense")
     assert done.returncode == 1
     last = done.stderr.strip().split("\n")[-1]
-    assert last.startswith("run_classifier.py: ") and "nonsense" in last
+    assert last.startswith("bert-classifier: ") and "nonsense" in last
 
 
 SBOM = runpy.run_path(str(ROOT / ".ci" / "sbom.py"))

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 from support.common import ROOT, TESTS
-from support.vector_steps import LOSSES, RUNS
+from support.vector_steps import COMPARED
 
 # Softmax ignores it: its true gradient is zero, and Adam makes steps of noise.
 NOT_COMPARED = "key/bias"
@@ -25,8 +25,7 @@ def arrays(tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("loss", [*LOSSES])
-@pytest.mark.parametrize("name", [*RUNS][1:])
+@pytest.mark.parametrize("name, loss", COMPARED)
 def test_replicas_and_parts_change_nothing(arrays, name, loss):
     prefix = f"one/{loss}/"
     expected = {
