@@ -41,6 +41,7 @@ NAMES = {
     "modeling": ("BertModel",),
     "optimization": ("AdamWeightDecay", "Lamb", "WarmupLinearDecay"),
     "pooling": ("BertEmbedder",),
+    "static_vectors": ("PieceTable", "StaticEmbedder"),
 }
 
 

@@ -112,7 +112,7 @@ def test_zstd_without_its_package(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "zstandard", None)
     assert error_of(b"\x28\xb5\x2f\xfd" + b"x" * 30) == (
         "x.csv: compressed by zstd, which needs the package zstandard (pip "
-        "install zstandard); or unpack it first"
+        "install 'bert-tf[tables]'); or unpack it first"
     )
 
 
