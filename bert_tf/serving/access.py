@@ -1,11 +1,11 @@
 """Refuses requests without a key, and answers pages of other sites."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from bert_tf.serving.api_keys import ApiKeys
+from bert_tf.serving.api_keys import ApiKeys, key_in
 from bert_tf.serving.handler import json_response
 from bert_tf.serving.pages import ASSETS
 
@@ -60,7 +60,7 @@ class KeyCheck:
             scope["type"] != "http"
             or scope["path"] in OPEN
             or scope["path"].startswith(f"{ASSETS}/")
-            or self._keys.allows(_key_of(scope))
+            or self._keys.allows(key_in(_decoded(scope["headers"])))
         ):
             await self._app(scope, receive, send)
             return
@@ -75,16 +75,11 @@ class KeyCheck:
         await refusal(scope, receive, send)
 
 
-def _key_of(scope: Scope) -> str | None:
-    """The key that a request has; None if it has none."""
-    for name, value in scope["headers"]:
-        if name == b"x-api-key":
-            return value.decode("latin-1").strip()
-        if name == b"authorization":
-            scheme, _, key = value.decode("latin-1").partition(" ")
-            if scheme.lower() == "bearer":
-                return key.strip()
-    return None
+def _decoded(
+    headers: Iterable[tuple[bytes, bytes]],
+) -> Iterator[tuple[str, str]]:
+    for name, value in headers:
+        yield name.decode("latin-1"), value.decode("latin-1")
 
 
 def for_other_sites(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:

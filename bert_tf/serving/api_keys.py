@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import os
 import time
+from collections.abc import Iterable
 
 from absl import logging
 
@@ -60,6 +61,25 @@ class ApiKeys:
             logging.error("the keys stay as they are: %s", error)
         else:
             logging.info("the keys were read again: %d", len(self._digests))
+
+
+def key_in(headers: Iterable[tuple[str, str]]) -> str | None:
+    """The key that a request has; None if it has none.
+
+    It is sent as `Authorization: Bearer KEY` or as `X-API-Key: KEY`.
+
+    Args:
+        headers: (name in lower case, value) of each header, or of the metadata
+            of a call of gRPC.
+    """
+    for name, value in headers:
+        if name == "x-api-key":
+            return value.strip()
+        if name == "authorization":
+            scheme, _, key = value.partition(" ")
+            if scheme.lower() == "bearer":
+                return key.strip()
+    return None
 
 
 def _stamp(file: str) -> tuple[int, ...]:

@@ -12,7 +12,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from bert_tf.forks import ForkedProcess
 from bert_tf.serving import pages, schemas
 from bert_tf.serving.access import KeyCheck
-from bert_tf.serving.api_keys import ApiKeys
 from bert_tf.serving.errors import Refusal
 from bert_tf.serving.handler import json_response
 from bert_tf.serving.routes import add_routes
@@ -43,9 +42,8 @@ def make_app(serving: Serving) -> FastAPI:
         },
     )
     app.state.serving = serving
-    if serving.web.api_key_file:
-        keys = ApiKeys(serving.web.api_key_file)
-        app.add_middleware(KeyCheck, keys=keys)
+    if serving.web.keys:
+        app.add_middleware(KeyCheck, keys=serving.web.keys)
     app.add_middleware(_Observer, serving=serving)  # Counts those refused, too.
     add_routes(app, serving)
     _describe_with_examples(app, serving)

@@ -26,6 +26,7 @@ from bert_tf.serving.limits import Limits, check_count, parse_object, read_body
 from bert_tf.serving.models import ServedModel, Version
 from bert_tf.serving.rest import Call
 from bert_tf.serving.results import stack
+from bert_tf.serving.state import Serving
 
 # Bodies of at most this many bytes are parsed and answered at once, and the
 # batcher tokenizes their texts together. Larger ones, which take longer, are
@@ -68,25 +69,34 @@ async def answer(
     Raises:
         Refusal: whatever is wrong with the request.
     """
+    serving, model = _model_of(request, name)
+    if body is None:
+        body = await read_body(request, serving.limits)
+
+    def read(predictor: Predictor) -> Call:
+        return make_call(predictor, parse_object(body), serving.limits)
+
+    return await ask_model(
+        model,
+        number,
+        body,
+        read=read,
+        write=lambda _, call, columns: json_response(call.answer(columns)),
+        limits=serving.limits,
+        receive=request.receive,
+    )
+
+
+def _model_of(request: Request, name: str) -> tuple[Serving, ServedModel]:
+    """The server's state and a model of it, which the log then names.
+
+    Raises:
+        Refusal: no model has this name.
+    """
     serving = request.app.state.serving
     model = serving.model(name)
     request.state.model = name
-    if body is None:
-        body = await read_body(request, serving.limits)
-    with use(model, number) as version:
-
-        def make() -> Call:
-            values = parse_object(body)
-            return make_call(version.predictor, values, serving.limits)
-
-        call, results = await ask_model(
-            version, body, make, serving.limits, request.receive
-        )
-
-    def write() -> Response:
-        return json_response(call.answer(stack(results)))
-
-    return await in_thread_if_large(body, write)
+    return serving, model
 
 
 async def inferred(
@@ -100,66 +110,74 @@ async def inferred(
     Raises:
         Refusal: whatever is wrong with the request.
     """
-    serving = request.app.state.serving
-    model = serving.model(name)
-    request.state.model = name
+    serving, model = _model_of(request, name)
     body = await read_body(request, serving.limits)
     header_length = request.headers.get(open_inference_rest.HEADER_LENGTH)
-    with use(model, number) as version:
 
-        def make() -> open_inference_rest.InferCall:
-            return open_inference_rest.infer_call(
-                version.predictor, body, header_length, serving.limits
-            )
-
-        call, results = await ask_model(
-            version, body, make, serving.limits, request.receive
+    def read(predictor: Predictor) -> open_inference_rest.InferCall:
+        return open_inference_rest.infer_call(
+            predictor, body, header_length, serving.limits
         )
 
-    def write() -> Response:
-        return call.answer(name, version.number, stack(results))
-
-    return await in_thread_if_large(body, write)
+    return await ask_model(
+        model,
+        number,
+        body,
+        read=read,
+        write=lambda version, call, columns: call.answer(
+            name, version.number, columns
+        ),
+        limits=serving.limits,
+        receive=request.receive,
+    )
 
 
 async def ask_model(
-    version: Version,
+    model: ServedModel,
+    number: int | None,
     body: bytes,
-    make: Callable[[], C],
+    *,
+    read: Callable[[Predictor], C],
+    write: Callable[[Version, C, Columns], T],
     limits: Limits,
     receive: Receive | None = None,
-) -> tuple[C, list[Columns]]:
-    """Asks a model what a body asks.
+) -> T:
+    """Asks a model what a body asks, over HTTP or gRPC.
 
     Args:
-        version: what answers.
+        model: the model.
+        number: its version; None for the newest.
         body: of the request.
-        make: reads the body.
+        read: function(predictor) that reads the rows of the body.
+        write: function(version, what `read` returned, {output name: array
+            [n, …]}) that returns the answer.
         limits: the limits of requests.
         receive: gives the client's messages, of which "http.disconnect" ends
             the waiting; None if its end cancels this coroutine.
 
-    Returns:
-        What `make` has read, and the model's results for its rows.
-
     Raises:
-        Refusal: too much waits already, it took too long, or a row is wrong.
+        Refusal: there is no such version, too much waits already, it took too
+            long, or a row is wrong.
     """
+    with use(model, number) as version:
 
-    def read() -> C:
-        call = make()
-        if is_large(body):  # So that the short ones are not kept waiting.
-            rows = texts.prepare_rows(version.predictor, limits, call.rows)
-            call.rows = rows
-        return call
+        def read_rows() -> C:
+            call = read(version.predictor)
+            if is_large(body):  # So that the short ones are not kept waiting.
+                rows = texts.prepare_rows(version.predictor, limits, call.rows)
+                call.rows = rows
+            return call
 
-    call = await in_thread_if_large(body, read)
-    check_count(len(call.rows), limits)
-    try:
-        job = version.batcher.submit(call.rows)
-    except QueueFull as error:
-        raise _queue_full(error) from None
-    return call, await _result_of(job, limits.request_seconds, receive)
+        call = await in_thread_if_large(body, read_rows)
+        check_count(len(call.rows), limits)
+        try:
+            job = version.batcher.submit(call.rows)
+        except QueueFull as error:
+            raise _queue_full(error) from None
+        results = await _result_of(job, limits.request_seconds, receive)
+        return await in_thread_if_large(
+            body, lambda: write(version, call, stack(results))
+        )
 
 
 @contextlib.contextmanager
@@ -203,9 +221,7 @@ async def explained(
     Raises:
         Refusal: whatever is wrong with the request.
     """
-    serving = request.app.state.serving
-    model = serving.model(name)
-    request.state.model = name
+    serving, model = _model_of(request, name)
     body = await read_body(request, serving.limits)
     with use(model, number) as version:
 

@@ -84,20 +84,48 @@ def new_id() -> str:
 def _log(scope, status, seconds):
     # As it was sent: escaped, so without line ends.
     path = (scope.get("raw_path") or b"").decode("ascii", "backslashreplace")
-    path = path if len(path) <= LONGEST_PATH else path[:LONGEST_PATH] + "…"
-    client = scope.get("client") or ("", 0)
+    client, _ = scope.get("client") or ("", 0)
+    log_answer(
+        scope["method"],
+        path if len(path) <= LONGEST_PATH else path[:LONGEST_PATH] + "…",
+        status,
+        seconds,
+        client=client,
+        model=scope.get("state", {}).get("model"),
+    )
+
+
+def log_answer(
+    method: str,
+    path: str,
+    status: int,
+    seconds: float,
+    *,
+    client: str,
+    model: str | None,
+) -> None:
+    """Logs a request that was answered.
+
+    Args:
+        method: HTTP's, or "gRPC".
+        path: what was asked, in one line.
+        status: HTTP's, or the one that says the same.
+        seconds: from its start to its answer.
+        client: who asked.
+        model: the model's name; None or "" where there is none.
+    """
     fields = {
-        "method": scope["method"],
+        "method": method,
         "path": path,
         "status": status,
         "seconds": round(seconds, 6),
-        "client": client[0],
+        "client": client,
     }
-    if model := scope.get("state", {}).get("model"):
+    if model:
         fields["model"] = model
     logging.get_absl_logger().info(
         "%s %s %d in %.1f ms",
-        scope["method"],
+        method,
         path,
         status,
         1000 * seconds,

@@ -10,12 +10,13 @@ Nothing of it costs anything where it is not asked for.
 """
 
 import dataclasses
-import importlib.util
+import functools
 import re
 import ssl
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
+from bert_tf import extras
 from bert_tf.errors import UserError
 from bert_tf.serving.api_keys import ApiKeys
 
@@ -24,7 +25,6 @@ ALL_ORIGINS = "*"
 _ORIGIN = re.compile(
     r"https?://[A-Za-z0-9.\-]+(:[0-9]{1,5})?|https?://\[.+\].*"
 )
-_OTEL = ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -49,6 +49,15 @@ class WebSettings:
     log_format: str | None = None
     otel_endpoint: str | None = None
 
+    @functools.cached_property
+    def keys(self) -> ApiKeys | None:
+        """The keys, for HTTP and gRPC; None if everybody may ask.
+
+        Raises:
+            UserError: the file cannot be used.
+        """
+        return ApiKeys(self.api_key_file) if self.api_key_file else None
+
     def check(self) -> None:
         """Finds mistakes before a model is loaded.
 
@@ -56,8 +65,7 @@ class WebSettings:
             UserError: a file cannot be used, an address is none, or a package
                 is missing.
         """
-        if self.api_key_file:
-            ApiKeys(self.api_key_file)
+        self.keys  # noqa: B018  Reads the file.
         for origin in self.cors_origins:
             if origin != ALL_ORIGINS and not _ORIGIN.fullmatch(origin):
                 raise UserError(
@@ -123,13 +131,9 @@ def _check_otel(endpoint):
             setting="otel_endpoint",
             value=endpoint,
         )
-    try:
-        missing = [n for n in _OTEL if importlib.util.find_spec(n) is None]
-    except ModuleNotFoundError:  # Of the package around them.
-        missing = [*_OTEL]
-    if missing:
+    if extras.missing("otel"):
         raise UserError(
-            "needs OpenTelemetry's packages: pip install 'bert-tf[otel]'",
+            f"needs OpenTelemetry's packages: {extras.how_to_install('otel')}",
             setting="otel_endpoint",
             value=endpoint,
         )

@@ -19,11 +19,10 @@ import time
 
 from absl import flags
 
-from bert_tf import files, pretrained
+from bert_tf import extras, files, pretrained
 from bert_tf.errors import UserError
 from bert_tf.programs import flags as shared_flags
 from bert_tf.programs import program
-from bert_tf.report import canvas
 from bert_tf.tools.benchmarks.racing import print_cells
 from bert_tf.tools.benchmarks.server_process import serving
 from bert_tf.tools.soaking.clients import MAX_FAILURES, Clients
@@ -83,7 +82,7 @@ def main() -> None:
     program.require_existing("model", folder=True)
     texts = read_texts()
     if FLAGS.output_dir:
-        check_drawing()
+        extras.require("report", "the picture")
         files.make_folder(FLAGS.output_dir)
     # Loading TensorFlow takes seconds, and mistakes are found without it.
     from bert_tf.export import saved_models
@@ -101,16 +100,6 @@ def main() -> None:
         print(f"FAILED: {problem}")
     if problems:
         sys.exit(1)
-
-
-def check_drawing() -> None:
-    """Raises `UserError` if matplotlib, which draws, is not installed."""
-    if not canvas.is_available():
-        raise UserError(
-            "the picture needs matplotlib: pip install 'bert-tf[report]'",
-            setting="output_dir",
-            value=FLAGS.output_dir,
-        )
 
 
 def read_texts() -> list[str]:

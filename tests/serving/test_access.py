@@ -15,6 +15,7 @@ from support.common import needs
 from support.server_requests import predict, send_request
 from support.serving_fakes import make_serving, running, start
 
+from bert_tf import extras
 from bert_tf.errors import UserError
 from bert_tf.serving import api_keys, log_formats
 from bert_tf.serving.api_keys import ApiKeys
@@ -390,8 +391,6 @@ def test_wrong_collectors_are_mistakes(endpoint):
 
 
 def test_missing_packages_are_named(monkeypatch):
-    monkeypatch.setattr(
-        "bert_tf.serving.web_settings._OTEL", ("none.such", "json")
-    )
+    monkeypatch.setitem(extras.MODULES, "otel", ("none.such", "json"))
     with pytest.raises(UserError, match=r"pip install 'bert-tf\[otel\]'"):
         WebSettings(otel_endpoint="http://localhost:4318").check()

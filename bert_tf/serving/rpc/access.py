@@ -1,15 +1,13 @@
 """Who may call over gRPC, and what is noted of it: as with HTTP."""
 
-from collections.abc import Iterable
 from typing import Any
 
 import grpc
-from absl import logging
 
-from bert_tf.serving.api_keys import ApiKeys
+from bert_tf.serving.api_keys import key_in
 from bert_tf.serving.errors import Refusal
 from bert_tf.serving.log_formats import REQUEST_ID
-from bert_tf.serving.request_log import new_id, sane_id
+from bert_tf.serving.request_log import log_answer, new_id, sane_id
 from bert_tf.serving.web_settings import WebSettings
 
 # Probes have no keys, and are logged when they fail.
@@ -25,15 +23,10 @@ class Door:
 
     Args:
         settings: the server's.
-
-    Raises:
-        UserError: the file of keys cannot be used.
     """
 
     def __init__(self, settings: WebSettings):
-        self._keys = None
-        if settings.api_key_file:
-            self._keys = ApiKeys(settings.api_key_file)
+        self._keys = settings.keys
         self._has_log = settings.log_format is not None
 
     def check(self, route: str, context: Any) -> None:
@@ -52,7 +45,7 @@ class Door:
             context.set_trailing_metadata((("x-request-id", name),))
         if self._keys is None or route in PROBES:
             return
-        if not self._keys.allows(_key_of(context.invocation_metadata())):
+        if not self._keys.allows(key_in(context.invocation_metadata() or ())):
             raise Refusal(
                 401,
                 "a valid API key is needed: send the metadata authorization: "
@@ -72,21 +65,8 @@ class Door:
         """
         if not self._has_log or (status < 400 and route in PROBES):
             return
-        fields = {
-            "method": "gRPC",
-            "path": route,
-            "status": status,
-            "seconds": round(seconds, 6),
-            "client": context.peer(),
-        }
-        if model:
-            fields["model"] = model
-        logging.get_absl_logger().info(
-            "gRPC %s %d in %.1f ms",
-            route,
-            status,
-            1000 * seconds,
-            extra={"fields": fields},
+        log_answer(
+            "gRPC", route, status, seconds, client=context.peer(), model=model
         )
 
 
@@ -95,18 +75,6 @@ def _request_id(context: Any) -> str:
         if name == "x-request-id" and sane_id(value.encode()):
             return value
     return new_id()
-
-
-def _key_of(metadata: Iterable[tuple[str, Any]] | None) -> str | None:
-    """The key that a call has; None if it has none."""
-    for name, value in metadata or ():
-        if name == "x-api-key":
-            return value.strip()
-        if name == "authorization":
-            scheme, _, key = value.partition(" ")
-            if scheme.lower() == "bearer":
-                return key.strip()
-    return None
 
 
 def credentials(settings: WebSettings) -> grpc.ServerCredentials | None:

@@ -19,15 +19,9 @@ from bert_tf.export.predictor import Predictor
 from bert_tf.forks import ForkedProcess
 from bert_tf.serving.batching import Columns
 from bert_tf.serving.errors import Refusal
-from bert_tf.serving.handler import (
-    C,
-    ask_model,
-    in_thread_if_large,
-    use,
-)
+from bert_tf.serving.handler import C, ask_model, in_thread_if_large
 from bert_tf.serving.limits import Limits
 from bert_tf.serving.models import Version
-from bert_tf.serving.results import stack
 from bert_tf.serving.rpc.access import Door
 from bert_tf.serving.rpc.messages import Message, MessageClass
 from bert_tf.serving.state import Serving
@@ -200,7 +194,7 @@ async def answered(
     read: Callable[[Predictor], C],
     write: Callable[[Version, C, Columns], Message],
 ) -> Message:
-    """Runs a model on what a call asks; see `handler.answer`.
+    """Runs a model on what a call asks; see `handler.ask_model`.
 
     Args:
         asked: the call.
@@ -213,15 +207,15 @@ async def answered(
     Raises:
         Refusal: whatever is wrong with the request.
     """
-    limits, body = asked.serving.limits, asked.body
     model = asked.serving.model(name)
     asked.model = name
     if not model.available():
         raise Refusal(503, f"model {name} is being loaded")
-    with use(model, number) as version:
-        call, results = await ask_model(
-            version, body, lambda: read(version.predictor), limits
-        )
-        return await in_thread_if_large(
-            body, lambda: write(version, call, stack(results))
-        )
+    return await ask_model(
+        model,
+        number,
+        asked.body,
+        read=read,
+        write=write,
+        limits=asked.serving.limits,
+    )
