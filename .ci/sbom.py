@@ -1,4 +1,4 @@
-"""Writes the SBOM of a wheel beside it: WHEEL.cdx.json, in CycloneDX 1.5.
+"""Writes the SBOM of a wheel next to it: WHEEL.cdx.json, in CycloneDX 1.5.
 
     python .ci/sbom.py bert_tf-0.1.0-py3-none-any.whl
 

@@ -32,7 +32,7 @@ VectorLoss: TypeAlias = Callable[[Tensor, Batch], Tensor]
 # What a cosine is multiplied by: the reciprocal of the temperature 0.05 of
 # SimCSE (Gao et al. 2021, https://arxiv.org/abs/2104.08821) and of CoSENT.
 SCALE = 20.0
-MARGIN = 0.5  # Of cosine distances, which are 0 to 2.
+MARGIN = 0.5  # A difference of cosine distances, which are 0 to 2.
 EXCLUDED = -1e9  # The logit of a candidate that does not count.
 TINY = 1e-12
 
@@ -59,7 +59,7 @@ def in_batch_negatives(
 
     Henderson et al. 2017 (https://arxiv.org/abs/1705.00652), section 4.4; van
     den Oord et al. 2018 (https://arxiv.org/abs/1807.03748), equation 4. With
-    `label_ids`, other rows of the anchor's label are no candidates: they would
+    `label_ids`, other rows of the anchor's label are not candidates: they would
     be wrong negatives.
 
     Args:

@@ -22,7 +22,7 @@ from bert_tf.storing import Contents
 from bert_tf.tokenization import UNKNOWN, FullTokenizer, WordpieceTokenizer
 from bert_tf.vocabulary import OUTPUT_BIAS, WORD_EMBEDDINGS
 
-# Of a script with this share of the letters of the texts, all letters stay.
+# All letters stay of a script with this share of the letters of the texts.
 SCRIPT_SHARE = 0.01
 # But not of these, which have thousands: of them only those in the texts do.
 LARGE_SCRIPTS = ("CJK", "HANGUL")
@@ -109,7 +109,7 @@ def choose(
             value=vocab_size,
         )
     counts = count_pieces(tokenizer, words)
-    # Of pieces that are as frequent the first in the vocabulary stays.
+    # If pieces are equally frequent, the first in the vocabulary stays.
     others = [
         piece
         for piece in sorted(counts, key=lambda p: (-counts[p], vocab[p]))

@@ -44,7 +44,7 @@ def scaled_scores(
 def same_groups(columns: Sequence[Sequence[str]]) -> np.ndarray:
     """int32 [N]: rows that share a text have the same number.
 
-    Rows of the same number are no negatives of each other: the answer to one
+    Rows of the same number are not negatives of each other: the answer to one
     question is right for another one that has it, too.
 
     Args:

@@ -187,7 +187,7 @@ def _format_of(path: str, settings: GroupSettings) -> text_rows.Format:
             delimiter=settings.delimiter,
             kind=content.kind,
         )
-    # A delimiter that is given is right, and that of TSV is no setting.
+    # A delimiter that is given is right, and that of TSV is not a setting.
     if settings.delimiter or found.name == "tsv":
         return dataclasses.replace(found, delimiter=settings.delimiter)
     return found
@@ -202,7 +202,7 @@ def _labels(table: Table, columns: Columns) -> list[float] | list[str] | None:
     """The scores or labels of all rows.
 
     Raises:
-        UserError: a score is no number, or a label is missing.
+        UserError: a score is not a number, or a label is missing.
     """
     if columns.label is None:
         return None

@@ -109,7 +109,7 @@ def _load(module: str) -> Callable[[], None]:
 
 
 def check_names(settings: Settings) -> None:
-    """Raises UserError if a setting is no flag of the loaded program."""
+    """Raises UserError if a setting is not a flag of the loaded program."""
     names = [flag.name for flag in command_line.own_flags()]
     for name in settings:
         if name not in names:

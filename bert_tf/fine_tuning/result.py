@@ -14,8 +14,8 @@ from bert_tf.programs import run_record, run_table
 EXPORT = "export"
 REPORT = "report.html"
 LABELS = "labels.txt"
-MODEL = "saved_model.pb"  # Of every SavedModel.
-FRAME_HEIGHT = 600  # Of a report in a notebook, in pixels.
+MODEL = "saved_model.pb"  # Every SavedModel has this file.
+FRAME_HEIGHT = 600  # Height of a report in a notebook, in pixels.
 
 
 class ReportPage(str):

@@ -20,6 +20,7 @@ from typing import Any
 
 from bert_tf import files
 from bert_tf.data.squad.keys import canonical
+from bert_tf.data.tabular import text_rows
 from bert_tf.errors import UserError
 
 FOLDER = "data"
@@ -34,10 +35,7 @@ _SIGNS: dict[str, tuple[set[str], ...]] = {
     ),
 }
 _TASK_OF_ENDING = {
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
+    **text_rows.ENDINGS,
     ".conll": "ner",
     ".bio": "ner",
     ".iob": "ner",

@@ -11,7 +11,7 @@ from bert_tf.fine_tuning import engine
 from bert_tf.fine_tuning.result import FineTuned
 from bert_tf.fine_tuning.rows import FOLDER, RowSet, task_of
 
-DEV_FRACTION = 0.1  # Of the rows, where nothing says what the dev set is.
+DEV_FRACTION = 0.1  # Share of the rows, where no dev set is given.
 _SQUAD = "squad"
 # Flags of the programs that are arguments here.
 _ARGUMENTS = {

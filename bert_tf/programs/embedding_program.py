@@ -12,18 +12,17 @@ from absl import flags, logging
 from bert_tf import pretrained, training, vector_losses
 from bert_tf.config import BertConfig
 from bert_tf.data.text_groups import TextGroups
-from bert_tf.data.text_reader import TextReader, TextReaderSettings
+from bert_tf.data.text_reader import TextReader
 from bert_tf.export import saved_models
-from bert_tf.export.serving_modules import EmbeddingServing
 from bert_tf.pooling import BertEmbedder
 from bert_tf.programs import (
     console,
-    defaults,
     devices,
     embedding_data,
     embedding_flags,
     embedding_scores,
     export_run,
+    labelled_run,
     model_files,
     next_step,
     quick_check,
@@ -39,6 +38,7 @@ from bert_tf.programs.embedding_scores import Evaluation, EvaluationSets
 from bert_tf.programs.session import Session, log_results
 from bert_tf.programs.settings import RunSettings, from_flags
 from bert_tf.programs.several_runs import Outcome
+from bert_tf.tasks import record as task_record
 from bert_tf.tokenization import FullTokenizer
 from bert_tf.training import distribution
 from bert_tf.vector_losses import VectorLoss
@@ -46,7 +46,6 @@ from bert_tf.vector_losses import VectorLoss
 FLAGS = flags.FLAGS
 TASK = "embeddings"  # The name in train.json.
 NUM_MEASURED = 1000  # Rows by whose texts the length of sequences is chosen.
-TASK_FILE = "task.json"
 
 
 def run(modes: list[str]) -> None:
@@ -58,13 +57,7 @@ def run(modes: list[str]) -> None:
     strategy = devices.set_up(modes_with_batches(modes))
     if run_plan.is_several():
         several_runs.run_all(
-            lambda modes, settings, export_folder: run_once(
-                modes, strategy, settings, export_folder
-            ),
-            lambda trains: defaults.from_earlier_run((TASK,), trains),
-            modes,
-            strategy,
-            labels_files=False,
+            run_once, (TASK,), modes, strategy, labels_files=False
         )
         return
     settings = from_flags(RunSettings, FLAGS.flag_values_dict())
@@ -134,7 +127,7 @@ def run_once(
     model = session.open(lambda: BertEmbedder(config, **whole))
     job = Job(
         session=session,
-        reader=make_reader(tokenizer),
+        reader=labelled_run.make_reader(tokenizer, FLAGS.flag_values_dict()),
         report=run_report.RunReport(session),
     )
     if texts.sets:
@@ -153,7 +146,15 @@ def run_once(
     outcome = evaluate(job, global_step) if "eval" in modes else None
     job.report.write()
     if "export" in modes and session.folder.writes:
-        export(export_folder, model, job.reader, vectors, texts.sets)
+        # int8 is compared with float32 on the texts of the dev set.
+        compared = sets.texts if FLAGS.export_int8 else ()
+        export_run.export_encoder(
+            export_folder,
+            model,
+            job.reader,
+            vectors,
+            items=[{"text": text} for text in compared],
+        )
     return outcome
 
 
@@ -215,18 +216,6 @@ def fit_flags(
     session.fit(config, rows.num_examples if rows else 0, lengths)
 
 
-def make_reader(tokenizer: FullTokenizer) -> TextReader:
-    """How texts are read, as the flags say."""
-    return TextReader(
-        tokenizer,
-        TextReaderSettings(
-            vocab_file=FLAGS.vocab_file,
-            **model_files.tokenizer_arguments(),
-            max_seq_length=FLAGS.max_seq_length,
-        ),
-    )
-
-
 def make_loss(name: str) -> VectorLoss:
     """The loss that the flags ask for.
 
@@ -255,7 +244,7 @@ def write_task(session: Session, vectors: dict[str, Any]) -> None:
     """
     values = {name: vectors[name] for name in pretrained.VECTOR_SETTINGS}
     session.folder.write_json(
-        TASK_FILE, {"problem": pretrained.VECTORS, **values}
+        task_record.NAME, {"problem": pretrained.VECTORS, **values}
     )
 
 
@@ -316,34 +305,4 @@ def evaluate(job: Job, global_step: int) -> Outcome:
     console.show_written(folder.path, "eval_results.txt")
     return Outcome(
         scores=scores, metric=session.settings.metric, is_collapsed=False
-    )
-
-
-def export(
-    folder: str,
-    model: BertEmbedder,
-    reader: TextReader,
-    vectors: dict[str, Any],
-    sets: EvaluationSets | None,
-) -> None:
-    """Writes the encoder as a SavedModel.
-
-    Args:
-        folder: the folder that it becomes.
-        model: the trained model.
-        reader: how texts are read.
-        vectors: the arguments of the `BertEmbedder` to export.
-        sets: int8 is compared with float32 on its texts.
-    """
-    texts = sets.texts if sets and FLAGS.export_int8 else []
-    export_run.export_trained(
-        folder,
-        model,
-        make_model=lambda: BertEmbedder(model.config, **vectors),
-        make_module=lambda copy: EmbeddingServing(
-            copy, reader, export_run.input_shape()
-        ),
-        vocab_file=FLAGS.vocab_file,
-        items=[{"text": text} for text in texts],
-        **vectors,
     )

@@ -14,10 +14,8 @@ from bert_tf import (
     model_classes,
     pretrained,
 )
-from bert_tf.data.text_reader import TextReader, TextReaderSettings
 from bert_tf.errors import UserError
 from bert_tf.export import confidence, fitted, fitted_settings, saved_models
-from bert_tf.export.serving_modules import EmbeddingServing
 from bert_tf.formats.heads import has_head_at_root
 from bert_tf.formats.model import StoredModel
 from bert_tf.heads import BertSpanLabeler
@@ -67,7 +65,7 @@ def export() -> None:
         return
     if task_name == EMBEDDINGS:
         take_over_vectors(settings)
-        # Of a run it is the best checkpoint, and without one the newest.
+        # A run has its best checkpoint, or without one the newest.
         export_encoder(pretrained.open(run.path).weights_file)
         return
     program.refuse(
@@ -288,21 +286,5 @@ def export_encoder(init_checkpoint: str) -> None:
     settings = model_files.pooling_settings(config)
     model = BertEmbedder(config, **settings)
     load(model, init_checkpoint)
-    reader = TextReader(
-        tokenizer,
-        TextReaderSettings(
-            vocab_file=FLAGS.vocab_file,
-            **model_files.tokenizer_arguments(),
-            max_seq_length=FLAGS.max_seq_length,
-        ),
-    )
-    export_run.export_trained(
-        FLAGS.export_dir,
-        model,
-        make_model=lambda: BertEmbedder(config, **settings),
-        make_module=lambda copy: EmbeddingServing(
-            copy, reader, export_run.input_shape()
-        ),
-        vocab_file=FLAGS.vocab_file,
-        **settings,
-    )
+    reader = labelled_run.make_reader(tokenizer, FLAGS.flag_values_dict())
+    export_run.export_encoder(FLAGS.export_dir, model, reader, settings)

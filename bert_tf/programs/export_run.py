@@ -6,12 +6,18 @@ from typing import Any
 import keras
 from absl import flags, logging
 
+from bert_tf.data.text_reader import TextReader
 from bert_tf.export import writing
 from bert_tf.export.int8 import Int8Settings
 from bert_tf.export.question_answering import QuestionServing
 from bert_tf.export.question_windows import SquadSettings
-from bert_tf.export.serving_modules import InputShape, ServingModule
+from bert_tf.export.serving_modules import (
+    EmbeddingServing,
+    InputShape,
+    ServingModule,
+)
 from bert_tf.heads import BertSpanLabeler
+from bert_tf.pooling import BertEmbedder
 from bert_tf.preprocessing import BertPreprocessor
 from bert_tf.programs import console
 from bert_tf.programs.settings import from_flags
@@ -83,6 +89,31 @@ def export_trained(
     if FLAGS.export_tflite:
         writing.export_lite(folder, trained, model.config, vocab_file)
         console.show("", f"{folder}.tflite, {folder}_int8.tflite")
+
+
+def export_encoder(
+    folder: str,
+    model: BertEmbedder,
+    reader: TextReader,
+    settings: Mapping[str, Any],
+    items: Sequence[Any] = (),
+) -> None:
+    """Writes the SavedModel that turns each text into a vector.
+
+    Args:
+        folder, model, items: see `export_trained`.
+        reader: how texts are read.
+        settings: the arguments of the `BertEmbedder` to export.
+    """
+    export_trained(
+        folder,
+        model,
+        make_model=lambda: BertEmbedder(model.config, **settings),
+        make_module=lambda copy: EmbeddingServing(copy, reader, input_shape()),
+        vocab_file=FLAGS.vocab_file,
+        items=items,
+        **settings,
+    )
 
 
 def export_questions(

@@ -18,7 +18,6 @@ from bert_tf.programs import (
     data_lines,
     defaults,
     devices,
-    few_shot,
     hearing,
     initial_heads,
     labelled_confidence,
@@ -31,7 +30,6 @@ from bert_tf.programs import (
     run_plan,
     run_report,
     several_runs,
-    training_run,
 )
 from bert_tf.programs.class_weights import class_weights
 from bert_tf.programs.labelled_flags import MODES, sets_needed
@@ -106,11 +104,9 @@ def run_once(
     if "export" in modes:
         saved_models.check_replaceable(export_folder)
     train_examples = examples.get("train", [])
-    count_steps = training_run.count_train_steps
-    if FLAGS.few_shot and session.trains:
-        few_shot.check_problem(problem)
-        count_steps = few_shot.count_train_steps
-    num_train_steps = count_steps(len(train_examples))
+    num_train_steps = labelled_modes.count_train_steps(
+        problem, len(train_examples)
+    )
     weights = class_weights(FLAGS.class_weights, problem.labels, train_examples)
 
     # 3. The model under the strategy, with its pretrained weights.
@@ -220,10 +216,8 @@ def evaluate_and_predict(
 def run_several(modes: list[str], strategy: tf.distribute.Strategy) -> None:
     """Makes the runs of --grid and --num_seeds."""
     several_runs.run_all(
-        lambda modes, settings, export_folder: run_once(
-            modes, strategy, settings, export_folder
-        ),
-        lambda trains: defaults.from_earlier_run(choices.TASKS, trains),
+        run_once,
+        choices.TASKS,
         modes,
         strategy,
         labels_files="test_file" in get_task(FLAGS.task_name).flags,

@@ -335,8 +335,8 @@ def result_metric(folder: str) -> str | None:
 
 
 def run_all(
-    run_once: RunOnce,
-    fill_flags: Callable[[bool], object],
+    run_once: Callable[..., Outcome | None],
+    tasks: Collection[str],
     modes: Collection[str],
     strategy: tf.distribute.Strategy,
     *,
@@ -345,7 +345,10 @@ def run_all(
     """Makes the runs of --grid and --num_seeds, and exports the best.
 
     Args:
-        run_once, fill_flags, modes, strategy: see `SeveralRuns`.
+        run_once: function(modes, strategy, settings, folder of the export or
+            None) -> outcome, if any: a program's.
+        tasks: the tasks of the program, see `defaults.from_earlier_run`.
+        modes, strategy: see `SeveralRuns`.
         labels_files: see `next_step.log_next_step`.
 
     Raises:
@@ -355,7 +358,12 @@ def run_all(
         target = os.path.join(FLAGS.output_dir, "export")
         saved_models.check_replaceable(target)
     own_modes = [m for m in modes if m != "export" or run_plan.keeps_all()]
-    several = SeveralRuns(run_once, fill_flags, own_modes, strategy)
+    several = SeveralRuns(
+        lambda modes, *values: run_once(modes, strategy, *values),
+        lambda trains: defaults.from_earlier_run(tasks, trains),
+        own_modes,
+        strategy,
+    )
     best = several.run().best
     assert best is not None
     if several.writes and FLAGS.grid is None:

@@ -43,13 +43,7 @@ def run(modes: Collection[str]) -> None:
     strategy = devices.set_up(files_needed(modes))
     if run_plan.is_several():
         several_runs.run_all(
-            lambda modes, settings, export_folder: run_once(
-                modes, strategy, settings, export_folder
-            ),
-            lambda trains: defaults.from_earlier_run(("squad",), trains),
-            modes,
-            strategy,
-            labels_files=True,
+            run_once, ("squad",), modes, strategy, labels_files=True
         )
         return
     run_once(modes, strategy)

@@ -8,26 +8,27 @@ import numpy as np
 import tensorflow as tf
 from absl import flags
 
-from bert_tf import checkpoints, files, static_vectors
+from bert_tf import files, static_vectors
 from bert_tf.counts import number_of
 from bert_tf.data import labelled_table
 from bert_tf.data.labelled_set import TableSet
 from bert_tf.data.labelled_table import TableSettings
-from bert_tf.data.text_reader import TextReader, TextReaderSettings
+from bert_tf.data.tabular import text_rows
+from bert_tf.data.text_reader import TextReader
 from bert_tf.errors import UserError
 from bert_tf.export import saved_models, serving_outputs, writing
 from bert_tf.export.kinds import SINGLE_LABEL
 from bert_tf.export.serving_base import InputShape, ServingModule
 from bert_tf.export.serving_modules import EmbeddingServing, TextServing
 from bert_tf.pooling import BertEmbedder
-from bert_tf.programs import console, model_files, program
+from bert_tf.programs import console, labelled_run, model_files, program
+from bert_tf.programs.export_program import load
 from bert_tf.programs.logistic_head import fit_head
 from bert_tf.progress import working
 from bert_tf.static_vectors import StaticEmbedder
 
 FLAGS = flags.FLAGS
 LINES_AT_ONCE = 4096
-FORMATS = {".tsv": "tsv", ".jsonl": "jsonl", ".json": "jsonl"}
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
@@ -38,14 +39,7 @@ def export() -> None:
     config, tokenizer = model_files.read_config_and_tokenizer()
     model = BertEmbedder(config, **model_files.pooling_settings(config))
     size = num_components(model.embedding_size)
-    reader = TextReader(
-        tokenizer,
-        TextReaderSettings(
-            vocab_file=FLAGS.vocab_file,
-            **model_files.tokenizer_arguments(),
-            max_seq_length=FLAGS.max_seq_length,
-        ),
-    )
+    reader = labelled_run.make_reader(tokenizer, FLAGS.flag_values_dict())
     embedder = make_embedder(model, reader, size)
     if not sets:
         write(embedder, EmbeddingServing(embedder, reader, InputShape()))
@@ -84,11 +78,10 @@ def read_sets() -> dict[str, TableSet]:
         label_column=FLAGS.label_column,
     )
     names = ["train", "dev"] if FLAGS.dev_file else ["train"]
-    ending = files.uncompressed_name(FLAGS.train_file)[-6:].lower()
-    (form,) = [f for end, f in FORMATS.items() if ending.endswith(end)] or [
-        "csv"
-    ]
-    return labelled_table.read_sets(settings, form, names)
+    form = text_rows.format_of_name(FLAGS.train_file)
+    if FLAGS.train_file.endswith(".json"):
+        form = "jsonl"
+    return labelled_table.read_sets(settings, form or "csv", names)
 
 
 @working("Encoding the vocabulary")
@@ -96,11 +89,7 @@ def make_embedder(
     model: BertEmbedder, reader: TextReader, size: int
 ) -> StaticEmbedder:
     """Encodes each piece, and makes the table of what is left of it."""
-    report = checkpoints.load_weights(model, FLAGS.init_checkpoint)
-    if report.missing:
-        raise UserError(
-            f"{FLAGS.init_checkpoint} does not have {', '.join(report.missing)}"
-        )
+    load(model, FLAGS.init_checkpoint)
     vocab = reader.tokenizer.vocab
     vectors = static_vectors.piece_vectors(model, vocab)
     table = static_vectors.principal_components(vectors, size)

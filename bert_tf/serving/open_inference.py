@@ -41,7 +41,7 @@ SERVER = "bert_tf"
 PLATFORM = "tensorflow_savedmodel"
 BINARY_DATA = "binary_tensor_data"  # Triton's name of its extension.
 SIGNATURE = "signature_name"
-# Parts of answers that are lists, and are no columns of their own.
+# Parts of answers that are lists, and are not columns of their own.
 NESTED = ("entities", LABEL_SET)
 # What other servers do for these parameters would be missed in silence.
 REFUSED_PARAMETERS = ("sequence_id", "shared_memory_region", "classification")
@@ -155,7 +155,7 @@ def read_call(
 
 
 def check_parameters(parameters: Mapping[str, object]) -> None:
-    """Refuses parameters that are no scalars, or ask for what is not done.
+    """Refuses parameters that are not scalars, or ask for what is not done.
 
     Args:
         parameters: those of a request, of an input or of an output.

@@ -1,8 +1,8 @@
 """Probes: whether the process lives, and whether its models answer.
 
-A server that loads models lives, and is not ready: whoever would end it then,
-because it does not answer, would end it again and again. So the two have
-addresses of their own.
+A server that loads models lives, and is not ready. If it were ended because it
+does not answer yet, it would never get ready. So the two have addresses of
+their own.
 """
 
 from bert_tf.serving.errors import Refusal

@@ -88,7 +88,7 @@ flags.DEFINE_string(
 
 
 def main() -> None:
-    kept_layers()  # First: it is no work to check it.
+    kept_layers()  # First, because this check costs nothing.
     names = [n for n in (*FOLDERS, *CHECKPOINTS) if FLAGS[n].value is not None]
     if set(names) & set(FOLDERS):
         for name in set(names) & set(CHECKPOINTS):

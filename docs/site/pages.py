@@ -63,7 +63,7 @@ def page_of(path: str) -> str:
 
 
 def on_files(files, config):
-    """Adds the pages that are no Markdown of docs, and the colours of code."""
+    """Adds the pages that are not Markdown of docs, and the colours of code."""
     made = {
         page: (ROOT / source).read_text(encoding="utf-8")
         for source, page in PAGES.items()

@@ -21,8 +21,8 @@ from bert_tf.pooling import BertEmbedder
 from bert_tf.programs import (
     defaults,
     embedding_data,
-    embedding_program,
     export_run,
+    labelled_run,
     model_files,
 )
 
@@ -220,9 +220,11 @@ def test_labels_make_pairs(folder, caplog):
 
 def test_batches_have_all_texts_of_a_row(folder):
     values = arguments(folder, train_file=str(folder / "triples.csv"))
-    with TRAIN.flags(**values):
+    with TRAIN.flags(**values) as flags:
         _, rows, _ = embedding_data.read_training(seed=1)
-        reader = embedding_program.make_reader(model_files.read_tokenizer())
+        reader = labelled_run.make_reader(
+            model_files.read_tokenizer(), flags.flag_values_dict()
+        )
         batches = embedding_data.training_batches(
             tf.distribute.get_strategy(), rows, reader, seed=1
         )(first_step=1)

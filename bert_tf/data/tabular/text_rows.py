@@ -81,6 +81,12 @@ class Row:
     values: dict[str, Any]
 
 
+def format_of_name(path: str) -> str:
+    """The format that the ending of a file's name says; "" for another."""
+    name = files.uncompressed_name(path).lower()
+    return next((f for end, f in ENDINGS.items() if name.endswith(end)), "")
+
+
 def detect_format(
     path: str,
     head: str,
@@ -102,8 +108,7 @@ def detect_format(
     """
     if kind is not None and kind.role == "table":
         return Format(name="csv" if kind.id in _SHEETS else "jsonl")
-    name = files.uncompressed_name(path).lower()
-    by_name = next((f for end, f in ENDINGS.items() if name.endswith(end)), "")
+    by_name = format_of_name(path)
     lines = [line for line in head.splitlines() if line.strip()]
     first = lines[0].removeprefix("\ufeff") if lines else ""
     shape = file_shape.shape_of(head)

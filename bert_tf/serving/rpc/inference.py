@@ -21,7 +21,7 @@ from bert_tf.serving.tensors import (
 )
 
 INFERENCE = "inference.GRPCInferenceService"
-MOST_DIGITS = 18  # Of a version: it fits 64 bits.
+MOST_DIGITS = 18  # Digits of a version, which then fits 64 bits.
 # The fields that hold the values of each type. FP16 has only raw bytes.
 _FIELDS = {
     "BOOL": "bool_contents",
