@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 
 import numpy as np
+from scipy import sparse
+from scipy.sparse import csgraph
 
 from bert_tf.data.text_groups import TextGroups
 from bert_tf.errors import UserError
@@ -50,27 +52,21 @@ def same_groups(columns: Sequence[Sequence[str]]) -> np.ndarray:
     Args:
         columns: texts that belong together, [T][N].
     """
-    number_of_text: dict[str, int] = {}
-    parents: list[int] = []
-
-    def root(place: int) -> int:
-        while parents[place] != place:
-            parents[place] = parents[parents[place]]
-            place = parents[place]
-        return place
-
-    firsts = []
-    for row in zip(*columns, strict=True):
-        places = []
-        for text in row:
-            place = number_of_text.setdefault(text, len(parents))
-            if place == len(parents):
-                parents.append(place)
-            places.append(place)
-        for place in places[1:]:
-            parents[root(place)] = root(places[0])
-        firsts.append(places[0])
-    return np.array([root(place) for place in firsts], np.int32)
+    number_of: dict[str, int] = {}
+    ids = np.array(  # [T, N]
+        [
+            [number_of.setdefault(text, len(number_of)) for text in column]
+            for column in columns
+        ]
+    )
+    # Texts are nodes; those of a row are joined.
+    firsts = np.broadcast_to(ids[0], ids.shape)
+    joined = sparse.coo_array(
+        (np.ones(ids.size), (firsts.ravel(), ids.ravel())),
+        shape=(len(number_of), len(number_of)),
+    )
+    _, groups = csgraph.connected_components(joined, directed=False)
+    return groups[ids[0]].astype(np.int32)
 
 
 def draw_partners(

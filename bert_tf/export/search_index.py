@@ -29,11 +29,11 @@ from bert_tf.export import saved_models
 from bert_tf.export.kinds import EMBEDDING
 from bert_tf.export.predictor import Predictor
 from bert_tf.metrics.retrieval import top_k
+from bert_tf.metrics.similarity import normalized
 
 VECTORS, ROWS, OFFSETS = "vectors.npy", "rows.jsonl", "offsets.npy"
 DESCRIPTION = "index.json"
 VERSION = 1
-TINY = 1e-12
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,7 +123,8 @@ class SearchIndex:
         Returns:
             For each query its hits.
         """
-        places, scores = top_k(unit(queries), self.vectors, k)
+        wanted = normalized(np.asarray(queries, np.float32))
+        places, scores = top_k(wanted, self.vectors, k)
         with self._rows() as rows:
             return [
                 [
@@ -183,17 +184,10 @@ def description_of(predictor: Predictor) -> dict[str, Any]:
         return {**found, "weights": f"{zlib.crc32(reader.read()):08x}"}
 
 
-def unit(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Vectors of length 1, float [..., E]; zeros stay zeros."""
-    vectors = np.asarray(vectors, np.float32)
-    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return vectors / np.maximum(lengths, TINY)
-
-
 def embed(predictor: Predictor, texts: Sequence[str]) -> NDArray[np.float32]:
     """The vectors of texts, float32 [N, E], of length 1."""
     answers = predictor.predict(texts)
-    return unit(np.stack([answer["embedding"] for answer in answers]))
+    return normalized(np.stack([answer["embedding"] for answer in answers]))
 
 
 def write(
@@ -268,5 +262,5 @@ def _write_vectors(
     with open(rows, "rb") as reader:
         texts = (json.loads(line)["text"] for line in reader)
         for place, answer in enumerate(predictor.stream(texts)):
-            vectors[place] = unit(answer["embedding"])
+            vectors[place] = normalized(answer["embedding"])
     vectors.flush()

@@ -13,11 +13,11 @@ def normalized(vectors: Vectors, dimension: int | None = None) -> Vectors:
     """The first components, as vectors of length 1; zeros stay zeros.
 
     Args:
-        vectors: float [N, E].
+        vectors: float [..., E].
         dimension: how many components; None for all.
     """
-    kept = vectors[:, :dimension]
-    lengths = np.linalg.norm(kept, axis=1, keepdims=True)
+    kept = vectors[..., :dimension]
+    lengths = np.linalg.norm(kept, axis=-1, keepdims=True)
     return kept / np.maximum(lengths, np.finfo(kept.dtype).tiny)
 
 

@@ -107,13 +107,7 @@ def define_format_flags() -> None:
         choices.INPUT_FORMATS,
         "How the files are written. By default content and name decide.",
     )
-    flags.DEFINE_bool(
-        "header", True, "Whether a table's first row names its columns."
-    )
-    flags.DEFINE_string(
-        "delimiter", None, r"Character between a table's columns; \t is a tab."
-    )
-    flags.DEFINE_string("encoding", "utf-8", "Encoding of a table.")
+    shared_flags.define_layout_flags()
     flags.DEFINE_bool(
         "strict",
         False,

@@ -392,10 +392,7 @@ def define_column_flags() -> None:
 
 @flag_groups.heading(flag_groups.DATA)
 def define_table_flags() -> None:
-    """Defines the columns of a table to label, and how it is written.
-
-    By default they are those that the model was trained on.
-    """
+    """Defines the columns of a table, by default those of the training."""
     trained = "By default the one that the model was trained on."
     flags.DEFINE_string("text_column", None, f"Column of the text. {trained}")
     flags.DEFINE_string(
@@ -408,6 +405,11 @@ def define_table_flags() -> None:
         None,
         f"Column of the true label, if the table has it. {trained}",
     )
+    define_layout_flags()
+
+
+def define_layout_flags() -> None:
+    """Defines how a table of any program's input is written."""
     flags.DEFINE_bool(
         "header", True, "Whether a table's first row names its columns."
     )

@@ -11,7 +11,7 @@ from support.programs import DEMO, SMALL_CONFIG, program_of, write
 from bert_tf import BertConfig, BertPreprocessor
 from bert_tf.errors import UserError
 from bert_tf.export import Predictor, export_model
-from bert_tf.export.search_index import SearchIndex, embed, unit
+from bert_tf.export.search_index import SearchIndex, embed
 from bert_tf.pooling import BertEmbedder
 
 pytestmark = pytest.mark.slow
@@ -96,7 +96,7 @@ def test_ids_of_the_corpus(models, tmp_path, name, content, flags, ids):
     folder = str(tmp_path / "index")
     search(model=models["one"], corpus=str(corpus), index=folder, **flags)
     index = SearchIndex(folder)
-    hits = index.search(unit(np.ones([1, index.vectors.shape[1]])), 9)[0]
+    hits = index.search(np.ones([1, index.vectors.shape[1]]), 9)[0]
     assert sorted(hit.id for hit in hits) == ids
     if name == "a.jsonl":
         assert hits[0].text == "t a"
