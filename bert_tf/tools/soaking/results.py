@@ -139,7 +139,9 @@ class Results:
             figure = Figure(figsize=(8, 6.4), layout="constrained")
             memory, latency, rates = figure.subplots(3, 1, sharex=True)
             memory.plot(
-                *zip(*self.memory.samples, strict=True), color="#1f5fa8"
+                *zip(*self.memory.samples, strict=True),
+                label="the server",
+                color="#1f5fa8",
             )
             memory.set_ylabel("memory, MB")
             memory.set_ylim(bottom=0)

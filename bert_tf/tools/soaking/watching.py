@@ -17,6 +17,7 @@ from bert_tf.tools.soaking.clients import Clients
 
 SAMPLE_SECONDS = 0.25
 LOOK_SECONDS = 0.05  # Between two looks at the progress and the versions.
+LOAD_SECONDS = 60  # A version that is loading after the last request has these.
 BROKEN = 3  # The number of the broken one among the new versions.
 
 
@@ -146,11 +147,17 @@ class Reloads:
 
     @contextlib.contextmanager
     def made(self) -> Iterator[None]:
-        """Adds the versions until the block ends."""
+        """Adds the versions during the block.
+
+        A short soak can send its last request while a version is loading.
+        Then the end of the block waits for that version, and for those that
+        are left.
+        """
         thread = threading.Thread(target=self._work)
         thread.start()
         try:
             yield
+            thread.join(LOAD_SECONDS)
         finally:
             self._done.set()
             thread.join()
