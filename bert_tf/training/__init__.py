@@ -7,7 +7,13 @@ from bert_tf.training.loop import (
     TrainingDiverged,
     train,
 )
-from bert_tf.training.trainer import POLICIES, LossScale, Trainer, set_seed
+from bert_tf.training.trainer import (
+    POLICIES,
+    LossScale,
+    Teacher,
+    Trainer,
+    set_seed,
+)
 
 __all__ = [
     "POLICIES",
@@ -15,6 +21,7 @@ __all__ = [
     "Interrupted",
     "LossScale",
     "StopRequest",
+    "Teacher",
     "Trainer",
     "TrainingDiverged",
     "set_seed",

@@ -14,6 +14,7 @@ the reduction and draws the same dropout mask on every replica.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import TypeAlias
 
 import keras
 import tensorflow as tf
@@ -33,6 +34,7 @@ from bert_tf.training.gradients import (
 from bert_tf.training.updating import Update
 
 CLIP_NORM = 1.0  # The original's.
+Teacher: TypeAlias = Callable[[Batch], Batch]
 # {precision: Keras' policy, which says in what layers compute}. Variables,
 # moments, losses and gradients are float32 in all of them.
 POLICIES = {
@@ -76,6 +78,9 @@ class Trainer:
             variable; default: 1.
         loss_scale: a `LossScale` for float16, else None.
         jit_compile: compile forward and backward pass with XLA.
+        teacher: function(batch) -> {name: tensor}, what another model says of
+            the examples. The terms of the loss find it in the batch. It gets
+            no gradient.
 
     Attributes:
         global_step: int64 variable, the number of batches read.
@@ -97,6 +102,7 @@ class Trainer:
         rate_factors: Sequence[float] | None = None,
         loss_scale: LossScale | None = None,
         jit_compile: bool = False,
+        teacher: Teacher | None = None,
     ):
         self.model = model
         self.optimizer = optimizer
@@ -106,6 +112,7 @@ class Trainer:
         self.seed = seed
         self.clip_norm = clip_norm
         self.num_micro_batches = num_micro_batches
+        self.teacher = teacher
         self.variables = model.trainable_variables
         self.loss_scale = loss_scale
         optimizer.build(self.variables)
@@ -240,6 +247,8 @@ class Trainer:
             the gradients, dense. All of them add up over the parts. Gradients
             are multiplied by `scale`.
         """
+        if self.teacher:
+            batch = {**batch, **self.teacher(batch)}
         with tf.GradientTape() as tape:
             outputs = self.model(batch, training=True, seed=seed)
             shares = [
