@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from bert_tf.forks import ForkedProcess
 from bert_tf.serving import pages, schemas
 from bert_tf.serving.access import KeyCheck
+from bert_tf.serving.answer_status import AnswerStatus
 from bert_tf.serving.errors import Refusal
 from bert_tf.serving.handler import json_response
 from bert_tf.serving.routes import add_routes
@@ -111,31 +112,30 @@ class _Observer:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        start, status, is_counted = time.monotonic(), 500, False
+        start, is_counted = time.monotonic(), False
+        answer = AnswerStatus(send, self._add_headers)
 
         def count():
             nonlocal is_counted
             if not is_counted:
-                self._count(scope, status, time.monotonic() - start)
+                self._count(scope, answer.status, time.monotonic() - start)
             is_counted = True
 
         async def send_on(message: Message):
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                message["headers"].append(
-                    (b"x-content-type-options", b"nosniff")
-                )
-                if self._serving.is_ending:
-                    message["headers"].append((b"connection", b"close"))
-            elif not message.get("more_body"):
+            is_start = message["type"] == "http.response.start"
+            if not is_start and not message.get("more_body"):
                 count()  # Before the client has the answer and asks again.
-            await send(message)
+            await answer(message)
 
         try:
             await self._app(scope, receive, send_on)
         finally:
             count()
+
+    def _add_headers(self, message):
+        message["headers"].append((b"x-content-type-options", b"nosniff"))
+        if self._serving.is_ending:
+            message["headers"].append((b"connection", b"close"))
 
     def _count(self, scope, status, seconds):
         # By the route's pattern, not by the path that was sent: so no client

@@ -11,6 +11,7 @@ import uuid
 from absl import logging
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from bert_tf.serving.answer_status import AnswerStatus
 from bert_tf.serving.log_formats import REQUEST_ID
 
 # Others would be hard to find again, or would change how the log looks.
@@ -44,22 +45,19 @@ class RequestLog:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        start, status = time.monotonic(), 500
+        start = time.monotonic()
         name = request_id(scope)
         before = REQUEST_ID.set(name)
 
-        async def send_on(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                message["headers"].append((b"x-request-id", name.encode()))
-            await send(message)
+        def name_answer(message: Message) -> None:
+            message["headers"].append((b"x-request-id", name.encode()))
 
+        answer = AnswerStatus(send, name_answer)
         try:
-            await self._app(scope, receive, send_on)
+            await self._app(scope, receive, answer)
         finally:
-            if status >= 400 or scope["path"] not in PROBES:
-                _log(scope, status, time.monotonic() - start)
+            if answer.status >= 400 or scope["path"] not in PROBES:
+                _log(scope, answer.status, time.monotonic() - start)
             REQUEST_ID.reset(before)
 
 

@@ -1,18 +1,20 @@
-"""Traces for OpenTelemetry: a span for each request and each batch.
+"""Traces for OpenTelemetry: a span for each request, call and batch.
 
-A request continues the trace that its header `traceparent` names. A batch may
-hold texts of many requests, so its span is a trace of its own, with a link to
-none of them; its time is that of the model alone.
+A request, or a call of gRPC, continues the trace that its `traceparent` names.
+A batch may hold texts of many requests, so its span is a trace of its own. Its
+time is that of the model alone.
 
 It needs the packages of the extra `otel`.
 """
 
+import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
 from opentelemetry import trace
+from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import (
     OTLPSpanExporter,
 )
@@ -22,15 +24,17 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.trace.propagation.tracecontext import (
     TraceContextTextMapPropagator,
 )
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 import bert_tf
+from bert_tf.serving.answer_status import AnswerStatus
 
 SERVICE = "bert-serve"
 PATH = "/v1/traces"  # OTLP's, where the endpoint has no path.
 EXPORT_SECONDS = 5
 END_MS = 3000
-_HEADERS = {b"traceparent", b"tracestate"}
+_HEADERS = {"traceparent", "tracestate"}
+_PROPAGATOR = TraceContextTextMapPropagator()
 
 
 class Tracing:
@@ -81,6 +85,63 @@ class Tracing:
 
         return traced
 
+    @contextlib.contextmanager
+    def of_call(
+        self, route: str, metadata: Iterable[tuple[str, Any]]
+    ) -> Iterator["CallSpan"]:
+        """Makes a span for a call of gRPC.
+
+        Args:
+            route: the method's full name, "/package.Service/Method".
+            metadata: the call's.
+        """
+        service, _, method = route.strip("/").rpartition("/")
+        with self.tracer.start_as_current_span(
+            route.strip("/"),
+            context=_parent(metadata),
+            kind=trace.SpanKind.SERVER,
+            attributes={
+                "rpc.system": "grpc",
+                "rpc.service": service,
+                "rpc.method": method,
+            },
+            record_exception=False,  # A refusal is an answer.
+            set_status_on_exception=False,
+        ) as span:
+            yield CallSpan(span)
+
+
+class CallSpan:
+    """The span of a call of gRPC."""
+
+    def __init__(self, span: trace.Span):
+        self._span = span
+
+    def end(self, model: str, status: int) -> None:
+        """Says how the call ended.
+
+        Args:
+            model: the model's name, or "".
+            status: the HTTP status that says the same.
+        """
+        _end(self._span, model, "bert.status", status)
+
+
+def _parent(headers: Iterable[tuple[str, Any]]) -> Context:
+    """The trace that headers name; a new one if they name none."""
+    return _PROPAGATOR.extract(
+        {name: value for name, value in headers if name in _HEADERS}
+    )
+
+
+def _end(span, model, name, status):
+    """Adds which model was asked, and the status under its name."""
+    if model:
+        span.set_attribute("bert.model", model)
+    span.set_attribute(name, status)
+    if status >= 500:
+        span.set_status(trace.StatusCode.ERROR)
+
 
 class _Requests:
     """Makes a span for each request."""
@@ -88,7 +149,6 @@ class _Requests:
     def __init__(self, app: ASGIApp, tracer: trace.Tracer):
         self._app = app
         self._tracer = tracer
-        self._propagator = TraceContextTextMapPropagator()
 
     async def __call__(
         self, scope: Scope, receive: Receive, send: Send
@@ -96,22 +156,14 @@ class _Requests:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        carrier = {
-            name.decode(): value.decode("latin-1")
+        headers = (
+            (name.decode("latin-1"), value.decode("latin-1"))
             for name, value in scope["headers"]
-            if name in _HEADERS
-        }
-        method, status = scope["method"], 500
-
-        async def send_on(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
+        )
+        method, answer = scope["method"], AnswerStatus(send)
         with self._tracer.start_as_current_span(
             method,
-            context=self._propagator.extract(carrier),
+            context=_parent(headers),
             kind=trace.SpanKind.SERVER,
             attributes={
                 "http.request.method": method,
@@ -120,9 +172,9 @@ class _Requests:
             },
         ) as span:
             try:
-                await self._app(scope, receive, send_on)
+                await self._app(scope, receive, answer)
             finally:
-                _describe(span, scope, method, status)
+                _describe(span, scope, method, answer.status)
 
 
 def _describe(span, scope, method, status):
@@ -131,8 +183,5 @@ def _describe(span, scope, method, status):
     if route:
         span.update_name(f"{method} {route}")
         span.set_attribute("http.route", route)
-    if model := scope.get("state", {}).get("model"):
-        span.set_attribute("bert.model", model)
-    span.set_attribute("http.response.status_code", status)
-    if status >= 500:
-        span.set_status(trace.StatusCode.ERROR)
+    model = scope.get("state", {}).get("model")
+    _end(span, model, "http.response.status_code", status)

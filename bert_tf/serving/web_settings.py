@@ -90,13 +90,8 @@ class WebSettings:
         if not cert or not key:
             given, missing = ("tls_cert", "tls_key")[:: 1 if cert else -1]
             raise UserError(f"`{given}` needs `{missing}`: give both")
-        for setting, path in (("tls_cert", cert), ("tls_key", key)):
-            try:
-                with open(path, "rb"):
-                    pass
-            except OSError as error:
-                why = error.strerror or str(error)
-                raise UserError(why, setting=setting, value=path) from None
+        _check_pem("tls_cert", cert, "CERTIFICATE")
+        _check_pem("tls_key", key, "PRIVATE KEY")
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         try:
             context.load_cert_chain(cert, key, password=_no_password)
@@ -113,6 +108,22 @@ class WebSettings:
                 f"and its key in PEM: {reason}"
             ) from None
         return context
+
+
+def _check_pem(setting, path, what):
+    """Checks that a file has what it must, which ssl's errors do not name."""
+    try:
+        with open(path, "rb") as file:
+            text = file.read()
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise UserError(why, setting=setting, value=path) from None
+    if f"{what}-----".encode() not in text:
+        raise UserError(
+            f"must be a file in PEM with a line -----BEGIN {what}-----",
+            setting=setting,
+            value=path,
+        )
 
 
 class _Encrypted(Exception):

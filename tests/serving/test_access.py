@@ -236,8 +236,9 @@ def test_wrong_certificates_are_mistakes(tmp_path):
         (None, key, "tls_key needs tls_cert: give both"),
         (str(tmp_path / "none"), key, "tls_cert=.*: No such file"),
         (cert, str(tmp_path), "tls_key=.*: Is a directory"),
-        (str(other), key, "must be a certificate and its key in PEM"),
-        (cert, str(other), "must be a certificate and its key in PEM"),
+        (key, cert, "tls_cert=.*: must be .*BEGIN CERTIFICATE"),
+        (str(other), key, "tls_cert=.*: must be a file in PEM"),
+        (cert, str(other), "tls_key=.*: must be a file in PEM"),
         (cert, str(encrypted), "PEM|is encrypted"),
     ):
         settings = WebSettings(tls_cert=cert_file, tls_key=key_file)

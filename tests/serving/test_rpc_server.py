@@ -9,6 +9,7 @@ import grpc
 import pytest
 from absl import logging
 from support.certificates import certificate
+from support.common import needs
 from support.rpc_clients import (
     HEALTH,
     INFERENCE,
@@ -28,6 +29,7 @@ from bert_tf.serving.rpc.endpoint import Endpoint
 from bert_tf.serving.web_settings import WebSettings
 
 Code = grpc.StatusCode
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 KEY = "s3cret-of-a-client"
 
 
@@ -275,3 +277,33 @@ def test_it_speaks_tls(serving, monkeypatch, tmp_path):
         with contextlib.closing(OwnClient(port, credentials)) as client:
             request = predict_request(client, "tags", text=["a"])
             assert client.stub(PREDICTION).Predict(request, timeout=20).outputs
+
+
+def test_calls_have_spans(serving):
+    needs("opentelemetry.sdk", "opentelemetry-sdk>=1.30,<2")
+    from opentelemetry.sdk.trace.export.in_memory_span_exporter import (
+        InMemorySpanExporter,
+    )
+
+    from bert_tf.serving.tracing import Tracing
+
+    exporter = InMemorySpanExporter()
+    serving.tracing = Tracing("http://localhost:4318", exporter)
+    with answering(serving) as (_, endpoint, _):
+        with contextlib.closing(OwnClient(endpoint.port)) as client:
+            predict = client.stub(PREDICTION).Predict
+            predict(
+                predict_request(client, "regression", text=["a"]),
+                metadata=[("traceparent", f"00-{TRACE}-00f067aa0ba902b7-01")],
+            )
+            with refused(Code.NOT_FOUND):
+                predict(predict_request(client, "none", text=["a"]))
+    serving.tracing.close()
+    serving.tracing = None
+    first, second = exporter.get_finished_spans()
+    assert first.name == f"{PREDICTION}/Predict"
+    assert f"{first.context.trace_id:032x}" == TRACE
+    assert first.attributes["rpc.method"] == "Predict"
+    assert first.attributes["bert.model"] == "regression"
+    assert first.attributes["bert.status"] == 200
+    assert second.parent is None and second.attributes["bert.status"] == 404

@@ -1,6 +1,7 @@
 """Who may call over gRPC, and what is noted of it: as with HTTP."""
 
-from typing import Any
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any
 
 import grpc
 
@@ -9,6 +10,9 @@ from bert_tf.serving.errors import Refusal
 from bert_tf.serving.log_formats import REQUEST_ID
 from bert_tf.serving.request_log import log_answer, new_id, sane_id
 from bert_tf.serving.web_settings import WebSettings
+
+if TYPE_CHECKING:
+    from bert_tf.serving.tracing import CallSpan, Tracing
 
 # Probes have no keys, and are logged when they fail.
 PROBES = (
@@ -23,11 +27,21 @@ class Door:
 
     Args:
         settings: the server's.
+        tracing: makes spans of calls; None for none.
     """
 
-    def __init__(self, settings: WebSettings):
+    def __init__(self, settings: WebSettings, tracing: "Tracing | None" = None):
         self._keys = settings.keys
         self._has_log = settings.log_format is not None
+        self._tracing = tracing
+
+    def span(
+        self, route: str, context: Any
+    ) -> AbstractContextManager["CallSpan | None"]:
+        """Returns what a call is traced in; see `check`."""
+        if self._tracing is None:
+            return nullcontext()
+        return self._tracing.of_call(route, context.invocation_metadata() or ())
 
     def check(self, route: str, context: Any) -> None:
         """Lets a call in.

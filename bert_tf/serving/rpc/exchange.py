@@ -78,7 +78,7 @@ class Exchange:
 
     def __init__(self, serving: Serving):
         self.serving = serving
-        self._door = Door(serving.web)
+        self._door = Door(serving.web, serving.tracing)
         self.num_open = 0
         self.is_closed = False
         self.last_end = 0.0
@@ -112,39 +112,47 @@ class Exchange:
         """
 
         async def handle(messages: AsyncIterator[bytes], context: Any) -> bytes:
-            asked = Asked(self.serving)
-            is_accepted = False
-            start, status = time.monotonic(), 500
-            try:
-                self._door.check(route, context)
-                asked.body = await _body(messages, self.serving.limits)
-                if self.is_closed:
-                    raise Refusal(503, "the server is shutting down")
-                is_accepted = True
-                self.num_open += 1
-                reply = await _reply(asked, request, method)
-                status = 200
-                return reply
-            except asyncio.CancelledError:  # The client's end, or its deadline.
-                left = context.time_remaining()
-                status = 400 if left is None or left > 0 else 504
-                raise
-            except Exception as error:
-                refusal = _refusal_of(error)
-                status = refusal.status
-            finally:  # Before the client has the answer and asks again.
-                now = time.monotonic()
-                what = (asked.model, status, now - start)
-                self.serving.count_request(route, *what)
-                self._door.note(route, context, *what)
-                if is_accepted:
-                    self.num_open -= 1
-                    self.last_end = now
-            code = CODES.get(status, grpc.StatusCode.INTERNAL)
-            await context.abort(code, str(refusal))
-            raise AssertionError("abort raises")
+            with self._door.span(route, context) as span:
+                return await self._answer(
+                    route, request, method, messages, context, span
+                )
 
         return grpc.stream_unary_rpc_method_handler(handle)
+
+    async def _answer(self, route, request, method, messages, context, span):
+        asked = Asked(self.serving)
+        is_accepted = False
+        start, status = time.monotonic(), 500
+        try:
+            self._door.check(route, context)
+            asked.body = await _body(messages, self.serving.limits)
+            if self.is_closed:
+                raise Refusal(503, "the server is shutting down")
+            is_accepted = True
+            self.num_open += 1
+            reply = await _reply(asked, request, method)
+            status = 200
+            return reply
+        except asyncio.CancelledError:  # The client's end, or its deadline.
+            left = context.time_remaining()
+            status = 400 if left is None or left > 0 else 504
+            raise
+        except Exception as error:
+            refusal = _refusal_of(error)
+            status = refusal.status
+        finally:  # Before the client has the answer and asks again.
+            now = time.monotonic()
+            what = (asked.model, status, now - start)
+            self.serving.count_request(route, *what)
+            self._door.note(route, context, *what)
+            if span:
+                span.end(asked.model, status)
+            if is_accepted:
+                self.num_open -= 1
+                self.last_end = now
+        code = CODES.get(status, grpc.StatusCode.INTERNAL)
+        await context.abort(code, str(refusal))
+        raise AssertionError("abort raises")
 
 
 async def _body(messages: AsyncIterator[bytes], limits: Limits) -> bytes:
