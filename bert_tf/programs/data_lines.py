@@ -1,6 +1,7 @@
-"""What people see of the examples that a run reads: a line for each set.
+"""What people see of the examples that a run reads: a line or two for each set.
 
     Train set    3,375 rows of train.tsv: ham 52.0 %, spam 48.0 %
+    Lengths    train set: up to 61 tokens, none is cut
 
 Of many labels, the commonest are named and the others counted.
 """
@@ -12,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bert_tf.counts import number_of
 from bert_tf.data.labelled_set import TableSet
@@ -36,6 +38,34 @@ def show_set(name: str, examples: Sequence[Any]) -> None:
         f"{name.capitalize()} set",
         f"{size}{_file_of(examples)}: {number}{describe(first)}",
     )
+
+
+def show_lengths(
+    name: str, lengths: NDArray[np.integer], num_texts: int, capacity: int
+) -> int:
+    """Shows how long the texts of a set are, and how many of them are cut.
+
+    Args:
+        name: of the set: "dev set".
+        lengths: int [N], the tokens of the first N texts.
+        num_texts: how many texts the set has.
+        capacity: the most tokens that the model reads of a text.
+
+    Returns:
+        How many of the N are cut.
+    """
+    longest, num_cut = int(np.max(lengths)), int(np.sum(lengths > capacity))
+    which = "the first " if len(lengths) < num_texts else ""
+    cut = "none is cut"
+    if num_cut:
+        share = 100 * num_cut / len(lengths)
+        verb = "is" if num_cut == 1 else "are"
+        cut = (
+            f"{num_cut:,} of {which}{len(lengths):,} ({share:.1f} %) "
+            f"{verb} cut at {capacity:,}"
+        )
+    console.show("Lengths", f"{name}: up to {longest:,} tokens, {cut}")
+    return num_cut
 
 
 def describe(labels: Sequence[Any]) -> str:

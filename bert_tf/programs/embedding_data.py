@@ -22,6 +22,7 @@ from bert_tf.errors import UserError
 from bert_tf.programs import (
     batches,
     console,
+    data_lines,
     defaults,
     devices,
     embedding_flags,
@@ -213,17 +214,7 @@ def show_lengths(name: str, texts: Sequence[str], reader: TextReader) -> None:
     """
     first = texts[:NUM_MEASURED]
     lengths = reader.num_tokens(first, [None] * len(first))
-    longest, most = int(np.max(lengths)), reader.max_seq_length
-    num_cut = int(np.sum(lengths > most))
-    which = "the first " if len(first) < len(texts) else ""
-    cut = "none is cut"
-    if num_cut:
-        share = 100 * num_cut / len(first)
-        cut = (
-            f"{num_cut:,} of {which}{len(first):,} texts ({share:.1f} %) are "
-            f"cut at --max_seq_length={most}"
-        )
-    console.show("Lengths", f"{name}: up to {longest:,} tokens, {cut}")
+    data_lines.show_lengths(name, lengths, len(texts), reader.max_seq_length)
 
 
 def training_batches(

@@ -24,7 +24,7 @@ from bert_tf.data.text_reader import TextReader
 from bert_tf.doctor import texts
 from bert_tf.programs import (
     batches,
-    console,
+    data_lines,
     devices,
     labelled_confidence,
     run_report,
@@ -149,19 +149,8 @@ def log_examples(job: Job, mode: str) -> None:
         log_example(job, example)
     lengths = job.problem.num_tokens(first, job.reader)
     job.lengths[mode] = lengths
-    num_truncated = int(np.sum(lengths > job.reader.capacity))
-    longest, capacity = int(np.max(lengths)), job.reader.capacity
-    which = "the first " if len(first) < len(examples) else ""
-    cut = "none is cut"
-    if num_truncated:
-        share = 100 * num_truncated / len(first)
-        verb = "is" if num_truncated == 1 else "are"
-        cut = (
-            f"{num_truncated:,} of {which}{len(first):,} ({share:.1f} %) "
-            f"{verb} cut at {capacity:,}"
-        )
-    console.show(
-        "Lengths", f"{MODES[mode]} set: up to {longest:,} tokens, {cut}"
+    num_truncated = data_lines.show_lengths(
+        f"{MODES[mode]} set", lengths, len(examples), job.reader.capacity
     )
     if num_truncated > texts.MAX_TRUNCATED * len(first):
         _advise_on_length(lengths, job.model.config.max_position_embeddings)
