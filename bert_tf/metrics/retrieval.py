@@ -66,18 +66,33 @@ def _top_of_block(queries, corpus, k, block):
     best = np.zeros([len(queries), 0], corpus.dtype)
     for start in range(0, len(corpus), block):
         products = queries @ corpus[start : start + block].T
-        places = np.arange(start, start + products.shape[1])
-        if products.shape[1] > k:
-            kept = np.argpartition(-products, k - 1, axis=1)[:, :k]
-            products = np.take_along_axis(products, kept, axis=1)
-            places = places[kept]
-        places = np.broadcast_to(places, products.shape)
-        best_places = np.concatenate([best_places, places], axis=1)
+        places = _places_of_largest(products, k)
+        products = np.take_along_axis(products, places, axis=1)
+        best_places = np.concatenate([best_places, start + places], axis=1)
         best = np.concatenate([best, products], axis=1)
         order = np.lexsort((best_places, -best), axis=1)[:, :k]
         best_places = np.take_along_axis(best_places, order, axis=1)
         best = np.take_along_axis(best, order, axis=1)
     return best_places, best
+
+
+def _places_of_largest(products, k):
+    """The k largest of each row, [Q, N] -> int64 [Q, k], in any order.
+
+    Of those that equal the smallest of them, the first are taken.
+    """
+    number = products.shape[1]
+    if number <= k:
+        return np.broadcast_to(np.arange(number), products.shape)
+    places = np.argpartition(products, number - k, axis=1)[:, number - k :]
+    least = np.take_along_axis(products, places[:, :1], axis=1)
+    # The partition takes any of those that equal the k-th.
+    is_tied = np.count_nonzero(products >= least, axis=1) > k
+    for row in np.flatnonzero(is_tied):
+        above = np.flatnonzero(products[row] > least[row])
+        equal = np.flatnonzero(products[row] == least[row])
+        places[row] = np.concatenate([above, equal[: k - len(above)]])
+    return places
 
 
 def retrieval_scores(

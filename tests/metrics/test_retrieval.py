@@ -25,6 +25,21 @@ def test_the_first_k_are_exact_in_blocks(k):
     )
 
 
+@pytest.mark.parametrize("k", [1, 2, 3, 5, 20])
+def test_of_equal_ones_the_first_are_found(k):
+    """Whole numbers have exact products, many of which are equal."""
+    queries = RNG.integers(-1, 2, (40, 3)).astype("float32")
+    corpus = RNG.integers(-1, 2, (60, 3)).astype("float32")
+    for block in (7, 60):
+        places, products = retrieval.top_k(
+            queries, corpus, k, query_block=16, corpus_block=block
+        )
+        every = queries @ corpus.T
+        expected = np.argsort(-every, axis=1, kind="stable")[:, :k]
+        np.testing.assert_array_equal(places, expected)
+        assert (products == np.take_along_axis(every, expected, 1)).all()
+
+
 def plain_scores(places, relevant):
     """The definitions, query by query."""
     found = {name: [] for name in retrieval.RETRIEVAL_NAMES}
