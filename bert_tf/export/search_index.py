@@ -54,6 +54,8 @@ class Hit:
 class SearchIndex:
     """An index that was written by `write`; several threads may search it.
 
+    It keeps its files open: if its folder is replaced, it stays as it was.
+
     Args:
         folder: the index.
 
@@ -79,19 +81,35 @@ class SearchIndex:
         self._offsets = self._array(OFFSETS, 1)
         if len(self._offsets) != len(self.vectors):
             raise UserError(f"{folder}: {VECTORS} and {OFFSETS} do not agree")
+        path = os.path.join(folder, ROWS)
+        with _naming_damage(path):
+            self._rows = np.memmap(path, np.uint8, mode="r")
 
     def _array(self, name: str, rank: int) -> NDArray[Any]:
         path = os.path.join(self.folder, name)
-        try:
+        with _naming_damage(path):
             array = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError) as error:
-            raise UserError(f"{path}: {files.reason(error)}") from None
         if array.ndim != rank:
             raise UserError(f"{path}: damaged")
         return array
 
     def __len__(self) -> int:
         return len(self.vectors)
+
+    def was_made_by(
+        self, predictor: Predictor, description: dict[str, Any]
+    ) -> bool:
+        """Whether a model made the vectors, so that its own can be compared.
+
+        Args:
+            predictor: the model.
+            description: its `description_of`.
+        """
+        return (
+            makes_vectors(predictor)
+            and _width_of(predictor) == self.vectors.shape[1]
+            and self._description.get("model") == description
+        )
 
     def check_model(self, predictor: Predictor) -> None:
         """Checks that a model makes vectors like those of the index.
@@ -104,14 +122,17 @@ class SearchIndex:
         """
         check_makes_vectors(predictor)
         found = description_of(predictor)
+        if self.was_made_by(predictor, found):
+            return
         known = self._description.get("model")
-        if known != found:
-            raise UserError(
-                f"was made with another model, {known}; write it again, or "
-                f"give that model in place of {found}",
-                setting="index",
-                value=self.folder,
-            )
+        if known == found:  # A file of it was replaced.
+            known = f"of vectors with {self.vectors.shape[1]} components"
+        raise UserError(
+            f"was made with another model, {known}; write it again, or "
+            f"give that model in place of {found}",
+            setting="index",
+            value=self.folder,
+        )
 
     def search(self, queries: NDArray[np.floating], k: int) -> list[list[Hit]]:
         """Finds the nearest texts, the nearest first.
@@ -123,26 +144,65 @@ class SearchIndex:
         Returns:
             For each query its hits.
         """
+        places, scores = self.nearest(queries, k)
+        return [self.hits(*found) for found in zip(places, scores, strict=True)]
+
+    def nearest(
+        self, queries: NDArray[np.floating], k: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.floating]]:
+        """Finds the places of the nearest texts, without reading the texts.
+
+        Args:
+            queries, k: see `search`.
+
+        Returns:
+            (places, cosines): int64 and float32 [Q, k], the nearest first; of
+            equally near ones the first.
+        """
         wanted = normalized(np.asarray(queries, np.float32))
-        places, scores = top_k(wanted, self.vectors, k)
-        with self._rows() as rows:
-            return [
-                [
-                    Hit(score=float(score), **self._row(rows, place))
-                    for place, score in zip(*found, strict=True)
-                ]
-                for found in zip(places, scores, strict=True)
-            ]
+        return top_k(wanted, self.vectors, k)
 
-    @contextlib.contextmanager
-    def _rows(self) -> Iterator[IO[bytes]]:
-        with open(os.path.join(self.folder, ROWS), "rb") as reader:
-            yield reader
+    def hits(
+        self, places: NDArray[np.int64], scores: NDArray[np.floating]
+    ) -> list[Hit]:
+        """Reads the texts at some places.
 
-    def _row(self, reader: IO[bytes], place: int) -> dict[str, str]:
-        reader.seek(int(self._offsets[place]))
-        row = json.loads(reader.readline())
+        Args:
+            places, scores: int64 and float [K], a row of `nearest`.
+        """
+        return [
+            Hit(score=float(score), **self._row(int(place)))
+            for place, score in zip(places, scores, strict=True)
+        ]
+
+    def num_bytes(self, places: NDArray[np.int64]) -> int:
+        """How many bytes of the disk the ids and texts at some places take.
+
+        Args:
+            places: int64, of any shape.
+        """
+        last = len(self._offsets) - 1
+        next_ones = self._offsets[np.minimum(places + 1, last)]
+        ends = np.where(places == last, len(self._rows), next_ones)
+        return int(np.sum(ends - self._offsets[places]))
+
+    def _end(self, place: int) -> int:
+        """Where the line of a text ends."""
+        is_last = place + 1 == len(self._offsets)
+        return len(self._rows) if is_last else int(self._offsets[place + 1])
+
+    def _row(self, place: int) -> dict[str, str]:
+        start = int(self._offsets[place])
+        row = json.loads(self._rows[start : self._end(place)].tobytes())
         return {"id": row["id"], "text": row["text"]}
+
+
+@contextlib.contextmanager
+def _naming_damage(path: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: {files.reason(error)}") from None
 
 
 def check_replaceable(folder: str) -> None:
@@ -158,16 +218,27 @@ def check_replaceable(folder: str) -> None:
         )
 
 
+def makes_vectors(predictor: Predictor) -> bool:
+    """Whether a model makes one vector for each text."""
+    serve = predictor.signatures["serving_default"].structured_outputs
+    return predictor.kind == EMBEDDING.name and "num_tokens" not in serve
+
+
 def check_makes_vectors(predictor: Predictor) -> None:
     """Raises UserError unless a model makes one vector for each text."""
-    serve = predictor.signatures["serving_default"].structured_outputs
-    if predictor.kind != EMBEDDING.name or "num_tokens" in serve:
+    if not makes_vectors(predictor):
         raise UserError(
             "a model that makes one vector for each text is needed, such as an "
             "exported encoder with the pooling mean",
             setting="model",
             value=predictor.folder,
         )
+
+
+def _width_of(predictor: Predictor) -> int:
+    """The number of components of a model's vectors."""
+    serve = predictor.signatures["serving_default"].structured_outputs
+    return serve["embedding"].shape[-1]
 
 
 def description_of(predictor: Predictor) -> dict[str, Any]:

@@ -19,8 +19,8 @@ from bert_tf.serving.routes import add_routes
 from bert_tf.serving.state import Serving
 
 DESCRIPTION = (
-    "TensorFlow Serving's REST API, bert-as-service's /encode, and the "
-    "server's own state."
+    "TensorFlow Serving's REST API, bert-as-service's /encode, /search in an "
+    "index of texts, and the server's own state."
 )
 
 

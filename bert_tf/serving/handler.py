@@ -18,6 +18,7 @@ from bert_tf.serving import (
     explain,
     json_bodies,
     open_inference_rest,
+    search,
     texts,
 )
 from bert_tf.serving.batching import Columns, KeyedPayload, QueueFull
@@ -170,10 +171,7 @@ async def ask_model(
 
         call = await in_thread_if_large(body, read_rows)
         check_count(len(call.rows), limits)
-        try:
-            job = version.batcher.submit(call.rows)
-        except QueueFull as error:
-            raise _queue_full(error) from None
+        job = _submitted(lambda: version.batcher.submit(call.rows))
         results = await _result_of(job, limits.request_seconds, receive)
         return await in_thread_if_large(
             body, lambda: write(version, call, stack(results))
@@ -241,6 +239,42 @@ async def explained(
             end()
 
 
+async def searched(request: Request, name: str, body: bytes) -> Response:
+    """Reads a request for texts of an index, and answers with them.
+
+    Args:
+        request: the request.
+        name: the name of the model whose index it is.
+        body: the body.
+
+    Raises:
+        Refusal: whatever is wrong with the request.
+    """
+    serving, model = _model_of(request, name)
+    served = serving.index(name)
+    index, number = served.choose()
+
+    def read(predictor: Predictor) -> search.SearchCall:
+        return search.search_call(predictor, parse_object(body), serving.limits)
+
+    k, vectors = await ask_model(
+        model,
+        number,
+        body,
+        read=read,
+        write=lambda _, call, columns: (call.k, columns["embedding"]),
+        limits=serving.limits,
+        receive=request.receive,
+    )
+    job = _submitted(lambda: served.submit(index, vectors, k))
+    seconds = serving.limits.request_seconds
+    found = await _result_of(job, seconds, request.receive)
+    return await asyncio.get_running_loop().run_in_executor(
+        search.ANSWERS,
+        lambda: json_response(search.answer(index, k, found)),
+    )
+
+
 async def _result_of(job, seconds, receive):
     """Waits for what a job returns, but no longer than is allowed, and no
     longer than the client does."""
@@ -279,6 +313,18 @@ async def _result_of(job, seconds, receive):
         timer.cancel()
         if client:
             client.cancel()
+
+
+def _submitted(submit):
+    """The future of what is submitted to a batcher.
+
+    Raises:
+        Refusal: too much waits already.
+    """
+    try:
+        return submit()
+    except QueueFull as error:
+        raise _queue_full(error) from None
 
 
 def _too_late(seconds):

@@ -67,18 +67,23 @@ class Metrics:
         self.seconds.labels(route, model).observe(seconds)
 
     def text(
-        self, models: Mapping[str, ServedModel], waiting: Mapping[str, int]
+        self,
+        models: Mapping[str, ServedModel],
+        waiting: Mapping[str, int],
+        index_sizes: Mapping[str, int],
     ) -> bytes:
         """Writes all counters; the models' are read now.
 
         Args:
             models: the served models by name.
             waiting: number of rows that wait for each.
+            index_sizes: number of texts in the index of each that has one.
         """
         registry = prometheus.CollectorRegistry()
         for collect in (
             self._count,
             lambda: _of_models(models, waiting),
+            lambda: _of_indexes(index_sizes),
             lambda: _of_processes(self._fleet),
         ):
             registry.register(_Collector(collect))
@@ -125,6 +130,15 @@ def _of_models(
         for loaded, engine in model.engines().items():
             engines.add_metric([name, str(loaded), engine], 1)
     yield from (queue, versions, engines)
+
+
+def _of_indexes(sizes: Mapping[str, int]) -> Iterator[Metric]:
+    texts = GaugeMetricFamily(
+        "bert_index_texts", "Texts that /search searches.", labels=["model"]
+    )
+    for name, size in sizes.items():
+        texts.add_metric([name], size)
+    yield texts
 
 
 def _of_processes(fleet: Fleet | None) -> Iterator[Metric]:

@@ -8,8 +8,8 @@ import contextlib
 import gc
 import os
 import threading
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 from absl import logging
 
@@ -376,11 +376,20 @@ def _state_of(version: Version, answering: list[int]) -> str:
     return LOADING if version.number > answering[0] else UNLOADING
 
 
+class Changing(Protocol):
+    """What a `Watch` looks after: models, and the indexes of some."""
+
+    name: str
+
+    def refresh(self) -> None:
+        """Looks for what is new, and takes it."""
+
+
 class Watch:
     """A thread that looks for new versions every few seconds."""
 
-    def __init__(self, models: list[ServedModel], poll_seconds: float):
-        self._models = models
+    def __init__(self, watched: Sequence[Changing], poll_seconds: float):
+        self._watched = watched
         self._poll_seconds = poll_seconds
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._work, daemon=True)
@@ -388,12 +397,12 @@ class Watch:
 
     def _work(self):
         while not self._over.wait(self._poll_seconds):
-            for model in self._models:
+            for each in self._watched:
                 try:
-                    model.refresh()
+                    each.refresh()
                 except Exception:  # A disk may be unavailable for a while.
                     logging.exception(
-                        "%s: could not look for new versions", model.name
+                        "%s: could not look for new versions", each.name
                     )
 
     def close(self) -> None:

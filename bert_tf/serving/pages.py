@@ -22,6 +22,7 @@ FOLDER = pathlib.Path(__file__).parent
 ASSETS = "/docs-files"  # The address of Swagger UI's files; see docs.html.
 WORDS_PER_TOKEN = 0.75  # In English text.
 FEW_WORDS = 50  # Up to here a number of words is rounded to fives.
+SEARCHES = "Finds the texts whose meaning is nearest to yours."
 
 _POLICY = {
     "default-src": "'none'",
@@ -33,8 +34,15 @@ _POLICY = {
 }
 
 
-def page_of(predictor: Predictor) -> dict[str, Any]:
+def page_of(
+    predictor: Predictor, *, is_searched: bool = False
+) -> dict[str, Any]:
     """Describes a model to those who see the page, for /status.
+
+    Args:
+        predictor: the model.
+        is_searched: whether it has an index. The page then shows the texts
+            that are found, and not the vector.
 
     Returns:
         {"does": what it does, "length": how long its texts may be, "example":
@@ -48,6 +56,8 @@ def page_of(predictor: Predictor) -> dict[str, Any]:
     example = predictor.info.get("example")
     if isinstance(example, dict) and {*example} == {*names}:
         page["example"] = example  # The model's own.
+    if is_searched:
+        page |= {"does": SEARCHES, "shown_as": "found"}
     explains = not why_not(predictor)
     return {**page, "length": _length(predictor), "explains": explains}
 

@@ -24,6 +24,7 @@ from bert_tf.serving.handler import (
     in_thread_if_large,
     json_response,
     no_version,
+    searched,
     use,
 )
 from bert_tf.serving.limits import parse_object, read_body
@@ -60,6 +61,7 @@ def add_routes(app: FastAPI, serving: Serving) -> None:
     _add_explain(app, serving)
     _add_models(app, serving)
     _add_encode(app, serving)
+    _add_search(app, serving)
     _add_server(app, serving)
     open_inference_routes.add_routes(app, serving, _model_name(serving))
 
@@ -161,6 +163,28 @@ def _add_models(app, serving):
         return metadata(model, version)
 
 
+async def _named_model(request, body, only):
+    """The model that the address or the body of a request names.
+
+    Args:
+        request: the request.
+        body: its body.
+        only: function() that returns the model where none is named.
+
+    Raises:
+        Refusal: the name is no string, or none is named and it is not clear.
+    """
+    name: object = request.query_params.get("model")
+    if name is None:
+        parse = functools.partial(parse_object, body)
+        name = (await in_thread_if_large(body, parse)).get("model")
+        if name is None:
+            name = only()
+    if not isinstance(name, str):
+        raise Refusal(400, "model must be a string")
+    return name
+
+
 def _add_encode(app, serving):
     """POST /encode, as bert-as-service has it."""
 
@@ -168,23 +192,35 @@ def _add_encode(app, serving):
         request: Request, model: str | None = Query(default=None)
     ):
         body = await read_body(request, serving.limits)
-        name: object = request.query_params.get("model")
-        if name is None:
-            parse = functools.partial(parse_object, body)
-            name = (await in_thread_if_large(body, parse)).get("model")
-            if name is None:
-                name = serving.only_model(EMBEDDING.name)
-        if not isinstance(name, str):
-            raise Refusal(400, "model must be a string")
+        only = functools.partial(serving.only_model, EMBEDDING.name)
+        name = await _named_model(request, body, only)
         return await answer(request, encode.encode_call, name, body=body)
 
+    _add_texts_route(app, "encode", encode_texts)
+
+
+def _add_search(app, serving):
+    """POST /search: the texts of an index that are nearest to queries."""
+
+    async def search_texts(
+        request: Request, model: str | None = Query(default=None)
+    ):
+        body = await read_body(request, serving.limits)
+        name = await _named_model(request, body, serving.only_index)
+        return await searched(request, name, body)
+
+    _add_texts_route(app, "search", search_texts)
+
+
+def _add_texts_route(app, name, endpoint):
+    """POST /NAME, whose body or address names the model."""
     app.router.add_api_route(
-        "/encode",
-        encode_texts,
+        f"/{name}",
+        endpoint,
         methods=["POST"],
-        name="encode",
+        name=name,
         route_class_override=DirectRoute,
-        **schemas.operation("encode"),
+        **schemas.operation(name),
     )
 
 

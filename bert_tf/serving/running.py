@@ -5,17 +5,20 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
 from absl import logging
 
 from bert_tf.export.predictor import Predictor
+from bert_tf.metrics import retrieval
 from bert_tf.serving import signatures, texts
-from bert_tf.serving.batching import Batcher
+from bert_tf.serving.batching import Batcher, Columns
 from bert_tf.serving.fleet import Fleet
 from bert_tf.serving.layers import make_tracing
 from bert_tf.serving.metrics import Metrics
 from bert_tf.serving.models import ServedModel, Watch
+from bert_tf.serving.served_index import ServedIndex
 from bert_tf.serving.server import Companion, Server
 from bert_tf.serving.settings import ServerSettings
 from bert_tf.serving.state import Serving
@@ -46,7 +49,8 @@ def serve(
         UserError: a model cannot be loaded.
     """
     serving = load_models(settings, fleet)
-    watch = Watch(list(serving.models.values()), settings.poll_seconds)
+    watched = [*serving.models.values(), *serving.indexes.values()]
+    watch = Watch(watched, settings.poll_seconds)
     server = Server(
         serving,
         on_start=on_start,
@@ -72,7 +76,7 @@ def load_models(settings: ServerSettings, fleet: Fleet | None) -> Serving:
         settings, fleet: see `serve`.
 
     Raises:
-        UserError: a model cannot be loaded.
+        UserError: a model cannot be loaded, or did not make its index.
     """
     if fleet:
         threads = settings.threads_of_worker
@@ -86,16 +90,27 @@ def load_models(settings: ServerSettings, fleet: Fleet | None) -> Serving:
         web=settings.web,
         tracing=make_tracing(settings.web),
     )
+    # Before the models, so that a wrong folder is named soon.
+    for name, folder in settings.indexes.items():
+        serving.indexes[name] = ServedIndex(
+            name,
+            folder,
+            functools.partial(make_search_batcher, settings, serving, name),
+        )
     for name, folder in settings.folders.items():
+        index = serving.indexes.get(name)
+        load_one = functools.partial(load, settings)
         serving.models[name] = ServedModel(
             name,
             folder,
-            load=functools.partial(load, settings),
+            load=index.loading(load_one) if index else load_one,
             make_batcher=functools.partial(make_batcher, settings, serving),
             keep_versions=settings.keep_versions,
             fleet=fleet,
         )
         serving.models[name].start()
+        if index:
+            index.start(serving.models[name])
     return serving
 
 
@@ -147,4 +162,27 @@ def make_batcher(
         group=functools.partial(texts.group_of, predictor),
         more_of=texts.lengths_of,
         observe=serving.metrics.batch_sizes.labels(name).observe,
+    )
+
+
+def make_search_batcher(
+    settings: ServerSettings,
+    serving: Serving,
+    name: str,
+    run: Callable[[Any, list[Any]], Columns],
+) -> Batcher:
+    """Makes the batcher of the index of a model.
+
+    Args:
+        settings, serving: those of the process.
+        name: the name of the model.
+        run: searches the queries of a batch.
+    """
+    if serving.tracing:
+        run = serving.tracing.of_batches(f"{name} search", run)
+    return Batcher(
+        run,
+        max_batch_size=retrieval.QUERY_BLOCK,
+        max_wait_seconds=settings.batch_wait_seconds,
+        max_queue=settings.queue_of_worker,
     )

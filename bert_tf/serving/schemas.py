@@ -17,6 +17,7 @@ from bert_tf.export.kinds import KINDS
 from bert_tf.serving.tensor_schemas import as_tensor, open_inference_bodies
 
 LONGEST_ID = 256
+K, MAX_K = 10, 1000  # Texts that /search finds for a query.
 
 
 def _digits(value):
@@ -36,13 +37,14 @@ ERROR = {
 # All the ways in which a request may be refused.
 REFUSALS = {
     400: "The request is wrong; the error says why.",
-    404: "The model, the version or the address does not exist.",
+    404: "The model, the version, the index or the address does not exist.",
     405: "The address does not support this method.",
     408: "The body did not arrive in time.",
     413: "The body, a text or the number of texts is too large.",
     415: "The body is compressed.",
     429: "The queue is full: try again after Retry-After seconds.",
-    503: "The server is out of memory or connections, or is shutting down.",
+    503: "The server is out of memory or connections, or is shutting down, or "
+    "its index was made with another version of the model.",
     504: "The model did not answer in time.",
 }
 
@@ -232,6 +234,29 @@ BODIES = {
     ),
 }
 
+_TEXTS = {"type": "array", "items": _STRING, "minItems": 1}
+_HIT = {"id": _STRING, "score": _NUMBER, "text": _STRING}
+_SEARCH = {
+    "k": {"type": "integer", "minimum": 1, "maximum": MAX_K, "default": K},
+    "model": _STRING,
+}
+BODIES["search"] = (
+    {
+        "oneOf": [
+            _object(("queries",), queries=_TEXTS, **_SEARCH),
+            _object(("query",), query=_STRING, **_SEARCH),
+        ]
+    },
+    _object(
+        ("results",),
+        results={
+            "type": "array",
+            "description": "Of each query its texts, the nearest first. The "
+            "score is the cosine of the two vectors, -1 to 1.",
+            "items": {"type": "array", "items": _object((*_HIT,), **_HIT)},
+        },
+    ),
+)
 
 BODIES["infer"] = open_inference_bodies(LONGEST_ID)
 
@@ -241,6 +266,7 @@ SUMMARIES = {
     "regress": "A number for each text",
     "explain": "What each word adds to an answer",
     "encode": "Vectors of texts",
+    "search": "The texts of an index that are nearest to queries",
     "infer": "All answers of a model, as tensors",
 }
 MODELS, SERVER = "Models", "Server"  # Groups of addresses.
@@ -306,6 +332,10 @@ def _example(name, model, status):
         if not kind.answers("embedding"):
             return None
         return {"id": 1, "texts": list(item.values()), "model": model}
+    if name == "search":
+        if "index" not in status:
+            return None
+        return {"queries": list(item.values()), "k": 3, "model": model}
     if name == "predict":
         return {"instances": [item]}
     if name == "infer":

@@ -20,6 +20,7 @@ class ServerSettings:
 
     Attributes:
         folders: {name of a model: its folder}.
+        indexes: {name of a model: the folder of its index}.
         limits: the limits of requests.
         keep_versions: versions of a model that answer.
         poll_seconds: seconds between two looks for new versions.
@@ -39,6 +40,7 @@ class ServerSettings:
     """
 
     folders: dict[str, str]
+    indexes: dict[str, str] = dataclasses.field(default_factory=dict)
     limits: Limits = Limits()
     keep_versions: int = 2
     poll_seconds: float = 5.0

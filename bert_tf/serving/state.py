@@ -16,6 +16,7 @@ from bert_tf.serving.limits import Limits
 from bert_tf.serving.metrics import Metrics
 from bert_tf.serving.models import ServedModel
 from bert_tf.serving.pages import page_of
+from bert_tf.serving.served_index import ServedIndex
 from bert_tf.serving.web_settings import WebSettings
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class Serving:
         explanations: the thread that explains answers.
         web: what is around the requests.
         tracing: makes spans of requests and batches; None for none.
+        indexes: the indexes that are searched, by the names of their models.
     """
 
     models: dict[str, ServedModel]
@@ -47,6 +49,7 @@ class Serving:
     explanations: Explanations = dataclasses.field(default_factory=Explanations)
     web: WebSettings = WebSettings()
     tracing: "Tracing | None" = None
+    indexes: dict[str, ServedIndex] = dataclasses.field(default_factory=dict)
     _num_requests: int = 0
 
     @property
@@ -100,6 +103,35 @@ class Serving:
             )
         return names[0]
 
+    def index(self, name: str) -> ServedIndex:
+        """Returns the index of a model.
+
+        Raises:
+            Refusal: it has none.
+        """
+        if name not in self.indexes:
+            names = ", ".join(self.indexes) or "none"
+            raise Refusal(
+                404, f"the model {name} has no index; those with one: {names}"
+            )
+        return self.indexes[name]
+
+    def only_index(self) -> str:
+        """Returns the name of the one model that has an index.
+
+        Raises:
+            Refusal: none has one, or several have.
+        """
+        names = [*self.indexes]
+        if not names:
+            raise Refusal(404, "this server has no index to search in")
+        if len(names) > 1:
+            listed = ", ".join(names)
+            raise Refusal(
+                400, f"model must name one of those with an index: {listed}"
+            )
+        return names[0]
+
     def status(self) -> dict[str, object]:
         """Describes the server and its models, for /status."""
         start = datetime.datetime.fromtimestamp(self.start, datetime.UTC)
@@ -115,7 +147,9 @@ class Serving:
             "limits": dataclasses.asdict(self.limits),
             "num_workers": self.fleet.num_workers if self.fleet else 1,
             "models": {
-                name: _description(model, self.num_waiting(name))
+                name: _description(
+                    model, self.num_waiting(name), self.indexes.get(name)
+                )
                 for name, model in self.models.items()
             },
         }
@@ -123,7 +157,8 @@ class Serving:
     def metrics_text(self) -> bytes:
         """Writes the counters for Prometheus."""
         waiting = {name: self.num_waiting(name) for name in self.models}
-        return self.metrics.text(self.models, waiting)
+        sizes = {n: len(served.index) for n, served in self.indexes.items()}
+        return self.metrics.text(self.models, waiting, sizes)
 
 
 def _kind_of(model: ServedModel) -> str:
@@ -131,12 +166,14 @@ def _kind_of(model: ServedModel) -> str:
         return version.predictor.kind
 
 
-def _description(model: ServedModel, num_waiting: int) -> dict[str, object]:
+def _description(
+    model: ServedModel, num_waiting: int, index: ServedIndex | None
+) -> dict[str, object]:
     with model.use() as version:
         predictor = version.predictor
         return {
             "kind": predictor.kind,
-            "page": page_of(predictor),
+            "page": page_of(predictor, is_searched=index is not None),
             "input_names": list(predictor.input_names),
             "labels": list(predictor.labels or []),
             "max_seq_length": predictor.info.get("max_seq_length"),
@@ -144,4 +181,5 @@ def _description(model: ServedModel, num_waiting: int) -> dict[str, object]:
             "engine": predictor.engine,
             "queue_length": num_waiting,
             "versions": model.status(),
+            **({"index": index.status()} if index else {}),
         }

@@ -9,7 +9,8 @@ and then
 
 http://localhost:8501/ is a page to try the model on, and /docs describes all
 addresses. For several models, give --model several times. An embedding model
-also answers bert-as-service's /encode.
+also answers bert-as-service's /encode, and with --index=FOLDER, which the tool
+search writes, /search.
 """
 
 import dataclasses
@@ -44,7 +45,7 @@ from bert_tf.serving.listening import (
 )
 from bert_tf.serving.settings import COUNTERS_VARIABLE, ServerSettings
 from bert_tf.serving.workers import Workers
-from bert_tf.tools import serve_flags, serve_grpc
+from bert_tf.tools import serve_flags, serve_grpc, serve_index
 
 if TYPE_CHECKING:
     from bert_tf.serving.waiting import WaitingRoom
@@ -60,6 +61,7 @@ flags.DEFINE_multi_string(
     "model, a run that has one, or a folder of versions 1, 2, …, of which the "
     "newest answers. May be given several times.",
 )
+serve_index.define()
 flags.DEFINE_string(
     "host",
     "127.0.0.1",
@@ -285,10 +287,13 @@ def read_settings() -> ServerSettings:
     """Returns the settings that the flags ask for.
 
     Raises:
-        UserError: they contradict each other, or name no models.
+        UserError: they contradict each other, name no models, or an index of
+            none.
     """
+    folders = model_folders()
     return ServerSettings(
-        folders=model_folders(),
+        folders=folders,
+        indexes=serve_index.read(folders),
         limits=read_limits(),
         keep_versions=FLAGS.keep_versions,
         poll_seconds=FLAGS.poll_seconds,
