@@ -380,6 +380,11 @@ const SHOW = {
       make("p", rows[0].length > 8 ? `${numbers}  …` : numbers, "text"),
       folded("All numbers", make("pre", JSON.stringify(vector)))];
   },
+  found: (hits) => [
+    make("p", "The nearest texts, with the cosines of the vectors:", "hint"),
+    makeAll("ol", "found", ...hits.map((hit) => makeAll("li", "",
+      make("p", hit.text, "text"),
+      make("p", `${hit.score.toFixed(3)}   ${hit.id}`, "hint"))))],
   plain: (a) => [make("pre", JSON.stringify(a, null, 2))],
 };
 
@@ -462,6 +467,16 @@ function setBusy(isBusy) {
   for (const name of ["send", "example"]) byId(name).disabled = isBusy;
 }
 
+// What the model answers; of one with an index, the texts that are found.
+async function answerOf(name, values) {
+  if (models[name].index) {
+    const body = {query: values.text, model: name};
+    return (await ask("search", body)).results[0];
+  }
+  const path = `v1/models/${encodeURIComponent(name)}:predict`;
+  return (await ask(path, {instances: [values]})).predictions[0];
+}
+
 async function send(event) {
   event.preventDefault();
   if (byId("send").disabled) return;
@@ -473,10 +488,9 @@ async function send(event) {
   setBusy(true);
   try {
     const values = typed();
-    const answer = await ask(
-      `v1/models/${encodeURIComponent(name)}:predict`, {instances: [values]});
+    const answer = await answerOf(name, values);
     const why = chosen().page.explains ? [whyButton(name, values)] : [];
-    if (isChosen()) show(...showAnswer(answer.predictions[0], values), ...why);
+    if (isChosen()) show(...showAnswer(answer, values), ...why);
   } catch (error) {
     if (isChosen()) showError(error.message);
   }

@@ -69,3 +69,17 @@ def test_the_end_answers_what_was_accepted(tmp_path):
         thread.join()
     assert answers == [(200, {"predictions": [2.0]})]
     assert server.num_unanswered == 0
+
+
+@pytest.mark.parametrize("path", ["/encode", "/nothing", "/v1/models/a:b"])
+def test_rubbish_in_a_body_gets_one_answer(port, caplog, path):
+    """Also where the application answers before the body has arrived."""
+    head = f"POST {path} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n"
+    head = head.encode() + b"\r\n2\r\n{}\r\n"
+    answer = raw(port, head + b"rubbish\r\n")
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.count(b"HTTP/1.1 ") == 1
+    later = raw(port, head, b"rubbish\r\n")
+    assert later.count(b"HTTP/1.1 4") == 1
+    assert send_request(port, "/livez")[0] == 200
+    assert not [r for r in caplog.records if r.exc_info], caplog.text

@@ -39,7 +39,7 @@ from support.server_requests import send_request as send
 from bert_tf import BertConfig, BertPreprocessor, FullTokenizer, extras
 from bert_tf.data.text_reader import TextReader, TextReaderSettings
 from bert_tf.errors import UserError
-from bert_tf.export import writing
+from bert_tf.export import search_index, writing
 from bert_tf.export.predictor import Predictor
 from bert_tf.export.question_answering import QuestionServing
 from bert_tf.export.question_windows import SquadSettings
@@ -160,10 +160,23 @@ def growing(folders, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def ports(folders, growing):
+def index(predictors, tmp_path_factory):
+    """The folder of an index of the model of vectors."""
+    folder = str(tmp_path_factory.mktemp("index") / "index")
+    rows = [(str(place), text) for place, text in enumerate(TEXTS)]
+    search_index.write(folder, predictors("vectors"), rows)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def ports(folders, growing, index):
     """(HTTP port, gRPC port)."""
     models = {**folders, "growing": growing}
-    settings = ("--poll_seconds=0.2", "--grpc_port=0")
+    settings = (
+        "--poll_seconds=0.2",
+        "--grpc_port=0",
+        f"--index=vectors={index}",
+    )
     with served(models, *settings) as (process, port):
         yield port, process.grpc_port
         process.send_signal(signal.SIGTERM)
@@ -351,6 +364,25 @@ def test_vectors_of_the_client(predictors, port):
     np.testing.assert_allclose(answer["predictions"], expected[:2], atol=1e-5)
 
 
+def test_search_finds_what_the_index_finds(predictors, port, index):
+    queries = ["a prize", "at home with you"]
+    vectors = search_index.embed(predictors("vectors"), queries)
+    hits = search_index.SearchIndex(index).search(vectors, 3)
+    status, answer = send(port, "/search", {"queries": queries, "k": 3})
+    assert status == 200, answer
+    assert answer["results"] == [
+        [
+            {
+                "id": h.id,
+                "score": pytest.approx(h.score, abs=1e-5),
+                "text": h.text,
+            }
+            for h in of_query
+        ]
+        for of_query in hits
+    ]
+
+
 def test_metadata_is_the_models(port):
     answer = send(port, "/v1/models/choice/metadata")[1]
     found = answer["metadata"]["signature_def"]["signature_def"]
@@ -453,6 +485,11 @@ def test_mistakes_are_one_line(folders, tmp_path, monkeypatch):
             ({"model": [run]}, "a run without an export"),
             ({"model": [damaged]}, "cannot be served"),
             ({"model": [sms], "port": port}, "Address already in use"),
+            ({"model": [sms], "index": [empty]}, "--index=a=.*: must be NAME"),
+            (
+                {"model": [sms], "index": [str(folders["sms"])]},
+                "holds no index",
+            ),
             ({"model": [sms], "host": "192.0.2.1"}, "Cannot assign requested"),
             ({"model": [sms], "max_queue": 5}, "exceeds --max_queue=5"),
             ({"model": [sms], "grpc_port": port}, "grpc_port=.* in use"),

@@ -1,0 +1,304 @@
+"""POST /search, with an index of a fake model's vectors."""
+
+import json
+import shutil
+import urllib.request
+
+import numpy as np
+import pytest
+from support.programs import program_of
+from support.server_requests import LIMITS, predictor_of, send_request
+from support.serving_fakes import (
+    FakePredictor,
+    make_serving,
+    running,
+    start,
+    write_version,
+)
+
+from bert_tf.errors import UserError
+from bert_tf.export import search_index
+from bert_tf.export.search_index import SearchIndex
+from bert_tf.metrics.similarity import normalized
+from bert_tf.serving import search
+from bert_tf.serving.batching import Batcher, QueueFull
+from bert_tf.serving.errors import Refusal
+from bert_tf.serving.served_index import ServedIndex
+from bert_tf.serving.state import Serving
+
+SERVE = program_of("bert_tf.tools.serve")
+TEXTS = ["aaaa", "b", "a" * 90, "é" * 12, "b"]  # The last is found as the 2nd.
+
+
+class Encoder(FakePredictor):
+    """A fake that can also write an index."""
+
+    def __init__(self, folder):
+        super().__init__("embedding")
+        self.folder = folder
+
+    def stream(self, texts):
+        for text in texts:
+            yield {"embedding": vectors_of([text])[0]}
+
+
+def vectors_of(texts):
+    return FakePredictor("embedding")._embedding([], texts)["embedding"]
+
+
+def write_model(folder, number):
+    """A version, whose number decides its weights."""
+    path = write_version(folder, number)
+    (path / "variables").mkdir()
+    (path / "variables" / "variables.index").write_text(f"weights {number}")
+    return Encoder(str(path))
+
+
+def write_index(folder, predictor, texts=TEXTS):
+    rows = [(f"id {place}", text) for place, text in enumerate(texts)]
+    search_index.write(str(folder), predictor, rows)
+    return str(folder)
+
+
+def serving_of(models, index):
+    """A Serving of the model "model" in a folder, and its index."""
+    served = ServedIndex("model", str(index), Batcher)
+    serving = make_serving(LIMITS, load=served.loading(Encoder), folder=models)
+    serving.models["model"].start()
+    served.start(serving.models["model"])
+    serving.indexes["model"] = served
+    return serving
+
+
+@pytest.fixture(scope="module")
+def serving(tmp_path_factory):
+    models = tmp_path_factory.mktemp("models")
+    folder = tmp_path_factory.mktemp("index") / "index"
+    return serving_of(models, write_index(folder, write_model(models, 1)))
+
+
+def expected(query, k):
+    """Every text is compared with the query."""
+    wanted, *rest = normalized(vectors_of([query, *TEXTS]))
+    cosines = np.stack(rest) @ wanted
+    return [
+        {
+            "id": f"id {place}",
+            "score": pytest.approx(float(cosines[place]), abs=2e-6),
+            "text": TEXTS[place],
+        }
+        for place in np.argsort(-cosines, kind="stable")[:k]
+    ]
+
+
+def test_the_nearest_texts_of_each_query(send):
+    queries = ["b", "aaaaa", "long " * 20]
+    status, answer = send("/search", {"queries": queries, "k": 3})
+    assert status == 200
+    assert answer == {"results": [expected(query, 3) for query in queries]}
+    assert [hit["id"] for hit in answer["results"][0][:2]] == ["id 1", "id 4"]
+    by_name = {"query": "b", "model": "model"}
+    for path, body in (
+        ("/search", {"query": "b"}),
+        ("/search?model=model", {"queries": ["b"], "k": 1000}),
+        ("/search", by_name),
+    ):
+        assert send(path, body) == (200, {"results": [expected("b", 10)]})
+
+
+@pytest.mark.parametrize(
+    "body, status, message",
+    [
+        ({}, 400, "one of query and queries"),
+        ({"query": "a", "queries": ["a"]}, 400, "one of query and queries"),
+        ({"query": None}, 400, "query must be a string"),
+        ({"query": {"text": "a"}}, 400, "query must be a string"),
+        ({"queries": "a"}, 400, "queries must be a list"),
+        ({"queries": []}, 400, "nothing to answer"),
+        ({"queries": ["a", 1]}, 400, "queries[1] must be a string"),
+        ({"query": "a", "k": 0}, 400, "k must be a whole number from 1 to 1,0"),
+        ({"query": "a", "k": 1001}, 400, "k must be a whole number"),
+        ({"query": "a", "k": True}, 400, "k must be a whole number"),
+        ({"query": "a", "k": 2.0}, 400, "k must be a whole number"),
+        ({"query": "a", "k": None}, 400, "k must be a whole number"),
+        ({"query": "a", "top_k": 3}, 400, '"top_k" is unknown; known are k, '),
+        ({"query": "a", "model": 5}, 400, "model must be a string"),
+        ({"query": "a", "model": "none"}, 404, "no model"),
+        ({"query": "a" * 100_001}, 413, "a text has 100,001 bytes"),
+        ({"queries": ["a"] * 51}, 413, "at most 50"),
+        ({"queries": ["a"] * 50, "k": 1000}, 413, "20,000 texts in all"),
+        ({"query": "a" * 200_000}, 413, "the body exceeds"),
+        ("[1]", 400, "must be a JSON object"),
+        ('{"query": "a', 400, "not JSON"),
+    ],
+    ids=lambda value: json.dumps(value)[:40],
+)
+def test_wrong_requests_are_refused_in_one_line(send, body, status, message):
+    found, answer = send("/search", body)
+    assert found == status and message in answer["error"]
+    assert "\n" not in answer["error"]
+
+
+def test_an_answer_is_bounded(send, monkeypatch):
+    monkeypatch.setattr(search, "MAX_HIT_BYTES", 100)
+    assert send("/search", {"query": "b", "k": 2})[0] == 200
+    status, answer = send("/search", {"query": "a" * 90, "k": 5})
+    assert status == 413 and "bytes: 100 are allowed" in answer["error"]
+
+
+def test_too_many_queries_wait(send, serving, monkeypatch):
+    def submit(rows):
+        raise QueueFull("9 sequences wait already")
+
+    monkeypatch.setattr(serving.indexes["model"]._batcher, "submit", submit)
+    status, answer = send("/search", {"query": "b"})
+    assert status == 429 and "wait already" in answer["error"]
+
+
+def test_a_vector_that_is_not_finite_finds_nothing(send, serving, monkeypatch):
+    nan = {"embedding": np.full([1, 3], np.nan, "float32")}
+    predictor = predictor_of(serving, "model")
+    monkeypatch.setattr(predictor, "_embedding", lambda *_: nan)
+    assert send("/search", {"query": "b"})[0] == 500
+
+
+def test_it_is_described(send, port):
+    model = send("/status")[1]["models"]["model"]
+    assert model["index"] == {"num_texts": 5, "version": "1"}
+    assert model["page"]["shown_as"] == "found"
+    operation = send("/openapi.json")[1]["paths"]["/search"]["post"]
+    content = operation["requestBody"]["content"]["application/json"]
+    (example,) = content["examples"].values()
+    status, answer = send("/search", example["value"])
+    assert status == 200 and len(answer["results"][0]) == 3
+    metrics = metrics_of(port)
+    assert 'bert_index_texts{model="model"} 5.0' in metrics
+    assert 'route="/search",status="200"' in metrics
+
+
+def metrics_of(port):
+    address = f"http://127.0.0.1:{port}/metrics"
+    with urllib.request.urlopen(address) as reply:
+        return reply.read().decode()
+
+
+def test_which_index_is_meant():
+    for indexes, status in (({}, 404), ({"a": None, "b": None}, 400)):
+        with pytest.raises(Refusal) as refusal:
+            Serving(models={}, indexes=indexes).only_index()
+        assert refusal.value.status == status
+    with pytest.raises(Refusal, match="c has no index; those with one: a"):
+        Serving(models={}, indexes={"a": None}).index("c")
+
+
+def test_a_server_without_an_index(tmp_path):
+    with running(start(make_serving(), tmp_path)) as (_, port):
+        status, answer = send_request(port, "/search", {"query": "a"})
+        assert status == 404 and "no index" in answer["error"]
+        named = {"query": "a", "model": "embedding"}
+        status, answer = send_request(port, "/search", named)
+        assert status == 404 and "embedding has no index" in answer["error"]
+
+
+def test_each_query_of_a_batch_has_its_k(serving):
+    index = serving.indexes["model"].index
+    vectors = vectors_of(["b", "aaaaa"])
+    found = search.nearest(
+        index,
+        [search.Query(v, k) for v, k in zip(vectors, (1, 4), strict=True)],
+    )
+    assert found["places"].shape == (2, 4)
+    answer = search.answer(index, 1, [{n: v[0] for n, v in found.items()}])
+    assert answer == {"results": [expected("b", 1)]}
+
+
+# ---------------------------------------------------------------------------
+# An index belongs to the version that made it.
+
+
+def refresh(serving):
+    """What a Watch does at two looks, after which a folder has settled."""
+    for _ in range(2):
+        serving.models["model"].refresh()
+        serving.indexes["model"].refresh()
+
+
+def test_an_index_is_searched_with_the_version_that_made_it(tmp_path, caplog):
+    models, folder = tmp_path / "models", tmp_path / "index"
+    versions = {1: write_model(models, 1)}
+    serving = serving_of(models, write_index(folder, versions[1]))
+    served = serving.indexes["model"]
+    first = served.index
+    assert served.choose() == (first, 1)
+
+    # A new version answers; the index is still that of the old one.
+    versions[2] = write_model(models, 2)
+    refresh(serving)
+    assert serving.models["model"].available() == [2, 1]
+    assert served.choose() == (first, 1)
+
+    # A new index waits for its version.
+    versions[3] = write_model(tmp_path / "later", 3)
+    write_index(folder, versions[3], ["new"])
+    refresh(serving)
+    assert served.choose() == (first, 1)
+    assert "the new one waits for the model that made it" in caplog.text
+    # What was open is as it was, though its folder was replaced.
+    hits = first.search(vectors_of(["b"]), 1)[0]
+    assert hits[0].text == "b"
+    shutil.copytree(tmp_path / "later" / "3", models / "3")
+    refresh(serving)
+    index, number = served.choose()
+    assert number == 3 and len(index) == 1
+
+    # A damaged index is not taken.
+    (folder / "vectors.npy").unlink()  # It is open.
+    (folder / "vectors.npy").write_bytes(b"damaged")
+    refresh(serving)
+    assert served.choose() == (index, 3)
+    assert "the new one cannot be used" in caplog.text
+
+    # The version that made it has ended.
+    for number in (4, 5):
+        write_model(models, number)
+    refresh(serving)
+    with pytest.raises(Refusal, match="must be written again") as refusal:
+        served.choose()
+    assert refusal.value.status == 503
+    assert served.status() == {"num_texts": 1, "version": None}
+
+
+def test_an_index_of_another_model_ends_the_start(tmp_path):
+    models = tmp_path / "models"
+    own = write_index(tmp_path / "index", write_model(models, 1))
+    other = tmp_path / "other"
+    write_index(other, write_model(tmp_path / "others", 2))
+    narrow = tmp_path / "narrow"
+    shutil.copytree(own, narrow)
+    np.save(narrow / "vectors.npy", np.ones([5, 2], "float32"))
+    with pytest.raises(UserError, match="was made with another model, {"):
+        serving_of(models, other)
+    with pytest.raises(UserError, match="vectors with 2 components"):
+        serving_of(models, narrow)
+    with pytest.raises(UserError, match="holds no index"):
+        serving_of(models, tmp_path)
+    assert len(SearchIndex(own)) == 5
+
+
+def test_flags(tmp_path):
+    folder = str(tmp_path)
+    one, two = f"a={folder}", f"b={folder}"
+    for models, indexes, found in (
+        ([one], [folder], {"a": folder}),
+        ([one, two], [one, two], {"a": folder, "b": folder}),
+        ([one, two], [folder], "must be NAME=FOLDER with the name of a model"),
+        ([one], [two], "with the name of a model: a"),
+        ([one], [one, folder], "a has an index already"),
+        ([one], ["/no/such"], "--index=/no/such: no such folder"),
+    ):
+        with SERVE.flags(model=models, index=indexes):
+            if isinstance(found, dict):
+                assert SERVE.module.read_settings().indexes == found
+                continue
+            with pytest.raises(UserError, match=found):
+                SERVE.module.read_settings()
