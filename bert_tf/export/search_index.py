@@ -34,6 +34,7 @@ from bert_tf.metrics.similarity import normalized
 VECTORS, ROWS, OFFSETS = "vectors.npy", "rows.jsonl", "offsets.npy"
 DESCRIPTION = "index.json"
 VERSION = 1
+DIGITS = 6  # Of a score in JSON, after the point.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +50,14 @@ class Hit:
     id: str
     score: float
     text: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The text as a JSON object; its score has `DIGITS` digits."""
+        return {
+            "id": self.id,
+            "score": round(self.score, DIGITS),
+            "text": self.text,
+        }
 
 
 class SearchIndex:

@@ -24,7 +24,6 @@ KEYS = {"query", "queries", "k", "model"}
 # What one answer holds at most, so that its memory is bounded.
 MAX_HITS = 20_000
 MAX_HIT_BYTES = 16 << 20
-DIGITS = 6  # Of a score, after the point.
 # Reads the texts of answers and writes them as JSON, for which the event loop
 # would have to wait.
 ANSWERS = ThreadPoolExecutor(1, "found-texts")
@@ -134,10 +133,7 @@ def answer(
         )
     return {
         "results": [
-            [
-                dataclasses.asdict(hit) | {"score": round(hit.score, DIGITS)}
-                for hit in index.hits(found, result["scores"][:k])
-            ]
+            [hit.to_json() for hit in index.hits(found, result["scores"][:k])]
             for found, result in zip(places, results, strict=True)
         ]
     }

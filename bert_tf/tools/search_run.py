@@ -161,10 +161,7 @@ def write(
 
 def as_json(query: str, hits: Sequence[Hit]) -> str:
     """The results of a query as a line of JSON."""
-    found = [
-        {"id": hit.id, "score": round(hit.score, 6), "text": hit.text}
-        for hit in hits
-    ]
+    found = [hit.to_json() for hit in hits]
     return json.dumps({"query": query, "hits": found}, ensure_ascii=False)
 
 
