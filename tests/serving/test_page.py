@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from support.browser import chromium
 from support.common import needs
+from support.search_fakes import serving_of, write_index, write_model
 from support.server_requests import predictor_of
 from support.serving_fakes import (
     TYPES,
@@ -420,3 +421,16 @@ def test_all_addresses_are_listed_without_a_network(page, scheme):
     page.wait_for(".try-out__btn")[0].click()
     page.wait_for(".execute")[0].click()
     assert page.wait_for(".live-responses-table")
+
+
+def test_a_model_with_an_index_finds_texts(browser, tmp_path):
+    predictor = write_model(tmp_path / "models", 1)
+    texts = ["<b>ab</b>", "cd"]
+    index = write_index(tmp_path / "index", predictor, texts)
+    with running(serving_of(tmp_path / "models", index)) as (_, port):
+        browser.get(f"http://127.0.0.1:{port}/")
+        page = Page(browser)
+        page.type(text="ef")
+        page.ask()
+        assert page.shows(".found .text", "cd", "<b>ab</b>")
+        browser.get("about:blank")
