@@ -50,8 +50,9 @@ class ServedIndex:
     def __init__(self, name: str, folder: str, make_batcher: MakeBatcher):
         self.name = name
         self._folder = folder
-        self.index = SearchIndex(folder)
+        # Before it is opened: what comes in between is then taken later.
         self._stamp: Stamp = stamp_of(folder)
+        self.index = SearchIndex(folder)
         self._last_look = self._stamp
         self._batcher = make_batcher(nearest)
         self._model: ServedModel | None = None
