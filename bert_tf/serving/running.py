@@ -17,7 +17,7 @@ from bert_tf.serving.batching import Batcher, Columns
 from bert_tf.serving.fleet import Fleet
 from bert_tf.serving.layers import make_tracing
 from bert_tf.serving.metrics import Metrics
-from bert_tf.serving.models import ServedModel, Watch
+from bert_tf.serving.models import Changing, ServedModel, Watch
 from bert_tf.serving.served_index import ServedIndex
 from bert_tf.serving.server import Companion, Server
 from bert_tf.serving.settings import ServerSettings
@@ -49,7 +49,8 @@ def serve(
         UserError: a model cannot be loaded.
     """
     serving = load_models(settings, fleet)
-    watched = [*serving.models.values(), *serving.indexes.values()]
+    watched: list[Changing] = [*serving.models.values()]
+    watched += serving.indexes.values()
     watch = Watch(watched, settings.poll_seconds)
     server = Server(
         serving,
