@@ -29,6 +29,7 @@ from bert_tf.programs import (
     flag_groups,
     flags_from,
     pretraining_flags,
+    pretraining_teacher,
     program,
     training_flags,
 )
@@ -75,6 +76,7 @@ with flag_groups.heading(flag_groups.TEXTS):
         "records.",
     )
 training_flags.define_training_flags(learning_rate=5e-5)
+pretraining_teacher.define_flags()
 training_flags.define_batch_size_flag("eval")
 with flag_groups.heading(flag_groups.TRAINING):
     shared_flags.define_count(

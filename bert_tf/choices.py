@@ -40,6 +40,15 @@ GROUP_KINDS = ("pairs", "triples", "scored", "labelled", "sentences")
 # bert_tf.vector_losses
 VECTOR_LOSSES = ("in_batch_negatives", "cosent", "cosine", "triplet")
 
+# bert_tf.attention_distillation: pairs of queries, keys and values, and the
+# names of their losses.
+TEACHER_RELATIONS = {
+    "qq": "qq_relation_loss",
+    "kk": "kk_relation_loss",
+    "vv": "vv_relation_loss",
+    "qk": "qk_relation_loss",
+}
+
 # bert_tf.data.text_reader
 LONG_DOCUMENTS = ("truncate", "head_tail", "windows")
 

@@ -256,3 +256,39 @@ def pooled_outputs(
     if input_mask is None:
         input_mask = ops.ones_like(input_ids)
     return x, ops.any(ops.not_equal(input_mask, 0), axis=-1)
+
+
+def pretraining_positions(inputs: Inputs) -> Tensor:
+    """int32 [B, 1 + P]: the places that pretraining's heads read, [CLS] first.
+
+    Args:
+        inputs: of a `BertPretrainer`.
+    """
+    masked = ops.convert_to_tensor(inputs["masked_lm_positions"], "int32")
+    first = ops.zeros((ops.shape(masked)[0], 1), "int32")
+    return ops.concatenate([first, masked], axis=1)
+
+
+def pretraining_answers(
+    bert: BertModel,
+    heads: PretrainingScope,
+    vectors: Tensor,
+    training: bool | None = None,
+) -> dict[str, Tensor]:
+    """What pretraining's heads make of the vectors at their places.
+
+    Args:
+        bert: the encoder.
+        heads: those of masked LM and next sentence prediction.
+        vectors: float [B, 1 + P, D], at `pretraining_positions`.
+        training: as in `BertModel`.
+
+    Returns:
+        See `BertPretrainer`.
+    """
+    return heads(
+        vectors[:, 1:],
+        bert.pooler(vectors[:, 0]),
+        bert.embeddings.word_embeddings,
+        training=training,
+    )

@@ -20,6 +20,8 @@ from bert_tf.head_layers import (
     PretrainingScope,
     SquadScope,
     pooled_outputs,
+    pretraining_answers,
+    pretraining_positions,
 )
 from bert_tf.modeling import BertModel
 from bert_tf.pooling import NO_CHOICE, WINDOW_POOLINGS
@@ -411,16 +413,10 @@ class BertPretrainer(ConfiguredModel):
     def call(
         self, inputs: Inputs, training: bool | None = None, seed: Tensor = None
     ) -> dict[str, Tensor]:
-        masked = ops.convert_to_tensor(inputs["masked_lm_positions"], "int32")
-        first = ops.zeros((ops.shape(masked)[0], 1), "int32")
-        vectors = self.bert.vectors_at(
-            inputs, ops.concatenate([first, masked], axis=1), training, seed
-        )
-        return self.cls(
-            vectors[:, 1:],
-            self.bert.pooler(vectors[:, 0]),
-            self.bert.embeddings.word_embeddings,
-            training=training,
+        positions = pretraining_positions(inputs)
+        vectors = self.bert.vectors_at(inputs, positions, training, seed)
+        return pretraining_answers(
+            self.bert, self.cls, vectors, training=training
         )
 
     def input_shapes(self) -> dict[str, Shape]:

@@ -16,7 +16,10 @@ from bert_tf.metrics.entities import (
     entity_scores,
     entity_spans,
 )
-from bert_tf.metrics.pretraining import pretraining_scores
+from bert_tf.metrics.pretraining import (
+    distillation_scores,
+    pretraining_scores,
+)
 from bert_tf.metrics.reports import (
     classification_report,
     entity_report,
@@ -45,6 +48,7 @@ __all__ = [
     "accuracy",
     "best_thresholds",
     "classification_report",
+    "distillation_scores",
     "entity_errors",
     "entity_report",
     "entity_scores",

@@ -4,9 +4,13 @@ from collections.abc import Collection
 
 from absl import flags, logging
 
-from bert_tf import choices
 from bert_tf.errors import UserError
-from bert_tf.programs import model_files, program, training_checks
+from bert_tf.programs import (
+    model_files,
+    pretraining_teacher,
+    program,
+    training_checks,
+)
 
 FLAGS = flags.FLAGS
 MODES = ("train", "eval")
@@ -25,8 +29,11 @@ def check_flags(modes: Collection[str]) -> None:
     """Raises UserError for flags that are missing or contradict each other."""
     for mode in modes_with_batches(modes):
         program.require(file_flag(mode))
-    training_checks.check_flags("train" in modes, choices.PRETRAINING_NAMES)
+    training_checks.check_flags(
+        "train" in modes, pretraining_teacher.metric_names()
+    )
     model_files.require_config()
+    pretraining_teacher.check_flags()
     program.check_folder("output_dir")
     if FLAGS.num_warmup_steps > FLAGS.num_train_steps and "train" in modes:
         # So it is by default in a short training; the original allows it.

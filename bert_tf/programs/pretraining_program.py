@@ -3,19 +3,17 @@
 import dataclasses
 import os
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import tensorflow as tf
 from absl import flags, logging
-from keras import ops
 
-from bert_tf import losses, metrics, pretrained, training
+from bert_tf import pretrained, training
 from bert_tf.config import BertConfig
 from bert_tf.counts import number_of
 from bert_tf.data.features import FeatureSpec
 from bert_tf.data.pretraining import dataset as pretraining_dataset
 from bert_tf.data.row_packing import RowPacking
-from bert_tf.heads import BertPretrainer
 from bert_tf.programs import (
     batches,
     console,
@@ -23,7 +21,9 @@ from bert_tf.programs import (
     model_files,
     next_step,
     packed_rows,
+    pretraining_objectives,
     pretraining_report,
+    pretraining_teacher,
     program,
     quick_check,
     run_report,
@@ -39,9 +39,8 @@ from bert_tf.programs.settings import RunSettings, from_flags
 from bert_tf.progress import Reporter, erase_bar
 
 FLAGS = flags.FLAGS
-BEST = "masked_lm_best"  # Beside the sums of `losses.pretraining_sums`.
-# The names in eval_results.txt, as in the original's.
-RESULT_NAMES = set(metrics.PRETRAINING_NAMES) - {"masked_lm_perplexity"}
+# Not in eval_results.txt, because it is not in the original's.
+NOT_A_RESULT = "masked_lm_perplexity"
 
 
 def run(modes: Collection[str]) -> None:
@@ -57,7 +56,7 @@ def run(modes: Collection[str]) -> None:
     model_files.check_length(config)
     settings = from_flags(RunSettings, FLAGS.flag_values_dict())
     session = Session("pretraining", modes, strategy, settings)
-    session.settle_metric(metrics.PRETRAINING_NAMES)
+    session.settle_metric(pretraining_teacher.metric_names())
 
     # 2. The records: wrong files are refused before anything is written.
     specs = pretraining_dataset.pretraining_specs(
@@ -74,10 +73,18 @@ def run(modes: Collection[str]) -> None:
     quick_check.warn_of_machine(config)
 
     # 3. The model under the strategy, with its weights so far.
-    model = session.open(lambda: BertPretrainer(config))
+    objective = pretraining_objectives.from_flags(session, config)
+    model = session.open(lambda: objective.make_model(config))
+    objective.read_as(model)
     job = Job(
         session=session,
-        runner=training.BatchRunner(sums_of(model), strategy),
+        objective=objective,
+        runner=training.BatchRunner(
+            lambda batch, training: objective.sums(
+                model(batch, training=training), batch
+            ),
+            strategy,
+        ),
         config=config,
         paths=paths,
         specs=specs,
@@ -99,7 +106,8 @@ class Job:
 
     Attributes:
         session: the run.
-        runner: computes the sums of evaluations, see `sums_of`.
+        objective: what is learned, and measured.
+        runner: computes the objective's sums for evaluations.
         config: the model's.
         paths: {"train", "eval": files}.
         specs: the features of their records.
@@ -107,6 +115,7 @@ class Job:
     """
 
     session: Session
+    objective: pretraining_objectives.Pretraining
     runner: training.BatchRunner
     config: BertConfig
     paths: Mapping[str, list[str]]
@@ -118,22 +127,6 @@ class Job:
         return pretraining_dataset.RecordParser(
             self.paths[mode], self.specs, self.config
         )
-
-
-def sums_of(model: BertPretrainer) -> Callable[..., dict[str, tf.Tensor]]:
-    """A function of batches, of whose results only sums leave the device.
-
-    And the likeliest pieces, int [B, P], which the accuracy needs anyway.
-    """
-
-    def sums(batch, training):
-        outputs = model(batch, training=training)
-        return {
-            **losses.pretraining_sums(outputs, batch),
-            BEST: ops.argmax(outputs["mlm_logits"], axis=-1),
-        }
-
-    return sums
 
 
 def show_files(mode: str, paths: Sequence[str]) -> None:
@@ -161,6 +154,7 @@ def train(job: Job) -> int:
     log_files(job, "train")
     parser = job.parser("train")
     packing = choose_packing(job)
+    job.objective.read_as(job.session.model)  # Packed, too.
 
     def training_batches(first_step: int) -> tf.data.Dataset:
         return pretraining_dataset.training_batches(
@@ -177,11 +171,12 @@ def train(job: Job) -> int:
     logging.debug("  Num steps = %d", FLAGS.num_train_steps)
     with pretraining_dataset.user_errors(sum(job.paths.values(), [])):
         return job.session.train(
-            losses.pretraining_loss(),
+            job.objective.loss(),
             training_batches,
             num_train_steps=FLAGS.num_train_steps,
             num_warmup_steps=FLAGS.num_warmup_steps,
             evaluate=lambda: evaluate(job),
+            teacher=job.objective.teacher,
             num_files=len(job.paths["train"]),
         )
 
@@ -219,15 +214,13 @@ def evaluate(
             is_real = batch["is_real_example"] > 0
             reporter.add(int(is_real.sum()))
             sums = {name: values[is_real] for name, values in sums.items()}
-            best = sums.pop(BEST)
+            best = sums.pop(pretraining_objectives.BEST, None)
             if sample is not None:
                 sample.add({n: v[is_real] for n, v in batch.items()}, best)
             yield sums
 
     with pretraining_dataset.user_errors(job.paths["eval"]):
-        scores = metrics.pretraining_scores(
-            real_sums(), losses.MASKED_LM_EPSILON
-        )
+        scores = job.objective.scores(real_sums())
         erase_bar()
         return scores
 
@@ -240,7 +233,7 @@ def write_evaluation(job: Job, global_step: int) -> None:
     start = time.perf_counter()
     sample = pretraining_report.MaskedSample()
     scores = evaluate(job, sample)
-    results = {name: scores[name] for name in RESULT_NAMES}
+    results = {n: score for n, score in scores.items() if n != NOT_A_RESULT}
     results["global_step"] = global_step
     job.session.folder.write_results(results)
     job.session.record(
@@ -252,7 +245,8 @@ def write_evaluation(job: Job, global_step: int) -> None:
     job.report.add_set("eval", (), sample.num_records)
     job.report.folders["eval"] = job.session.folder
     with run_report.mistakes_are_warnings():
-        write_report(job, sample)
+        if job.objective.has_answers:
+            write_report(job, sample)
     log_results(results)
     score_lines.show("Scores", {}, scores, len(job.paths["eval"]), "file")
     console.show_written(job.session.folder.path, "eval_results.txt")

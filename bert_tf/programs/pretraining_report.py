@@ -44,15 +44,18 @@ class MaskedSample:
         self.pairs: collections.Counter[tuple[int, int]] = collections.Counter()
         self.num_records = self.num_positions = 0
 
-    def add(self, batch: Mapping[str, np.ndarray], best: np.ndarray) -> None:
+    def add(
+        self, batch: Mapping[str, np.ndarray], best: np.ndarray | None
+    ) -> None:
         """Adds a batch; its masked positions only until there are enough.
 
         Args:
             batch: the features of real records, [B, …].
-            best: int [B, P], the likeliest piece at each masked position.
+            best: int [B, P], the likeliest piece at each masked position; None
+                of a model that does not predict them.
         """
-        self.num_records += len(best)
-        if self.num_positions >= NUM_POSITIONS:
+        self.num_records += len(batch["input_ids"])
+        if best is None or self.num_positions >= NUM_POSITIONS:
             return
         if not self.records:
             self.records = {

@@ -162,8 +162,10 @@ class Session:
         """{name in the folder: path} of the model's files."""
         values = self.flag_values()
         # Pretraining has no flag for it, and who uses its model needs it.
-        if "vocab_file" not in values and values.get("pretrained"):
-            vocab_file = pretrained.open(values["pretrained"]).vocab_file
+        # A teacher reads the same ids.
+        model = values.get("pretrained") or values.get("teacher")
+        if "vocab_file" not in values and model:
+            vocab_file = pretrained.open(model).vocab_file
             values = {**values, "vocab_file": vocab_file}
         return {
             name: values[flag]
