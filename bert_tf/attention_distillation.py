@@ -12,11 +12,10 @@ As A is the same for both, their widths, layers and numbers of attention heads
 may differ. No label is needed.
 
     qq, kk, vv  MiniLMv2: Wang et al. 2021, https://arxiv.org/abs/2012.15828,
-                sections 3.1 and 3.2
+                section 3
     qk, vv      MiniLM: Wang et al. 2020, https://arxiv.org/abs/2002.10957,
-                sections 3.1 and 3.2. With as many relation heads as both
-                models have attention heads, qk are the attention
-                distributions.
+                section 3. With as many relation heads as both models have
+                attention heads, qk are the attention distributions.
 
 Padding has no part in it, neither as a token nor in the softmax. The mean is
 over all tokens of a batch.

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from bert_tf import losses, metrics, training
+from bert_tf import losses, metrics
 from bert_tf.attention_distillation import (
     RelationStudent,
     RelationTeacher,
@@ -22,25 +22,23 @@ from bert_tf.heads import BertPretrainer
 from bert_tf.losses import Batch, LossTerm
 from bert_tf.programs import pretraining_teacher, program
 from bert_tf.programs.pretraining_teacher import Distillation
-from bert_tf.programs.session import Session
 
 BEST = "masked_lm_best"  # Beside the sums of `losses.pretraining_sums`.
 
 
-def from_flags(session: Session, config: BertConfig) -> "Pretraining":
-    """What the flags ask for; a teacher is read.
+def from_flags(config: BertConfig) -> "Pretraining":
+    """What the flags ask for. A teacher is not read yet.
 
     Args:
-        session: the run.
         config: of the model to train.
 
     Raises:
-        UserError: there is no such teacher, or it cannot be read.
+        UserError: there is no such teacher, or it does not fit.
     """
     distillation = pretraining_teacher.from_flags(config)
     if distillation is None:
         return Pretraining()
-    return RelationDistillation(distillation, session)
+    return RelationDistillation(distillation)
 
 
 class Pretraining:
@@ -48,7 +46,8 @@ class Pretraining:
 
     Attributes:
         has_answers: whether the model predicts masked words.
-        teacher: see `training.Trainer`.
+        teacher: see `training.Trainer`; None if there is none, or before
+            `read_teacher`.
     """
 
     has_answers = True
@@ -57,6 +56,13 @@ class Pretraining:
     def make_model(self, config: BertConfig) -> BertPretrainer:
         """Makes the model to train."""
         return BertPretrainer(config)
+
+    def read_teacher(self) -> None:
+        """Reads the teacher, if there is one, in the strategy's scope.
+
+        Raises:
+            UserError: it cannot be read.
+        """
 
     def read_as(self, model: BertPretrainer) -> None:
         """Lets a teacher read batches as the model does."""
@@ -98,33 +104,27 @@ class RelationDistillation(Pretraining):
 
     Args:
         distillation: what is learned from which teacher.
-        session: the run.
-
-    Raises:
-        UserError: the teacher cannot be read.
     """
 
-    teacher: RelationTeacher
-
-    def __init__(self, distillation: Distillation, session: Session):
+    def __init__(self, distillation: Distillation):
         self.distillation = distillation
         self.has_answers = distillation.masked_lm_weight > 0.0
-        stored, layer = distillation.stored, distillation.layer
-        try:
-            with session.strategy.scope():
-                self.teacher = RelationTeacher.of(stored, layer)
-        except UserError as error:
-            why = program.message_of(error)
-            raise pretraining_teacher.mistake(why) from None
-        # The model gets the same initial weights as without a teacher.
-        training.set_seed(session.settings.seed)
-        distillation.show()
 
     def make_model(self, config: BertConfig) -> RelationStudent:
         return RelationStudent(config, has_answers=self.has_answers)
 
+    def read_teacher(self) -> None:
+        stored, layer = self.distillation.stored, self.distillation.layer
+        self.distillation.show()
+        try:
+            self.teacher = RelationTeacher.of(stored, layer)
+        except UserError as error:
+            why = program.message_of(error)
+            raise pretraining_teacher.mistake(why) from None
+
     def read_as(self, model: BertPretrainer) -> None:
-        self.teacher.read_as(model)
+        if self.teacher is not None:
+            self.teacher.read_as(model)
 
     def loss(self) -> tuple[LossTerm, ...]:
         what = self.distillation
@@ -134,6 +134,7 @@ class RelationDistillation(Pretraining):
 
     def sums(self, outputs: Batch, batch: Batch) -> dict[str, tf.Tensor]:
         what = self.distillation
+        assert self.teacher is not None, "it is read before"
         batch = {**batch, **self.teacher(batch)}
         sums = relation_sums(outputs, batch, what.relations, what.num_heads)
         if self.has_answers:

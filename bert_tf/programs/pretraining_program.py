@@ -73,7 +73,10 @@ def run(modes: Collection[str]) -> None:
     quick_check.warn_of_machine(config)
 
     # 3. The model under the strategy, with its weights so far.
-    objective = pretraining_objectives.from_flags(session, config)
+    objective = pretraining_objectives.from_flags(config)
+    with strategy.scope():
+        objective.read_teacher()
+    training.set_seed(settings.seed)  # The same weights as without a teacher.
     model = session.open(lambda: objective.make_model(config))
     objective.read_as(model)
     job = Job(

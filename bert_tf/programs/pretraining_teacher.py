@@ -9,6 +9,7 @@ from absl import flags
 
 from bert_tf import choices, pretrained
 from bert_tf.config import BertConfig
+from bert_tf.counts import number_of
 from bert_tf.errors import UserError
 from bert_tf.formats.model import StoredModel
 from bert_tf.programs import console, flag_groups, program, training_checks
@@ -88,15 +89,19 @@ class Distillation:
         config = self.stored.config
         console.show(
             "Teacher",
-            f"layer {self.layer} of 0 to {config.num_hidden_layers - 1}, "
-            f"width {config.hidden_size}, of {self.stored.path}: relations "
-            f"{', '.join(self.relations)} in {self.num_heads} heads",
+            f"{number_of(config.num_hidden_layers, 'layer')} of width "
+            f"{config.hidden_size}, of {self.stored.path}",
+        )
+        console.show(
+            "",
+            f"the relations {', '.join(self.relations)} of its layer "
+            f"{self.layer} are learned, in {self.num_heads} heads",
         )
         if not self.masked_lm_weight:
             console.show(
                 "",
-                "not trained: the heads, the pooler, and the last layer "
-                "behind its queries, keys and values; fine-tuning trains them",
+                "not trained: the heads, the pooler, and what follows the "
+                "values in the last layer",
             )
 
 

@@ -18,8 +18,14 @@ from bert_tf.data.pretraining import dataset as pretraining_dataset
 from bert_tf.data.squad import dataset as squad_dataset
 from bert_tf.doctor.findings import Finding
 from bert_tf.doctor.machine import GIB
-from bert_tf.heads import BertPretrainer, BertSpanLabeler
-from bert_tf.programs import devices, labelled_run, training_run, weights
+from bert_tf.heads import BertSpanLabeler
+from bert_tf.programs import (
+    devices,
+    labelled_run,
+    pretraining_objectives,
+    training_run,
+    weights,
+)
 from bert_tf.programs.settings import RunSettings, from_flags
 from bert_tf.tasks.problem import Problem
 from bert_tf.tokenization import FullTokenizer
@@ -37,6 +43,7 @@ def measure(
     features: dict[str, np.ndarray],
     num_train_steps: int,
     steps_per_epoch: float | None = None,
+    teacher_of: Callable[[keras.Model], training.Teacher | None] | None = None,
 ) -> Finding:
     """Trains some steps from random weights, and takes their time.
 
@@ -47,6 +54,7 @@ def measure(
         features: of one batch, which all steps read.
         num_train_steps: of the whole run.
         steps_per_epoch: steps that read all examples once, if it is known.
+        teacher_of: function(model) -> its teacher, if it has one.
     """
     strategy = devices.set_up(["train"])
     settings = from_flags(RunSettings, FLAGS.flag_values_dict())
@@ -54,6 +62,8 @@ def measure(
     with strategy.scope():
         model = make_model()
     weights.prepare(model, devices.needs_static_shapes(strategy))
+    with strategy.scope():
+        teacher = teacher_of(model) if teacher_of else None
     total = NUM_FIRST + number
     trainer = training_run.make_trainer(
         model,
@@ -62,6 +72,7 @@ def measure(
         settings=settings,
         num_train_steps=total,
         num_warmup_steps=0,
+        teacher=teacher,
     )
     clock = _Clock()
 
@@ -167,12 +178,20 @@ def of_pretraining(number: int, config: BertConfig) -> Finding:
     specs = pretraining_dataset.pretraining_specs(
         FLAGS.max_seq_length, FLAGS.max_predictions_per_seq
     )
+    objective = pretraining_objectives.from_flags(config)
+
+    def teacher_of(model: keras.Model) -> training.Teacher | None:
+        objective.read_teacher()
+        objective.read_as(model)
+        return objective.teacher
+
     return measure(
         number,
-        lambda: BertPretrainer(config),
-        losses.pretraining_loss(),
+        lambda: objective.make_model(config),
+        objective.loss(),
         batch_of(specs, FLAGS.train_batch_size, [], FLAGS.max_seq_length),
         FLAGS.num_train_steps,
+        teacher_of=teacher_of,
     )
 
 
