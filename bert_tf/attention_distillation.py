@@ -26,18 +26,17 @@ heads, H their size, Q places whose outputs are needed.
 
 import math
 from collections.abc import Collection
-from typing import Any, Self, TypeAlias
+from typing import Any, TypeAlias
 
 from keras import ops
 
-from bert_tf import loading, losses
+from bert_tf import losses
 from bert_tf.attention import MASKED_SCORE
 from bert_tf.backend import Tensor, at_least_float32, matmul_transposed
 from bert_tf.bert_layer import made_with
 from bert_tf.choices import TEACHER_RELATIONS
 from bert_tf.config import BertConfig
 from bert_tf.configured_model import ConfiguredModel, Inputs
-from bert_tf.formats.model import StoredModel
 from bert_tf.head_layers import pretraining_answers, pretraining_positions
 from bert_tf.heads import BertPretrainer
 from bert_tf.losses import Batch, LossTerm
@@ -252,13 +251,16 @@ class RelationTeacher(ConfiguredModel):
 
     Args:
         config: a `BertConfig`.
-        layer: number of the layer, from 0, or from -1 for the last.
+        layer: number of the layer, from 0; or from the end, -1 for the last.
 
     Call arguments:
         inputs: as in `BertModel`.
 
     Returns:
         {"teacher_q", "teacher_k", "teacher_v"}: float [B, S, D].
+
+    Raises:
+        IndexError: the model does not have the layer.
     """
 
     reads_padding = False
@@ -273,15 +275,6 @@ class RelationTeacher(ConfiguredModel):
             self.bert = BertModel(config)
         self.trainable = False
         self.built = True
-
-    @classmethod
-    def of(cls, stored: StoredModel, layer: int) -> Self:
-        """Makes it with the weights of a model that `pretrained.open` opened.
-
-        Raises:
-            UserError: the weights are damaged, or lack a part of the encoder.
-        """
-        return loading.make_model(cls, stored, {"layer": layer})
 
     def call(
         self, inputs: Inputs, training: bool | None = None, seed: Tensor = None

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 import tensorflow as tf
+from absl import logging
 from keras import ops
 
-from bert_tf import losses, metrics
+from bert_tf import checkpoints, losses, metrics
 from bert_tf.attention_distillation import (
     RelationStudent,
     RelationTeacher,
@@ -114,13 +115,18 @@ class RelationDistillation(Pretraining):
         return RelationStudent(config, has_answers=self.has_answers)
 
     def read_teacher(self) -> None:
-        stored, layer = self.distillation.stored, self.distillation.layer
-        self.distillation.show()
+        what = self.distillation
+        what.show()
+        teacher = RelationTeacher(what.stored.config, what.layer)
         try:
-            self.teacher = RelationTeacher.of(stored, layer)
+            report = checkpoints.load_weights(teacher, what.stored.weights())
         except UserError as error:
             why = program.message_of(error)
             raise pretraining_teacher.mistake(why) from None
+        if report.unexpected:
+            unused = ", ".join(report.unexpected)
+            logging.debug("Not used of the teacher: %s", unused)
+        self.teacher = teacher
 
     def read_as(self, model: BertPretrainer) -> None:
         if self.teacher is not None:

@@ -37,11 +37,12 @@ def define_flags() -> None:
         "masked words are learned, but how a layer of it relates the tokens "
         "of a text to each other.",
     )
-    flags.DEFINE_integer(
+    define_count(
         "teacher_layer",
         -1,
         "Layer of --teacher whose relations are learned: -1 is the last "
         "layer, 0 the first.",
+        lower_bound=-choices.MAX_COUNT,
     )
     flags.DEFINE_list(
         "teacher_relations",

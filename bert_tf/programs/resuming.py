@@ -84,6 +84,7 @@ BEFORE_THERE_WAS = {
     "adam_bias_correction": False,
     "pack_sequences": False,
     "reinit_layers": 0,
+    "teacher": None,
 }
 
 

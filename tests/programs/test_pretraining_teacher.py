@@ -28,7 +28,7 @@ from support.programs import (
     values_of,
 )
 
-from bert_tf import BertConfig, BertModel, checkpoints, pretrained
+from bert_tf import BertConfig, BertModel, checkpoints
 from bert_tf.attention_distillation import (
     RelationStudent,
     RelationTeacher,
@@ -146,8 +146,7 @@ def test_evaluation_is_that_of_the_models(folder, trained):
     student = RelationStudent(BertConfig(**STUDENT), has_answers=False)
     prefix = str(trained / "best" / f"model.ckpt-{step}")
     checkpoints.load_weights(student, prefix)
-    stored = pretrained.open(str(folder / "teacher"))
-    teacher = RelationTeacher.of(stored, -1)
+    teacher = RelationTeacher.from_pretrained(str(folder / "teacher"))
     records = [*map(serialized, examples(range(30, 30 + NUM_DEV)))]
     batch = parse_examples(records, SPECS)
     batch["is_real_example"] = tf.ones(NUM_DEV, "int32")
@@ -228,7 +227,10 @@ def test_with_masked_words_in_half_precision_and_packed(folder):
     [
         ({"teacher": "/no"}, "--teacher=/no: no such file or folder"),
         ({"teacher": "bert-bas-uncased"}, "did you mean bert-base-uncased"),
-        ({"teacher_layer": 3}, "--teacher_layer=3: .* from -3 to -1, or 0 to 2"),
+        (
+            {"teacher_layer": 3},
+            "--teacher_layer=3: .* from -3 to -1, or 0 to 2",
+        ),
         ({"teacher_layer": -4}, "--teacher_layer=-4: .* has 3 layers, from -3"),
         (
             {"relation_heads": 3},
