@@ -59,6 +59,8 @@ def test_flags_that_decide_about_weights_may_not_change():
         "max_predictions_per_seq max_query_length max_seq_length "
         "max_windows num_train_epochs num_train_steps num_warmup_steps "
         "optimizer pack_sequences pad_to_max_length precision problem_type "
+        "masked_lm_weight relation_heads teacher teacher_layer "
+        "teacher_relations "
         "seed split_seed strip_accents test_fraction text_column "
         "text_pair_column tokenize_chinese_chars "
         "train_batch_size train_file use_tpu version_2_with_negative "
