@@ -43,6 +43,7 @@ def float64():
 
 def make(kind, config, seed, **settings):
     """A model with weights that are not small."""
+    keras.utils.set_random_seed(seed)
     model = kind(config, **settings)
     rng = np.random.default_rng(seed)
     for weight in model.weights:
@@ -126,7 +127,8 @@ def test_the_loss_is_that_of_the_papers(layer, num_heads):
         found = term.numerator(outputs, whole) / term.denominator(batch)
         expected = plain_loss(theirs, ours, relation, num_heads)
         assert expected > 0.01
-        assert float(found) == pytest.approx(expected, abs=1e-12)
+        # TensorFlow rounds a constant of gelu to float32.
+        assert float(found) == pytest.approx(expected, abs=1e-8)
 
 
 def test_it_is_right_in_float32():
