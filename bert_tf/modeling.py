@@ -1,7 +1,7 @@
 """BertModel: token ids in, one vector per token and one per text out."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import keras
@@ -76,6 +76,8 @@ class BertModel(ConfiguredModel):
             padding, see `reading_one_sequence`.
         packed_rows: the number of sequences that the examples of a packed
             batch share; None for as many as there are examples.
+        keep: function(`Encoded`) that gets what the encoder made of each batch,
+            see `layers_kept`; None as a rule.
 
     Raises:
         ValueError: S is known and exceeds `max_position_embeddings`.
@@ -113,6 +115,7 @@ class BertModel(ConfiguredModel):
     compute_padding = True
     reads_one_sequence = False
     packed_rows: int | None = None
+    keep: Callable[[Encoded], None] | None = None
 
     def __init__(self, config: BertConfig, **kwargs: Any):
         kwargs.setdefault("name", "bert")
@@ -212,11 +215,19 @@ class BertModel(ConfiguredModel):
         all_rows = self.encoder(
             embedding_rows,
             places=places,
-            positions=positions,
+            positions=None if self.keep else positions,
             training=training,
             seed=seed,
         )
-        return Encoded(places, embedding_rows, all_rows)
+        encoded = Encoded(places, embedding_rows, all_rows)
+        if not self.keep:
+            return encoded
+        self.keep(encoded)
+        if positions is None:
+            return encoded
+        last = places.at(encoded.rows, positions)
+        last = ops.reshape(last, (-1, self.config.hidden_size))
+        return encoded._replace(all_rows=[*all_rows[:-1], last])
 
     def _places(self, inputs, input_mask, training):
         if "packed_row" in inputs:
@@ -299,6 +310,26 @@ def words_given(model: keras.Model, words: Tensor) -> Iterator[None]:
         yield
     finally:
         embeddings.given_words = None
+
+
+@contextlib.contextmanager
+def layers_kept(model: keras.Model) -> Iterator[list[Encoded]]:
+    """Keeps what the encoder makes of the batches that are read in the block.
+
+    All layers then compute all rows, also where the head needs few of them.
+
+    Args:
+        model: the head.
+
+    Yields:
+        A list, to which each batch adds an `Encoded`.
+    """
+    kept: list[Encoded] = []
+    model.bert.keep = kept.append
+    try:
+        yield kept
+    finally:
+        model.bert.keep = None
 
 
 @contextlib.contextmanager

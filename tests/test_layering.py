@@ -17,9 +17,9 @@ LEVELS = [
     "config tokenizer_settings vocab_files tokenization backend dropout "
     "activations layer_norm bert_layer attention places layers "
     "configured_model modeling pooling model_classes "
-    "head_layers heads losses vector_losses attention_distillation "
-    "static_vectors optimization checkpoints vocabulary pretrained "
-    "loading storing formats downloads metrics",
+    "head_layers heads losses vector_losses distillation_losses "
+    "attention_distillation static_vectors optimization checkpoints "
+    "vocabulary pretrained loading storing formats downloads metrics",
     "checkpoints vocabulary pretrained "
     "head_layers heads losses optimization checkpoints vocabulary "
     "vocabulary_cut pretrained "

@@ -199,6 +199,7 @@ class Session:
         num_warmup_steps: int,
         evaluate: Callable[[], dict[str, float]] | None,
         teacher: training.Teacher | None = None,
+        forward: training.Forward | None = None,
         **sizes: int,
     ) -> int:
         """Trains the model; returns the step at which training ended.
@@ -209,7 +210,7 @@ class Session:
             num_train_steps: the step at which training ends.
             num_warmup_steps: steps in which the learning rate rises.
             evaluate: function() -> {metric: value}, for --eval_steps.
-            teacher: see `training.Trainer`.
+            teacher, forward: see `training.Trainer`.
             **sizes: how large the data set is, for train.json.
         """
         trainer = training_run.make_trainer(
@@ -220,6 +221,7 @@ class Session:
             num_train_steps=num_train_steps,
             num_warmup_steps=num_warmup_steps,
             teacher=teacher,
+            forward=forward,
         )
         run = training_run.TrainingRun(
             self.folder,

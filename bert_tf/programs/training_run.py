@@ -89,6 +89,7 @@ def make_trainer(
     num_train_steps: int,
     num_warmup_steps: int,
     teacher: training.Teacher | None = None,
+    forward: training.Forward | None = None,
 ) -> training.Trainer:
     """Makes the trainer, inside the strategy's scope."""
     assert settings.learning_rate is not None, "it is chosen before training"
@@ -118,6 +119,7 @@ def make_trainer(
             loss_scale=training.LossScale() if is_float16 else None,
             jit_compile=settings.xla,
             teacher=teacher,
+            forward=forward,
         )
 
 

@@ -24,7 +24,7 @@ import numpy as np
 import scipy.special
 import tensorflow as tf
 
-from bert_tf import heads, losses
+from bert_tf import distillation_losses, heads, losses
 from bert_tf.config import BertConfig
 from bert_tf.data import pipeline
 from bert_tf.data.features import FeatureSpec
@@ -224,6 +224,10 @@ class Problem:
     ) -> LossTerms:
         """Returns what training minimizes, see `losses`."""
         raise NotImplementedError
+
+    def teacher_loss(self, temperature: float) -> LossTerms:
+        """Returns how a teacher's answers count: `distillation_losses`."""
+        return distillation_losses.softmax_loss(temperature)
 
     def serving_module(
         self,

@@ -45,6 +45,7 @@ class TaskSettings(labelled_table.TableSettings):
     word_column: str | None = None
     tag_column: str | None = None
     prediction_format: str | None = None
+    unlabelled_file: str | None = None
 
 
 class AnyTask(Protocol):

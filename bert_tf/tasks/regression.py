@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from bert_tf import losses, metrics
+from bert_tf import distillation_losses, losses, metrics
 from bert_tf.data.features import FeatureSpec
 from bert_tf.data.input_example import InputExample
 from bert_tf.export import kinds, serving_outputs
@@ -49,7 +49,7 @@ class Regression(TextProblem):
     main_metric = "pearson"
     kind = kinds.REGRESSION.name
     description = "numbers"
-    refused_flags = ("class_weights", "label_smoothing")
+    refused_flags = ("class_weights", "label_smoothing", "distill_temperature")
 
     def label_value(self, label: float | None) -> float:
         return 0.0 if label is None else (label - self.mean) / self.deviation
@@ -58,6 +58,9 @@ class Regression(TextProblem):
         self, class_weights: Any, label_smoothing: float
     ) -> LossTerms:
         return losses.regression_loss()
+
+    def teacher_loss(self, temperature: float) -> LossTerms:
+        return distillation_losses.number_loss(temperature)
 
     def serving_outputs(self, logits: tf.Tensor) -> Tensors:
         return serving_outputs.number(logits, self.mean, self.deviation)

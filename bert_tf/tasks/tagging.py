@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from bert_tf import heads, losses
+from bert_tf import distillation_losses, heads, losses
 from bert_tf.config import BertConfig
 from bert_tf.counts import number_of
 from bert_tf.data import tagging_windows
@@ -150,6 +150,9 @@ class Tagging(Problem):
         self, class_weights: Any, label_smoothing: float
     ) -> LossTerms:
         return losses.tagging_loss(label_smoothing)
+
+    def teacher_loss(self, temperature: float) -> LossTerms:
+        return distillation_losses.tags_loss(temperature)
 
     def predictions(
         self,

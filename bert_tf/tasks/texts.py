@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 from scipy.special import expit, logit
 
-from bert_tf import losses, metrics
+from bert_tf import distillation_losses, losses, metrics
 from bert_tf.data.features import FeatureSpec
 from bert_tf.export import kinds, serving_outputs
 from bert_tf.export.confidence import NOT_FITTED, Confidence
@@ -195,6 +195,9 @@ class MultiLabel(TextProblem):
         self, class_weights: Any, label_smoothing: float
     ) -> LossTerms:
         return losses.multi_label_loss()
+
+    def teacher_loss(self, temperature: float) -> LossTerms:
+        return distillation_losses.sigmoid_loss(temperature)
 
     def serving_outputs(self, logits: tf.Tensor) -> Tensors:
         return serving_outputs.label_set(

@@ -9,6 +9,7 @@ from bert_tf.training.loop import (
 )
 from bert_tf.training.trainer import (
     POLICIES,
+    Forward,
     LossScale,
     Teacher,
     Trainer,
@@ -18,6 +19,7 @@ from bert_tf.training.trainer import (
 __all__ = [
     "POLICIES",
     "BatchRunner",
+    "Forward",
     "Interrupted",
     "LossScale",
     "StopRequest",

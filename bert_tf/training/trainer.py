@@ -13,8 +13,9 @@ What is computed after it needs no other replica. Keras' own `fit` clips before
 the reduction and draws the same dropout mask on every replica.
 """
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import keras
 import tensorflow as tf
@@ -35,6 +36,7 @@ from bert_tf.training.updating import Update
 
 CLIP_NORM = 1.0  # The original's.
 Teacher: TypeAlias = Callable[[Batch], Batch]
+Forward: TypeAlias = Callable[..., Any]
 # {precision: Keras' policy, which says in what layers compute}. Variables,
 # moments, losses and gradients are float32 in all of them.
 POLICIES = {
@@ -81,6 +83,9 @@ class Trainer:
         teacher: function(batch) -> {name: tensor}, what another model says of
             the examples. The terms of the loss find it in the batch. It gets
             no gradient.
+        forward: function(batch, seed of the dropout masks) -> what the terms
+            of the loss take for the outputs of the model; default: calls the
+            model.
 
     Attributes:
         global_step: int64 variable, the number of batches read.
@@ -103,6 +108,7 @@ class Trainer:
         loss_scale: LossScale | None = None,
         jit_compile: bool = False,
         teacher: Teacher | None = None,
+        forward: Forward | None = None,
     ):
         self.model = model
         self.optimizer = optimizer
@@ -113,6 +119,7 @@ class Trainer:
         self.clip_norm = clip_norm
         self.num_micro_batches = num_micro_batches
         self.teacher = teacher
+        self.forward = forward or functools.partial(model, training=True)
         self.variables = model.trainable_variables
         self.loss_scale = loss_scale
         optimizer.build(self.variables)
@@ -250,7 +257,7 @@ class Trainer:
         if self.teacher:
             batch = {**batch, **self.teacher(batch)}
         with tf.GradientTape() as tape:
-            outputs = self.model(batch, training=True, seed=seed)
+            outputs = self.forward(batch, seed=seed)
             shares = [
                 # A batch in which no example counts contributes 0.
                 tf.math.divide_no_nan(
