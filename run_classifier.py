@@ -26,6 +26,7 @@ from bert_tf.programs import (
     bundled,
     calibration_flags,
     defaults,
+    distill_flags,
     export_flags,
     few_shot_flags,
     flag_groups,
@@ -105,6 +106,7 @@ with flag_groups.heading(flag_groups.TRAINING):
         "if the encoder is frozen.",
     )
     few_shot_flags.define()
+distill_flags.define(takes_unlabelled=True)
 run_plan.define_flags()
 flags_from.define()
 

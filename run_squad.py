@@ -27,6 +27,7 @@ from absl import flags
 from bert_tf.programs import (
     bundled,
     defaults,
+    distill_flags,
     export_flags,
     flag_groups,
     flags_from,
@@ -93,6 +94,7 @@ with flag_groups.heading(flag_groups.TEXTS):
     )
 training_flags.define_training_flags()
 training_flags.define_fine_tuning_flags()
+distill_flags.define(takes_unlabelled=False)
 training_flags.define_batch_size_flag("predict")
 with flag_groups.heading(flag_groups.ANSWERS):
     shared_flags.define_count(

@@ -140,8 +140,9 @@ TABLE_SETTINGS = (
     "encoding",
     "problem_type",
     "label_delimiter",
+    "unlabelled_file",
 )
-FOLDER_SETTINGS = ("data_dir", "strict", "missing_label")
+FOLDER_SETTINGS = ("data_dir", "strict", "missing_label", "unlabelled_file")
 TASKS: dict[str, tuple[str, ...]] = {
     "cola": FOLDER_SETTINGS,
     "sst-2": FOLDER_SETTINGS,

@@ -71,7 +71,7 @@ def fine_tune(
         **settings: every flag of the program by its name, such as
             `max_seq_length=64`, `num_train_epochs=2`, `do_export=True`,
             `problem_type="multi_label"`; `python run_classifier.py --help`
-            lists them.
+            lists them. `teacher` may be a `FineTuned`.
 
     Returns:
         The run: its scores, report and model.
@@ -101,6 +101,8 @@ def fine_tune(
         )
         if rows is not None
     }
+    if isinstance(teacher := settings.get("teacher"), FineTuned):
+        settings["teacher"] = teacher.run_dir
     program, of_data = _of_data(sets, task, folder, settings)
     values = {
         **of_data,

@@ -73,9 +73,21 @@ OF_A_COMMAND = frozenset(
         "write_tf_records",
     }
 )
-# How training computes. A run that does not train needs none of it.
+# How training computes, and from whom it learns. A run that does not train
+# needs none of it.
 OF_TRAINING = frozenset(
-    {"deterministic", "pack_sequences", "precision", "remat", "xla"}
+    {
+        "deterministic",
+        "distill_layers",
+        "distill_temperature",
+        "distill_weight",
+        "pack_sequences",
+        "precision",
+        "remat",
+        "teacher",
+        "unlabelled_file",
+        "xla",
+    }
 )
 # If a fraction is given, the run's file is not used. A file that is given
 # leaves the run's fraction as it is: without it other sets would change.

@@ -26,6 +26,7 @@ REFUSED = (
     "label_smoothing",
     "pack_sequences",
     "small_data",
+    "teacher",
 )
 
 flags.disclaim_key_flags()  # See flags.py.

@@ -29,6 +29,7 @@ DATA = "Data"
 MODEL = "Model and output folder"
 TEXTS = "How texts are read"
 TRAINING = "Training"
+DISTILLATION = "Learning from a teacher"
 CHECKPOINTS = "Checkpoints"
 EVALUATION = "Evaluation and prediction"
 CALIBRATION = "Calibration"
@@ -48,6 +49,7 @@ ORDER = (
     OWN,
     TEXTS,
     TRAINING,
+    DISTILLATION,
     CHECKPOINTS,
     EVALUATION,
     CALIBRATION,

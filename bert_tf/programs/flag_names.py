@@ -80,6 +80,10 @@ _MEANINGS = {
         "grad_accum accumulation_steps accumulate_grad_batches"
     ),
     "class_weights": "class_weight weights_of_classes",
+    "teacher": "teacher_model teacher_path teacher_model_name_or_path",
+    "distill_weight": "alpha alpha_ce distillation_weight",
+    "distill_temperature": "distillation_temperature",
+    "unlabelled_file": "unlabeled_file unlabelled unlabeled",
     # Devices.
     "precision export_precision": "fp16 bf16 amp mixed_precision dtype",
     "remat": "gradient_checkpointing activation_checkpointing",

@@ -13,6 +13,7 @@ from bert_tf.errors import UserError
 from bert_tf.programs import (
     calibration_flags,
     defaults,
+    distill_flags,
     export_flags,
     few_shot_flags,
     program,
@@ -71,6 +72,7 @@ def check_flags(modes: Collection[str]) -> None:
     check_task_flags(modes)
     if "train" in modes:
         few_shot_flags.check()
+    distill_flags.check("train" in modes)
     training_checks.check_flags("train" in modes)
     check_class_weights(FLAGS.class_weights)
     program.check_folder("output_dir")

@@ -10,7 +10,7 @@ scores       outputs against labels
 import dataclasses
 import functools
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
@@ -28,6 +28,7 @@ from bert_tf.programs import (
     devices,
     labelled_confidence,
     run_report,
+    teaching,
 )
 from bert_tf.programs.labelled_flags import MODES
 from bert_tf.programs.session import Session
@@ -56,6 +57,8 @@ class Job:
             after it read the same.
         lengths: {mode: int [N]}, the tokens of the first examples.
         report: what the run leaves for its report.
+        unlabelled: texts without labels, which are trained on as well.
+        teacher: whose answers are learned; None learns the labels alone.
     """
 
     session: Session
@@ -65,6 +68,8 @@ class Job:
     runner: training.BatchRunner
     examples: dict[str, Any]
     report: run_report.RunReport
+    unlabelled: Sequence[Any] = ()
+    teacher: teaching.Teacher | None = None
     evaluation_batches: dict[str, Any] = dataclasses.field(default_factory=dict)
     lengths: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
 

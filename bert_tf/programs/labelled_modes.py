@@ -15,7 +15,9 @@ from bert_tf.programs import (
     labelled_confidence,
     run_report,
     score_lines,
+    teaching,
     training_run,
+    unlabelled_texts,
 )
 from bert_tf.programs.labelled_job import (
     Job,
@@ -66,24 +68,41 @@ def train(
         def evaluate_dev():
             return score(job, "eval")[1].scores
 
+    rows = read_rows(job, "train")
+    if job.unlabelled:
+        rows = unlabelled_texts.mixed_rows(
+            job.problem, examples, job.unlabelled, job.reader
+        )
     training_batches = batches.training_batches(
         job.session.strategy,
         job.model,
-        read_rows(job, "train"),
-        len(examples),
+        rows,
+        len(examples) + len(job.unlabelled),
         job.session.settings.seed,
+    )
+    lesson = teaching.lesson(
+        job.teacher,
+        job.model,
+        job.problem.loss_terms(class_weights, FLAGS.label_smoothing),
+        job.problem.teacher_loss,
     )
     logging.debug("***** Running training *****")
     logging.debug("  Num examples = %d", len(examples))
+    numbers = {}
+    if job.unlabelled:
+        numbers["num_unlabelled"] = len(job.unlabelled)
+        logging.debug("  Num unlabelled = %d", len(job.unlabelled))
     logging.debug("  Batch size = %d", FLAGS.train_batch_size)
     logging.debug("  Num steps = %d", num_train_steps)
     return job.session.train(
-        job.problem.loss_terms(class_weights, FLAGS.label_smoothing),
+        lesson.loss_terms,
         training_batches,
         num_train_steps=num_train_steps,
         num_warmup_steps=training_run.count_warmup_steps(num_train_steps),
         evaluate=evaluate_dev,
         num_examples=len(examples),
+        **numbers,
+        **lesson.hooks,
     )
 
 

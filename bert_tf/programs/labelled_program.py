@@ -30,6 +30,8 @@ from bert_tf.programs import (
     run_plan,
     run_report,
     several_runs,
+    teaching,
+    unlabelled_texts,
 )
 from bert_tf.programs.class_weights import class_weights
 from bert_tf.programs.labelled_flags import MODES, sets_needed
@@ -91,12 +93,15 @@ def run_once(
 
     # 2. The examples: files are checked, and wrong ones refused, before
     #    anything is written.
+    unlabelled = unlabelled_texts.read(task, task_settings, session.trains)
     sets, problem = read_and_check(
-        task, task_settings, session, config, tokenizer
+        task, task_settings, session, config, tokenizer, len(unlabelled)
     )
     flag_values = FLAGS.flag_values_dict()
     reader = labelled_run.make_reader(tokenizer, flag_values)
     examples = {m: problem.prepare(sets[m], reader) for m in sets}
+    if unlabelled:
+        unlabelled = problem.prepare(unlabelled, reader)
     labelled_confidence.check_examples(examples)
     session.folder.check_labels(problem.labels)
     session.settle_metric(problem.metric_names, problem.main_metric)
@@ -105,9 +110,10 @@ def run_once(
         saved_models.check_replaceable(export_folder)
     train_examples = examples.get("train", [])
     num_train_steps = labelled_modes.count_train_steps(
-        problem, len(train_examples)
+        problem, len(train_examples) + len(unlabelled)
     )
     weights = class_weights(FLAGS.class_weights, problem.labels, train_examples)
+    teacher = teaching.open_for_problem(problem, config, session)
 
     # 3. The model under the strategy, with its pretrained weights.
     model = session.open(
@@ -123,6 +129,8 @@ def run_once(
         runner=training.BatchRunner(model, strategy),
         examples=examples,
         report=run_report.RunReport(session),
+        unlabelled=unlabelled,
+        teacher=teacher,
     )
     job.write_task()
 
@@ -158,6 +166,7 @@ def read_and_check(
     session: Session,
     config: BertConfig,
     tokenizer: FullTokenizer,
+    num_unlabelled: int = 0,
 ) -> tuple[dict[str, Any], Problem]:
     """Reads the task's files, fits flags to them, and warns of what is odd.
 
@@ -169,7 +178,7 @@ def read_and_check(
     """
     with hearing.hearing(hearing.Heard()) as heard:
         sets, problem = read_sets(task, settings, session)
-    fit_flags(session, config, tokenizer, sets)
+    fit_flags(session, config, tokenizer, sets, num_unlabelled)
     quick_check.warn(
         {MODES[mode]: examples for mode, examples in sets.items()},
         task.kind(settings),
@@ -190,6 +199,10 @@ def write_report(job: Job) -> None:
                 len(examples),
                 lengths=job.lengths.get(mode),
                 capacity=job.reader.capacity,
+            )
+        if job.unlabelled:
+            job.report.add_set(
+                unlabelled_texts.NAME, job.unlabelled, len(job.unlabelled)
             )
     job.report.write()
 
@@ -287,6 +300,7 @@ def fit_flags(
     config: BertConfig,
     tokenizer: FullTokenizer,
     sets: Mapping[str, Any],
+    num_unlabelled: int = 0,
 ) -> None:
     """Fills in the rates and lengths that flags leave out.
 
@@ -295,6 +309,7 @@ def fit_flags(
         config: the model's.
         tokenizer: counts the WordPieces of people's own texts.
         sets: {mode: examples}.
+        num_unlabelled: texts without labels that are trained on as well.
     """
     train = sets.get("train", [])
     lengths = None
@@ -303,7 +318,7 @@ def fit_flags(
             num_tokens(tokenizer, example)
             for example in itertools.islice(train, NUM_EXAMPLES_MEASURED)
         ]
-    session.fit(config, len(train), lengths)
+    session.fit(config, len(train) + num_unlabelled, lengths)
 
 
 def num_tokens(tokenizer: FullTokenizer, example: InputExample) -> int:

@@ -85,6 +85,7 @@ BEFORE_THERE_WAS = {
     "pack_sequences": False,
     "reinit_layers": 0,
     "teacher": None,
+    "unlabelled_file": None,
 }
 
 

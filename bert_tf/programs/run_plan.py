@@ -40,6 +40,8 @@ VARIABLE = (
     "class_weights",
     "classifier_dropout",
     "classifier_hidden",
+    "distill_temperature",
+    "distill_weight",
     "doc_stride",
     "early_stopping_patience",
     "eval_steps",

@@ -1,7 +1,7 @@
 """Writes a run's report.html, and in the folder report what it is made of.
 
-report/data.json    {"given_flags": […], "sets": {"train", "eval" or "test":
-                    num_examples, files, labels, lengths}}
+report/data.json    {"given_flags": […], "sets": {"train", "unlabelled", "eval"
+                    or "test": num_examples, files, labels, lengths}}
 report/eval.jsonl, report/test.jsonl
                     a line for each example, see `Problem.report_row`
 
@@ -70,7 +70,7 @@ class RunReport:
         """Describes a set.
 
         Args:
-            mode: "train", "eval" or "predict".
+            mode: "train", "eval", "predict" or "unlabelled".
             examples: its examples, which have a `label`.
             num_examples: how many there are.
             lengths: int [N], the WordPieces of the first ones.
@@ -84,7 +84,7 @@ class RunReport:
             }
             if lengths is not None and len(lengths):
                 of_set["lengths"] = length_histogram(lengths, capacity)
-            self.sets[SETS[mode]] = of_set
+            self.sets[SETS.get(mode, mode)] = of_set
 
     def path_of(self, mode: str, examples: Any = ()) -> str:
         """The file that a mode reads, absolute; "" if it is not known.
@@ -175,7 +175,7 @@ class RunReport:
             before = json_files.read_object(path)
         here = {SETS[m] for m, f in self.folders.items() if f.path == folder}
         if folder == self.session.folder.path:
-            here.add("train")
+            here |= {"train", "unlabelled"}
         sets = {
             name: of_set for name, of_set in self.sets.items() if name in here
         }

@@ -6,7 +6,12 @@ from absl import flags
 
 from bert_tf import choices
 from bert_tf.errors import UserError
-from bert_tf.programs import export_flags, program, training_checks
+from bert_tf.programs import (
+    distill_flags,
+    export_flags,
+    program,
+    training_checks,
+)
 from bert_tf.programs import flags as shared_flags
 
 FLAGS = flags.FLAGS
@@ -38,6 +43,7 @@ def check_flags(modes: Collection[str]) -> None:
         program.require_existing(f"{mode}_file")
     check_lengths()
     training_checks.check_flags("train" in modes, metric_names())
+    distill_flags.check("train" in modes)
     program.check_folder("output_dir")
 
 

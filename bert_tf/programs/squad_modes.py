@@ -11,7 +11,7 @@ import keras
 import tensorflow as tf
 from absl import flags, logging
 
-from bert_tf import losses, metrics, training
+from bert_tf import distillation_losses, losses, metrics, training
 from bert_tf.data import pipeline
 from bert_tf.data.squad import answers as squad_answers
 from bert_tf.data.squad import windows as squad_windows
@@ -23,6 +23,7 @@ from bert_tf.programs import (
     run_report,
     score_lines,
     squad_report,
+    teaching,
     training_run,
 )
 from bert_tf.programs.run_folder import RunFolder
@@ -59,6 +60,7 @@ class Job:
         report: what the run leaves for its report.
         prediction_batches: batches of --predict_file; evaluations while
             training and what follows read the same.
+        teacher: whose answers are learned; None learns the labels alone.
     """
 
     session: Session
@@ -69,6 +71,7 @@ class Job:
     answers: Answers
     report: run_report.RunReport
     prediction_batches: tf.data.Dataset | None = None
+    teacher: teaching.Teacher | None = None
 
 
 def train(job: Job, num_train_steps: int) -> int:
@@ -91,14 +94,21 @@ def train(job: Job, num_train_steps: int) -> int:
     logging.debug("***** Running training *****")
     log_numbers(job, "train")
     logging.debug("  Num steps = %d", num_train_steps)
-    return job.session.train(
+    lesson = teaching.lesson(
+        job.teacher,
+        job.model,
         losses.span_loss(),
+        distillation_losses.span_loss,
+    )
+    return job.session.train(
+        lesson.loss_terms,
         training_batches,
         num_train_steps=num_train_steps,
         num_warmup_steps=training_run.count_warmup_steps(num_train_steps),
         evaluate=evaluate,
         num_examples=len(job.examples["train"]),
         num_windows=len(windows),
+        **lesson.hooks,
     )
 
 

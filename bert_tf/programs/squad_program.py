@@ -22,6 +22,7 @@ from bert_tf.programs import (
     squad_data,
     squad_flags,
     squad_modes,
+    teaching,
     training_run,
 )
 from bert_tf.programs.session import Session
@@ -99,6 +100,7 @@ def run_once(
         mode: squad_data.convert_examples(mode, examples[mode])
         for mode in examples
     }
+    teacher = teaching.open_for_questions(config, session)
 
     # 3. The model under the strategy, with its pretrained weights.
     model = session.open(lambda: BertSpanLabeler(config))
@@ -110,6 +112,7 @@ def run_once(
         windows=windows,
         answers=answers,
         report=run_report.RunReport(session),
+        teacher=teacher,
     )
     if "train" in examples:
         job.report.add_set("train", (), len(examples["train"]))

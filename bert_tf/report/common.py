@@ -76,7 +76,12 @@ OTHERS = {
 # Scores that a headline shows, the most telling first.
 HEADLINE = tuple(name for name in METRICS if "loss" not in name)
 NUM_HEADLINE = 2  # Scores of each set.
-SET_NAMES = {"train": "training set", "eval": "dev set", "test": "test set"}
+SET_NAMES = {
+    "train": "training set",
+    "unlabelled": "texts without labels",
+    "eval": "dev set",
+    "test": "test set",
+}
 
 
 def metric_name(name: str) -> str:
@@ -119,6 +124,8 @@ def subtitle(run: StoredRun) -> str:
         parts.append(f"{steps:,} steps")
     if seconds := record.get("seconds"):
         parts.append(f"trained in {duration(seconds)}")
+    if teacher := run.flags.get("teacher"):
+        parts.append(f"taught by {teacher}")
     parts.append(time.strftime("page of %Y-%m-%d %H:%M"))
     return " · ".join(parts)
 

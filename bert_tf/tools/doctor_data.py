@@ -16,6 +16,7 @@ from bert_tf.errors import UserError
 from bert_tf.programs import (
     bundled,
     defaults,
+    distill_flags,
     export_flags,
     labelled_flags,
     labelled_run,
@@ -26,6 +27,7 @@ from bert_tf.programs import (
     squad_program,
     training_checks,
     training_run,
+    unlabelled_texts,
 )
 from bert_tf.programs.class_weights import class_weights
 from bert_tf.tasks.problem import Problem
@@ -77,6 +79,7 @@ def look_at_classifier(found: Examination) -> None:
         lambda: labelled_flags.check_task_flags(modes),
         lambda: training_checks.check_flags("train" in modes),
         lambda: labelled_flags.check_class_weights(FLAGS.class_weights),
+        lambda: distill_flags.check("train" in modes),
         *([_check_output] if FLAGS.output_dir else []),
     ):
         found.guard("command", check)
@@ -86,7 +89,10 @@ def look_at_classifier(found: Examination) -> None:
     settings = labelled_run.task_settings(FLAGS.flag_values_dict())
     sets, problem = _read(found, task, names, settings)
     rows = _rows_of(found, sets, task.kind(settings))
-    _look_at_examples(found, task, rows, problem)
+    unlabelled = found.guard(
+        "reading", unlabelled_texts.read, task, settings, FLAGS.do_train
+    )
+    _look_at_examples(found, task, rows, problem, len(unlabelled or ()))
 
 
 def _check_output():
@@ -167,10 +173,12 @@ def program_path(name: str) -> str:
     return str(values.get(f"{name}_file") or values.get("train_file") or name)
 
 
-def _look_at_examples(found, task, rows, problem):
+def _look_at_examples(found, task, rows, problem, num_unlabelled):
     """Checks the rows, and what training on them needs."""
     train = next((one for one in rows if one.set_type == "train"), None)
-    num_train = len(train) if train is not None and FLAGS.do_train else 0
+    num_train = 0
+    if train is not None and FLAGS.do_train:
+        num_train = len(train) + num_unlabelled
     labels = problem.labels if problem else None
     lengths: list[int] = []
     if found.config and found.tokenizer and train is not None:
@@ -262,6 +270,7 @@ def look_at_squad(found: Examination) -> None:
         lambda: training_checks.check_flags(
             "train" in modes, squad_flags.metric_names()
         ),
+        lambda: distill_flags.check("train" in modes),
         *([_check_output] if FLAGS.output_dir else []),
     ]
     for check in checks:

@@ -84,13 +84,15 @@ def measure(
     )
     seconds = float(np.median(clock.seconds[NUM_FIRST:]))
     whole = format_seconds(seconds * num_train_steps)
+    has_teacher = FLAGS.flag_values_dict().get("teacher")
+    alone = " without the teacher" if has_teacher else ""
     epoch = ""
     if steps_per_epoch is not None:
         epoch = f"an epoch {format_seconds(seconds * steps_per_epoch)}, "
     return Finding(
         severity="note",
         name="time",
-        what=f"a training step takes {seconds:.2f} s, {epoch}and all "
+        what=f"a training step{alone} takes {seconds:.2f} s, {epoch}and all "
         f"{num_train_steps} steps {whole}; the process had "
         f"{clock.gib():.1f} GiB of memory at the most",
     )
