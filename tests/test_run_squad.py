@@ -19,6 +19,7 @@ from support.programs import (
     values_of,
 )
 from support.squad_files import (
+    CONFIG,
     arguments,
     make_folder,
     one_question,
@@ -29,8 +30,11 @@ from support.squad_files import (
     write_json,
 )
 
+from bert_tf import BertConfig
+from bert_tf.checkpoints import tensors_of, write_checkpoint
 from bert_tf.errors import UserError
 from bert_tf.export import QuestionAnswerer
+from bert_tf.heads import BertClassifier
 
 EVALUATE = program_of("bert_tf.tools.evaluate_squad")
 PREDICT = program_of("bert_tf.tools.predict")
@@ -65,6 +69,43 @@ def finished(tmp_path_factory):
     folder = make_folder(tmp_path_factory.mktemp("finished"))
     run(folder, do_train=True, do_predict=True, do_eval=True, do_export=True)
     return folder
+
+
+@pytest.mark.slow
+def test_a_student_learns_from_an_export(finished, folder):
+    run(
+        folder,
+        do_train=True,
+        teacher=str(finished / "out" / "export"),
+        distill_layers="0:0",
+        pack_sequences=True,
+    )
+    line = (
+        (folder / "out" / "report" / "steps.jsonl").read_text().split("\n")[0]
+    )
+    terms = json.loads(line)["losses"]
+    assert [*terms] == ["labels_loss", "teacher_loss", "layers_loss"]
+    assert all(0 < value < 20 for value in terms.values())
+
+
+def test_a_teacher_of_another_task(folder, tmp_path):
+    path = tmp_path / "teacher"
+    path.mkdir()
+    for name in ("vocab.txt", "config.json"):
+        shutil.copy(folder / name, path)
+    (path / "config.json").rename(path / "bert_config.json")
+    model = BertClassifier(BertConfig(**CONFIG), 2)
+    tensors = {n: np.array(x) for n, x in tensors_of(model).items()}
+    write_checkpoint(str(path / "bert_model.ckpt"), tensors)
+    task = {"problem": "single_label", "labels": ["a", "b"]}
+    write_json(path / "task.json", task)
+    message = "kind single_label, and this task needs question_answering"
+    with pytest.raises(UserError, match=message):
+        run(folder, do_train=True, teacher=str(path))
+    (path / "task.json").unlink()
+    with pytest.raises(UserError, match="nothing says which task its head"):
+        run(folder, do_train=True, teacher=str(path))
+    assert not (folder / "out").exists()
 
 
 @pytest.mark.slow

@@ -108,11 +108,11 @@ def lesson(
     hooks: dict[str, Any] = {"teacher": teacher}
     if teacher.pairs:
         layers = [layer for _, layer in teacher.pairs]
-        hooks["forward"] = _forward_with(student, layers)
+        hooks["forward"] = forward_with(student, layers)
     return Lesson(terms, hooks)
 
 
-def _forward_with(
+def forward_with(
     student: keras.Model, layers: Sequence[int]
 ) -> training.Forward:
     """Calls the student, and keeps the states of some of its layers."""

@@ -170,6 +170,51 @@ TYPOS = [
 MISTAKES = [
     (
         "run_classifier",
+        [*SMS, "--do_train", "--few_shot", "--teacher=."],
+        "--teacher=.: not with --few_shot",
+    ),
+    (
+        "run_classifier",
+        [*SMS, "--distill_weight=0.5"],
+        "--distill_weight=0.5: only with --teacher",
+    ),
+    (
+        "run_classifier",
+        [*SMS, "--unlabelled_file=README.md"],
+        "--unlabelled_file=README.md: only with --teacher",
+    ),
+    (
+        "run_classifier",
+        ["--task_name=sms", "--do_eval", "--output_dir=docs", "--teacher=x"],
+        "--teacher=x: only with --do_train",
+    ),
+    (
+        "run_classifier",
+        ["--task_name=ner", *NEW, "--unlabelled_file=README.md"],
+        "--unlabelled_file=README.md: --task_name=ner does not use it",
+    ),
+    (
+        "run_classifier",
+        [*SMS, "--teacher=bert-base-uncased"],
+        "--teacher=bert-base-uncased: a pretrained model, which answers",
+    ),
+    (
+        "run_classifier",
+        [*SMS, "--teacher=demo"],
+        "--teacher=demo: a pretrained model, which answers nothing yet",
+    ),
+    (
+        "run_classifier",
+        [*SMS, "--teacher=docs"],
+        "--teacher=docs: no model here, but",
+    ),
+    (
+        "run_classifier",
+        [*SMS, "--teacher=bert-bse-uncased"],
+        "--teacher=bert-bse-uncased: no such file or folder, and no released",
+    ),
+    (
+        "run_classifier",
         [*SMS, "--do_train", "--few_shot", "--eval_steps=5"],
         "--eval_steps=5: not with --few_shot",
     ),

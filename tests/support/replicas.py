@@ -15,11 +15,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from bert_tf import training
+from bert_tf import distillation_losses, training
 from bert_tf.data.row_packing import RowPacking
 from bert_tf.heads import BertClassifier
 from bert_tf.losses import CLASSIFIER_LOSS
 from bert_tf.optimization import AdamWeightDecay, WarmupLinearDecay
+from bert_tf.programs.teaching import Teacher, forward_with
 from bert_tf.training import distribution
 from support.common import TINY_CONFIG
 
@@ -35,6 +36,7 @@ DEFAULTS = {
     "jit_compile": False,
     "loss_scale": None,
     "packed": False,
+    "taught": False,
 }
 
 
@@ -52,6 +54,7 @@ def examples():
         "input_mask": mask,
         "segment_ids": np.zeros_like(ids),
         "label_ids": (ids[:, 0] > 9).astype("int32"),
+        "is_labelled": (ids[:, 1] > 4).astype("int32"),
         "is_real_example": is_real.astype("int32"),
     }
 
@@ -84,6 +87,19 @@ def packed_batches(packing):
     return packing.batches(batches(0).map(pad))
 
 
+def lesson_for(student, config):
+    """(terms of the loss, arguments of the trainer) with a teacher."""
+    training.set_seed(8)
+    model = BertClassifier(config, 2, dropout_rate=0.1)
+    model.bert.compute_padding = student.bert.compute_padding
+    teacher = Teacher(model, lambda x: {"teacher_logits": x}, ((0, 1), (1, 0)))
+    terms = distillation_losses.distilled(
+        CLASSIFIER_LOSS, distillation_losses.softmax_loss(2.0), 0.6, 2
+    )
+    forward = forward_with(student, [1, 0])
+    return terms, {"teacher": teacher, "forward": forward}
+
+
 class Losses(keras.callbacks.Callback):
     def __init__(self):
         super().__init__()
@@ -112,17 +128,21 @@ def main(settings):
         model = BertClassifier(config, 2, dropout_rate=rate)
         model.bert.encoder.recompute = settings["recompute"]
         model.bert.compute_padding = settings["compute_padding"]
+        terms, hooks = CLASSIFIER_LOSS, {}
+        if settings["taught"]:
+            terms, hooks = lesson_for(model, config)
         scale = settings["loss_scale"]
         trainer = training.Trainer(
             model,
             AdamWeightDecay(),
             WarmupLinearDecay(1e-3, NUM_STEPS, 2),
-            CLASSIFIER_LOSS,
+            terms,
             strategy,
             clip_norm=0.5,
             num_micro_batches=settings["num_micro_batches"],
             loss_scale=scale and training.LossScale(scale),
             jit_compile=settings["jit_compile"],
+            **hooks,
         )
     losses, batches_from = Losses(), batches
     if settings["packed"]:

@@ -29,6 +29,13 @@ RUNS = {
         "num_micro_batches": 2,
         "recompute": True,
     },
+    "taught": {"taught": True},
+    "taught, two, 2 parts": {
+        "taught": True,
+        "compute_padding": False,
+        "cpu_replicas": 2,
+        "num_micro_batches": 2,
+    },
     "float32": {"floatx": "float32"},
     "float32, two": {"floatx": "float32", "cpu_replicas": 2},
     "float32, xla": {"floatx": "float32", "jit_compile": True},
@@ -144,6 +151,13 @@ def compare(ours, theirs, tolerance):
 def test_replicas_and_micro_batches_change_nothing(results, name):
     compare(results[name], results["one"], 1e-12)
     assert (results[name]["losses"][:, 1] > 0.5).any()  # Some were clipped.
+
+
+@pytest.mark.slow
+def test_a_teacher_says_the_same_to_all_parts(results):
+    compare(results["taught, two, 2 parts"], results["taught"], 1e-12)
+    losses = (results[name]["losses"][:, 0] for name in ("taught", "one"))
+    assert (next(losses) != next(losses)).all()
 
 
 @pytest.mark.slow
