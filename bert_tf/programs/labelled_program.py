@@ -113,7 +113,7 @@ def run_once(
         problem, len(train_examples) + len(unlabelled)
     )
     weights = class_weights(FLAGS.class_weights, problem.labels, train_examples)
-    teacher = teaching.open_for_problem(problem, config, session)
+    teacher = teaching.make(teaching.find_for_problem(problem, config), session)
 
     # 3. The model under the strategy, with its pretrained weights.
     model = session.open(

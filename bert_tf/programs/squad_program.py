@@ -100,7 +100,7 @@ def run_once(
         mode: squad_data.convert_examples(mode, examples[mode])
         for mode in examples
     }
-    teacher = teaching.open_for_questions(config, session)
+    teacher = teaching.make(teaching.find_for_questions(config), session)
 
     # 3. The model under the strategy, with its pretrained weights.
     model = session.open(lambda: BertSpanLabeler(config))

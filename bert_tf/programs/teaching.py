@@ -1,6 +1,7 @@
 """The teacher of a run: opened, checked, and asked about each batch.
 
-    teacher = teaching.open_for_problem(problem, config, session)
+    found = teaching.find_for_problem(problem, config)
+    teacher = teaching.make(found, session)
     lesson = teaching.lesson(teacher, student, labels, of_teacher)
     session.train(lesson.loss_terms, …, **lesson.hooks)
 
@@ -8,8 +9,9 @@ The teacher's weights belong to no checkpoint, optimizer or export: the student
 does not hold it.
 """
 
+import contextlib
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -136,17 +138,26 @@ def _states(encoded: Encoded, layer: int) -> Tensor:
 # Which model it is.
 
 
-def open_for_problem(
-    problem: Problem, config: BertConfig, session: Session
-) -> Teacher | None:
-    """Opens the teacher of a task of run_classifier.
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """A teacher that is checked, and not made yet.
 
-    Call it before the student is made, and before anything is written.
+    Attributes:
+        stored: the model, with the kind of its head.
+        answers, pairs: see `Teacher`.
+    """
+
+    stored: StoredModel
+    answers: Answers
+    pairs: tuple[tuple[int, int], ...]
+
+
+def find_for_problem(problem: Problem, config: BertConfig) -> Found | None:
+    """Finds the teacher of a task of run_classifier.
 
     Args:
         problem: the student's.
         config: the student's.
-        session: the run.
 
     Returns:
         None without --teacher, and where nothing is trained.
@@ -162,41 +173,60 @@ def open_for_problem(
         translated = translation(problem, record.values)
         return lambda logits: {LOGITS: translated(logits)}
 
-    return _open(problem.kind, answers_of, config, session)
+    return _find(problem.kind, answers_of, config)
 
 
-def open_for_questions(config: BertConfig, session: Session) -> Teacher | None:
-    """Opens the teacher of run_squad; see `open_for_problem`."""
+def find_for_questions(config: BertConfig) -> Found | None:
+    """Finds the teacher of run_squad; see `find_for_problem`."""
 
     def answers(outputs: dict[str, Tensor]) -> Batch:
         return {f"teacher_{name}": outputs[name] for name in SPANS}
 
-    return _open(SQUAD, lambda stored: answers, config, session)
+    return _find(SQUAD, lambda stored: answers, config)
 
 
-def _open(
+def _find(
     kind: str,
     answers_of: Callable[[StoredModel], Answers],
     config: BertConfig,
-    session: Session,
-) -> Teacher | None:
-    if FLAGS.teacher is None or not session.trains:
+) -> Found | None:
+    if FLAGS.teacher is None or not FLAGS.do_train:
         return None
     stored = distill_flags.open_teacher()
-    try:
+    with _named():
         weights = stored.weights()
         known = stored.kind_with(weights)
         _check_kind(known, kind, has_head_at_root(weights.shapes))
         _check_length(stored.config)
         stored = dataclasses.replace(stored, kind=known)
-        answers = answers_of(stored)
         pairs = _pairs_in(stored.config, config)
-        model = _make_model(stored, session)
-    except UserError as error:
-        if error.setting in ("teacher", "distill_layers"):
-            raise
-        why = message_of(error).removeprefix(f"{FLAGS.teacher}: ")
-        raise distill_flags.refused(why) from None
+        return Found(stored, answers_of(stored), pairs)
+
+
+def make(found: Found | None, session: Session) -> Teacher | None:
+    """Makes the teacher, on the devices and in the precision of the run.
+
+    Call it before the student is made, and before anything is written.
+
+    Args:
+        found: what was found, if anything.
+        session: the run.
+
+    Raises:
+        UserError: its weights are damaged.
+    """
+    if found is None:
+        return None
+    stored, settings = found.stored, {}
+    model_class = model_classes.class_of(stored.kind)
+    if model_class is heads.BertClassifier:
+        # As the student combines the windows of a long text.
+        settings["pooling"] = FLAGS.window_pooling
+    with _named(), session.strategy.scope():
+        model = loading.make_model(model_class, stored, settings, is_whole=True)
+    model.trainable = False
+    # The student's new weights are those that it has without a teacher.
+    training.set_seed(session.settings.seed)
     layers = number_of(stored.config.num_hidden_layers, "layer")
     console.show(
         "Teacher",
@@ -204,7 +234,19 @@ def _open(
         f"{stored.config.hidden_size}, {console.amount(model.count_params())} "
         "weights",
     )
-    return Teacher(model, answers, pairs)
+    return Teacher(model, found.answers, found.pairs)
+
+
+@contextlib.contextmanager
+def _named() -> Iterator[None]:
+    """Lets errors name the flag that they are about."""
+    try:
+        yield
+    except UserError as error:
+        if error.setting == "distill_layers":
+            raise
+        why = message_of(error).removeprefix(f"{FLAGS.teacher}: ")
+        raise distill_flags.refused(why) from None
 
 
 def _check_kind(known: str | None, wanted: str, has_head: bool) -> None:
@@ -266,18 +308,3 @@ def _pairs_in(
 
 def _refused_layers(why: str) -> UserError:
     return UserError(why, setting="distill_layers", value=FLAGS.distill_layers)
-
-
-def _make_model(stored: StoredModel, session: Session) -> keras.Model:
-    """The teacher's model, on the devices and in the precision of the run."""
-    settings = {}
-    model_class = model_classes.class_of(stored.kind)
-    if model_class is heads.BertClassifier:
-        # As the student combines the windows of a long text.
-        settings["pooling"] = FLAGS.window_pooling
-    with session.strategy.scope():
-        model = loading.make_model(model_class, stored, settings, is_whole=True)
-    model.trainable = False
-    # The student's new weights are those that it has without a teacher.
-    training.set_seed(session.settings.seed)
-    return model

@@ -25,6 +25,7 @@ from bert_tf.programs import (
     squad_data,
     squad_flags,
     squad_program,
+    teaching,
     training_checks,
     training_run,
     unlabelled_texts,
@@ -188,6 +189,9 @@ def _look_at_examples(found, task, rows, problem, num_unlabelled):
         # Published data sets have the original's length.
         own = lengths if "text_column" in task.flags else None
         defaults.fit(found.config, num_train, lengths=own)
+        if problem is not None:
+            check = teaching.find_for_problem
+            found.guard("teacher", check, problem, found.config)
     found.look_at_rows(rows, labels, _capacity())
     steps = None
     if num_train and FLAGS.num_train_epochs is not None:
@@ -278,6 +282,7 @@ def look_at_squad(found: Examination) -> None:
     found.look_at_model()
     if found.config:
         found.guard("lengths", squad_program.fit_lengths, found.config)
+        found.guard("teacher", teaching.find_for_questions, found.config)
     examples = {}
     for mode in needed:
         path = program.value_of(f"{mode}_file")

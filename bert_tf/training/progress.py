@@ -56,7 +56,8 @@ class _StepReporter(Reporter):
     def text(self) -> str:
         text = (
             f"step {self.step}/{self.last_step}  "
-            f"loss {self.logs['loss']:.4f}  lr {self.logs['learning_rate']:.2e}"
+            f"loss {self.logs['loss']:.4f}{terms_of(self.logs)}  "
+            f"lr {self.logs['learning_rate']:.2e}"
         )
         if self.num_steps:
             seconds_per_step = self.seconds() / self.num_steps
@@ -69,6 +70,20 @@ class _StepReporter(Reporter):
 
     def share(self) -> float:
         return self.step / self.last_step
+
+
+def terms_of(logs: Logs) -> str:
+    """The terms of a loss that has several: ` (labels 0.02, teacher 0.15)`.
+
+    Args:
+        logs: of a step.
+    """
+    terms = [
+        f"{name.removesuffix('_loss').replace('_', ' ')} {value:.4f}"
+        for name, value in logs.items()
+        if name.endswith("_loss")
+    ]
+    return f" ({', '.join(terms)})" if len(terms) > 1 else ""
 
 
 class ProgressBar(keras.callbacks.Callback):
