@@ -200,7 +200,8 @@ def _find(
         _check_length(stored.config)
         stored = dataclasses.replace(stored, kind=known)
         pairs = _pairs_in(stored.config, config)
-        return Found(stored, answers_of(stored), pairs)
+        answers = answers_of(stored)
+    return Found(stored, answers, pairs)
 
 
 def make(found: Found | None, session: Session) -> Teacher | None:

@@ -75,7 +75,9 @@ def read(
 
 def _read(path: str, task: AnyTask, settings: TaskSettings) -> TableSet:
     takes_pairs = task.takes_pairs(settings)
-    lines, texts, pairs = [], [], []
+    lines: list[int] = []
+    texts: list[str] = []
+    pairs: list[str] = []
     number = 0
     for row, item in _items(path, task, settings, takes_pairs):
         number += 1
