@@ -78,20 +78,19 @@ def _read(path: str, task: AnyTask, settings: TaskSettings) -> TableSet:
     lines: list[int] = []
     texts: list[str] = []
     pairs: list[str] = []
-    number = 0
+    without_text: list[str] = []
     for row, item in _items(path, task, settings, takes_pairs):
-        number += 1
         text, pair = _texts_of(item)
         if is_empty(text):
+            without_text.append(row.place)
             continue
         lines.append(int(row.place.rpartition(":")[2]))
         texts.append(text)
         pairs.append(pair or "")
     if not texts:
         raise UserError("no text in this file", setting=SETTING, value=path)
-    if len(texts) < number:
-        missing = counted(number - len(texts), number, "row")
-        logging.warning("%s: %s no text: left out", path, missing)
+    if without_text:
+        _report(without_text, len(texts), settings)
     places = [*range(len(texts))]
     return TableSet(
         NAME,
@@ -103,6 +102,16 @@ def _read(path: str, task: AnyTask, settings: TaskSettings) -> TableSet:
             labels=[None] * len(texts),
             pairs=pairs if takes_pairs else None,
         ),
+    )
+
+
+def _report(places: list[str], num_texts: int, settings: TaskSettings) -> None:
+    """Warns of rows without a text, or refuses them."""
+    if settings.strict:
+        raise UserError(f"{places[0]}: no text, under `strict`")
+    missing = counted(len(places), num_texts + len(places), "row")
+    logging.warning(
+        "%s no text in `%s` (%s first): left out", missing, SETTING, places[0]
     )
 
 
