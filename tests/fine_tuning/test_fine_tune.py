@@ -265,3 +265,15 @@ def test_questions(config, tmp_path):
         rows, output_dir=tmp_path, dev=rows, max_query_length=12, **values
     )
     assert model.task == "squad" and "f1" in model.scores
+
+
+def test_a_teacher_may_be_what_was_trained_before(tmp_path, monkeypatch):
+    record = {"task_name": "csv", "train": {}}
+    (tmp_path / "train.json").write_text(json.dumps(record))
+    asked = {}
+    monkeypatch.setattr(
+        engine, "run", lambda program, values, verbose: asked.update(values)
+    )
+    larger = bert_tf.FineTuned(tmp_path)
+    bert_tf.fine_tune(ROWS, output_dir=tmp_path, teacher=larger)
+    assert asked["teacher"] == str(tmp_path)
