@@ -39,6 +39,11 @@ def folder(tmp_path_factory):
     return make_folder(tmp_path_factory.mktemp("distillation"))
 
 
+@pytest.fixture(scope="module")
+def sms_teacher(folder):
+    return make_teacher(folder / "teacher", folder)
+
+
 def make_teacher(path, data, task=SMS, **config):
     """A folder with a small model that nobody has trained."""
     path.mkdir()
@@ -109,9 +114,11 @@ def make_teacher(path, data, task=SMS, **config):
     ],
 )
 def test_a_teacher_that_cannot_teach(
-    folder, tmp_path, task, config, flags, message
+    folder, sms_teacher, tmp_path, task, config, flags, message
 ):
-    teacher = make_teacher(tmp_path / "teacher", folder, task, **config)
+    teacher = sms_teacher
+    if task != SMS or config:
+        teacher = make_teacher(tmp_path / "teacher", folder, task, **config)
     out = tmp_path / "out"
     with pytest.raises(UserError) as error:
         run(
@@ -131,9 +138,9 @@ def test_a_teacher_that_cannot_teach(
 def test_a_teacher_with_another_vocabulary(folder, tmp_path):
     teacher = make_teacher(tmp_path / "teacher", folder)
     words = (teacher / "vocab.txt").read_text("utf-8").split("\n")
-    words[7] = "another"
+    words[7] = "qqother"
     (teacher / "vocab.txt").write_text("\n".join(words), "utf-8")
-    with pytest.raises(UserError, match="entry 7 is 'another', and here "):
+    with pytest.raises(UserError, match="entry 7 is 'qqother', and here "):
         run(folder, do_train=True, teacher=str(teacher))
     (teacher / "vocab.txt").write_text("\n".join(words[:-9]), "utf-8")
     with pytest.raises(UserError, match=r"it has \d,\d+ entries, and this one"):
