@@ -290,6 +290,7 @@ def test_a_student_of_the_bundled_model(tmp_path):
     """Teacher, student with a half of its layers, and texts without labels."""
     folder = make_folder(tmp_path)
     flags = {"vocab_file": None, "bert_config_file": None, "do_train": True}
+    flags |= {"num_train_epochs": 1.0}
     teacher, start, out = (folder / n for n in ("teacher", "start", "out"))
     run(folder, **flags, pretrained="demo", output_dir=str(teacher))
     CONVERT.run(**{"from": str(teacher), "to": str(start), "keep_layers": "1"})
@@ -299,15 +300,13 @@ def test_a_student_of_the_bundled_model(tmp_path):
         "teacher": str(teacher),
         "distill_layers": "1:0",
         "unlabelled_file": str(path),
-        "eval_steps": 7,
-        "save_checkpoints_steps": 7,
-        "do_eval": True,
+        "save_checkpoints_steps": 4,
         "gradient_accumulation_steps": 2,
     }
     run(folder, **flags)
     record = read_json(out / "train.json")["train"]
-    # 41 rows with labels and 20 without, twice, in batches of 8.
-    assert record["num_train_steps"] == 2 * 61 // 8
+    # 41 rows with labels and 20 without, in batches of 8.
+    assert record["num_train_steps"] == 61 // 8
     assert (record["num_examples"], record["num_unlabelled"]) == (41, 20)
     assert record["flags"]["teacher"] == str(teacher)
     sets = read_json(out / "report" / "data.json")["sets"]
@@ -315,19 +314,19 @@ def test_a_student_of_the_bundled_model(tmp_path):
     assert sets["unlabelled"]["num_examples"] == 20
     lines = (out / "report" / "steps.jsonl").read_text().splitlines()
     terms = json.loads(lines[0])["losses"]
-    assert [*terms] == ["labels_loss", "teacher_loss", "layers_loss"]
+    assert {*terms} == {"labels_loss", "teacher_loss", "layers_loss"}
     assert sum(terms.values()) == pytest.approx(
         json.loads(lines[0])["loss"], abs=1e-4
     )
     # It has the student's variables alone.
-    last = values_of(out / "model.ckpt-15")
+    last = values_of(out / "model.ckpt-7")
     names = {name.partition("/adam_")[0] for name in last}
     assert names - {"global_step"} == {*values_of(start / "bert_model.ckpt")}
     # A training that was interrupted ends with the same model.
-    for file in out.glob("model.ckpt-1[45]*"):
+    for file in out.glob("model.ckpt-7*"):
         file.unlink()
     run(folder, **flags)
-    for name, value in values_of(out / "model.ckpt-15").items():
+    for name, value in values_of(out / "model.ckpt-7").items():
         np.testing.assert_allclose(value, last[name], atol=1e-6, err_msg=name)
 
 
@@ -348,5 +347,5 @@ def test_other_kinds_of_answers(tmp_path_factory, kind):
     )
     line = (out / "report" / "steps.jsonl").read_text().splitlines()[0]
     terms = json.loads(line)["losses"]
-    assert [*terms] == ["labels_loss", "teacher_loss", "layers_loss"]
+    assert {*terms} == {"labels_loss", "teacher_loss", "layers_loss"}
     assert all(value > 0 for value in terms.values())
