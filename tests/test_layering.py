@@ -19,11 +19,8 @@ LEVELS = [
     "configured_model modeling pooling model_classes "
     "head_layers heads losses vector_losses distillation_losses "
     "attention_distillation static_vectors optimization checkpoints "
-    "vocabulary pretrained loading storing formats downloads metrics",
-    "checkpoints vocabulary pretrained "
-    "head_layers heads losses optimization checkpoints vocabulary "
-    "vocabulary_cut pretrained "
-    "loading storing formats downloads metrics",
+    "vocabulary vocabulary_cut pretrained loading storing formats downloads "
+    "metrics",
     "text training",
     "preprocessing data",
     "embeddings fill_mask export",

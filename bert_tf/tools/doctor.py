@@ -78,21 +78,26 @@ shared_flags.define_count(
 def take_program(arguments: list[str]) -> str | None:
     """Takes the program out of a command line, and defines its flags.
 
-    It is the first word that is not a flag; `python` before it is left out.
+    It is the first word that is not a flag; `python` and `--` before it are
+    left out.
 
     Args:
         arguments: those of the process; the program is removed. Where it is
-            unknown, all are removed: no flag of them is known.
+            unknown or missing, all are removed: no flag of them is known.
 
     Returns:
         The name of its module, or the unknown word; None where no word is
         given.
     """
+    if arguments[:1] == ["--"]:
+        del arguments[0]
     places = [i for i, a in enumerate(arguments) if not a.startswith("-")]
     if places and _PYTHON.fullmatch(os.path.basename(arguments[places[0]])):
         del arguments[places[0]]
         places = [place - 1 for place in places[1:]]
     if not places:
+        if not any(word.lstrip("-").startswith("help") for word in arguments):
+            arguments.clear()
         return None
     word = arguments.pop(places[0])
     name = os.path.basename(word).removesuffix(".py")

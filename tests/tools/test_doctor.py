@@ -377,12 +377,15 @@ def test_the_program_prints_findings_and_writes_nothing(tmp_path, monkeypatch):
 
 
 def test_without_a_program_it_says_what_is_missing():
-    done = run_here("bert_tf/tools/doctor.py", "--json")
-    assert done.returncode == 1
-    assert "name the program first" in done.stderr
-    done = run_here("bert_tf/tools/doctor.py", "run_classifer.py", "--do_train")
-    assert done.returncode == 1
-    assert "did you mean run_classifier.py?" in done.stderr
+    for words, said in (
+        (["--json"], "name the program first"),
+        (["--task_name=csv"], "name the program first"),
+        (["run_classifer.py", "--x"], "did you mean run_classifier.py?"),
+        (["--", "run_classifer.py"], "did you mean run_classifier.py?"),
+    ):
+        done = run_here("bert_tf/tools/doctor.py", *words)
+        assert done.returncode == 1
+        assert said in done.stderr
 
 
 def test_a_sentence_has_one_mark_at_its_end():
