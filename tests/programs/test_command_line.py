@@ -44,7 +44,7 @@ PARTS = {
     *("doctor_data", "doctor_examination", "doctor_labels", "doctor_run"),
     "doctor_steps",
     *("beam_answers", "beam_rows", "beam_vectors", "row_shards", "row_work"),
-    *("explain_output", "serve_flags", "serve_grpc"),
+    *("explain_output", "serve_flags", "serve_grpc", "serve_index"),
     *(
         "search_run",
         "beam_answers",
