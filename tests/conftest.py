@@ -44,6 +44,7 @@ OF_EXTRAS = {
         "export/test_fitted.py",
         "export/test_inputs.py",
         "programs/test_calibration.py",
+        "tools/test_serve.py",
     ],
     "tables": [
         "data/test_json_objects.py",
