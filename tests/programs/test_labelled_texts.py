@@ -136,6 +136,19 @@ def test_test_scores_are_those_of_evaluation(folder, kind):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("kind", ["ner", "swag"])
+def test_a_student_of_its_own_kind(folder, kind):
+    out = folder / f"{kind}-student"
+    flags = flags_of(kind, folder, output_dir=str(out), num_train_epochs=0.4)
+    flags |= {"teacher": str(trained(kind, folder)), "precision": "bfloat16"}
+    RUN_CLASSIFIER.run(**flags, distill_layers="-1:-1", do_train=True)
+    line = (out / "report" / "steps.jsonl").read_text().splitlines()[0]
+    terms = json.loads(line)["losses"]
+    assert {*terms} == {"labels_loss", "teacher_loss", "layers_loss"}
+    assert all(value > 0 for value in terms.values())
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_predictions_do_not_depend_on_batches(folder, tmp_path, kind):
     flags = flags_of(kind, folder, predict_batch_size=1, write_tf_records=True)
