@@ -18,7 +18,7 @@ hidden size, C number of classes.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 from keras import ops
@@ -258,6 +258,9 @@ def _of_labelled(term: LossTerm) -> LossTerm:
 
 
 def _of_answers(term: LossTerm) -> LossTerm:
-    return term._replace(
-        numerator=lambda outputs, batch: term.numerator(outputs.answers, batch)
-    )
+    """A term for outputs that are `Distilled`."""
+
+    def numerator(outputs: Any, batch: Batch) -> Tensor:
+        return term.numerator(outputs.answers, batch)
+
+    return term._replace(numerator=numerator)

@@ -88,7 +88,7 @@ def train(
     )
     logging.debug("***** Running training *****")
     logging.debug("  Num examples = %d", len(examples))
-    numbers: dict[str, int] = {}
+    numbers: dict[str, Any] = {}
     if job.unlabelled:
         numbers["num_unlabelled"] = len(job.unlabelled)
         logging.debug("  Num unlabelled = %d", len(job.unlabelled))
