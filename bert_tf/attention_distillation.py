@@ -140,14 +140,18 @@ def relation_sums(
     Returns:
         {name of the loss, and `NUM_TOKENS`: float [B]}.
     """
+
+    def pair(tensors, relation, prefix=""):
+        return tensors[prefix + relation[0]], tensors[prefix + relation[1]]
+
     sums = {
-        TEACHER_RELATIONS[x + y]: relation_divergence(
-            (batch[TEACHER + x], batch[TEACHER + y]),
-            (outputs[x], outputs[y]),
+        TEACHER_RELATIONS[relation]: relation_divergence(
+            pair(batch, relation, TEACHER),
+            pair(outputs, relation),
             batch["input_mask"],
             num_heads,
         )
-        for x, y in relations
+        for relation in relations
     }
     return {**sums, NUM_TOKENS: num_tokens(batch)}
 

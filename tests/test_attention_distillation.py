@@ -1,6 +1,7 @@
 """Relations of a teacher: the formula, what does not count, and a step."""
 
 import dataclasses
+import functools
 
 import keras
 import numpy as np
@@ -112,7 +113,10 @@ def plain_loss(teacher, student, relation, num_heads):
     return np.mean(divergences)
 
 
-@pytest.mark.parametrize(("layer", "num_heads"), [(-1, HEADS), (0, 2)])
+@pytest.mark.parametrize(
+    ("layer", "num_heads"),
+    [(-1, HEADS), pytest.param(0, 2, marks=pytest.mark.slow)],
+)
 def test_the_loss_is_that_of_the_papers(layer, num_heads):
     teacher = make(RelationTeacher, TEACHER, 1, layer=layer)
     student = make(RelationStudent, STUDENT, 2)
@@ -186,15 +190,10 @@ def make_trainer(has_answers=False, **settings):
     return trainer, teacher
 
 
-@pytest.fixture(scope="module")
-def of_whole_batch():
-    """[losses, squares, *gradients], with the masked LM's and without."""
-    keras.config.set_floatx("float64")
-    keras.config.set_dtype_policy("float64")
-    return {
-        has_answers: sums_of(make_trainer(has_answers)[0], make_batch())
-        for has_answers in (False, True)
-    }
+@functools.cache
+def of_whole_batch(has_answers):
+    """[losses, squares, *gradients], with the masked LM's or without."""
+    return sums_of(make_trainer(has_answers)[0], make_batch())
 
 
 def packed(batch):
@@ -204,13 +203,22 @@ def packed(batch):
     return {**batch, **places}
 
 
+SLOW = functools.partial(pytest.param, marks=pytest.mark.slow)
+
+
 @pytest.mark.parametrize(
-    "what", ["parts", "recomputed", "more padding", "no padding", "packed"]
+    ("what", "has_answers"),
+    [
+        ("more padding", False),
+        SLOW("no padding", False),
+        ("packed", False),
+        SLOW("parts", False),
+        SLOW("recomputed", False),
+        SLOW("parts", True),
+        SLOW("packed", True),
+    ],
 )
-@pytest.mark.parametrize("has_answers", [False, True])
-def test_how_a_batch_is_computed_changes_nothing(
-    of_whole_batch, what, has_answers
-):
+def test_how_a_batch_is_computed_changes_nothing(what, has_answers):
     batch = make_batch(LENGTH + 3 * (what == "more padding"))
     trainer, teacher = make_trainer(
         has_answers, num_micro_batches=2 if what == "parts" else 1
@@ -222,13 +230,13 @@ def test_how_a_batch_is_computed_changes_nothing(
         batch, bert.packed_rows = packed(batch), 2
     teacher.read_as(trainer.model)
     found = sums_of(trainer, batch)
-    for ours, theirs in zip(found, of_whole_batch[has_answers], strict=True):
+    for ours, theirs in zip(found, of_whole_batch(has_answers), strict=True):
         if what == "packed" and ours.shape == found[1].shape:
             continue  # Squares of slices, which differ.
         np.testing.assert_allclose(ours, theirs, atol=1e-11, rtol=1e-11)
 
 
-def test_what_no_relation_depends_on_is_not_trained(of_whole_batch):
+def test_what_no_relation_depends_on_is_not_trained():
     trainer, teacher = make_trainer()
     names = [variable.path for variable in trainer.variables]
     last = "bert/encoder/layer_1/"
@@ -236,7 +244,7 @@ def test_what_no_relation_depends_on_is_not_trained(of_whole_batch):
     assert {n.split("/")[0] for n in names} == {"bert"}
     assert {name.split("/")[1] for name in of_last} == {"self"}
     assert not [name for name in names if "pooler" in name]
-    gradients = of_whole_batch[False][2:]
+    gradients = of_whole_batch(False)[2:]
     for name, gradient in zip(names, gradients, strict=True):
         # Of the keys no relation is learned here.
         is_zero = name.startswith(f"{last}attention/self/key")
