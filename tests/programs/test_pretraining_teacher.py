@@ -165,7 +165,7 @@ def test_evaluation_is_that_of_the_models(folder, trained):
 
 @pytest.mark.slow
 def test_a_resumed_run_on_two_replicas_goes_on_alike(folder, trained):
-    """From step 8, in two parts of each replica's share."""
+    """From step 8 to the last."""
     again = folder / "again"
     again.mkdir()
     for path in trained.glob("model.ckpt-8.*"):
@@ -176,7 +176,6 @@ def test_a_resumed_run_on_two_replicas_goes_on_alike(folder, trained):
         teacher=str(folder / "teacher"),
         output_dir=str(again),
         cpu_replicas=2,
-        gradient_accumulation_steps=2,
         **SETTINGS,
     )
     done = run_program(*as_flags(values), program="run_pretraining.py")
@@ -190,8 +189,8 @@ def test_a_resumed_run_on_two_replicas_goes_on_alike(folder, trained):
 
 
 @pytest.mark.slow
-def test_with_masked_words_in_half_precision_and_packed(folder):
-    """Then all weights are trained, and scores are also the original's."""
+def test_with_masked_words_the_scores_are_also_theirs(folder, trained):
+    """Of another layer, and MiniLM's relations."""
     run(
         folder,
         teacher=str(folder / "teacher"),
@@ -199,22 +198,17 @@ def test_with_masked_words_in_half_precision_and_packed(folder):
         teacher_relations=["qk", "vv"],
         relation_heads=4,
         masked_lm_weight=0.5,
-        precision="float16",
-        pack_sequences=True,
-        remat=True,
         do_eval=True,
         eval_input_file=str(folder / "dev.tfrecord"),
+        init_checkpoint=str(trained / "model.ckpt-16"),
         output_dir=str(folder / "both"),
-        **{**SETTINGS, "num_train_steps": 2},
     )
-    values = values_of(folder / "both" / "model.ckpt-2")
-    assert "cls/predictions/output_bias/adam_m" in values
-    assert not [name for name in values if "teacher" in name]
     results = results_of(folder / "both" / "eval_results.txt")
     found = {name: float(value) for name, value in results.items()}
     relations = found["qk_relation_loss"] + found["vv_relation_loss"]
     others = found["masked_lm_loss"] + found["next_sentence_loss"]
-    assert found["loss"] == pytest.approx(relations + 0.5 * others, rel=1e-2)
+    # The masked LM's loss of a batch has 1e-5 in its denominator.
+    assert found["loss"] == pytest.approx(relations + 0.5 * others, rel=1e-5)
     assert (folder / "both" / "report" / "masked.jsonl").exists()
 
 
