@@ -37,12 +37,11 @@ def define_flags() -> None:
         "masked words are learned, but how a layer of it relates the tokens "
         "of a text to each other.",
     )
-    define_count(
+    flags.DEFINE_integer(
         "teacher_layer",
         -1,
         "Layer of --teacher whose relations are learned: -1 is the last "
         "layer, 0 the first.",
-        lower_bound=-choices.MAX_COUNT,
     )
     flags.DEFINE_list(
         "teacher_relations",

@@ -187,11 +187,14 @@ def of_pretraining(number: int, config: BertConfig) -> Finding:
         objective.read_as(model)
         return objective.teacher
 
+    batch = batch_of(specs, FLAGS.train_batch_size, [], FLAGS.max_seq_length)
+    # A record does not have it.
+    batch["is_real_example"] = np.ones(FLAGS.train_batch_size, np.int32)
     return measure(
         number,
         lambda: objective.make_model(config),
         objective.loss(),
-        batch_of(specs, FLAGS.train_batch_size, [], FLAGS.max_seq_length),
+        batch,
         FLAGS.num_train_steps,
         teacher_of=teacher_of,
     )

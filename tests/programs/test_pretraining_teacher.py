@@ -20,6 +20,7 @@ from support.pretraining_files import (
     write_examples,
 )
 from support.programs import (
+    RUN_PRETRAINING,
     as_flags,
     events_of,
     last_line,
@@ -37,6 +38,7 @@ from bert_tf.attention_distillation import (
 )
 from bert_tf.data.features import parse_examples
 from bert_tf.errors import UserError
+from bert_tf.tools import doctor_steps
 
 STUDENT = {**CONFIG, "num_hidden_layers": 2}
 TEACHER = {
@@ -219,6 +221,14 @@ def test_with_masked_words_the_scores_are_also_theirs(folder, trained):
     # A batch adds 1e-5 to the number of masked words.
     assert found["loss"] == pytest.approx(relations + 0.5 * others, rel=1e-5)
     assert (folder / "both" / "report" / "masked.jsonl").exists()
+
+
+@pytest.mark.slow
+def test_the_doctor_measures_steps_with_the_teacher(folder):
+    values = arguments(folder, teacher=str(folder / "teacher"))
+    with RUN_PRETRAINING.flags(**values):
+        finding = doctor_steps.of_pretraining(1, BertConfig(**STUDENT))
+    assert finding.what.startswith("a training step takes ")
 
 
 # ---------------------------------------------------------------------------
