@@ -46,6 +46,7 @@ OF_EXTRAS = {
         "programs/test_calibration.py",
         "tools/test_serve.py",
     ],
+    "lite": ["export/test_lite.py"],
     "tables": [
         "data/test_json_objects.py",
         "data/test_other_tables.py",

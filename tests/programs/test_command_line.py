@@ -12,6 +12,7 @@ import sys
 import pytest
 from support.common import ROOT
 
+from bert_tf import extras
 from bert_tf.programs import command_line, flag_groups
 
 PROGRAMS = ("run_classifier", "run_squad", "run_pretraining")
@@ -709,6 +710,8 @@ def test_an_argument_that_was_changed_is_shown_and_explained(
 def test_a_mistake_is_found_without_tensorflow(
     results, name, arguments, message
 ):
+    if name == "serve" and extras.missing("serving"):
+        pytest.skip("the packages of the server are absent")
     status, text, errors = results[name, *arguments]
     assert (status, text) == (1, "")
     (line,) = errors.strip().split("\n")[-1:]

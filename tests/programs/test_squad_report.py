@@ -88,6 +88,7 @@ def test_masked_positions_are_counted_up_to_a_number(monkeypatch):
     monkeypatch.setattr(pretraining_report, "NUM_RECORDS", 1)
     sample = pretraining_report.MaskedSample()
     batch = {
+        "input_ids": np.ones((2, 4), np.int32),
         "masked_lm_ids": np.array([[7, 8], [7, 0]]),
         "masked_lm_weights": np.array([[1.0, 1.0], [1.0, 0.0]]),
     }
