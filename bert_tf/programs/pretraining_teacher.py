@@ -33,9 +33,9 @@ def define_flags() -> None:
     flags.DEFINE_string(
         "teacher",
         None,
-        "A larger model to learn from, as --pretrained names models: not the "
-        "masked words are learned, but how a layer of it relates the tokens "
-        "of a text to each other.",
+        "A larger model to learn from, as --pretrained names models. In place "
+        "of the masked words, this model learns how a layer of the larger one "
+        "relates the tokens of a text to each other.",
     )
     flags.DEFINE_integer(
         "teacher_layer",
