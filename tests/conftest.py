@@ -72,12 +72,16 @@ hypothesis.settings.register_profile("without deadline", deadline=None)
 hypothesis.settings.load_profile("without deadline")
 
 
+@pytest.hookimpl(tryfirst=True)  # Before tests are chosen by their marks.
 def pytest_collection_modifyitems(items):
     places = {TESTS / name: place for place, name in enumerate(LONGEST)}
     for path in places:
         if not path.exists():
             raise pytest.UsageError(f"LONGEST in conftest.py: no {path}")
     items.sort(key=lambda item: places.get(item.path, len(places)))
+    for item in items:
+        if item.get_closest_marker("thorough"):
+            item.add_marker("slow")
 
 
 @pytest.fixture(scope="module", autouse=True)

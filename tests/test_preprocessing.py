@@ -189,7 +189,7 @@ def report_difference(preprocess, wordpieces, basic, texts):
         assert preprocess.tokenize([text]).to_list() == [expected], text
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @OTHER_SETTINGS
 def test_every_code_point_with_other_settings(settings_of):
     path = str(shared("data/vocab/chinese/vocab.txt"))
@@ -219,7 +219,7 @@ def test_every_code_point_spelled_out(do_lower_case, pairs):
     check_spelled_out(*pairs[do_lower_case])
 
 
-@pytest.mark.slow  # Tables are built for each of the settings.
+@pytest.mark.thorough  # Tables are built for each of the settings.
 @OTHER_SETTINGS
 def test_every_code_point_spelled_out_otherwise(settings_of, other_pairs):
     check_spelled_out(*other_pairs[settings_of])

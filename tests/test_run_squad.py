@@ -447,7 +447,7 @@ def test_a_finished_run_predicts_from_its_checkpoint(finished, tmp_path):
     "version", [pytest.param(1, marks=pytest.mark.slow), 2]
 )
 @pytest.mark.parametrize(
-    "pad", [False, pytest.param(True, marks=pytest.mark.slow)]
+    "pad", [False, pytest.param(True, marks=pytest.mark.thorough)]
 )
 def test_predictions_of_a_checkpoint_are_the_originals(tmp_path, version, pad):
     golden = shared(f"golden/6_run_squad/e2e_odd_squad_v{version}")

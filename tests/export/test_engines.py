@@ -83,6 +83,9 @@ MODELS = {
 }
 
 
+MARKS = dict.fromkeys(("pairs", "tags", "questions"), pytest.mark.slow)
+
+
 def randomized(model):
     """The model with weights that tell texts apart."""
     rng = np.random.default_rng(5)
@@ -97,7 +100,7 @@ def randomized(model):
     params=[
         name
         if name == "single_label"
-        else pytest.param(name, marks=pytest.mark.slow)
+        else pytest.param(name, marks=MARKS.get(name, pytest.mark.thorough))
         for name in MODELS
     ],
 )

@@ -11,7 +11,7 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
-from support.common import TESTS
+from support.common import TESTS, thorough_but
 from support.labelled_files import (
     KINDS,
     NUM_ROWS,
@@ -26,6 +26,8 @@ from bert_tf.errors import UserError
 from bert_tf.export.predictor import Predictor
 
 EXPORT_MODEL = program_of("bert_tf.tools.export_model")
+EXPORTED = [kind for kind in KINDS if kind != "ner"]
+PACKED = ["single_label", "ner", "relations"]
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +106,9 @@ def test_scores_and_predictions(folder, kind):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind", thorough_but(KINDS, "single_label", "ner", "regression")
+)
 def test_test_scores_are_those_of_evaluation(folder, kind):
     """The same file as dev and as test set has the same scores.
 
@@ -149,7 +153,7 @@ def test_a_student_of_its_own_kind(folder, kind):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", thorough_but(KINDS, "single_label", "windows"))
 def test_predictions_do_not_depend_on_batches(folder, tmp_path, kind):
     flags = flags_of(kind, folder, predict_batch_size=1, write_tf_records=True)
     flags["init_checkpoint"] = checkpoint_of(kind, folder)
@@ -160,7 +164,7 @@ def test_predictions_do_not_depend_on_batches(folder, tmp_path, kind):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["single_label", "ner", "relations"])
+@pytest.mark.parametrize("kind", thorough_but(PACKED, "ner"))
 def test_packed_training(folder, kind, tmp_path, caplog):
     caplog.set_level("DEBUG", logger="absl")
     flags = flags_of(
@@ -220,7 +224,7 @@ def numbers_of(kind, answers):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "ner"])
+@pytest.mark.parametrize("kind", thorough_but(EXPORTED, "single_label", "swag"))
 def test_the_exported_model_predicts_as_the_program(folder, kind):
     flags = {**flags_of(kind, folder), "train_file": None, "test_file": None}
     out = trained(kind, folder)
@@ -273,7 +277,7 @@ def test_two_replicas(folder):
 
     The other kinds are computed as the first of these.
     """
-    kinds = ("single_label", "windows", "ner", "swag")
+    kinds = ("windows", "ner")
     for kind in kinds:
         trained(kind, folder)
     done = subprocess.run(

@@ -269,6 +269,7 @@ def assert_same_results(out, one_process):
                 assert a == b
 
 
+@pytest.mark.thorough
 def test_a_worker_is_killed_and_all_start_again(cluster_run):
     """They find their batches, also of packed rows, and their masks again."""
     folder, flags = cluster_run

@@ -56,6 +56,17 @@ def run_module(name: str, *arguments):
     )
 
 
+def thorough_but(values, *others):
+    """The values as parameters of a test; all but the others are thorough."""
+    assert {*others} <= {*values}
+    return [
+        value
+        if value in others
+        else pytest.param(value, marks=pytest.mark.thorough)
+        for value in values
+    ]
+
+
 def read_json(path):
     return json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
 

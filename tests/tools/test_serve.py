@@ -440,6 +440,7 @@ def memory(process):
     return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) / 1024
 
 
+@pytest.mark.thorough
 def test_large_requests_leave_no_memory_behind(folders):
     """A text of 256 kB needs about 16 MB, which the next text uses again."""
     bodies = large_bodies()
@@ -507,6 +508,7 @@ def test_mistakes_are_one_line(folders, tmp_path, monkeypatch):
     assert last_line(done).startswith("serve.py: ")
 
 
+@pytest.mark.thorough
 def test_the_benchmark_measures_it(folders, monkeypatch, capsys):
     """Three of its servers, which get few requests."""
     all_of_them = serving_benchmark.contestants

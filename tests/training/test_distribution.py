@@ -19,7 +19,6 @@ DROPOUT = {"floatx": "float32", "dropout": 0.1}
 RUNS = {
     "one": {},
     "one, 4 parts": {"num_micro_batches": 4},
-    "two": {"cpu_replicas": 2},
     "two, 2 parts": {"cpu_replicas": 2, "num_micro_batches": 2},
     "four, 4 parts": {"cpu_replicas": 4, "num_micro_batches": 4},
     "rows": {"compute_padding": False},
@@ -37,11 +36,8 @@ RUNS = {
         "num_micro_batches": 2,
     },
     "float32": {"floatx": "float32"},
-    "float32, two": {"floatx": "float32", "cpu_replicas": 2},
     "float32, xla": {"floatx": "float32", "jit_compile": True},
     "dropout": DROPOUT,
-    "dropout, two": {**DROPOUT, "cpu_replicas": 2},
-    "dropout, recomputed": {**DROPOUT, "recompute": True},
     "dropout, recomputed, two, 2 parts": {
         **DROPOUT,
         "recompute": True,
@@ -53,7 +49,6 @@ RUNS = {
         "cpu_replicas": 2,
         "num_micro_batches": 2,
     },
-    "packed": {"packed": True},
     "packed, recomputed, two, 2 parts": {
         "packed": True,
         "recompute": True,
@@ -67,12 +62,6 @@ RUNS = {
         "num_micro_batches": 2,
     },
     # 2**24 overflows for a few steps, in which the scale is halved.
-    "float16, two": {
-        "floatx": "float32",
-        "policy": "mixed_float16",
-        "cpu_replicas": 2,
-        "loss_scale": 2.0**24,
-    },
     "float16, two, rows": {
         "floatx": "float32",
         "policy": "mixed_float16",
@@ -138,11 +127,9 @@ def compare(ours, theirs, tolerance):
     [
         pytest.param("two, 2 parts", marks=pytest.mark.slow),
         pytest.param("one, 4 parts", marks=pytest.mark.slow),
-        pytest.param("two", marks=pytest.mark.slow),
-        pytest.param("four, 4 parts", marks=pytest.mark.slow),
+        pytest.param("four, 4 parts", marks=pytest.mark.thorough),
         pytest.param("rows", marks=pytest.mark.slow),
         pytest.param("rows, two, 2 parts, recomputed", marks=pytest.mark.slow),
-        pytest.param("packed", marks=pytest.mark.slow),
         pytest.param(
             "packed, recomputed, two, 2 parts", marks=pytest.mark.slow
         ),
@@ -162,34 +149,28 @@ def test_a_teacher_says_the_same_to_all_parts(results):
 
 @pytest.mark.slow
 def test_float32_and_xla_differ_by_rounding(results):
-    for name in (
-        "float32, two",
-        "float32, xla",
-        "packed, float32, xla, 2 parts",
-    ):
+    for name in ("float32, xla", "packed, float32, xla, 2 parts"):
         difference = results[name]["losses"] - results["float32"]["losses"]
         assert np.abs(difference[:, 0]).max() < 1e-6
 
 
 @pytest.mark.slow
 def test_replicas_draw_masks_of_their_own(results):
-    one, two = results["dropout"]["losses"], results["dropout, two"]["losses"]
+    one, two = (
+        results[name]["losses"] for name in ("dropout", "dropout, two, 2 parts")
+    )
     assert np.abs(one[0, 0] - two[0, 0]) > 1e-4
 
 
 @pytest.mark.slow
 def test_recomputation_draws_the_same_masks(results):
-    for ours, theirs in (
-        ("dropout, recomputed", "dropout"),
-        ("dropout, recomputed, two, 2 parts", "dropout, two, 2 parts"),
-    ):
-        compare(results[ours], results[theirs], 1e-6)
+    name = "dropout, two, 2 parts"
+    compare(results["dropout, recomputed, two, 2 parts"], results[name], 1e-6)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["float16, two", "float16, two, rows"])
-def test_an_overflow_leaves_the_step_out_everywhere(results, name):
-    ours = results[name]
+def test_an_overflow_leaves_the_step_out_everywhere(results):
+    ours = results["float16, two, rows"]
     overflowed = ~np.isfinite(ours["losses"][:, 1])
     assert overflowed[0] and not overflowed[-1]
     assert all(np.isfinite(ours[n]).all() for n in ours if n != "losses")
