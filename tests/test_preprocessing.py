@@ -248,7 +248,7 @@ def test_any_text(pairs, texts):
 
 
 @settings(max_examples=50)
-@pytest.mark.slow
+@pytest.mark.thorough
 @given(st.lists(TEXTS, min_size=1, max_size=8))
 @example(["\U0001d160\u0301\U00016ff0\0\u302e", "A\u302e\ufe0f\U00016ff0"])
 @example(["ΑΣ\u00ad", "ΑΣ'Α", "ΣΣΣ Σ", "Α\u0301Σ.", "1Σ", "中Σ\u2028国Α"])
@@ -323,7 +323,7 @@ def write_vocab(folder, tokens):
 LETTERS = "aAbé中.,# \u2e52한"
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @settings(max_examples=50)
 @given(
     st.lists(st.text(st.sampled_from(LETTERS), max_size=4), max_size=12),
@@ -447,7 +447,7 @@ def test_characters_of_nothing_but_marks(every_character):
         assert graph.tokenize([text])[0].numpy().tolist() == expected
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_memory_grows_with_the_text_and_not_with_its_square(every_character):
     """What is left out, and long unknown words, concern single rows."""
     graph = BertPreprocessor(every_character)

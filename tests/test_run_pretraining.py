@@ -434,8 +434,11 @@ def test_checkpoints_with_and_without_heads(trained, caplog):
         # Options that have nothing to do with each other share a run.
         {"xla": True, "optimizer": "lamb"},
         {"precision": "bfloat16", "remat": True},
-        {"precision": "float16", "freeze_layers": "embeddings"},
-        {"freeze_layers": "encoder"},
+        pytest.param(
+            {"precision": "float16", "freeze_layers": "embeddings"},
+            marks=pytest.mark.thorough,
+        ),
+        pytest.param({"freeze_layers": "encoder"}, marks=pytest.mark.thorough),
     ],
     ids=" ".join,
 )

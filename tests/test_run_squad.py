@@ -316,7 +316,7 @@ def test_squad_2(tmp_path):
     assert not any(predictions_of(folder).values())
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_the_best_threshold_gives_the_score_it_promises(
     tmp_path, capsys, caplog
 ):
@@ -364,7 +364,7 @@ def test_the_best_threshold_gives_the_score_it_promises(
     assert str(scores["exact"]) == results[f"{key}_score"]
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_answers_depend_on_nothing_but_the_question(folder):
     """Batch size, length of batches, record files, replicas."""
     run(folder, do_train=True, num_train_epochs=10.0)

@@ -85,7 +85,7 @@ def measure(
     seconds = float(np.median(clock.seconds[NUM_FIRST:]))
     whole = format_seconds(seconds * num_train_steps)
     has_teacher = FLAGS.flag_values_dict().get("teacher")
-    alone = " without the teacher" if has_teacher else ""
+    alone = " without the teacher" if has_teacher and not teacher else ""
     epoch = ""
     if steps_per_epoch is not None:
         epoch = f"an epoch {format_seconds(seconds * steps_per_epoch)}, "

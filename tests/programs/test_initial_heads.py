@@ -180,7 +180,7 @@ def test_five_stars_after_two_labels(tmp_path, caplog):
         RUN_CLASSIFIER.run(**stars, strict=True, do_eval=True)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_other_labels_of_the_same_number(tmp_path, caplog):
     """Another meaning of equal shapes is not taken over in silence."""
     folder = make(tmp_path)

@@ -197,7 +197,7 @@ def test_a_name_that_is_not_utf8_is_refused_before_anything_is_read(setting):
     assert f"--{setting}='gr\\udcf6sse': is not UTF-8" in line
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_a_training_under_a_locale_of_ascii(tmp_path):
     rows = [f"text {i},{'größe' if i % 2 else 'kleiner'}" for i in range(40)]
     write(tmp_path, "tabelle_ü.csv", "\n".join(["text,label", *rows]))

@@ -107,7 +107,7 @@ def test_a_run_is_that_of_the_three_flags(small, tmp_path):
         np.testing.assert_array_equal(found[name], value, err_msg=name)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_a_run_that_started_from_another_librarys_files(
     small, hugging_face, tmp_path
 ):

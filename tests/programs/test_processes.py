@@ -29,7 +29,7 @@ from bert_tf import checkpoints
 
 pytestmark = pytest.mark.slow
 SECONDS = 300  # No process here takes so long, unless it hangs.
-NUM_KILLS = 3
+NUM_KILLS = 2
 LAST_STEP = 52  # Of half an epoch of the bundled messages.
 
 
@@ -88,7 +88,7 @@ def test_killed_at_random_moments(tmp_path):
     folder = make_folder(tmp_path)
     settings = {
         "do_train": True,
-        "num_train_epochs": 60.0,
+        "num_train_epochs": 40.0,
         "save_checkpoints_steps": 1,
         "keep_checkpoints": 2,
     }

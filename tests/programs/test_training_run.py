@@ -139,7 +139,7 @@ def test_odd_records_are_named(trained):
     path.write_text(text)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_seeds_that_tensorflow_takes_for_none(trained):
     folder, _ = trained
     # It takes this one for 0, and 0 for none.
@@ -149,7 +149,7 @@ def test_seeds_that_tensorflow_takes_for_none(trained):
     assert difference(values, again, "") == 0
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_another_precision_may_follow(trained, caplog):
     folder, out = trained
     run(folder, do_train=True, num_train_epochs=1.0, output_dir=f"{out}-mixed")

@@ -50,7 +50,7 @@ def test_it_prints_tables(tmp_path):
     assert "from memory, by length: " in done.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_recomputation_halves_the_memory_of_a_step(tmp_path):
     config = {
         "vocab_size": 1000,
