@@ -293,7 +293,7 @@ def test_two_replicas(folder):
         assert results_of(folder / f"{kind}-two" / "eval_results.txt")
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_long_documents_are_read_to_their_end(folder, tmp_path):
     """What the last word alone tells is learned if it is read."""
     rng = random.Random(0)

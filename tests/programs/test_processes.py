@@ -235,6 +235,7 @@ def one_process(cluster_run):
     return out
 
 
+@pytest.mark.thorough
 def test_two_devices_train_as_one(cluster_run, one_process):
     """By the default strategy, as two GPUs would."""
     folder, flags = cluster_run

@@ -284,7 +284,7 @@ def test_a_long_table_is_cut():
 # Real runs.
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_a_killed_grid_resumes_with_the_run_that_was_killed(
     tmp_path, monkeypatch
 ):

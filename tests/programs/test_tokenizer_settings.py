@@ -53,6 +53,7 @@ def run_folder(tmp_path_factory):
     return folder / "run"
 
 
+@pytest.mark.thorough
 def test_a_run_keeps_them_and_its_vocabulary(run_folder):
     lines = (run_folder / "vocab.txt").read_text("utf-8").splitlines()
     assert lines == VOCAB

@@ -367,7 +367,7 @@ def test_frozen_layers_stay(trained):
         train(folder, "frozen", freeze_layers="2")
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_options_that_must_not_change_the_result(trained):
     folder, out = trained
     expected = values_of(out / "model.ckpt-10")
@@ -384,7 +384,7 @@ def test_options_that_must_not_change_the_result(trained):
     assert difference(values, expected, "") < 1e-5
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_options_that_change_the_result(trained):
     folder, out = trained
     expected = values_of(out / "model.ckpt-10")

@@ -354,7 +354,7 @@ def test_peak_memory_is_that_of_the_process():
     assert worker_loop.peak_bytes_of_process() > ones.nbytes
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_a_race_of_ours_alone():
     done = run(
         "--what=training", "--sizes=tiny", "--rounds=1", "--num_batches=2"

@@ -638,7 +638,7 @@ def test_a_peer_finds_the_answers_of_the_original(peers, vocab_file, has_null):
 # A whole run.
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_a_whole_race(tmp_path):
     keras.utils.set_random_seed(0)
     model = BertClassifier(BertConfig.from_dict(SMALL_CONFIG), 2)
