@@ -251,7 +251,8 @@ def test_of_several_answers_the_first_is_learned(tmp_path):
         ("[]", 'the list "data"'),
         ({"data": 3}, 'the list "data"'),
         ({"data": [3]}, r"data\[0\]: must be an object"),
-        (b'{"data": [{"paragraphs": "\\udc00"}]}', r"data\[0\].*surrogate"),
+        # ijson reads it, or not: it depends on its version.
+        (b'{"data": [{"paragraphs": "\\udc00"}]}', r"surrogate|must be a list"),
         ("{}".encode("utf-16").decode("latin-1"), "not JSON: lexical error"),
         ({"date": []}, 'the list "data"'),
         ({"data": []}, 'the list "data"'),
