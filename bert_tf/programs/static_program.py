@@ -78,10 +78,10 @@ def read_sets() -> dict[str, TableSet]:
         label_column=FLAGS.label_column,
     )
     names = ["train", "dev"] if FLAGS.dev_file else ["train"]
-    form = text_rows.format_of_name(FLAGS.train_file)
-    if FLAGS.train_file.endswith(".json"):
+    form = text_rows.format_of_name(FLAGS.train_file) or "csv"
+    if files.uncompressed_name(FLAGS.train_file).lower().endswith(".json"):
         form = "jsonl"
-    return labelled_table.read_sets(settings, form or "csv", names)
+    return labelled_table.read_sets(settings, form, names)
 
 
 @working("Encoding the vocabulary")
