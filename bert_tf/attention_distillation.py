@@ -289,5 +289,4 @@ class RelationTeacher(ConfiguredModel):
 
     def read_as(self, student: RelationStudent) -> None:
         """Reads batches as the student does: padding and packed sequences."""
-        self.bert.compute_padding = student.bert.compute_padding
-        self.bert.packed_rows = student.bert.packed_rows
+        self.bert.read_as(student.bert)

@@ -127,6 +127,11 @@ class BertModel(ConfiguredModel):
             self.pooler = Pooler(config, name="pooler")
         self.build()
 
+    def read_as(self, other: "BertModel") -> None:
+        """Reads batches as another encoder does: padding and packed rows."""
+        self.compute_padding = other.compute_padding
+        self.packed_rows = other.packed_rows
+
     def build(self, input_shape: Shape | None = None) -> None:
         hidden_shape = (None, self.config.hidden_size)
         self.embeddings.build()

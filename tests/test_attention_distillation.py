@@ -246,7 +246,7 @@ def test_what_no_relation_depends_on_is_not_trained():
     assert not [name for name in names if "pooler" in name]
     gradients = of_whole_batch(False)[2:]
     for name, gradient in zip(names, gradients, strict=True):
-        # Of the keys no relation is learned here.
+        # No relation of the keys is learned here.
         is_zero = name.startswith(f"{last}attention/self/key")
         is_zero |= name.endswith("key/bias")  # Softmax ignores it.
         assert np.any(np.abs(gradient) > 1e-9) != is_zero, name

@@ -34,7 +34,7 @@ from bert_tf.metrics.similarity import normalized
 VECTORS, ROWS, OFFSETS = "vectors.npy", "rows.jsonl", "offsets.npy"
 DESCRIPTION = "index.json"
 VERSION = 1
-DIGITS = 6  # Of a score in JSON, after the point.
+DIGITS = 6  # Digits after the point of a score in JSON.
 
 
 @dataclasses.dataclass(frozen=True)

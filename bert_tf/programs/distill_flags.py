@@ -17,6 +17,7 @@ from bert_tf.errors import UserError
 from bert_tf.formats.model import StoredModel
 from bert_tf.programs import flag_groups, program
 from bert_tf.programs.flags import define_float
+from bert_tf.programs.teacher_errors import naming_teacher, refused
 from bert_tf.tokenizer_settings import TokenizerSettings
 from bert_tf.vocab_files import load_vocab, tokens_by_id
 
@@ -143,21 +144,13 @@ def open_teacher() -> StoredModel:
             "a pretrained model, which answers nothing yet; fine-tune it, and "
             "name the folder of that run"
         )
-    try:
+    with naming_teacher():
         stored = pretrained.open(name)
-    except UserError as error:
-        why = program.message_of(error).removeprefix(f"{name}: ")
-        raise refused(why) from None
     if stored.kind is not None and stored.kind not in FINE_TUNED_KINDS:
         raise refused(
             f"its head is of the kind {stored.kind}, which answers no task"
         )
     return stored
-
-
-def refused(why: str) -> UserError:
-    """The error that --teacher cannot be used."""
-    return UserError(why, setting="teacher", value=FLAGS.teacher)
 
 
 def _check_is_another_run() -> None:

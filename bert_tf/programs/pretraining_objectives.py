@@ -18,11 +18,11 @@ from bert_tf.attention_distillation import (
     relation_sums,
 )
 from bert_tf.config import BertConfig
-from bert_tf.errors import UserError
 from bert_tf.heads import BertPretrainer
 from bert_tf.losses import Batch, LossTerm
-from bert_tf.programs import pretraining_teacher, program
+from bert_tf.programs import pretraining_teacher
 from bert_tf.programs.pretraining_teacher import Distillation
+from bert_tf.programs.teacher_errors import naming_teacher
 
 BEST = "masked_lm_best"  # Beside the sums of `losses.pretraining_sums`.
 
@@ -118,11 +118,8 @@ class RelationDistillation(Pretraining):
         what = self.distillation
         what.show()
         teacher = RelationTeacher(what.stored.config, what.layer)
-        try:
+        with naming_teacher():
             report = checkpoints.load_weights(teacher, what.stored.weights())
-        except UserError as error:
-            why = program.message_of(error)
-            raise pretraining_teacher.mistake(why) from None
         if report.unexpected:
             unused = ", ".join(report.unexpected)
             logging.debug("Not used of the teacher: %s", unused)

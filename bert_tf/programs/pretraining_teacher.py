@@ -14,6 +14,7 @@ from bert_tf.errors import UserError
 from bert_tf.formats.model import StoredModel
 from bert_tf.programs import console, flag_groups, program, training_checks
 from bert_tf.programs.flags import define_count, define_float
+from bert_tf.programs.teacher_errors import naming_teacher, refused
 from bert_tf.vocab_files import load_vocab
 
 FLAGS = flags.FLAGS
@@ -60,8 +61,9 @@ def define_flags() -> None:
     define_float(
         "masked_lm_weight",
         0.0,
-        "How much the losses of masked LM and next sentence prediction count "
-        "beside the relations of --teacher. With 0 the heads are not trained.",
+        "How much the losses of masked LM and next sentence prediction count, "
+        "in addition to the relations of --teacher. With 0 the heads are not "
+        "trained.",
         lower_bound=0.0,
     )
 
@@ -144,7 +146,8 @@ def from_flags(config: BertConfig) -> Distillation | None:
     """
     if not FLAGS.teacher:
         return None
-    stored = _open()
+    with naming_teacher():
+        stored = pretrained.open(FLAGS.teacher)
     _check_fits(stored, config)
     return Distillation(
         stored=stored,
@@ -153,19 +156,6 @@ def from_flags(config: BertConfig) -> Distillation | None:
         num_heads=_num_heads(stored.config, config),
         masked_lm_weight=FLAGS.masked_lm_weight,
     )
-
-
-def _open() -> StoredModel:
-    try:
-        return pretrained.open(FLAGS.teacher)
-    except UserError as error:
-        why = program.message_of(error).removeprefix(f"{FLAGS.teacher}: ")
-        raise mistake(why) from None
-
-
-def mistake(why: str) -> UserError:
-    """An error about the model that --teacher names."""
-    return UserError(why, setting="teacher", value=FLAGS.teacher)
 
 
 def _relations() -> tuple[str, ...]:
@@ -185,19 +175,19 @@ def _check_fits(stored: StoredModel, config: BertConfig) -> None:
     """Raises UserError unless the teacher reads what the student reads."""
     of_teacher = stored.config
     if of_teacher.vocab_size != config.vocab_size:
-        raise mistake(
+        raise refused(
             f"its vocabulary has {of_teacher.vocab_size} entries, and that of "
             f"the model to train {config.vocab_size}: both read the same ids"
         )
     if FLAGS.max_seq_length > of_teacher.max_position_embeddings:
-        raise mistake(
+        raise refused(
             f"it reads {of_teacher.max_position_embeddings} tokens, fewer than "
             f"--max_seq_length={FLAGS.max_seq_length}"
         )
     own = pretrained.open(FLAGS.pretrained) if FLAGS.pretrained else None
     if own and own.vocab_file and stored.vocab_file:
         if load_vocab(own.vocab_file) != load_vocab(stored.vocab_file):
-            raise mistake(
+            raise refused(
                 f"its vocabulary, {stored.vocab_file}, has other entries than "
                 f"{own.vocab_file}, of --pretrained"
             )

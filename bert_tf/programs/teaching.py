@@ -9,9 +9,8 @@ The teacher's weights belong to no checkpoint, optimizer or export: the student
 does not hold it.
 """
 
-import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -19,6 +18,7 @@ from absl import flags
 
 from bert_tf import distillation_losses, heads, loading, model_classes, training
 from bert_tf.backend import Tensor
+from bert_tf.choices import FINE_TUNED_KINDS
 from bert_tf.config import BertConfig
 from bert_tf.counts import number_of
 from bert_tf.distillation_losses import LAYER, LOGITS, SPANS, Distilled
@@ -28,8 +28,8 @@ from bert_tf.formats.model import StoredModel
 from bert_tf.losses import Batch, LossTerm
 from bert_tf.modeling import Encoded, layers_kept
 from bert_tf.programs import console, distill_flags
-from bert_tf.programs.program import message_of
 from bert_tf.programs.session import Session
+from bert_tf.programs.teacher_errors import naming_teacher
 from bert_tf.tasks import record as task_record
 from bert_tf.tasks.problem import Problem
 from bert_tf.tasks.teaching import translation
@@ -99,8 +99,7 @@ def lesson(
     if teacher is None:
         return Lesson(labels)
     # Both read the same batches, in the same form.
-    teacher.model.bert.compute_padding = student.bert.compute_padding
-    teacher.model.bert.packed_rows = student.bert.packed_rows
+    teacher.model.bert.read_as(student.bert)
     terms = distillation_losses.distilled(
         labels,
         of_teacher(FLAGS.distill_temperature),
@@ -193,7 +192,7 @@ def _find(
     if FLAGS.teacher is None or not FLAGS.do_train:
         return None
     stored = distill_flags.open_teacher()
-    with _named():
+    with naming_teacher():
         weights = stored.weights()
         known = stored.kind_with(weights)
         _check_kind(known, kind, has_head_at_root(weights.shapes))
@@ -221,9 +220,9 @@ def make(found: Found | None, session: Session) -> Teacher | None:
     stored, settings = found.stored, {}
     model_class = model_classes.class_of(stored.kind)
     if model_class is heads.BertClassifier:
-        # As the student combines the windows of a long text.
+        # The student combines the windows of a long text in the same way.
         settings["pooling"] = FLAGS.window_pooling
-    with _named(), session.strategy.scope():
+    with naming_teacher(), session.strategy.scope():
         model = loading.make_model(model_class, stored, settings, is_whole=True)
     model.trainable = False
     # The student's new weights are those that it has without a teacher.
@@ -238,18 +237,6 @@ def make(found: Found | None, session: Session) -> Teacher | None:
     return Teacher(model, found.answers, found.pairs)
 
 
-@contextlib.contextmanager
-def _named() -> Iterator[None]:
-    """Lets errors name the flag that they are about."""
-    try:
-        yield
-    except UserError as error:
-        if error.setting == "distill_layers":
-            raise
-        why = message_of(error).removeprefix(f"{FLAGS.teacher}: ")
-        raise distill_flags.refused(why) from None
-
-
 def _check_kind(known: str | None, wanted: str, has_head: bool) -> None:
     """Raises UserError unless the teacher's head answers the task."""
     if known == wanted:
@@ -259,7 +246,7 @@ def _check_kind(known: str | None, wanted: str, has_head: bool) -> None:
             "nothing says which task its head is for; name a run of this "
             "package, an export, or a folder of Hugging Face"
         )
-    if known is None or known not in distill_flags.FINE_TUNED_KINDS:
+    if known is None or known not in FINE_TUNED_KINDS:
         raise UserError(
             "a pretrained model without a head for this task; fine-tune it, "
             "and name the folder of that run"

@@ -32,7 +32,7 @@ from bert_tf.tasks.problem import Problem
 from bert_tf.tasks.registry import AnyTask, TaskSettings
 
 FLAGS = flags.FLAGS
-NAME = "unlabelled"  # Of the set, in data.json.
+NAME = "unlabelled"  # The name of the set in data.json.
 SETTING = "unlabelled_file"
 # The columns of published data sets: one text, or two.
 PUBLISHED = {

@@ -1,7 +1,8 @@
 """Refuses requests without a key, and answers pages of other sites."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 
+from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -60,7 +61,7 @@ class KeyCheck:
             scope["type"] != "http"
             or scope["path"] in OPEN
             or scope["path"].startswith(f"{ASSETS}/")
-            or self._keys.allows(key_in(_decoded(scope["headers"])))
+            or self._keys.allows(key_in(Headers(scope=scope).items()))
         ):
             await self._app(scope, receive, send)
             return
@@ -73,13 +74,6 @@ class KeyCheck:
             {"WWW-Authenticate": "Bearer"},
         )
         await refusal(scope, receive, send)
-
-
-def _decoded(
-    headers: Iterable[tuple[bytes, bytes]],
-) -> Iterator[tuple[str, str]]:
-    for name, value in headers:
-        yield name.decode("latin-1"), value.decode("latin-1")
 
 
 def for_other_sites(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:

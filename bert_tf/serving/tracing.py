@@ -24,6 +24,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.trace.propagation.tracecontext import (
     TraceContextTextMapPropagator,
 )
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 import bert_tf
@@ -156,14 +157,10 @@ class _Requests:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers = (
-            (name.decode("latin-1"), value.decode("latin-1"))
-            for name, value in scope["headers"]
-        )
         method, answer = scope["method"], AnswerStatus(send)
         with self._tracer.start_as_current_span(
             method,
-            context=_parent(headers),
+            context=_parent(Headers(scope=scope).items()),
             kind=trace.SpanKind.SERVER,
             attributes={
                 "http.request.method": method,

@@ -200,7 +200,7 @@ def test_a_resumed_run_on_two_replicas_goes_on_alike(folder, trained):
 
 @pytest.mark.slow
 def test_with_masked_words_the_scores_are_also_theirs(folder, trained):
-    """Of another layer, and MiniLM's relations."""
+    """Another layer of the teacher, and MiniLM's relations."""
     run(
         folder,
         teacher=str(folder / "teacher"),

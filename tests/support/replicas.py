@@ -91,7 +91,7 @@ def lesson_for(student, config):
     """(terms of the loss, arguments of the trainer) with a teacher."""
     training.set_seed(8)
     model = BertClassifier(config, 2, dropout_rate=0.1)
-    model.bert.compute_padding = student.bert.compute_padding
+    model.bert.read_as(student.bert)
     teacher = Teacher(model, lambda x: {"teacher_logits": x}, ((0, 1), (1, 0)))
     terms = distillation_losses.distilled(
         CLASSIFIER_LOSS, distillation_losses.softmax_loss(2.0), 0.6, 2
