@@ -299,6 +299,8 @@ def split_text(text: tf.Tensor) -> _Words:
     length = tf.strings.length(rest) - tf.strings.length(after)
     word = _part(rest, tf.zeros_like(length), length)
 
+    # The parts of a chunk follow each other: words are in the order of their
+    # chunks, and those of one chunk in the order of its parts.
     parts, start = [], tf.cast(chunks.starts.values, tf.int64)
     for part, single in (
         (before, f"[{PUNCTUATION}]"),
@@ -306,14 +308,25 @@ def split_text(text: tf.Tensor) -> _Words:
         (after, f"[{PUNCTUATION}]"),
     ):
         texts, *places = tf_text.regex_split_with_offsets(part, single, single)
-        parts.append([texts, *(p + start[:, tf.newaxis] for p in places)])
+        of_chunks = texts.value_rowids()
+        moved = (p.values + tf.gather(start, of_chunks) for p in places)
+        parts.append([of_chunks, texts.values, *moved])
         start += tf.cast(tf.strings.length(part), tf.int64)
+    of_chunks, *words = (tf.concat(x, axis=0) for x in zip(*parts, strict=True))
+    order = tf.argsort(of_chunks, stable=True)
+    of_texts = tf.gather(
+        chunks.texts.value_rowids(), tf.gather(of_chunks, order)
+    )
 
-    def joined(ragged):
-        by_chunk = tf.concat(ragged, axis=1)
-        return chunks.texts.with_values(by_chunk).merge_dims(1, 2)
+    def by_texts(values):
+        return tf.RaggedTensor.from_value_rowids(
+            tf.gather(values, order),
+            of_texts,
+            nrows=chunks.texts.nrows(),
+            validate=False,
+        )
 
-    return _Words(*map(joined, zip(*parts, strict=True)))
+    return _Words(*map(by_texts, words))
 
 
 def _part(texts, starts, limits):
