@@ -93,6 +93,7 @@ def test_the_bundled_model_has_a_name(here):
     assert pretrained.open("demo").config_file == "demo/bert_config.json"
 
 
+@pytest.mark.slow
 def test_every_class_reads_it_by_its_name():
     encoder = BertModel.from_pretrained("demo")
     stored = checkpoints.Checkpoint(pretrained.BUNDLED_MODEL["init_checkpoint"])

@@ -197,9 +197,8 @@ def test_console_lines_that_people_search_for(finished, caplog):
     )
 
 
-@pytest.mark.parametrize(
-    "write_tf_records", [False, pytest.param(True, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("write_tf_records", [False, True])
 def test_fixed_evaluation_is_the_originals(tmp_path, write_tf_records):
     """Evaluation and prediction straight from a checkpoint of the original."""
     golden = shared("golden")

@@ -243,6 +243,7 @@ def test_the_exported_model_answers_files_of_questions(finished, tmp_path):
         }
 
 
+@pytest.mark.slow
 def test_it_learns_the_answers(folder):
     run(
         folder,
@@ -662,6 +663,7 @@ def test_left_out_examples_are_counted_and_named(folder, caplog):
     assert "question light-1 is left out: its answer '1872'" in caplog.text
 
 
+@pytest.mark.slow
 def test_questions_marked_impossible_are_answered_with_a_warning(
     tmp_path, caplog
 ):

@@ -293,13 +293,8 @@ def test_few_texts_need_no_weights_of_tensorflow(folder, monkeypatch):
     assert Predictor(folder, engine="int8").predict(TEXTS * 3)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "network.tflite",
-        pytest.param("network_int8.tflite", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["network.tflite", "network_int8.tflite"])
 def test_a_damaged_file_is_one_line(folder, tmp_path, name):
     copy = tmp_path / "export"
     shutil.copytree(folder, copy)
@@ -368,6 +363,7 @@ def test_engines_of_a_remote_folder(folder):
         assert_close(predictor.predict(TEXTS * 2), expected, 0.3)
 
 
+@pytest.mark.slow
 def test_labels_of_an_edited_description(folder, tmp_path):
     """The graph knows them, too."""
     copy = tmp_path / "export"

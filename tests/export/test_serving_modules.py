@@ -592,6 +592,7 @@ def test_what_cannot_be_read_twice_and_what_is_packed(pairs, tmp_path):
     assert run_predict(pairs, tmp_path, text, **changes) == expected
 
 
+@pytest.mark.slow
 def test_several_files_are_answered_one_after_the_other(pairs, tmp_path):
     folder = tmp_path / "parts"
     folder.mkdir()

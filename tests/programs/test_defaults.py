@@ -159,6 +159,7 @@ def test_macro_f1_is_reported_for_dev_and_test(run_folder):
         )
 
 
+@pytest.mark.slow
 def test_a_new_file_is_labelled_from_the_run_alone(run_folder, files):
     before = {
         name: (run_folder / name).read_bytes()

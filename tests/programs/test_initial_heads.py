@@ -229,6 +229,7 @@ def test_another_size_of_encoder_stays_an_error(tmp_path):
         RUN_CLASSIFIER.run(**flags, do_train=True)
 
 
+@pytest.mark.slow
 def test_run_squad_after_a_classifier_says_that_its_head_is_new(
     prefixes, tmp_path, caplog
 ):

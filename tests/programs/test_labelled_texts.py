@@ -74,15 +74,8 @@ def assert_same_predictions(out, other):
     assert ids == [line.split("\t")[0] for line in other_lines]
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [
-        kind
-        if kind == "single_label"
-        else pytest.param(kind, marks=pytest.mark.slow)
-        for kind in KINDS
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
 def test_scores_and_predictions(folder, kind):
     out = trained(kind, folder)
     results = results_of(out / "eval_results.txt")

@@ -6,6 +6,7 @@ import pytest
 from support.common import ROOT
 from support.programs import RUN_CLASSIFIER, arguments, make_folder, results_of
 
+pytestmark = pytest.mark.slow
 REPORTS = ROOT / "tests" / "reports"
 
 

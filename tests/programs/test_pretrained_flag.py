@@ -181,6 +181,7 @@ def test_tools_answer_as_with_three_flags(small, tmp_path, capsys):
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes() != b""
 
 
+@pytest.mark.slow
 def test_vectors_of_another_librarys_encoder(hugging_face, tmp_path):
     (tmp_path / "text.txt").write_text("see you\n")
     target = tmp_path / "vectors.jsonl"

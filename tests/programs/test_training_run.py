@@ -123,6 +123,7 @@ def test_the_best_is_used_only_where_it_belongs(folder, caplog):
     assert steps_of() == 10
 
 
+@pytest.mark.slow
 def test_odd_records_are_named(trained):
     folder, out = trained
     path = out / "train.json"
@@ -252,6 +253,7 @@ def test_a_broken_checkpoint_falls_back_to_the_one_before(trained, caplog):
     values_of(out / "model.ckpt-8")  # Has been written anew.
 
 
+@pytest.mark.slow
 def test_a_signal_saves_and_tells_how_to_go_on(trained, monkeypatch):
     folder, whole = trained
     expected = values_of(whole / "model.ckpt-10")

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import pytest
 from absl import logging as absl_logging
-from support.common import json_lines, needs, run_module
+from support.common import json_lines, needs, run_module, thorough_but
 from support.golden_model import with_plain_words
 from support.programs import (
     DEMO,
@@ -307,7 +307,12 @@ def piped(model, source, output, num_shards=3, **changes):
 # predict.
 
 
-@pytest.mark.parametrize("case", INPUTS)
+RARE = ["tags", "tags of words", "no header", "relation in csv", "pairs in csv"]
+
+
+@pytest.mark.parametrize(
+    "case", thorough_but(INPUTS, *(case for case in INPUTS if case not in RARE))
+)
 def test_answers_are_those_of_the_plain_tool(case, model_of, tmp_path):
     name, file, content, changes = INPUTS[case]
     source = write(tmp_path, file, content)
@@ -533,7 +538,9 @@ def test_beam_options_that_are_wrong(label_model, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
 
 
-@pytest.mark.parametrize("is_good", [True, False])
+@pytest.mark.parametrize(
+    "is_good", [True, pytest.param(False, marks=pytest.mark.thorough)]
+)
 def test_as_a_user_types_it(is_good, label_model, tmp_path):
     """The workers are processes of their own."""
     rows = [*ROWS * 150, *([] if is_good else [{"text": 7}])]

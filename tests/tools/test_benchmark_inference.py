@@ -328,6 +328,7 @@ def tables_of(printed):
     return tables
 
 
+@pytest.mark.slow
 def test_contestants_take_turns(fakes, servers, capfd, config_file):
     run(
         compare=["onnxruntime", "openvino", "transformers"],
@@ -510,6 +511,7 @@ def task_of(kind, items, **settings):
     )
 
 
+@pytest.mark.slow
 def test_a_peer_answers_texts_in_their_order(peers, vocab_file, monkeypatch):
     monkeypatch.setattr(peers, "NUM_TRIALS", 1)
     rng = np.random.default_rng(0)

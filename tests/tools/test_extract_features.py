@@ -117,6 +117,7 @@ def test_rounding_is_that_of_python(files):
     assert list(map(repr, found)) == [repr(round(float(x), 6)) for x in values]
 
 
+@pytest.mark.slow
 def test_formats_hold_the_same_vectors(files, tmp_path):
     settings = {"pooling": "mean_max", "normalize": True}
     embedded, _ = expected(files, layers=(-1, 0), **settings)
