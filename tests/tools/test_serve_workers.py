@@ -159,6 +159,8 @@ def check_that_they_count_together(folder, process, port):
     before = send(port, "/status")[1]["num_requests"]
     for _ in range(30):
         assert scores(port) == pytest.approx(expected, abs=1e-6)
+    # A worker notes the length of its queue ten times a second.
+    time.sleep(0.5)
     for _ in range(5):  # Whichever worker answers.
         found = metrics(port)
         assert found[REQUESTS] == 30
