@@ -189,6 +189,12 @@ def test_a_new_file_is_labelled_from_the_run_alone(run_folder, files):
         assert (run_folder / name).read_bytes() == content, name
     rows = lines_of(run_folder / "predictions" / "new" / "test_predictions.tsv")
     assert [row.split("\t")[0] for row in rows] == ["id", "7", "8", "9"]
+    table = read_table(
+        str(run_folder / "predictions/new/test_predictions.tsv"), "tsv"
+    )
+    done = predict(run_folder, f"--input={files / 'new.csv'}")
+    answers = [*csv.reader(io.StringIO(done.stdout))][1:]
+    assert [answer[2] for answer in answers] == table.texts("label")
     assert not (run_folder / "predictions/new/test_report.json").exists()
     results = run_folder / "evaluations" / "old" / "eval_results.txt"
     assert "eval_accuracy = " in results.read_text()
@@ -342,10 +348,6 @@ def test_a_table_is_answered_with_its_columns(run_folder, files):
         ["8", "hello"],
         ["9", ""],
     ]
-    table = read_table(
-        str(run_folder / "predictions/new/test_predictions.tsv"), "tsv"
-    )
-    assert [row[2] for row in rows[1:]] == table.texts("label")
 
 
 def test_a_table_keeps_its_delimiter(run_folder, tmp_path):

@@ -121,6 +121,7 @@ def trained(folder):
     return folder / "out"
 
 
+@pytest.mark.slow
 def test_scores_are_written_for_each_size(trained):
     names = [f"eval_{n}" for n in ("spearman", "pearson", *SEARCHES)]
     expected = {f"{n}{e}" for n in names for e in ("", "_dim16", "_dim12")}
@@ -139,6 +140,7 @@ def test_scores_are_written_for_each_size(trained):
     assert float(results["eval_recall@100"]) == 1  # Of 32 texts.
 
 
+@pytest.mark.slow
 def test_the_export_answers_as_the_run(trained):
     embedder = TextEmbedder.from_pretrained(str(trained))
     vectors = embedder.embed(TEXTS)
@@ -149,6 +151,7 @@ def test_the_export_answers_as_the_run(trained):
     np.testing.assert_allclose(found, vectors, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_later_command_knows_the_run(trained):
     with TRAIN.flags(output_dir=str(trained), do_eval=True) as flags:
         defaults.from_earlier_run(("embeddings",), trains=False)
@@ -159,6 +162,7 @@ def test_a_later_command_knows_the_run(trained):
         assert flags.init_checkpoint is None
 
 
+@pytest.mark.slow
 def test_other_tools_make_vectors_as_the_run(trained, monkeypatch):
     with EXTRACT.flags(pretrained=str(trained), layers="-1") as flags:
         defaults.use_pretrained()
