@@ -148,8 +148,9 @@ def answer_questions(
     logging.debug("***** Running predictions *****")
     log_numbers(job, "predict")
     start = time.perf_counter()
-    mode = "predict" if "predict" in modes else "eval"
-    folder = job.session.results_folder(mode)
+    folder = job.session.results_folder(
+        "predict" if "predict" in modes else "eval"
+    )
     sizes: dict[str, squad_report.Sizes] = {}
     with contextlib.ExitStack() as stack:
         writers = open_files(folder, stack) if "predict" in modes else {}
@@ -158,6 +159,7 @@ def answer_questions(
     if "eval" in modes:
         results = {**score(job, answers), "global_step": global_step}
         folder.write_results(results)
+    seconds = time.perf_counter() - start
     for mode in ("eval", "predict"):
         if mode in modes:
             job.session.record(
@@ -165,7 +167,7 @@ def answer_questions(
                 folder,
                 num_examples=len(job.examples["predict"]),
                 num_windows=len(job.windows["predict"]),
-                seconds=time.perf_counter() - start,
+                seconds=seconds,
                 results=results,
             )
     if "eval" in modes:
@@ -173,18 +175,7 @@ def answer_questions(
         number = len(job.examples["predict"])
         score_lines.show("Scores", {}, results, number, "question")
         log_better_threshold(results)
-    set_name = "eval" if "eval" in modes else "predict"
-    job.report.add_set(set_name, (), len(job.examples["predict"]))
-    job.report.folders[set_name] = folder
-    with run_report.mistakes_are_warnings():
-        squad_report.write(
-            folder,
-            FLAGS.predict_file,
-            answers,
-            sizes,
-            job.answers if "eval" in modes else {},
-            FLAGS.version_2_with_negative,
-        )
+    report_answers(job, modes, folder, answers, sizes)
     if "predict" in modes:
         logging.debug("***** Predict results *****")
         for name in writers:
@@ -198,6 +189,36 @@ def answer_questions(
         metric=job.session.settings.metric,
         is_collapsed=len({answer.text for answer in answers.values()}) == 1,
     )
+
+
+def report_answers(
+    job: Job,
+    modes: Collection[str],
+    folder: RunFolder,
+    answers: Mapping[str, squad_answers.Answer],
+    sizes: Mapping[str, squad_report.Sizes],
+) -> None:
+    """Writes what the run's report shows of the questions.
+
+    Args:
+        job: the job.
+        modes: "predict", "eval" or both.
+        folder: where the answers are.
+        answers: {question's id: its answer}.
+        sizes: {question's id: its sizes}.
+    """
+    set_name = "eval" if "eval" in modes else "predict"
+    job.report.add_set(set_name, (), len(job.examples["predict"]))
+    job.report.folders[set_name] = folder
+    with run_report.mistakes_are_warnings():
+        squad_report.write(
+            folder,
+            FLAGS.predict_file,
+            answers,
+            sizes,
+            job.answers if "eval" in modes else {},
+            FLAGS.version_2_with_negative,
+        )
 
 
 def open_files(folder: RunFolder, stack: contextlib.ExitStack) -> Writers:
