@@ -1,40 +1,42 @@
 """An index of texts that finds those whose vectors are nearest to a query's.
 
-A folder with these files:
-
-    vectors.npy     float32 [N, E], of length 1
-    rows.jsonl      {"id": "…", "text": "…"} of each
-    offsets.npy     int64 [N], where each line of rows.jsonl starts
-    index.json      the model that made the vectors, and their number
-
-The search is exact: it compares a query with every vector, in blocks. The
-vectors stay on the disk, and the system keeps in memory what it can. N texts,
-E components of a vector, Q queries.
+`index_files` says what its folder holds. The search is exact: it compares a
+query with every vector, in blocks. N texts, E components of a vector, Q
+queries.
 """
 
-import contextlib
 import dataclasses
 import json
 import os
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
-from typing import IO, Any
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bert_tf import files, json_files
+from bert_tf import files
+from bert_tf.data import npy
 from bert_tf.errors import UserError
 from bert_tf.export import saved_models
+from bert_tf.export.index_files import (
+    DESCRIPTION,
+    OFFSETS,
+    ROWS,
+    VECTORS,
+    VERSION,
+    IndexFiles,
+    write_rows,
+)
 from bert_tf.export.kinds import EMBEDDING
 from bert_tf.export.predictor import Predictor
 from bert_tf.metrics.retrieval import top_k
 from bert_tf.metrics.similarity import normalized
+from bert_tf.progress import with_progress
 
-VECTORS, ROWS, OFFSETS = "vectors.npy", "rows.jsonl", "offsets.npy"
-DESCRIPTION = "index.json"
-VERSION = 1
-DIGITS = 6  # Digits after the point of a score in JSON.
+# Digits after the point of a score. The last bits of a cosine depend on what is
+# computed with it, and the order of the texts must not.
+DIGITS = 6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +45,8 @@ class Hit:
 
     Attributes:
         id: its id.
-        score: the cosine of its vector and the query's, -1 to 1.
+        score: the cosine of its vector and the query's, -1 to 1, rounded to
+            `DIGITS` digits.
         text: the text.
     """
 
@@ -52,12 +55,8 @@ class Hit:
     text: str
 
     def to_json(self) -> dict[str, Any]:
-        """The text as a JSON object; its score has `DIGITS` digits."""
-        return {
-            "id": self.id,
-            "score": round(self.score, DIGITS),
-            "text": self.text,
-        }
+        """The text as a JSON object."""
+        return dataclasses.asdict(self)
 
 
 class SearchIndex:
@@ -71,36 +70,18 @@ class SearchIndex:
     Attributes:
         folder: the index.
         vectors: float32 [N, E], read from the disk as they are needed.
+        num_bytes: function(places) -> how many bytes of the disk the ids and
+            texts there take.
 
     Raises:
         UserError: the folder has no index, or a file of it is damaged.
     """
 
     def __init__(self, folder: str):
+        self._files = IndexFiles(folder)
         self.folder = folder
-        path = os.path.join(folder, DESCRIPTION)
-        if not files.exists(path):
-            raise UserError(
-                f"holds no index: it has no {DESCRIPTION}",
-                setting="index",
-                value=folder,
-            )
-        self._description = json_files.read_object(path)
-        self.vectors: NDArray[np.float32] = self._array(VECTORS, 2)
-        self._offsets = self._array(OFFSETS, 1)
-        if len(self._offsets) != len(self.vectors):
-            raise UserError(f"{folder}: {VECTORS} and {OFFSETS} do not agree")
-        path = os.path.join(folder, ROWS)
-        with _naming_damage(path):
-            self._rows = np.memmap(path, np.uint8, mode="r")
-
-    def _array(self, name: str, rank: int) -> NDArray[Any]:
-        path = os.path.join(self.folder, name)
-        with _naming_damage(path):
-            array = np.load(path, mmap_mode="r", allow_pickle=False)
-        if array.ndim != rank:
-            raise UserError(f"{path}: damaged")
-        return array
+        self.vectors = self._files.vectors
+        self.num_bytes = self._files.num_bytes
 
     def __len__(self) -> int:
         return len(self.vectors)
@@ -117,7 +98,7 @@ class SearchIndex:
         return (
             makes_vectors(predictor)
             and _width_of(predictor) == self.vectors.shape[1]
-            and self._description.get("model") == description
+            and self._files.model == description
         )
 
     def check_model(self, predictor: Predictor) -> None:
@@ -133,12 +114,16 @@ class SearchIndex:
         found = description_of(predictor)
         if self.was_made_by(predictor, found):
             return
-        known = self._description.get("model")
-        if known == found:  # A file of it was replaced.
-            known = f"of vectors with {self.vectors.shape[1]} components"
+        known = self._files.model
+        known = known if isinstance(known, dict) else {}
+        different = "; ".join(
+            f"{name} {known.get(name)!r} there, {found.get(name)!r} here"
+            for name in {**found, **known}
+            if known.get(name) != found.get(name)
+        )
         raise UserError(
-            f"was made with another model, {known}; write it again, or "
-            f"give that model in place of {found}",
+            f"was made with another model ({different}); write it again, or "
+            "give that model",
             setting="index",
             value=self.folder,
         )
@@ -148,10 +133,15 @@ class SearchIndex:
 
         Args:
             queries: float [Q, E], of any length.
-            k: how many; all of a smaller index.
+            k: how many, 1 or more; all of a smaller index.
 
         Returns:
             For each query its hits.
+
+        Raises:
+            ValueError: the queries have another width or are not finite, or
+                k is below 1.
+            UserError: the index is damaged.
         """
         places, scores = self.nearest(queries, k)
         return [self.hits(*found) for found in zip(places, scores, strict=True)]
@@ -166,10 +156,27 @@ class SearchIndex:
 
         Returns:
             (places, cosines): int64 and float32 [Q, k], the nearest first; of
-            equally near ones the first.
+            those whose cosines have the same `DIGITS` digits, the first.
+
+        Raises:
+            ValueError, UserError: see `search`.
         """
-        wanted = normalized(np.asarray(queries, np.float32))
-        return top_k(wanted, self.vectors, k)
+        wanted = np.asarray(queries, np.float32)
+        width = self.vectors.shape[1]
+        if wanted.ndim != 2 or wanted.shape[1] != width:
+            raise ValueError(
+                f"queries must have the shape [Q, {width}]. Received: "
+                f"queries.shape={wanted.shape}"
+            )
+        if not np.isfinite(wanted).all():
+            raise ValueError("a vector is not finite")
+        places, cosines = top_k(
+            normalized(wanted), self.vectors, k, digits=DIGITS
+        )
+        if not np.isfinite(cosines).all():
+            path = os.path.join(self.folder, VECTORS)
+            raise UserError(f"{path}: damaged: a vector is not finite")
+        return places, cosines
 
     def hits(
         self, places: NDArray[np.int64], scores: NDArray[np.floating]
@@ -180,38 +187,11 @@ class SearchIndex:
             places, scores: int64 and float [K], a row of `nearest`.
         """
         return [
-            Hit(score=float(score), **self._row(int(place)))
+            Hit(
+                score=round(float(score), DIGITS), **self._files.row(int(place))
+            )
             for place, score in zip(places, scores, strict=True)
         ]
-
-    def num_bytes(self, places: NDArray[np.int64]) -> int:
-        """How many bytes of the disk the ids and texts at some places take.
-
-        Args:
-            places: int64, of any shape.
-        """
-        last = len(self._offsets) - 1
-        next_ones = self._offsets[np.minimum(places + 1, last)]
-        ends = np.where(places == last, len(self._rows), next_ones)
-        return int(np.sum(ends - self._offsets[places]))
-
-    def _end(self, place: int) -> int:
-        """Where the line of a text ends."""
-        is_last = place + 1 == len(self._offsets)
-        return len(self._rows) if is_last else int(self._offsets[place + 1])
-
-    def _row(self, place: int) -> dict[str, str]:
-        start = int(self._offsets[place])
-        row = json.loads(self._rows[start : self._end(place)].tobytes())
-        return {"id": row["id"], "text": row["text"]}
-
-
-@contextlib.contextmanager
-def _naming_damage(path: str) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: {files.reason(error)}") from None
 
 
 def check_replaceable(folder: str) -> None:
@@ -266,6 +246,8 @@ def description_of(predictor: Predictor) -> dict[str, Any]:
 
 def embed(predictor: Predictor, texts: Sequence[str]) -> NDArray[np.float32]:
     """The vectors of texts, float32 [N, E], of length 1."""
+    if not texts:
+        return np.zeros([0, _width_of(predictor)], np.float32)
     answers = predictor.predict(texts)
     return normalized(np.stack([answer["embedding"] for answer in answers]))
 
@@ -285,16 +267,12 @@ def write(
     """
     check_makes_vectors(predictor)
     check_replaceable(folder)
-    width = (
-        predictor.signatures["serving_default"]
-        .structured_outputs["embedding"]
-        .shape[-1]
-    )
+    width = _width_of(predictor)
     with saved_models.replacing_folder(folder) as scratch:
         files.make_folder(scratch)
         paths = {n: os.path.join(scratch, n) for n in (ROWS, VECTORS, OFFSETS)}
         with open(paths[ROWS], "wb") as writer:
-            offsets = _write_rows(writer, rows)
+            offsets = write_rows(writer, rows)
         _write_vectors(
             paths[VECTORS], predictor, paths[ROWS], len(offsets), width
         )
@@ -312,35 +290,23 @@ def write(
     return len(offsets)
 
 
-def _write_rows(
-    writer: IO[bytes], rows: Iterable[tuple[str, str]]
-) -> list[int]:
-    """Writes the lines of the texts; returns where each starts."""
-    offsets: list[int] = []
-    places: dict[str, int] = {}
-    for one, text in rows:
-        if (before := places.setdefault(one, len(offsets))) != len(offsets):
-            raise UserError(
-                f"the id {one!r} is that of the rows {before + 1} and "
-                f"{len(offsets) + 1}: ids must differ"
-            )
-        offsets.append(writer.tell())
-        row = json.dumps({"id": one, "text": text})
-        writer.write(f"{row}\n".encode())
-    if not offsets:
-        raise UserError("there are no texts to search in")
-    return offsets
-
-
 def _write_vectors(
     path: str, predictor: Predictor, rows: str, number: int, width: int
 ) -> None:
     """Writes the vectors of the texts in a file of rows, block by block."""
-    vectors = np.lib.format.open_memmap(
-        path, mode="w+", dtype=np.float32, shape=(number, width)
-    )
-    with open(rows, "rb") as reader:
+    # Not through a memory map: where the disk is full, writing to it kills the
+    # process, without a word.
+    with open(rows, "rb") as reader, open(path, "wb") as writer:
+        npy.write_header(writer, (number, width))
         texts = (json.loads(line)["text"] for line in reader)
-        for place, answer in enumerate(predictor.stream(texts)):
-            vectors[place] = normalized(answer["embedding"])
-    vectors.flush()
+        answers = predictor.stream(texts)
+        for row, answer in enumerate(
+            with_progress(answers, number, "texts", "Encoding"), 1
+        ):
+            vector = normalized(answer["embedding"])
+            if not np.isfinite(vector).all():
+                raise UserError(
+                    f"the vector of row {row} is not finite; such a model "
+                    "cannot search"
+                )
+            writer.write(npy.as_row(vector))

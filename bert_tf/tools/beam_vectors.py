@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bert_tf import files
+from bert_tf.data import npy
 from bert_tf.text.packing import split_pair
 from bert_tf.tools.row_work import Written
-from bert_tf.tools.vector_formats import ENCODERS, write_npy_header
+from bert_tf.tools.vector_formats import ENCODERS
 
 if TYPE_CHECKING:
     from bert_tf.embeddings import Text, TextEmbedder
@@ -73,7 +74,7 @@ class VectorWorker:
         start = io.BytesIO()
         if self._work.output_format == "npy":
             width = self._embedder.model.embedding_size
-            write_npy_header(start, (num_rows, width))
+            npy.write_header(start, (num_rows, width))
         return start.getvalue()
 
     def answers(self, rows: "Sequence[Text]", first: int) -> Iterator[Written]:

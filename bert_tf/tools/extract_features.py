@@ -33,6 +33,7 @@ from absl import flags, logging
 from bert_tf import files
 from bert_tf.config import BertConfig
 from bert_tf.counts import number_of
+from bert_tf.data import npy
 from bert_tf.data.tabular import file_shape
 from bert_tf.errors import UserError
 from bert_tf.programs import (
@@ -49,7 +50,7 @@ from bert_tf.text.packing import MIN_SEQ_LENGTH
 from bert_tf.tools import beam_runner, beam_vectors, row_shards
 from bert_tf.tools.beam_vectors import texts
 from bert_tf.tools.shard_run import ShardRun
-from bert_tf.tools.vector_formats import ENCODERS, write_npy_header
+from bert_tf.tools.vector_formats import ENCODERS
 
 if TYPE_CHECKING:
     from bert_tf.embeddings import EmbeddedText, TextEmbedder
@@ -248,7 +249,7 @@ def write_output(
     ):
         if FLAGS.output_format == "npy":
             width = embedder.model.embedding_size
-            write_npy_header(writer, (num_texts, width))
+            npy.write_header(writer, (num_texts, width))
         for embedded in with_log(embedder, stream, num_texts):
             writer.write(encode(embedder, num_written, embedded))
             num_written += 1

@@ -4,11 +4,11 @@ extract_features says what is in them.
 """
 
 import json
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bert_tf.data import example_proto
+from bert_tf.data import example_proto, npy
 
 if TYPE_CHECKING:
     from bert_tf.embeddings import EmbeddedText, TextEmbedder
@@ -81,13 +81,7 @@ def as_npy(
     embedder: "TextEmbedder", index: int, embedded: "EmbeddedText"
 ) -> bytes:
     """Formats a vector as a row of a .npy file."""
-    return embedded.vector.astype("<f4").tobytes()
-
-
-def write_npy_header(writer: IO[bytes], shape: tuple[int, ...]) -> None:
-    """Writes the start of a .npy file, for float32 of a shape in rows."""
-    header = {"descr": "<f4", "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(writer, header)
+    return npy.as_row(embedded.vector)
 
 
 ENCODERS = {

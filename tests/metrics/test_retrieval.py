@@ -40,6 +40,32 @@ def test_of_equal_ones_the_first_are_found(k):
         assert (products == np.take_along_axis(every, expected, 1)).all()
 
 
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_small_blocks_find_what_a_whole_sort_finds(dtype):
+    """Every k up to the corpus and beyond, and all sizes of blocks."""
+    queries = RNG.integers(-2, 3, (7, 4)).astype(dtype)
+    corpus = RNG.integers(-2, 3, (13, 4)).astype(dtype)
+    every = queries @ corpus.T  # Whole numbers: exact in each type.
+    order = np.argsort(-every, axis=1, kind="stable")
+    for k in (1, 12, 13, 99):
+        for block in (1, 5, 13, 50):
+            places, products = retrieval.top_k(
+                queries, corpus, k, query_block=3, corpus_block=block
+            )
+            np.testing.assert_array_equal(places, order[:, :k])
+            assert (
+                products == np.take_along_axis(every, order[:, :k], 1)
+            ).all()
+
+
+def test_edges_of_a_search():
+    places, products = retrieval.top_k(np.zeros([0, 3]), np.ones([4, 3]), 2)
+    assert places.shape == products.shape == (0, 2)
+    for k in (0, -1):
+        with pytest.raises(ValueError, match=f"Received: k={k}"):
+            retrieval.top_k(np.ones([1, 3]), np.ones([4, 3]), k)
+
+
 def plain_scores(places, relevant):
     """The definitions, query by query."""
     found = {name: [] for name in retrieval.RETRIEVAL_NAMES}
