@@ -43,6 +43,7 @@ def read(body: bytes) -> object:
         body.decode("utf-8"),
         parse_constant=_refuse_constant,
         parse_float=_finite,
+        parse_int=_whole,
     )
 
 
@@ -55,6 +56,13 @@ def _finite(digits):
     if not math.isfinite(value):
         raise ValueError(f"the number {digits[:20]} is too large")
     return value
+
+
+def _whole(digits):
+    try:
+        return int(digits)
+    except ValueError:  # Python reads 4,300 digits at most.
+        raise ValueError(f"the number {digits[:20]}… is too large") from None
 
 
 def write(value: object) -> bytes:

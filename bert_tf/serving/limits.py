@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
 
+MAX_HITS = 20_000  # Texts in an answer to /search, so that it is bounded.
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Limits:
     """Limits per request, except `max_queue`, which is per model.

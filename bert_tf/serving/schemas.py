@@ -234,7 +234,8 @@ BODIES = {
     ),
 }
 
-_TEXTS = {"type": "array", "items": _STRING, "minItems": 1}
+_QUERY = {"type": "string", "pattern": r"\S"}
+_QUERIES = {"type": "array", "items": _QUERY, "minItems": 1}
 _HIT = {"id": _STRING, "score": _NUMBER, "text": _STRING}
 _SEARCH = {
     "k": {"type": "integer", "minimum": 1, "maximum": MAX_K, "default": K},
@@ -243,8 +244,8 @@ _SEARCH = {
 BODIES["search"] = (
     {
         "oneOf": [
-            _object(("queries",), queries=_TEXTS, **_SEARCH),
-            _object(("query",), query=_STRING, **_SEARCH),
+            _object(("queries",), queries=_QUERIES, **_SEARCH),
+            _object(("query",), query=_QUERY, **_SEARCH),
         ]
     },
     _object(

@@ -16,13 +16,12 @@ from bert_tf.export.search_index import SearchIndex
 from bert_tf.serving import rest
 from bert_tf.serving.batching import Columns, KeyedPayload
 from bert_tf.serving.errors import Refusal
-from bert_tf.serving.limits import Limits
+from bert_tf.serving.limits import MAX_HITS, Limits
 from bert_tf.serving.schemas import MAX_K, K
 from bert_tf.serving.texts import TEXTS
 
 KEYS = {"query", "queries", "k", "model"}
-# What one answer holds at most, so that its memory is bounded.
-MAX_HITS = 20_000
+# What the texts of one answer have at most, so that its memory is bounded.
 MAX_HIT_BYTES = 16 << 20
 # Reads the texts of answers and writes them as JSON, for which the event loop
 # would have to wait.
@@ -61,6 +60,8 @@ def search_call(
     for name, query in zip(names, queries, strict=True):
         if not isinstance(query, str):
             raise Refusal(400, f"{name} must be a string")
+        if not query.strip():  # What would be found has nothing to do with it.
+            raise Refusal(400, f"{name} is empty: it must have a word")
     k = _k_of(body)
     if len(queries) * k > MAX_HITS:
         raise Refusal(
@@ -102,10 +103,10 @@ def nearest(index: SearchIndex, queries: Sequence[Query]) -> Columns:
 
     Returns:
         {"places", "scores"}: [B, K], where K is the largest k.
-    """
 
     Raises:
         ValueError: a vector is not finite.
+    """
     vectors = np.stack([query.vector for query in queries])
     places, scores = index.nearest(vectors, max(query.k for query in queries))
     return {"places": places, "scores": scores}

@@ -4,11 +4,12 @@
 
 The clients send without a pause what a server gets in an hour at 20 requests a
 second: single texts, many texts, long ones, the Open Inference Protocol,
-probes, and hostile requests. Meanwhile the server gets new versions of the
-model, one of them broken. It fails if a friendly request is not answered, or
-not as at the start, if a hostile one is not refused, if the memory grows, or
-if the server does not end well. `soak.svg` shows memory, latency and errors
-over time, `soak.json` has the numbers.
+probes, searches if the model makes vectors, and hostile requests. Meanwhile
+the server gets new versions of the model, one of them broken. It fails if a
+friendly request is not answered, or not as at the start, if a hostile one is
+not refused, if the memory grows, or if the server does not end well.
+`soak.svg` shows memory, latency and errors over time, `soak.json` has the
+numbers.
 """
 
 import itertools
@@ -123,10 +124,14 @@ def read_texts() -> list[str]:
 
 def soak(model: str, texts: list[str]) -> Results:
     """Runs the server, sends all requests and returns what was seen."""
-    with tempfile.TemporaryDirectory(prefix="bert-soak-") as folder:
+    with (
+        tempfile.TemporaryDirectory(prefix="bert-soak-") as folder,
+        tempfile.TemporaryDirectory(prefix="bert-soak-") as indexes,
+    ):
         versions = Versions(model, folder)
         versions.add()
-        flags_of_server = [f"--poll_seconds={POLL_SECONDS}"]
+        index_flags = write_index(model, texts, indexes)
+        flags_of_server = [f"--poll_seconds={POLL_SECONDS}", *index_flags]
         with serving(folder, *flags_of_server, *FLAGS.server_flags) as server:
             traffic = Traffic(
                 "m",
@@ -134,6 +139,7 @@ def soak(model: str, texts: list[str]) -> Results:
                 texts,
                 hostile_share=FLAGS.hostile_share,
                 seed=FLAGS.seed,
+                is_searched=bool(index_flags),
             )
             clients = Clients(
                 server.port,
@@ -154,6 +160,26 @@ def soak(model: str, texts: list[str]) -> Results:
             num_broken=len(versions.broken),
             status=server.process.returncode,
         )
+
+
+def write_index(model: str, texts: list[str], folder: str) -> list[str]:
+    """Writes an index of the texts, if the model makes vectors.
+
+    Returns:
+        The flags of the server for it.
+    """
+    from bert_tf.export import Predictor, saved_models, search_index
+    from bert_tf.export.kinds import EMBEDDING
+
+    if saved_models.read_description(model)["kind"] != EMBEDDING.name:
+        return []
+    predictor = Predictor(model)
+    if not search_index.makes_vectors(predictor):
+        return []
+    index = os.path.join(folder, "index")
+    rows = ((str(number), text) for number, text in enumerate(texts, 1))
+    search_index.write(index, predictor, rows)
+    return [f"--index={index}"]
 
 
 def inputs_of(port: int) -> list[str]:

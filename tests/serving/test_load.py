@@ -167,6 +167,7 @@ def random_body(rng):
 PATHS = [f"/v1/models/{kind}:predict" for kind in INPUTS]
 PATHS += ["/v1/models/single_label:classify", "/v1/models/regression:regress"]
 PATHS += ["/encode", "/encode?model=%00", "/v1/models/none:predict"]
+PATHS += ["/search"]
 
 
 def fuzz(process, rng, number):

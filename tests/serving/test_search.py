@@ -14,7 +14,7 @@ from support.search_fakes import (
     write_index,
     write_model,
 )
-from support.server_requests import predictor_of, send_request
+from support.server_requests import LIMITS, predictor_of, send_request
 from support.serving_fakes import make_serving, running, start
 
 from bert_tf.errors import UserError
@@ -25,6 +25,7 @@ from bert_tf.serving.batching import QueueFull
 from bert_tf.serving.errors import Refusal
 from bert_tf.serving.state import Serving
 
+from bert_tf.tools.soaking.requests import Traffic
 SERVE = program_of("bert_tf.tools.serve")
 
 
@@ -72,6 +73,8 @@ def test_the_nearest_texts_of_each_query(send):
         ({"query": None}, 400, "query must be a string"),
         ({"query": {"text": "a"}}, 400, "query must be a string"),
         ({"queries": "a"}, 400, "queries must be a list"),
+        ({"query": ""}, 400, "query is empty: it must have a word"),
+        ({"queries": ["a", " \n"]}, 400, "queries[1] is empty"),
         ({"queries": []}, 400, "nothing to answer"),
         ({"queries": ["a", 1]}, 400, "queries[1] must be a string"),
         ({"query": "a", "k": 0}, 400, "k must be a whole number from 1 to 1,0"),
@@ -80,6 +83,12 @@ def test_the_nearest_texts_of_each_query(send):
         ({"query": "a", "k": 2.0}, 400, "k must be a whole number"),
         ({"query": "a", "k": None}, 400, "k must be a whole number"),
         ({"query": "a", "top_k": 3}, 400, '"top_k" is unknown; known are k, '),
+        ({"query": "a", "k": 10**30}, 400, "k must be a whole number"),
+        ({"query": "a", "k": [3]}, 400, "k must be a whole number"),
+        ('{"query": "a", "k": NaN}', 400, "NaN is not a JSON number"),
+        ('{"query": "a", "k": 1e999}', 400, "is too large"),
+        ('{"query": "a", "k": %s}' % ("9" * 5000), 400, "9… is too large"),
+        ('{"queries": ' + "[" * 90_000, 400, "nested too deep"),
         ({"query": "a", "model": 5}, 400, "model must be a string"),
         ({"query": "a", "model": "none"}, 404, "no model"),
         ({"query": "a" * 100_001}, 413, "a text has 100,001 bytes"),
@@ -98,6 +107,19 @@ def test_wrong_requests_are_refused_in_one_line(send, body, status, message):
 
 
 def test_an_answer_is_bounded(send, monkeypatch):
+def test_no_hostile_request_breaks_it(send):
+    """Those of a soak, without the connection that the soak's clients use."""
+    traffic = Traffic("model", ["text"], TEXTS, hostile_share=1.0, seed=5)
+    for _ in range(300):
+        body = traffic._wrong_search().data.partition(b"\r\n\r\n")[2]
+        if len(body) > LIMITS.max_body_bytes:
+            continue  # It would not read all of it.
+        status, answer = send("/search", body)
+        assert status in (400, 413), (body[:100], answer)
+        assert "\n" not in answer["error"]
+    assert send("/search", {"query": "b", "k": 1})[0] == 200
+
+
     monkeypatch.setattr(search, "MAX_HIT_BYTES", 100)
     assert send("/search", {"query": "b", "k": 2})[0] == 200
     status, answer = send("/search", {"query": "a" * 90, "k": 5})

@@ -24,8 +24,16 @@ def test_a_seed_gives_the_same_requests_and_all_kinds():
     assert requests != [other.next() for _ in range(2000)]
     hostile = [r for r in requests if isinstance(r, Hostile)]
     assert 900 < len(hostile) < 1100
-    assert len({r.kind for r in hostile}) == 9
-    assert len({r.kind for r in requests}) == 9 + 5
+    assert len({r.kind for r in hostile}) == 10
+    assert len({r.kind for r in requests}) == 10 + 5
+
+
+def test_a_server_with_an_index_is_searched():
+    made = Traffic("m", ["text"], TEXTS, 0.0, seed=1, is_searched=True)
+    requests = [made.next() for _ in range(500)]
+    found = [json.loads(r.body) for r in requests if r.kind == "search"]
+    assert 20 < len(found) < 100
+    assert all({*body["queries"]} <= {*TEXTS} for body in found)
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,14 @@ must refuse. The kinds of both are chosen by weights, with a seed.
 
 import dataclasses
 import json
+import math
 import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
 MANY = 16  # Texts of a request that has several.
 LONG = 2000  # Characters of a long text.
+LONGEST = 1 << 20  # Characters of a text that no server takes.
 TOO_LARGE = 1 << 30  # Bytes that a client says it will send.
 
 
@@ -61,6 +63,7 @@ class Traffic:
         texts: the texts that are sent.
         hostile_share: the part of the requests that is hostile, 0 to 1.
         seed: the same seed gives the same requests.
+        is_searched: whether the server has an index of the model's vectors.
 
     Attributes:
         model: the name of the model.
@@ -74,6 +77,7 @@ class Traffic:
         texts: Sequence[str],
         hostile_share: float,
         seed: int,
+        is_searched: bool = False,
     ):
         self.model = model
         self._rng = random.Random(seed)
@@ -92,6 +96,9 @@ class Traffic:
             (10, self._open_inference),
             (5, self._question_about_the_server),
         ]
+        if is_searched:
+            self._friendly.append((10, self._search))
+        self._texts = texts
         self._hostile: list[Callable[[], Hostile]] = [
             self._broken_json,
             self._wrong_rows,
@@ -102,6 +109,7 @@ class Traffic:
             self._half_a_request,
             self._leaves_before_the_answer,
             self._wrong_tensors,
+            self._wrong_search,
         ]
 
     def next(self) -> Request:
@@ -144,6 +152,11 @@ class Traffic:
         )
         return Friendly("server's state", "GET", path)
 
+    def _search(self) -> Friendly:
+        queries = self._rng.choices(self._texts, k=self._rng.randint(1, MANY))
+        body = json.dumps({"queries": queries, "k": 5}).encode()
+        return Friendly("search", "POST", "/search", body)
+
     def _short(self) -> int:
         return self._rng.randrange(self._num_short)
 
@@ -180,6 +193,27 @@ class Traffic:
         return self._post(
             "wrong tensors", body, f"/v2/models/{self.model}/infer"
         )
+
+    def _wrong_search(self) -> Hostile:
+        query: Any = self._rng.choice(
+            [None, "", " ", 1, ["a"], {"text": "a"}, "a" * LONGEST]
+        )
+        k: Any = self._rng.choice(
+            [0, -1, 1.5, True, None, "3", [3], 2**63, 10**30, math.nan, 1e300]
+        )
+        body = self._rng.choice(
+            [
+                {"query": query},
+                {"queries": [query]},
+                {"queries": {self._texts[0]: query}},
+                {"query": self._texts[0], "k": k},
+                {"query": self._texts[0], "top_k": 3},
+                {"query": self._texts[0], "queries": [self._texts[0]]},
+                {},
+                [],
+            ]
+        )
+        return self._post("wrong search", json.dumps(body).encode(), "/search")
 
     def _deep_nesting(self) -> Hostile:
         return self._post("deep nesting", b'{"instances": ' + b"[" * 100_000)
