@@ -2,6 +2,7 @@
 
     with EncodeClient("localhost", port=8501) as client:
         client.encode(["a text", "another"])  # float32 [2, D]
+        client.search(["a query"], k=3)  # The texts of the server's index.
 
 It needs only NumPy. `bert_client.BertClient` has the names, defaults and checks
 of bert-as-service's client.
@@ -9,25 +10,23 @@ of bert-as-service's client.
 
 import functools
 import itertools
-import json
 import sys
 import time
 import urllib.parse
 import uuid
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
 import bert_tf
+from bert_tf.serving.client_texts import MAX_TEXTS, in_parts, joined, listed
 from bert_tf.serving.connection import Connection, EncodeError, EncodeTimeout
+from bert_tf.serving.limits import MAX_HITS
 from bert_tf.serving.pending import PendingRequests, Response
 
 __all__ = ["EncodeClient", "EncodeError", "EncodeTimeout", "Response"]
-
-# Texts in a request, unless the server allows fewer.
-MAX_TEXTS = 256
 
 
 class EncodeClient:
@@ -155,7 +154,7 @@ class EncodeClient:
                 EncodeError and a TimeoutError.
             ValueError: `texts` is empty, or is not what it must be.
         """
-        texts = _listed(texts, is_tokenized)
+        texts = listed(texts, is_tokenized)
         self._warn_of_lengths(texts, is_tokenized)
         if show_tokens and not self.token_info_available:
             warnings.warn(
@@ -182,10 +181,7 @@ class EncodeClient:
             self._encode_part(part, is_tokenized, show_tokens)
             for part in [*self._parts(texts)]
         ]
-        parts = [part for part, _ in answers]
-        if len({part.shape[1:] for part in parts}) > 1:
-            parts = _equally_long(parts)
-        vectors = np.concatenate(parts)
+        vectors = joined([part for part, _ in answers])
         tokens = [row for _, rows in answers for row in rows]
         return Response(
             number,
@@ -208,6 +204,48 @@ class EncodeClient:
                 "cut off (check_length=False hides this warning)",
                 stacklevel=3,
             )
+
+    # -----------------------------------------------------------------------
+    # The texts of the server's index.
+
+    def search(
+        self, queries: Iterable[str], k: int = 10
+    ) -> list[list[dict[str, Any]]]:
+        """Finds the texts that are nearest to queries, in the model's index.
+
+        Args:
+            queries: a list, an array or a generator of N str, each with a
+                word.
+            k: how many texts are found for each, 1 to 1,000.
+
+        Returns:
+            N lists of k texts, the nearest first; of a smaller index, all.
+            Each text is {"id": str, "score": float, "text": str}, whose score
+            is the cosine of the two vectors.
+
+        Raises:
+            EncodeError: the server cannot be reached, has no index of the
+                model, or refuses a query or `k`. The lengths are checked
+                before anything is sent.
+            EncodeTimeout: see `encode`.
+            ValueError: `queries` is empty, or is not what it must be; or `k`
+                is not a whole number from 1.
+        """
+        queries = listed(queries, name="queries")
+        for place, query in enumerate(queries):
+            if not query.strip():
+                raise ValueError(f"queries[{place}] must have a word")
+        if not hasattr(k, "__index__") or k < 1:
+            raise ValueError(
+                f"k must be a whole number from 1. Received: k={k!r}"
+            )
+        self._num_requests = next(self._numbers)
+        most = min(MAX_TEXTS, max(MAX_HITS // k, 1))
+        answers = [
+            self._ask("/search", {"queries": part, "k": int(k)})
+            for part in [*self._parts(queries, most=most, name="queries")]
+        ]
+        return [hits for answer in answers for hits in answer["results"]]
 
     # -----------------------------------------------------------------------
     # Requests that nobody waits for.
@@ -308,52 +346,25 @@ class EncodeClient:
             "show_tokens_to_client": status.get("show_tokens_to_client", False),
         }
 
-    def _parts(self, texts):
+    def _parts(self, texts, **settings):
         """Yields the texts in lists that the server accepts."""
         if self._limits is None:
             self._limits = self.server_status()["limits"]
-        max_texts = min(MAX_TEXTS, self._limits["max_texts"])
-        # Leaves room for the rest of the body, around the texts.
-        max_bytes = self._limits["max_body_bytes"] - 1000
-        part: list = []
-        num_bytes = 0
-        for place, text in enumerate(texts):
-            size = len(json.dumps(text)) + 2
-            self._check_size(place, text, size, max_bytes)
-            if part and (
-                len(part) == max_texts or num_bytes + size > max_bytes
-            ):
-                yield part
-                part, num_bytes = [], 0
-            part.append(text)
-            num_bytes += size
-        yield part
+        return in_parts(texts, self._limits, **settings)
 
-    def _check_size(self, place, text, size, max_bytes):
-        """Raises EncodeError if the server would refuse a text as too long."""
-        text = text if isinstance(text, str) else " ".join(text)
-        num_bytes = len(text.encode("utf-8", "replace"))
-        longest = self._limits.get("max_text_bytes", max_bytes)
-        if num_bytes > longest:
-            raise EncodeError(
-                f"texts[{place}] has {num_bytes:,} bytes: the server allows "
-                f"{longest:,}"
-            )
-        if size > max_bytes:
-            raise EncodeError(
-                f"texts[{place}] has {size:,} bytes in JSON: the server allows "
-                f"{max_bytes:,}"
-            )
-
-    def _encode_part(self, texts, is_tokenized, show_tokens):
-        """Returns (vectors, tokens) of the texts of one request."""
+    def _ask(self, path, body):
+        """The server's answer about this client's model."""
         query = ""
         if self._model is not None:
             query = "?" + urllib.parse.urlencode({"model": self._model})
+        return self._connection.ask(path + query, body)
+
+    def _encode_part(self, texts, is_tokenized, show_tokens):
+        """Returns (vectors, tokens) of the texts of one request."""
         body = {"texts": texts, "is_tokenized": is_tokenized}
         if show_tokens:  # Earlier servers do not know it.
             body["show_tokens"] = True
-        answer = self._connection.ask("/encode" + query, body)
+        answer = self._ask("/encode", body)
         vectors = np.array(answer["results"], np.float32)
         return vectors, answer.get("tokens", [])
 
@@ -366,44 +377,3 @@ def _check_version(config):
             f"the server's version is {server}, the client's {client}: install "
             "the same on both, or choose check_version=False"
         )
-
-
-def _listed(texts, is_tokenized) -> list:
-    """Returns the texts as JSON has them: a list of str, or of lists of str.
-
-    Raises:
-        ValueError: a text is something else; the message says which.
-    """
-    texts = _items(texts)
-    if not texts:
-        raise ValueError("texts must be a list of one text or more")
-    if is_tokenized:
-        texts = [_items(words) for words in texts]
-    for place, text in enumerate(texts):
-        words = text if is_tokenized else [text]
-        if words is None or not all(isinstance(w, str) for w in words):
-            kind = "a list of str" if is_tokenized else "str"
-            raise ValueError(f"texts[{place}] must be {kind}")
-    return texts
-
-
-def _items(values) -> list | None:
-    """The items of a list, an array or a generator; None for all else."""
-    if isinstance(values, str | bytes | Mapping):
-        return None
-    try:
-        return list(values)
-    except TypeError:
-        return None
-
-
-def _equally_long(vectors):
-    """Pads vectors of tokens, [N, S, D], to the largest S with zeros.
-
-    In each answer S is the length of its own longest text.
-    """
-    longest = max(part.shape[1] for part in vectors)
-    return [
-        np.pad(part, [(0, 0), (0, longest - part.shape[1]), (0, 0)])
-        for part in vectors
-    ]

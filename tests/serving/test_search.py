@@ -22,6 +22,7 @@ from bert_tf.export.search_index import SearchIndex
 from bert_tf.metrics.similarity import normalized
 from bert_tf.serving import search
 from bert_tf.serving.batching import QueueFull
+from bert_tf.serving.client import EncodeClient, EncodeError
 from bert_tf.serving.errors import Refusal
 from bert_tf.serving.state import Serving
 
@@ -263,6 +264,77 @@ def test_an_index_of_another_model_ends_the_start(tmp_path):
     with pytest.raises(UserError, match="holds no index"):
         serving_of(models, tmp_path)
     assert len(SearchIndex(own)) == 5
+
+
+def test_a_damaged_text_is_an_error_of_the_server(tmp_path):
+    models, folder = tmp_path / "models", tmp_path / "index"
+    serving = serving_of(models, write_index(folder, write_model(models, 1)))
+    rows = (folder / "rows.jsonl").read_bytes()
+    (folder / "rows.jsonl").write_bytes(rows.replace(b'"text"', b'"test"'))
+    with running(serving) as (_, port):
+        assert send_request(port, "/search", {"query": "b"})[0] == 500
+
+
+# ---------------------------------------------------------------------------
+# The client.
+
+
+@pytest.fixture
+def client(port):
+    with EncodeClient("localhost", port=port) as client:
+        yield client
+
+
+def test_the_client_searches(client, port):
+    queries = ["b", "aaaaa"]
+    answer = [expected(query, 3) for query in queries]
+    for same in (queries, tuple(queries), iter(queries), np.array(queries)):
+        assert client.search(same, k=3) == answer
+    assert client.search(queries[:1]) == [expected("b", 10)]
+    assert client.search(queries[:1], np.int64(1)) == [expected("b", 1)]
+    named = EncodeClient("localhost", port=port, model="model")
+    assert named.search(queries, k=3) == answer
+    assert client.status["num_request"] == 6
+
+
+def test_the_client_splits_long_lists(client, monkeypatch):
+    sizes = []
+    ask = client._connection.ask
+
+    def asked(path, body=None):
+        sizes.append(len(body["queries"]) if body else 0)
+        return ask(path, body)
+
+    monkeypatch.setattr(client._connection, "ask", asked)
+    found = client.search(["b"] * 120, k=1)  # max_texts is 50.
+    assert found == [expected("b", 1)] * 120
+    found = client.search(["b"] * 45, k=1000)  # 20,000 texts in an answer.
+    assert found == [expected("b", 10)] * 45
+    assert sizes == [0, 50, 50, 20, 20, 20, 5]
+
+
+def test_mistakes_of_the_client_are_one_line(client, port):
+    for queries, message in (
+        ("a query", "queries must be a list"),
+        ([], "queries must be a list"),
+        (["a", None], r"queries\[1\] must be str"),
+        (["a"] * 60 + [" "], r"queries\[60\] must have a word"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            client.search(queries)
+    for k in (0, -1, 1.5, "3", None):
+        with pytest.raises(ValueError, match="k must be a whole number from 1"):
+            client.search(["a"], k=k)
+    with pytest.raises(EncodeError, match="400: k must be .* from 1 to 1,000"):
+        client.search(["a"], k=1001)
+    with pytest.raises(EncodeError, match=r"queries\[1\] has 100,001 bytes"):
+        client.search(["a", "a" * 100_001])
+    with pytest.raises(EncodeError, match='404: no model "none"'):
+        EncodeClient("localhost", port=port, model="none").search(["a"])
+
+
+# ---------------------------------------------------------------------------
+# The flags.
 
 
 def test_flags(tmp_path):
