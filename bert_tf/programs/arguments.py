@@ -296,8 +296,9 @@ def _mistakes(name: str, value: str) -> Iterator[tuple[str, str]]:
         return
     folder, _, rest = value.partition("=")
     start = ""
-    if name == "model" and folder and rest and not files.exists(value):
-        start, value = f"{folder}=", rest  # The server's are NAME=FOLDER.
+    is_named = name in ("model", "index")  # The server's are NAME=FOLDER.
+    if is_named and folder and rest and not files.exists(value):
+        start, value = f"{folder}=", rest
     elif folder == "" and rest and not files.exists(value):
         yield "starts with a =", value.lstrip("=")
     if files.is_remote(value) or files.exists(value):

@@ -17,7 +17,6 @@ import dataclasses
 import functools
 import multiprocessing
 import os
-import re
 import signal
 import socket
 import sys
@@ -31,7 +30,7 @@ from typing import TYPE_CHECKING
 
 from absl import flags, logging
 
-from bert_tf import extras, files
+from bert_tf import extras
 from bert_tf.errors import UserError
 from bert_tf.programs import engine_flags, program
 from bert_tf.programs import flags as shared_flags
@@ -45,23 +44,15 @@ from bert_tf.serving.listening import (
 )
 from bert_tf.serving.settings import COUNTERS_VARIABLE, ServerSettings
 from bert_tf.serving.workers import Workers
-from bert_tf.tools import serve_flags, serve_grpc, serve_index
+from bert_tf.tools import serve_flags, serve_folders, serve_grpc
 
 if TYPE_CHECKING:
     from bert_tf.serving.waiting import WaitingRoom
 
 FLAGS = flags.FLAGS
 REQUIRED = ("model",)
-NAME = r"[A-Za-z0-9_.-]+"
 
-flags.DEFINE_multi_string(
-    "model",
-    None,
-    "NAME=FOLDER: the name under which a model is served, and its exported "
-    "model, a run that has one, or a folder of versions 1, 2, …, of which the "
-    "newest answers. May be given several times.",
-)
-serve_index.define()
+serve_folders.define()
 flags.DEFINE_string(
     "host",
     "127.0.0.1",
@@ -290,10 +281,11 @@ def read_settings() -> ServerSettings:
         UserError: they contradict each other, name no models, or an index of
             none.
     """
-    folders = model_folders()
+    program.require(*REQUIRED)
+    folders = serve_folders.models()
     return ServerSettings(
         folders=folders,
-        indexes=serve_index.read(folders),
+        indexes=serve_folders.indexes(folders),
         limits=read_limits(),
         keep_versions=FLAGS.keep_versions,
         poll_seconds=FLAGS.poll_seconds,
@@ -307,38 +299,6 @@ def read_settings() -> ServerSettings:
         verbosity=logging.get_verbosity(),
         web=serve_flags.read(),
     )
-
-
-def model_folders() -> dict[str, str]:
-    """Returns {name: folder} from --model.
-
-    Raises:
-        UserError: a value is not NAME=FOLDER, a name is given twice, or a
-            folder does not exist.
-    """
-    program.require(*REQUIRED)
-    folders = {}
-    for value in FLAGS.model:
-        name, equals, folder = value.partition("=")
-        if not equals or not folder or not re.fullmatch(NAME, name):
-            raise UserError(
-                f"--model={value}: must be NAME=FOLDER; a name has letters, "
-                f"digits, -, _ and .{_with_name(value)}"
-            )
-        if name in folders:
-            raise UserError(f"--model={value}: {name} is given twice")
-        if not files.is_folder(folder):
-            raise UserError(f"--model={value}: no such folder")
-        folders[name] = folder
-    return folders
-
-
-def _with_name(value: str) -> str:
-    """A hint for a folder that was given without a name."""
-    name = os.path.basename(os.path.abspath(value))
-    if not files.is_folder(value) or not re.fullmatch(NAME, name):
-        return ""
-    return f"; did you mean --model={name}={value}?"
 
 
 def read_limits() -> Limits:

@@ -45,7 +45,7 @@ PARTS = {
     *("doctor_data", "doctor_examination", "doctor_labels", "doctor_run"),
     "doctor_steps",
     *("beam_answers", "beam_rows", "beam_vectors", "row_shards", "row_work"),
-    *("explain_output", "serve_flags", "serve_grpc", "serve_index"),
+    *("explain_output", "serve_flags", "serve_folders", "serve_grpc"),
     *(
         "search_run",
         "beam_answers",

@@ -25,8 +25,8 @@ from bert_tf.serving.batching import QueueFull
 from bert_tf.serving.client import EncodeClient, EncodeError
 from bert_tf.serving.errors import Refusal
 from bert_tf.serving.state import Serving
-
 from bert_tf.tools.soaking.requests import Traffic
+
 SERVE = program_of("bert_tf.tools.serve")
 
 
@@ -73,9 +73,9 @@ def test_the_nearest_texts_of_each_query(send):
         ({"query": "a", "queries": ["a"]}, 400, "one of query and queries"),
         ({"query": None}, 400, "query must be a string"),
         ({"query": {"text": "a"}}, 400, "query must be a string"),
-        ({"queries": "a"}, 400, "queries must be a list"),
         ({"query": ""}, 400, "query is empty: it must have a word"),
         ({"queries": ["a", " \n"]}, 400, "queries[1] is empty"),
+        ({"queries": "a"}, 400, "queries must be a list"),
         ({"queries": []}, 400, "nothing to answer"),
         ({"queries": ["a", 1]}, 400, "queries[1] must be a string"),
         ({"query": "a", "k": 0}, 400, "k must be a whole number from 1 to 1,0"),
@@ -83,13 +83,13 @@ def test_the_nearest_texts_of_each_query(send):
         ({"query": "a", "k": True}, 400, "k must be a whole number"),
         ({"query": "a", "k": 2.0}, 400, "k must be a whole number"),
         ({"query": "a", "k": None}, 400, "k must be a whole number"),
-        ({"query": "a", "top_k": 3}, 400, '"top_k" is unknown; known are k, '),
         ({"query": "a", "k": 10**30}, 400, "k must be a whole number"),
         ({"query": "a", "k": [3]}, 400, "k must be a whole number"),
         ('{"query": "a", "k": NaN}', 400, "NaN is not a JSON number"),
         ('{"query": "a", "k": 1e999}', 400, "is too large"),
         ('{"query": "a", "k": %s}' % ("9" * 5000), 400, "9… is too large"),
         ('{"queries": ' + "[" * 90_000, 400, "nested too deep"),
+        ({"query": "a", "top_k": 3}, 400, '"top_k" is unknown; known are k, '),
         ({"query": "a", "model": 5}, 400, "model must be a string"),
         ({"query": "a", "model": "none"}, 404, "no model"),
         ({"query": "a" * 100_001}, 413, "a text has 100,001 bytes"),
@@ -107,7 +107,6 @@ def test_wrong_requests_are_refused_in_one_line(send, body, status, message):
     assert "\n" not in answer["error"]
 
 
-def test_an_answer_is_bounded(send, monkeypatch):
 def test_no_hostile_request_breaks_it(send):
     """Those of a soak, without the connection that the soak's clients use."""
     traffic = Traffic("model", ["text"], TEXTS, hostile_share=1.0, seed=5)
@@ -121,6 +120,7 @@ def test_no_hostile_request_breaks_it(send):
     assert send("/search", {"query": "b", "k": 1})[0] == 200
 
 
+def test_an_answer_is_bounded(send, monkeypatch):
     monkeypatch.setattr(search, "MAX_HIT_BYTES", 100)
     assert send("/search", {"query": "b", "k": 2})[0] == 200
     status, answer = send("/search", {"query": "a" * 90, "k": 5})
@@ -345,8 +345,13 @@ def test_flags(tmp_path):
         ([one, two], [one, two], {"a": folder, "b": folder}),
         ([one, two], [folder], "must be NAME=FOLDER with the name of a model"),
         ([one], [two], "with the name of a model: a"),
-        ([one], [one, folder], "a has an index already"),
-        ([one], ["/no/such"], "--index=/no/such: no such folder"),
+        ([one], [one, folder], "a is given twice"),
+        ([one], [f"{folder}=b"], f"{folder}=b: no such folder"),
+        ([one], ["a="], "must be NAME=FOLDER"),
+        ([one, one], [one], "a is given twice"),
+        ([folder], [one], "must be NAME=FOLDER; a name has letters"),
+        (["a="], [one], "must be NAME=FOLDER; a name has letters"),
+        ([one], ["/no/such"], "index=/no/such: no such folder"),
     ):
         with SERVE.flags(model=models, index=indexes):
             if isinstance(found, dict):
