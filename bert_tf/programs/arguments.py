@@ -184,6 +184,7 @@ def check_arguments(arguments: Sequence[str], takes_texts: bool) -> None:
     waiting = ""  # The flag whose value is the next argument.
     for place, argument in enumerate(arguments):
         if argument == "--":
+            _check_texts(arguments[place + 1 :])
             return
         after = arguments[place + 1] if place + 1 < len(arguments) else ""
         if argument.endswith("\r") and not (takes_texts and not waiting):
@@ -214,6 +215,17 @@ def check_arguments(arguments: Sequence[str], takes_texts: bool) -> None:
                 raise UserError(
                     f"{shown(argument)}: {why}; did you mean {meant}?"
                 )
+        elif not argument.startswith("-"):
+            _check_texts([argument])
+
+
+def _check_texts(texts: Sequence[str]) -> None:
+    """Raises UserError for words whose bytes are not UTF-8."""
+    for text in texts:
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise UserError(f"{shown(text)}: is not UTF-8") from None
 
 
 def _is_off(name):

@@ -102,6 +102,8 @@ def check_flags(texts: Sequence[str]) -> None:
         program.refuse(
             "only with --corpus", "corpus_format", "text_column", "id_column"
         )
+    if empty := [text for text in texts if not text.strip()]:
+        raise UserError(f"the query {empty[0]!r} is empty: give it a word")
     if FLAGS.queries:
         program.require_existing("queries")
     is_asked = bool(texts or FLAGS.queries)

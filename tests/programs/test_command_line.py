@@ -356,6 +356,8 @@ MISTAKES = [
     ("models", ["path"], "path: the name of one model must follow"),
     ("models", ["list", "bert-tiny"], "list: nothing else must follow, not"),
     ("models", ["remove", "demo"], "demo: comes with the package"),
+    ("fill_mask", ["a\udcff"], r"'a\udcff': is not UTF-8"),
+    ("search", ["--model=x", "--", "\udcff"], r"'\udcff': is not UTF-8"),
     (
         "models",
         ["path", "bert-tini"],

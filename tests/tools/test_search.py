@@ -114,9 +114,35 @@ def test_mistakes_are_named(models, tmp_path):
     described = json.loads((changed / "index.json").read_text())
     described["model"]["weights"] = "00000000"
     (changed / "index.json").write_text(json.dumps(described))
+
+    def csv(name, *lines):
+        return str(write(tmp_path, f"{name}.csv", "\n".join(lines) + "\n"))
+
+    def jsonl(name, row):
+        return str(write(tmp_path, f"{name}.jsonl", json.dumps(row) + "\n"))
+
     for flags, message in (
-        ({"corpus": corpus}, "the id '1' is that of the rows 1 and 2"),
-        ({"corpus": corpus, "id_column": "x"}, "c.csv:2: no 'x'; the row has"),
+        ({"corpus": corpus}, "c.csv:3: the id '1' is that of an earlier row"),
+        (
+            {"corpus": corpus, "id_column": "x"},
+            "c.csv:2: no 'x'; the row has id, text; --id_column names another",
+        ),
+        (
+            {"corpus": corpus, "text_column": "texts"},
+            "no 'texts'; the row has id, text; --text_column names another "
+            "column; did you mean 'text'?",
+        ),
+        ({"corpus": empty}, "--corpus=.*e.txt: contains no text"),
+        ({"corpus": csv("no", "id,text", ",a")}, "no.csv:2: no id in the col"),
+        ({"corpus": csv("nan", "text,id", "a,NaN")}, "nan.csv:2: no id in"),
+        (
+            {"corpus": jsonl("a", {"text": ["a"], "id": 1})},
+            "a.jsonl:1: 'text' must be",
+        ),
+        ({"corpus": jsonl("b", {"text": "\ud800"})}, "'text' has half a surr"),
+        ({"corpus": jsonl("c", {"text": "", "id": {}})}, "no text"),
+        ({"corpus": jsonl("d", {"text": "a", "id": {}})}, "'id' must be text"),
+        ({"index": index, "queries": empty}, "e.txt: contains no query"),
         ({"corpus": good, "index": str(folder)}, "not an index; give a new"),
         ({"index": str(folder)}, "holds no index"),
         ({"index": str(changed)}, "was made with another"),
@@ -130,3 +156,24 @@ def test_mistakes_are_named(models, tmp_path):
         with pytest.raises(UserError, match=message):
             search(*queries, **{"model": models["one"], **flags})
     assert not (tmp_path / "index.x").exists()
+    for query in ("", " \n"):
+        with pytest.raises(UserError, match="is empty: give it a word"):
+            search("a", query, model=models["one"], index=index)
+
+
+def test_rows_without_a_text_are_left_out(models, tmp_path, caplog):
+    table = "text,title\ncall me,\n,\n,a title\nNaN,\nno,x\n"
+    lines = "call me\n\n  \nno\n"
+    for name, content, found in (
+        ("a.csv", table, {"1": "call me", "3": "a title", "5": "x no"}),
+        ("a.txt", lines, {"1": "call me", "4": "no"}),
+    ):
+        corpus = str(write(tmp_path, name, content))
+        index = str(tmp_path / "index")
+        search(model=models["one"], corpus=corpus, index=index)
+        vectors = np.ones([1, SearchIndex(index).vectors.shape[1]])
+        hits = SearchIndex(index).search(vectors, 9)[0]
+        assert {hit.id: hit.text for hit in hits} == found
+    (record,) = [r for r in caplog.records if "no text" in r.getMessage()]
+    assert "2 of 5 rows have no text (" in record.getMessage()
+    assert "a.csv:3 first): left out" in record.getMessage()
