@@ -3,7 +3,7 @@
 import dataclasses
 import itertools
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -72,12 +72,16 @@ class Job:
 
     Attributes:
         session: the run.
+        model: gives vectors of all components.
+        vectors: the arguments of the `BertEmbedder` that it stands for.
         reader: how texts are read.
         report: what the run leaves for its report.
         evaluation: evaluates the model; None if nothing is evaluated.
     """
 
     session: Session
+    model: BertEmbedder
+    vectors: Mapping[str, Any]
     reader: TextReader
     report: run_report.RunReport
     evaluation: Evaluation | None = None
@@ -103,15 +107,12 @@ def run_once(
     # 1. What the model is.
     config, tokenizer = model_files.read_model_files()
     vectors = model_files.pooling_settings(config)
-    full_size = embedding_flags.full_size(config)
-    embedding_flags.matryoshka_sizes(full_size)
-    embedding_flags.warn_of_sizes()
+    sizes = check_sizes(config, vectors)
     session = Session(TASK, modes, strategy, settings)
 
     # 2. The texts: wrong files are refused before anything is written.
     texts = read_texts(session)
     fit_flags(session, config, tokenizer, texts.rows)
-    sizes = embedding_scores.compared_sizes(vectors["dimension"], full_size)
     sets = texts.sets or EvaluationSets()
     session.settle_metric(sets.metric_names(sizes), sets.main_metric)
     quick_check.warn_of_machine(config)
@@ -125,17 +126,15 @@ def run_once(
     #    vectors; the loss and the scores take the components that count.
     whole = {**vectors, "dimension": None}
     model = session.open(lambda: BertEmbedder(config, **whole))
+    reader = labelled_run.make_reader(tokenizer, FLAGS.flag_values_dict())
     job = Job(
         session=session,
-        reader=labelled_run.make_reader(tokenizer, FLAGS.flag_values_dict()),
+        model=model,
+        vectors=vectors,
+        reader=reader,
         report=run_report.RunReport(session),
+        evaluation=make_evaluation(texts, model, reader, session, sizes),
     )
-    if texts.sets:
-        runner = training.BatchRunner(model, strategy)
-        embedding_data.show_lengths("dev set", texts.sets.texts, job.reader)
-        job.evaluation = Evaluation(
-            texts.sets, runner, job.reader, vectors["dimension"], sizes
-        )
     if session.trains:
         write_task(session, vectors)
 
@@ -146,16 +145,24 @@ def run_once(
     outcome = evaluate(job, global_step) if "eval" in modes else None
     job.report.write()
     if "export" in modes and session.folder.writes:
-        # int8 is compared with float32 on the texts of the dev set.
-        compared = sets.texts if FLAGS.export_int8 else ()
-        export_run.export_encoder(
-            export_folder,
-            model,
-            job.reader,
-            vectors,
-            items=[{"text": text} for text in compared],
-        )
+        export(job, export_folder, sets.texts)
     return outcome
+
+
+def check_sizes(config: BertConfig, vectors: Mapping[str, Any]) -> list[int]:
+    """The sizes of --matryoshka_sizes whose scores are reported apart.
+
+    Args:
+        config: the model's.
+        vectors: the arguments of its `BertEmbedder`.
+
+    Raises:
+        UserError: the model has fewer components.
+    """
+    full_size = embedding_flags.full_size(config)
+    embedding_flags.matryoshka_sizes(full_size)
+    embedding_flags.warn_of_sizes()
+    return embedding_scores.compared_sizes(vectors["dimension"], full_size)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -216,6 +223,29 @@ def fit_flags(
     session.fit(config, rows.num_examples if rows else 0, lengths)
 
 
+def make_evaluation(
+    texts: Texts,
+    model: BertEmbedder,
+    reader: TextReader,
+    session: Session,
+    sizes: Sequence[int],
+) -> Evaluation | None:
+    """What evaluates the model; None if nothing is evaluated.
+
+    Args:
+        texts: what the run reads.
+        model: gives vectors of all components.
+        reader: how texts are read.
+        session: the run.
+        sizes: of `check_sizes`.
+    """
+    if not texts.sets:
+        return None
+    embedding_data.show_lengths("dev set", texts.sets.texts, reader)
+    runner = training.BatchRunner(model, session.strategy)
+    return Evaluation(texts.sets, runner, reader, FLAGS.dimension, sizes)
+
+
 def make_loss(name: str) -> VectorLoss:
     """The loss that the flags ask for.
 
@@ -235,7 +265,7 @@ def make_loss(name: str) -> VectorLoss:
     return vector_losses.matryoshka(loss, sizes) if sizes else loss
 
 
-def write_task(session: Session, vectors: dict[str, Any]) -> None:
+def write_task(session: Session, vectors: Mapping[str, Any]) -> None:
     """Writes task.json: how the model makes vectors.
 
     Args:
@@ -305,4 +335,22 @@ def evaluate(job: Job, global_step: int) -> Outcome:
     console.show_written(folder.path, "eval_results.txt")
     return Outcome(
         scores=scores, metric=session.settings.metric, is_collapsed=False
+    )
+
+
+def export(job: Job, folder: str, texts: Sequence[str]) -> None:
+    """Writes the SavedModel.
+
+    Args:
+        job: the run.
+        folder: where.
+        texts: those of the dev set, on which int8 is compared with float32.
+    """
+    compared = texts if FLAGS.export_int8 else ()
+    export_run.export_encoder(
+        folder,
+        job.model,
+        job.reader,
+        job.vectors,
+        items=[{"text": text} for text in compared],
     )
