@@ -115,6 +115,12 @@ def _kind_of_number(texts, names, score, label) -> str:
 
 
 def _check_number(kind: str, texts: tuple[str, ...]) -> None:
+    if len({*texts}) < len(texts):
+        raise UserError(
+            "names a column twice",
+            setting="text_columns",
+            value=",".join(texts),
+        )
     least = {"pairs": 2, "scored": 2, "triples": 3}.get(kind, 1)
     is_more = kind in ("triples", "sentences") and len(texts) > least
     if len(texts) != least and not is_more:
@@ -152,6 +158,11 @@ def _usual(names, kind, score, label, path) -> tuple[str, tuple[str, ...]]:
         return next(iter(found.items()))
     if kind in found:
         return kind, found[kind]
+    # Only the column of scores or labels is missing, which will be named.
+    if kind == "scored" and pair:
+        return kind, pair
+    if kind == "labelled" and single:
+        return kind, (single,)
     raise _not_found(names, kind, path)
 
 

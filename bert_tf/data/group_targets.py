@@ -6,6 +6,7 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse import csgraph
 
+from bert_tf.counts import number_of
 from bert_tf.data.text_groups import TextGroups
 from bert_tf.errors import UserError
 
@@ -35,11 +36,13 @@ def scaled_scores(
             setting="score_range",
             value=f"{low:g},{high:g}",
         )
-    if np.ptp(scores) == 0:
+    if scores.min() == scores.max():
         raise UserError(
-            f"{groups.path}: all {len(groups)} scores are {scores[0]:g}: there "
-            "is nothing to learn"
+            f"{groups.path}: {number_of(len(groups), 'row')} and one score, "
+            f"{scores[0]:g}: there is nothing to learn"
         )
+    # Halves, because the difference of the largest numbers is infinite.
+    low, high, scores = low / 2, high / 2, scores / 2
     return ((scores - low) / (high - low)).astype(np.float32)
 
 

@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from bert_tf import files
 from bert_tf.counts import counted
 from bert_tf.data.tabular import csv_files
-from bert_tf.data.tabular.table import Table, is_empty, number
+from bert_tf.data.tabular.table import Table, is_empty, listed, number
 from bert_tf.errors import UserError
 
 CORPUS, QUERIES, QRELS = "corpus.jsonl", "queries.jsonl", "qrels"
@@ -63,10 +63,10 @@ def read(folder: str, split: str | None = None) -> RetrievalSet:
 
     Raises:
         UserError: a file is missing or damaged, an id is missing or occurs
-            twice, or qrels name an id that is not there.
+            twice, a query has no text, or qrels name an id that is not there.
     """
     corpus_ids, corpus = _read_texts(os.path.join(folder, CORPUS))
-    query_ids, queries = _read_texts(os.path.join(folder, QUERIES))
+    query_ids, queries = _read_texts(os.path.join(folder, QUERIES), True)
     path = _qrels_in(folder, split)
     relevant = _read_qrels(path, query_ids, corpus_ids, folder)
     asked = [row for row in range(len(queries)) if relevant.get(row)]
@@ -102,11 +102,15 @@ def _qrels_in(folder: str, split: str | None) -> str:
     )
 
 
-def _read_texts(path: str) -> tuple[dict[str, int], list[str]]:
+def _read_texts(
+    path: str, needs_text: bool = False
+) -> tuple[dict[str, int], list[str]]:
     """({id: place}, texts) of a file of JSON objects."""
     if not files.exists(path):
         raise UserError(f"{path}: no such file")
     table = csv_files.read_table(path, "jsonl", setting="retrieval_dir")
+    if not len(table):
+        raise UserError(f"{path}: there are no rows")
     if ID not in table.names:
         raise UserError(
             f"{path}: its objects have no {ID}; they have "
@@ -123,11 +127,14 @@ def _read_texts(path: str) -> tuple[dict[str, int], list[str]]:
                 f"{table.line(places[one])}, too"
             )
     titles = table.texts("title", optional=True)
-    texts = table.texts("text")
-    return places, [
+    texts = [
         " ".join(part for part in (title, text) if part)
-        for title, text in zip(titles, texts, strict=True)
+        for title, text in zip(titles, table.texts("text"), strict=True)
     ]
+    for row, text in enumerate(texts if needs_text else ()):
+        if is_empty(text):
+            raise UserError(f"{table.place(row)}: no text")
+    return places, texts
 
 
 def _read_qrels(
@@ -138,6 +145,11 @@ def _read_qrels(
 ) -> dict[int, dict[int, float]]:
     """{place of a query: {place of a text: score}}, of scores above 0."""
     table = csv_files.read_table(path, "tsv", setting="retrieval_dir")
+    if not {*COLUMNS} <= {*table.names}:
+        raise UserError(
+            f"{path}: the columns {', '.join(COLUMNS)} are needed; the first "
+            f"line has {listed(table.names)}"
+        )
     columns = [table.texts(name) for name in COLUMNS]
     found: dict[int, dict[int, float]] = {}
     for row, (query, text, cell) in enumerate(zip(*columns, strict=True)):

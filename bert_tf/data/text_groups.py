@@ -112,6 +112,8 @@ def read_groups(path: str, settings: GroupSettings) -> TextGroups:
         UserError: a setting or the file cannot be used.
     """
     table = _read_table(path, settings)
+    if not len(table):
+        raise UserError(f"{path}: there are no rows")
     columns = find_columns(table.names, settings, path)
     setting = "text_columns" if settings.text_columns else ""
     texts = [
@@ -127,7 +129,6 @@ def read_groups(path: str, settings: GroupSettings) -> TextGroups:
         where=f"`text_columns`={','.join(columns.texts)}",
         consequence="left out",
     )
-    labels = _labels(table, columns)
     rows = [row for row in range(len(table)) if row not in empty]
     if not rows:
         raise UserError(f"{path}: no row has all its texts")
@@ -137,7 +138,7 @@ def read_groups(path: str, settings: GroupSettings) -> TextGroups:
         path,
         columns,
         [[texts_of[row] for row in rows] for texts_of in texts],
-        None if labels is None else [labels[row] for row in rows],
+        _labels(table, columns, rows),
         [table.line(row) for row in rows],
     )
 
@@ -198,17 +199,20 @@ def _head(content: Content, encoding: str) -> str:
     return decoded_start(head, encoding) or ""
 
 
-def _labels(table: Table, columns: Columns) -> list[float] | list[str] | None:
-    """The scores or labels of all rows.
+def _labels(
+    table: Table, columns: Columns, rows: Sequence[int]
+) -> list[float] | list[str] | None:
+    """The scores or labels of some rows.
 
     Raises:
         UserError: a score is not a number, or a label is missing.
     """
     if columns.label is None:
         return None
-    cells = [cell or "" for cell in table.texts(columns.label)]
+    all_cells = table.texts(columns.label)
+    cells = [all_cells[row] or "" for row in rows]
     if columns.kind == "labelled":
-        for row, cell in enumerate(cells):
+        for row, cell in zip(rows, cells, strict=True):
             if is_empty(cell):
                 raise UserError(
                     f"{table.place(row)}: no label in the column "
@@ -216,7 +220,7 @@ def _labels(table: Table, columns: Columns) -> list[float] | list[str] | None:
                 )
         return cells
     scores = []
-    for row, cell in enumerate(cells):
+    for row, cell in zip(rows, cells, strict=True):
         score = number(cell)
         if score is None:
             raise UserError(

@@ -116,6 +116,7 @@ def read_training(seed: int) -> tuple[TextGroups, TrainingRows, str]:
         FLAGS.train_file, embedding_flags.group_settings("train")
     )
     loss = embedding_flags.check_loss(groups.kind)
+    embedding_flags.check_columns(groups.kind)
     # A later command reads the dev file with the same columns.
     defaults.fill("train_on", groups.kind)
     defaults.fill("loss", loss)
@@ -155,10 +156,12 @@ def training_rows(groups: TextGroups, seed: int) -> TrainingRows:
     if groups.kind == "sentences":  # Dropout makes two vectors of it.
         texts = [texts[0], texts[0]]
     same = group_targets.same_groups(texts[:2])
-    if len(np.unique(same)) < 2:
+    # Triples have negatives of their own.
+    if groups.kind != "triples" and len(np.unique(same)) < 2:
         raise UserError(
             f"{groups.path}: {number_of(len(groups), 'row')} and no negatives: "
-            "no two rows have different texts"
+            "rows that share a text, or share one with the same row, are not "
+            "negatives of each other"
         )
     return TrainingRows(
         texts=texts,

@@ -9,6 +9,7 @@ from bert_tf import choices
 from bert_tf.config import BertConfig
 from bert_tf.data.group_columns import GroupSettings
 from bert_tf.data.tabular import csv_files
+from bert_tf.data.tabular.table import number
 from bert_tf.errors import UserError
 from bert_tf.programs import (
     export_flags,
@@ -132,7 +133,7 @@ def define_loss_flags() -> None:
         "similarity_scale",
         20.0,
         "What cosines are multiplied by: 1 / temperature.",
-        lower_bound=0.0,
+        lower_bound=1e-6,  # With 0 there is nothing to learn.
     )
     define_float(
         "triplet_margin",
@@ -202,6 +203,8 @@ def check_flags(modes: Collection[str]) -> None:
         program.require("train_file")
         program.require_existing("train_file")
     check_evaluation(modes)
+    if not FLAGS.retrieval_dir:
+        program.refuse("only with --retrieval_dir", "retrieval_split")
     if FLAGS.pooling == "none":
         raise UserError(
             "a text needs one vector", setting="pooling", value="none"
@@ -250,7 +253,7 @@ def check_loss(kind: str) -> str:
 
     Raises:
         UserError: the loss does not fit, a flag is not of this loss, or a
-            batch of one row has nothing to compare it with.
+            batch of one row has nothing to be compared with.
     """
     loss = FLAGS.loss or LOSSES[kind][0]
     if loss not in LOSSES[kind]:
@@ -262,15 +265,35 @@ def check_loss(kind: str) -> str:
     for name, losses in OF_LOSSES.items():
         if loss not in losses:
             program.refuse(f"not with --loss={loss}", name)
-    # The only row of a batch would be right whatever the vectors are.
-    if FLAGS.train_batch_size < 2 and loss in ("in_batch_negatives", "cosent"):
+    # The only row of a batch would be right whatever the vectors are, unless
+    # it has negatives of its own.
+    compares = loss == "cosent" or (
+        loss == "in_batch_negatives" and kind != "triples"
+    )
+    if FLAGS.train_batch_size < 2 and compares:
         raise UserError(
-            f"a batch of one row has no negatives, which --loss={loss} needs; "
-            "give 2 or more",
+            "a batch of one row has nothing to be compared with, which "
+            f"--loss={loss} needs; give 2 or more",
             setting="train_batch_size",
             value=FLAGS.train_batch_size,
         )
     return loss
+
+
+def check_columns(kind: str) -> None:
+    """Raises UserError for a column that no file is read with.
+
+    Args:
+        kind: what the training file holds, one of `choices.GROUP_KINDS`.
+    """
+    why = (
+        f"{FLAGS.train_file} is read as {kind}, without this column; "
+        "`train_on` says what it holds"
+    )
+    if kind != "labelled":
+        program.refuse(why, "label_column")
+    if kind != "scored" and not FLAGS.dev_file:
+        program.refuse(why, "score_column")
 
 
 def matryoshka_sizes(full_size: int | None = None) -> list[int]:
@@ -284,7 +307,11 @@ def matryoshka_sizes(full_size: int | None = None) -> list[int]:
         UserError: they are not such numbers.
     """
     given = FLAGS.matryoshka_sizes or []
-    sizes = [int(text) if text.isdecimal() else 0 for text in given]
+    # So many digits are no size, and Python reads numbers of 4,300 at most.
+    is_size = [text.isdecimal() and len(text) < 10 for text in given]
+    sizes = [
+        int(t) if is_it else 0 for t, is_it in zip(given, is_size, strict=True)
+    ]
     if not all(sizes) or len({*sizes}) < len(sizes):
         raise UserError(
             "different whole numbers from 1 are needed, separated by commas",
@@ -309,11 +336,9 @@ def score_range() -> tuple[float, float] | None:
     given = FLAGS.score_range
     if given is None:
         return None
-    try:
-        low, high = map(float, given)
-    except ValueError:
-        low = high = 0.0
-    if not low < high:
+    numbers = [number(text) for text in given]
+    low, high = numbers if len(numbers) == 2 else (None, None)
+    if low is None or high is None or low >= high:
         raise UserError(
             "two numbers are needed, the smaller one first, such as 0,5",
             setting="score_range",

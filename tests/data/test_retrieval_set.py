@@ -59,7 +59,19 @@ def test_it_is_read(tmp_path):
         ({"qrels": QRELS.replace("2\n", "x\n")}, "2: the score 'x' is not a"),
         ({"qrels": QRELS.replace("2\n", "0\n")}, "no query has a text with a"),
         ({"qrels": QRELS + "q1\td2\t1\n"}, "test.tsv:4: another score of"),
-        ({"qrels": "q\td\ts\nq1\td2\t2\n"}, "has no column query-id"),
+        (
+            {"qrels": "q\td\ts\nq1\td2\t2\n"},
+            "test.tsv: the columns query-id, corpus-id, score are needed; the "
+            "first line has q, d, s",
+        ),
+        ({"qrels": QRELS.replace("2\n", "nan\n")}, "2: the score 'nan' is not"),
+        ({"qrels": QRELS.replace("2\n", "\n")}, "2: the score '' is not"),
+        ({"corpus": []}, "corpus.jsonl: there are no rows"),
+        ({"queries": []}, "queries.jsonl: there are no rows"),
+        (
+            {"queries": [*QUERIES, {"_id": "q3", "text": " "}]},
+            "queries.jsonl:3: no text",
+        ),
         ({"split": "mine"}, "neither dev.tsv, test.tsv nor train.tsv"),
     ],
 )

@@ -104,6 +104,12 @@ def test_rows_without_a_text_are_left_out(tmp_path, caplog):
     assert "1 of 2 rows has no text (row of line 3 first): left" in caplog.text
     with pytest.raises(UserError, match=":3: no text in .*, under strict"):
         read(tmp_path, text, strict=True)
+    # Such a row needs no label or score either.
+    for text in (
+        "text,label\na,x\n,\n",
+        "sentence1,sentence2,score\na,b,1\n,,\n",
+    ):
+        assert len(read(tmp_path, text)) == 1
 
 
 @pytest.mark.parametrize(
@@ -122,6 +128,9 @@ def test_rows_without_a_text_are_left_out(tmp_path, caplog):
             "sentence1,sentence2,score\na,b,1\nc,d,\n",
             *({}, r":3: the score '' in the column"),
         ),
+        ("sentence1,sentence2,score\na,b,nan\n", {}, ":2: the score 'nan' in"),
+        ("sentence1,sentence2,score\na,b,-inf\n", {}, ":2: the score '-inf'"),
+        ("sentence1,sentence2,score\na,b,1_0\n", {}, ":2: the score '1_0' in"),
         (
             *("x,y\na,b\n", {"text_columns": ["x", "Y"]}),
             "no such column; it has x, y; did you mean 'y'?",
@@ -137,6 +146,23 @@ def test_rows_without_a_text_are_left_out(tmp_path, caplog):
         ),
         ("text,label\na,x\nb,\n", {}, r":3: no label in the column label"),
         ("anchor,positive\n,\n", {}, "no row has all its texts"),
+        ("anchor,positive\n", {}, "some.csv: there are no rows"),
+        (
+            *(
+                "text,label\na,x\n",
+                {"train_on": "labelled", "label_column": "l"},
+            ),
+            "has no column l; it has text, label",
+        ),
+        (
+            "sentence1,sentence2\na,b\n",
+            {"train_on": "scored", "score_column": "rating"},
+            "has no column rating; it has sentence1, sentence2",
+        ),
+        (
+            *("x,y\na,b\n", {"text_columns": ["x", "x"]}),
+            "text_columns=x,x: names a column twice",
+        ),
     ],
 )
 def test_mistakes_are_named(tmp_path, text, settings, message):
@@ -152,8 +178,10 @@ def test_scores_become_cosines(tmp_path):
     assert scaled_scores(groups, (0, 5)) == pytest.approx([0.2, 0.4, 1])
     with pytest.raises(UserError, match=":4: the score 5 is outside of it"):
         scaled_scores(groups, (0, 4))
-    with pytest.raises(UserError, match="all 1 scores are 1: there is nothing"):
+    with pytest.raises(UserError, match="1 row and one score, 1: there is not"):
         scaled_scores(read(tmp_path, text.split("c,d")[0]))
+    wide = "sentence1,sentence2,score\na,b,-1e308\nc,d,1e308\n"
+    assert scaled_scores(read(tmp_path, wide)).tolist() == [0, 1]
 
 
 def test_rows_that_share_a_text_are_no_negatives():

@@ -332,13 +332,18 @@ MISTAKES = [
     ),
     (
         "train_embeddings",
+        [*VECTORS, "--retrieval_split=test"],
+        "--retrieval_split=test: only with --retrieval_dir",
+    ),
+    (
+        "train_embeddings",
         [*VECTORS, "--train_on=scored", "--loss=triplet"],
         "--loss=triplet: not for scored: cosent or cosine is",
     ),
     (
         "train_embeddings",
         [*VECTORS, "--train_on=pairs", "--train_batch_size=1"],
-        "--train_batch_size=1: a batch of one row has no negatives",
+        "--train_batch_size=1: a batch of one row has nothing to be",
     ),
     (
         "train_embeddings",
@@ -351,13 +356,13 @@ MISTAKES = [
         "--matryoshka_sizes=64,64: different whole numbers from 1",
     ),
     ("fill_mask", [" "], "no text is given, such as "),
+    ("fill_mask", ["a\udcff"], r"'a\udcff': is not UTF-8"),
+    ("search", ["--model=x", "--", "\udcff"], r"'\udcff': is not UTF-8"),
     ("report", [], "name the folder of a run"),
     ("report", ["/no/such"], "/no/such: no such folder"),
     ("models", ["path"], "path: the name of one model must follow"),
     ("models", ["list", "bert-tiny"], "list: nothing else must follow, not"),
     ("models", ["remove", "demo"], "demo: comes with the package"),
-    ("fill_mask", ["a\udcff"], r"'a\udcff': is not UTF-8"),
-    ("search", ["--model=x", "--", "\udcff"], r"'\udcff': is not UTF-8"),
     (
         "models",
         ["path", "bert-tini"],

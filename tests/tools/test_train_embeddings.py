@@ -62,6 +62,15 @@ FILES = {
     ),
     "lines.txt": "".join(f"{a}\n" for a, _ in SAYINGS),
     "same.csv": table(["anchor", "positive"], [SAYINGS[0]] * 4),
+    "chain.csv": table(["anchor", "positive"], [("a", "b"), ("b", "c")]),
+    "one_anchor.csv": table(
+        ["anchor", "positive", "negative"],
+        [("which", positive, other) for positive, other in SAYINGS],
+    ),
+    "constant.csv": table(
+        ["sentence1", "sentence2", "score"],
+        [(*pair, 3) for pair in SAYINGS[:2]],
+    ),
     "one_label.csv": table(["text", "label"], [("a", "x"), ("b", "x")]),
 }
 
@@ -209,6 +218,38 @@ def test_rows_of_texts(folder, name):
     assert len(np.unique(rows.targets["label_ids"])) == len(SAYINGS)
 
 
+@pytest.mark.parametrize(
+    ("name", "column"),
+    [("labelled.csv", "label_column"), ("scored.csv", "score_column")],
+)
+def test_a_column_that_is_not_there_is_named(folder, name, column, monkeypatch):
+    """The file is not read as something else, without a word."""
+    changes = {"train_file": str(folder / name), column: "nope"}
+    with TRAIN.flags(**arguments(folder, **changes)) as flags:
+        monkeypatch.setattr(flags[column], "present", 1)
+        message = f"{column}=nope: .*{name} is read as .*, without this column"
+        with pytest.raises(UserError, match=message):
+            embedding_data.read_training(seed=1)
+    # The score column may be that of the dev file.
+    if column == "score_column":
+        changes["dev_file"] = str(folder / name)
+        with TRAIN.flags(**arguments(folder, **changes)) as flags:
+            monkeypatch.setattr(flags[column], "present", 1)
+            groups, _, _ = embedding_data.read_training(seed=1)
+        assert groups.kind == "pairs"
+
+
+def test_triples_have_negatives_of_their_own(folder):
+    """Also where all anchors are the same, and in a batch of one row."""
+    for loss in ("in_batch_negatives", "triplet"):
+        values = arguments(
+            folder, train_file=str(folder / "one_anchor.csv"), loss=loss
+        )
+        with TRAIN.flags(**{**values, "train_batch_size": 1}):
+            _, rows, _ = embedding_data.read_training(seed=1)
+        assert len(rows) == len(SAYINGS)
+
+
 def test_labels_make_pairs(folder, caplog):
     values = arguments(
         folder, train_file=str(folder / "labelled.csv"), num_train_epochs=3.5
@@ -254,7 +295,7 @@ def test_batches_have_all_texts_of_a_row(folder):
     [
         (
             {"train_file": "pairs.csv", "train_batch_size": 1},
-            "--train_batch_size=1: a batch of one row has no negatives",
+            "--train_batch_size=1: a batch of one row has nothing to be",
         ),
         (
             {"train_file": "pairs.csv", "train_on": "triples"},
@@ -266,7 +307,18 @@ def test_batches_have_all_texts_of_a_row(folder):
         ({"matryoshka_sizes": ["8", "x"]}, "=8,x: different whole numbers"),
         ({"matryoshka_sizes": ["32"]}, "=32: vectors have 16 components"),
         ({"dimension": 17}, "--dimension=17: vectors have 16 components"),
+        (
+            {"matryoshka_sizes": ["8", "9" * 5000]},
+            "different whole numbers from 1",
+        ),
+        ({"train_file": "chain.csv"}, "2 rows and no negatives: rows that"),
         ({"score_range": ["5", "0"]}, "two numbers are needed, the smaller"),
+        ({"score_range": ["0", "inf"], "loss": "cosine"}, "two numbers are"),
+        ({"score_range": ["0", "1", "5"], "loss": "cosine"}, "two numbers are"),
+        (
+            {"do_eval": True, "dev_file": "constant.csv"},
+            "constant.csv: 2 rows and one score, 3: there is no order",
+        ),
         ({"pooling": "none"}, "--pooling=none: a text needs one vector"),
         ({"do_eval": True}, "--do_eval needs --dev_file, --retrieval_dir or"),
         (
