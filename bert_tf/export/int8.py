@@ -78,7 +78,7 @@ def add_int8(
         logging.warning(
             "The int8 network was not measured: there are no texts to compare "
             "its answers on. Evaluate in the same run, or give texts as "
-            "calibration_file"
+            "`calibration_file`"
         )
         return {"num_items": 0}
     expected = predictor.predict(items)
