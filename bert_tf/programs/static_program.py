@@ -131,8 +131,15 @@ def count_pieces(reader: TextReader, vocab_size: int) -> np.ndarray | None:
 def export_labels(
     embedder: StaticEmbedder, reader: TextReader, sets: dict[str, TableSet]
 ) -> None:
-    """Fits a logistic regression on the vectors, scores and writes it."""
+    """Fits a logistic regression on the vectors, scores and writes it.
+
+    Raises:
+        UserError: no label of the dev set is one of training.
+    """
     labels = labelled_table.infer_labels(sets["train"], SINGLE_LABEL.name)
+    if "dev" in sets:
+        dev_set = labelled_table.check_labels(sets["dev"], labels, "dev", False)
+        sets = {**sets, "dev": dev_set}
     vectors = vectors_of(embedder, reader, sets["train"])
     ids = {label: place for place, label in enumerate(labels)}
     kernel, bias = fit_head(

@@ -89,6 +89,20 @@ def test_labels(files, tmp_path):
     assert right > 0.65, right  # Words alone say as much.
 
 
+@pytest.mark.slow
+def test_labels_that_training_has_not_are_named(files, tmp_path, caplog):
+    train = write(tmp_path, "train.csv", "text,label\nwin,spam\nhome,ham\n")
+    dev = write(tmp_path, "dev.csv", "text,label\nwin,spam\na,other\n")
+    values = {**files, "export_dir": str(tmp_path / "x")}
+    PROGRAM.run(**values, train_file=str(train), dev_file=str(dev))
+    assert "1 of 2 rows has a label that was not in training" in caplog.text
+    other = write(tmp_path, "other.csv", "text,label\na,other\n")
+    values["export_dir"] = str(tmp_path / "y")
+    with pytest.raises(UserError, match="other.csv:2: label 'other' was not"):
+        PROGRAM.run(**values, train_file=str(train), dev_file=str(other))
+    assert not (tmp_path / "y").exists()
+
+
 @pytest.mark.parametrize(
     "changes, message",
     [
