@@ -36,14 +36,28 @@ def scaled_scores(
             setting="score_range",
             value=f"{low:g},{high:g}",
         )
-    if scores.min() == scores.max():
-        raise UserError(
-            f"{groups.path}: {number_of(len(groups), 'row')} and one score, "
-            f"{scores[0]:g}: there is nothing to learn"
-        )
+    check_scores_differ(groups, "nothing to learn")
     # Halves, because the difference of the largest numbers is infinite.
     low, high, scores = low / 2, high / 2, scores / 2
     return ((scores - low) / (high - low)).astype(np.float32)
+
+
+def check_scores_differ(groups: TextGroups, missing: str) -> None:
+    """Checks that scored pairs say more than one thing.
+
+    Args:
+        groups: scored pairs.
+        missing: what there is not, if all scores are the same.
+
+    Raises:
+        UserError: all scores are the same.
+    """
+    scores = groups.scores
+    if scores.min() == scores.max():
+        raise UserError(
+            f"{groups.path}: {number_of(len(groups), 'row')} and one score, "
+            f"{scores[0]:g}: there is {missing}"
+        )
 
 
 def same_groups(columns: Sequence[Sequence[str]]) -> np.ndarray:
@@ -55,10 +69,10 @@ def same_groups(columns: Sequence[Sequence[str]]) -> np.ndarray:
     Args:
         columns: texts that belong together, [T][N].
     """
-    number_of: dict[str, int] = {}
+    id_of: dict[str, int] = {}
     ids = np.array(  # [T, N]
         [
-            [number_of.setdefault(text, len(number_of)) for text in column]
+            [id_of.setdefault(text, len(id_of)) for text in column]
             for column in columns
         ]
     )
@@ -66,7 +80,7 @@ def same_groups(columns: Sequence[Sequence[str]]) -> np.ndarray:
     firsts = np.broadcast_to(ids[0], ids.shape)
     joined = sparse.coo_array(
         (np.ones(ids.size), (firsts.ravel(), ids.ravel())),
-        shape=(len(number_of), len(number_of)),
+        shape=(len(id_of), len(id_of)),
     )
     _, groups = csgraph.connected_components(joined, directed=False)
     return groups[ids[0]].astype(np.int32)

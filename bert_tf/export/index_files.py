@@ -109,15 +109,13 @@ class IndexFiles:
         Args:
             places: int64, of any shape.
         """
-        last = len(self._offsets) - 1
-        next_ones = self._offsets[np.minimum(places + 1, last)]
-        ends = np.where(places == last, len(self._rows), next_ones)
-        return int(np.sum(ends - self._offsets[places]))
+        return int(np.sum(self._ends(places) - self._offsets[places]))
 
-    def _end(self, place: int) -> int:
-        """Where the line of a text ends."""
-        is_last = place + 1 == len(self._offsets)
-        return len(self._rows) if is_last else int(self._offsets[place + 1])
+    def _ends(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Where the lines of texts end."""
+        last = len(self._offsets) - 1
+        starts_of_next = self._offsets[np.minimum(places + 1, last)]
+        return np.where(places == last, len(self._rows), starts_of_next)
 
     def row(self, place: int) -> dict[str, str]:
         """The id and the text at a place.
@@ -125,8 +123,8 @@ class IndexFiles:
         Raises:
             UserError: the file is damaged there.
         """
-        start = int(self._offsets[place])
-        line = self._rows[start : self._end(place)].tobytes()
+        start = self._offsets[place]
+        line = self._rows[start : self._ends(np.array(place))].tobytes()
         path = f"{self._rows_path}:{place + 1}"
         with _naming_damage(path):
             row = json.loads(line)
@@ -166,7 +164,7 @@ class RepeatedId(UserError):
         first, second: the numbers of the rows, from 1.
 
     Attributes:
-        one, first, second: see above.
+        one: the id.
     """
 
     def __init__(self, one: str, first: int, second: int):
@@ -174,7 +172,7 @@ class RepeatedId(UserError):
             f"the id {one!r} is that of the rows {first} and {second}: ids "
             "must differ"
         )
-        self.one, self.first, self.second = one, first, second
+        self.one = one
 
 
 def write_rows(writer: IO[bytes], rows: Iterable[tuple[str, str]]) -> list[int]:

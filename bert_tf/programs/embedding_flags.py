@@ -307,7 +307,7 @@ def matryoshka_sizes(full_size: int | None = None) -> list[int]:
         UserError: they are not such numbers.
     """
     given = FLAGS.matryoshka_sizes or []
-    # So many digits are no size, and Python reads numbers of 4,300 at most.
+    # Longer numbers are not sizes, and Python reads 4,300 digits at most.
     is_size = [text.isdecimal() and len(text) < 10 for text in given]
     sizes = [
         int(t) if is_it else 0 for t, is_it in zip(given, is_size, strict=True)

@@ -8,12 +8,11 @@ import tensorflow as tf
 from absl import flags
 
 from bert_tf import training
-from bert_tf.counts import number_of
 from bert_tf.data import pipeline, retrieval_set
+from bert_tf.data.group_targets import check_scores_differ
 from bert_tf.data.retrieval_set import RetrievalSet
 from bert_tf.data.text_groups import TextGroups, read_groups
 from bert_tf.data.text_reader import TextReader
-from bert_tf.errors import UserError
 from bert_tf.metrics import retrieval, similarity
 from bert_tf.programs import console, embedding_data, embedding_flags
 from bert_tf.progress import with_progress
@@ -120,11 +119,7 @@ def read_sets(kind: str | None) -> EvaluationSets:
     if FLAGS.dev_file:
         settings = embedding_flags.group_settings("eval", kind)
         pairs = read_groups(FLAGS.dev_file, settings)
-        if len({*pairs.scores.tolist()}) < 2:
-            raise UserError(
-                f"{pairs.path}: {number_of(len(pairs), 'row')} and one score, "
-                f"{pairs.scores[0]:g}: there is no order to compare with"
-            )
+        check_scores_differ(pairs, "no order to compare with")
         console.show(
             "Dev set", f"{len(pairs):,} scored pairs of {FLAGS.dev_file}"
         )

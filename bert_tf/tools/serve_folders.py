@@ -68,7 +68,7 @@ def _named_folders(flag: str, known: Collection[str] | None) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for value in FLAGS[flag].value or []:
-        name, folder = split(value)
+        name, folder = _split(value)
         if not name and known is not None and len(known) == 1:
             (name,) = known
         if known is not None and name not in known:
@@ -88,7 +88,7 @@ def _named_folders(flag: str, known: Collection[str] | None) -> dict[str, str]:
     return found
 
 
-def split(value: str) -> tuple[str, str]:
+def _split(value: str) -> tuple[str, str]:
     """Splits NAME=FOLDER; a folder alone has the name "".
 
     What comes before the first = may be a part of a path: /tmp/a=b.

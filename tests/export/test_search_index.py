@@ -138,7 +138,7 @@ def test_vectors_that_do_not_fit_are_named(folder):
 
 
 def test_the_last_bits_of_a_cosine_do_not_decide(folder):
-    """Of equal texts the first comes first, though their vectors differ."""
+    """The first of equal texts comes first, though their vectors differ."""
     vectors = np.load(folder / "vectors.npy")
     first, last = (i for i, text in enumerate(TEXTS) if text == "b")
     vectors[first] = np.nextafter(vectors[first], 0)
