@@ -29,7 +29,7 @@ from bert_tf.programs import (
     console,
     devices,
     initial_heads,
-    labelled_program,
+    labelled_data,
     labelled_run,
     model_files,
     program,
@@ -98,7 +98,7 @@ class Folds:
             self.strategy,
             from_flags(RunSettings, FLAGS.flag_values_dict()),
         )
-        sets, self.problem = labelled_program.read_sets(
+        sets, self.problem = labelled_data.read_sets(
             task, settings, self.session
         )
         if not isinstance(self.problem, SingleLabel):
@@ -107,7 +107,7 @@ class Folds:
                 setting="task_name",
                 value=FLAGS.task_name,
             )
-        labelled_program.fit_flags(self.session, self.config, tokenizer, sets)
+        labelled_data.fit_flags(self.session, self.config, tokenizer, sets)
         self.reader = labelled_run.make_reader(
             tokenizer, FLAGS.flag_values_dict()
         )
@@ -211,7 +211,7 @@ class Folds:
                 self.problem, self.config, FLAGS.flag_values_dict()
             )
         weights.prepare(model, devices.needs_static_shapes(self.strategy))
-        record = labelled_program.record_before(self.session)
+        record = labelled_data.record_before(self.session)
         why_another = initial_heads.why_another(record, self.problem)
         weights.load_weights(model, "", [], True, why_another)
         return model

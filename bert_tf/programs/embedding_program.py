@@ -13,7 +13,6 @@ from bert_tf import pretrained, training, vector_losses
 from bert_tf.config import BertConfig
 from bert_tf.data.text_groups import TextGroups
 from bert_tf.data.text_reader import TextReader
-from bert_tf.export import saved_models
 from bert_tf.pooling import BertEmbedder
 from bert_tf.programs import (
     console,
@@ -116,9 +115,7 @@ def run_once(
     sets = texts.sets or EvaluationSets()
     session.settle_metric(sets.metric_names(sizes), sets.main_metric)
     quick_check.warn_of_machine(config)
-    export_folder = export_folder or session.folder.file("export")
-    if "export" in modes:
-        saved_models.check_replaceable(export_folder)
+    export_folder = session.check_export(export_folder)
     num_examples = texts.rows.num_examples if texts.rows else 0
     num_train_steps = training_run.count_train_steps(num_examples)
 

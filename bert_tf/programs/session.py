@@ -17,6 +17,7 @@ from absl import flags, logging
 
 from bert_tf import checkpoints, pretrained, training
 from bert_tf.config import BertConfig
+from bert_tf.export import saved_models
 from bert_tf.programs import (
     console,
     defaults,
@@ -102,6 +103,23 @@ class Session:
             self.settings, metric_for_best=metric
         )
         training_run.check_evaluations(self.settings, metric_names)
+
+    def check_export(self, folder: str | None) -> str:
+        """Checks where the export goes, if the run exports.
+
+        Args:
+            folder: the folder; None for one in the run's folder.
+
+        Returns:
+            The folder.
+
+        Raises:
+            UserError: something else is there.
+        """
+        folder = folder or self.folder.file("export")
+        if "export" in self.modes:
+            saved_models.check_replaceable(folder)
+        return folder
 
     def fit(
         self,

@@ -77,6 +77,7 @@ class Job:
 def train(job: Job, num_train_steps: int) -> int:
     """Trains up to `num_train_steps`; returns the step at which it ended."""
     windows = job.windows["train"]
+    job.report.add_set("train", (), len(job.examples["train"]))
     training_batches = batches.training_batches(
         job.session.strategy,
         job.model,

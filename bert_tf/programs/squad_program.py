@@ -1,13 +1,13 @@
 """A run of run_squad.py, after its flags are checked."""
 
 from collections.abc import Collection
+from typing import Any
 
 import tensorflow as tf
 from absl import flags
 
 from bert_tf import training
 from bert_tf.config import BertConfig
-from bert_tf.export import saved_models
 from bert_tf.heads import BertSpanLabeler
 from bert_tf.programs import (
     defaults,
@@ -29,6 +29,7 @@ from bert_tf.programs.session import Session
 from bert_tf.programs.settings import RunSettings, from_flags
 from bert_tf.programs.several_runs import Outcome
 from bert_tf.programs.squad_flags import files_needed, is_scored, metric_names
+from bert_tf.tokenization import FullTokenizer
 from bert_tf.training import distribution
 
 FLAGS = flags.FLAGS
@@ -75,31 +76,16 @@ def run_once(
     settings = settings or from_flags(RunSettings, FLAGS.flag_values_dict())
     session = Session("squad", modes, strategy, settings)
     session.settle_metric(metric_names())
-    export_folder = export_folder or session.folder.file("export")
-    if "export" in modes:
-        saved_models.check_replaceable(export_folder)
+    export_folder = session.check_export(export_folder)
 
     # 2. The examples: files are checked, and wrong ones refused, before
     #    anything is written.
-    examples = {
-        mode: squad_data.read_examples(mode) for mode in files_needed(modes)
-    }
-    squad_data.compare(examples)
-    quick_check.warn(
-        {mode: several.first for mode, several in examples.items()},
-        "answers",
-        tokenizer,
-        said=("overlap",),  # `compare` has looked at it.
-    )
-    quick_check.warn_of_machine(config)
+    examples = read_examples(modes, config, tokenizer)
     answers = squad_data.read_answers() if is_scored(modes) else {}
     num_examples = len(examples.get("train", ()))
     session.fit(config, num_examples)
     num_train_steps = training_run.count_train_steps(num_examples)
-    windows = {
-        mode: squad_data.convert_examples(mode, examples[mode])
-        for mode in examples
-    }
+    windows = {m: squad_data.convert_examples(m, examples[m]) for m in examples}
     teacher = teaching.make(teaching.find_for_questions(config), session)
 
     # 3. The model under the strategy, with its pretrained weights.
@@ -114,8 +100,6 @@ def run_once(
         report=run_report.RunReport(session),
         teacher=teacher,
     )
-    if "train" in examples:
-        job.report.add_set("train", (), len(examples["train"]))
 
     # 4. Train, answer questions, export.
     global_step = session.train_or_load(
@@ -125,14 +109,45 @@ def run_once(
     if "eval" in modes or "predict" in modes:
         outcome = squad_modes.answer_questions(job, modes, global_step)
     if "export" in modes and session.folder.writes:
-        export_run.export_questions(
-            export_folder,
-            model,
-            FLAGS.flag_values_dict(),
-            items=squad_data.items_of(examples) if FLAGS.export_int8 else (),
-        )
+        export(job, export_folder)
     job.report.write()
     return outcome
+
+
+def read_examples(
+    modes: Collection[str], config: BertConfig, tokenizer: FullTokenizer
+) -> dict[str, Any]:
+    """Reads the files that modes need, and warns of what is odd.
+
+    Returns:
+        {mode: examples}.
+
+    Raises:
+        UserError: a file cannot be used.
+    """
+    examples = {
+        mode: squad_data.read_examples(mode) for mode in files_needed(modes)
+    }
+    squad_data.compare(examples)
+    quick_check.warn(
+        {mode: several.first for mode, several in examples.items()},
+        "answers",
+        tokenizer,
+        said=("overlap",),  # `compare` has looked at it.
+    )
+    quick_check.warn_of_machine(config)
+    return examples
+
+
+def export(job: squad_modes.Job, folder: str) -> None:
+    """Exports the model into a folder, as the flags ask."""
+    export_run.export_questions(
+        folder,
+        job.model,
+        FLAGS.flag_values_dict(),
+        # Only int8 is compared on them.
+        items=squad_data.items_of(job.examples) if FLAGS.export_int8 else (),
+    )
 
 
 def fit_lengths(config: BertConfig) -> None:

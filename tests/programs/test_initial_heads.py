@@ -17,7 +17,7 @@ from support.programs import (
 from bert_tf import BertConfig, checkpoints, heads, pretrained
 from bert_tf.errors import UserError
 from bert_tf.programs.initial_heads import new_heads, why_another
-from bert_tf.programs.labelled_program import check_answers
+from bert_tf.programs.labelled_data import check_answers
 from bert_tf.tasks.multiple_choice import MultipleChoice
 from bert_tf.tasks.record import TaskRecord
 from bert_tf.tasks.regression import Regression
