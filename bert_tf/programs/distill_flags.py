@@ -17,9 +17,12 @@ from bert_tf.errors import UserError
 from bert_tf.formats.model import StoredModel
 from bert_tf.programs import flag_groups, program
 from bert_tf.programs.flags import define_float
-from bert_tf.programs.teacher_errors import naming_teacher, refused
+from bert_tf.programs.teacher_checks import (
+    check_vocabulary,
+    naming_teacher,
+    refused,
+)
 from bert_tf.tokenizer_settings import TokenizerSettings
-from bert_tf.vocab_files import load_vocab, tokens_by_id
 
 FLAGS = flags.FLAGS
 TEMPERATURE = 2.0
@@ -165,12 +168,7 @@ def _check_reads_alike(stored: StoredModel) -> None:
     if stored.vocab_file is None:
         raise refused("it has no vocabulary to compare with that of this run")
     if FLAGS.vocab_file and files.exists(FLAGS.vocab_file):
-        own, others = map(load_vocab, (FLAGS.vocab_file, stored.vocab_file))
-        if own != others:
-            raise refused(
-                "its vocabulary is not that of this run, `vocab_file`="
-                f"{FLAGS.vocab_file}: {_difference(own, others)}"
-            )
+        check_vocabulary(stored.vocab_file, FLAGS.vocab_file)
     here = TokenizerSettings.of(FLAGS.flag_values_dict())
     there = stored.tokenizer
     assert there is not None  # `pretrained.open` settles it.
@@ -188,15 +186,3 @@ def _check_reads_alike(stored: StoredModel) -> None:
                 f"it reads texts with `{name}`={value}, and this run with "
                 f"{own_value}"
             )
-
-
-def _difference(own: dict[str, int], others: dict[str, int]) -> str:
-    """Where two vocabularies differ first."""
-    if len(own) != len(others):
-        return f"it has {len(others):,} entries, and this one {len(own):,}"
-    for place, (here, there) in enumerate(
-        zip(tokens_by_id(own), tokens_by_id(others), strict=False)
-    ):
-        if here != there:
-            return f"entry {place} is {there!r}, and here {here!r}"
-    return "some entries are twice in one of them"

@@ -22,7 +22,7 @@ from bert_tf.heads import BertPretrainer
 from bert_tf.losses import Batch, LossTerm
 from bert_tf.programs import pretraining_teacher
 from bert_tf.programs.pretraining_teacher import Distillation
-from bert_tf.programs.teacher_errors import naming_teacher
+from bert_tf.programs.teacher_checks import naming_teacher
 
 BEST = "masked_lm_best"  # Beside the sums of `losses.pretraining_sums`.
 

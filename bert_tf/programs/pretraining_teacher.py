@@ -14,8 +14,12 @@ from bert_tf.errors import UserError
 from bert_tf.formats.model import StoredModel
 from bert_tf.programs import console, flag_groups, program, training_checks
 from bert_tf.programs.flags import define_count, define_float
-from bert_tf.programs.teacher_errors import naming_teacher, refused
-from bert_tf.vocab_files import load_vocab
+from bert_tf.programs.teacher_checks import (
+    check_reads,
+    check_vocabulary,
+    naming_teacher,
+    refused,
+)
 
 FLAGS = flags.FLAGS
 flags.disclaim_key_flags()  # See flags.py.
@@ -179,18 +183,10 @@ def _check_fits(stored: StoredModel, config: BertConfig) -> None:
             f"its vocabulary has {of_teacher.vocab_size} entries, and that of "
             f"the model to train {config.vocab_size}: both read the same ids"
         )
-    if FLAGS.max_seq_length > of_teacher.max_position_embeddings:
-        raise refused(
-            f"it reads {of_teacher.max_position_embeddings} tokens, fewer than "
-            f"--max_seq_length={FLAGS.max_seq_length}"
-        )
+    check_reads(of_teacher, config)
     own = pretrained.open(FLAGS.pretrained) if FLAGS.pretrained else None
     if own and own.vocab_file and stored.vocab_file:
-        if load_vocab(own.vocab_file) != load_vocab(stored.vocab_file):
-            raise refused(
-                f"its vocabulary, {stored.vocab_file}, has other entries than "
-                f"{own.vocab_file}, of --pretrained"
-            )
+        check_vocabulary(stored.vocab_file, own.vocab_file)
     frozen, number = FLAGS.freeze_layers, config.num_hidden_layers
     num_frozen = training_checks.num_frozen(frozen, number)
     if not FLAGS.masked_lm_weight and num_frozen >= number:

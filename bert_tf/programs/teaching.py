@@ -29,10 +29,10 @@ from bert_tf.losses import Batch, LossTerm
 from bert_tf.modeling import Encoded, layers_kept
 from bert_tf.programs import console, distill_flags
 from bert_tf.programs.session import Session
-from bert_tf.programs.teacher_errors import naming_teacher
+from bert_tf.programs.teacher_checks import check_reads, naming_teacher
 from bert_tf.tasks import record as task_record
 from bert_tf.tasks.problem import Problem
-from bert_tf.tasks.teaching import translation
+from bert_tf.tasks.teacher_answers import translation
 
 FLAGS = flags.FLAGS
 SQUAD = "question_answering"
@@ -196,7 +196,7 @@ def _find(
         weights = stored.weights()
         known = stored.kind_with(weights)
         _check_kind(known, kind, has_head_at_root(weights.shapes))
-        _check_length(stored.config)
+        check_reads(stored.config, config)
         stored = dataclasses.replace(stored, kind=known)
         pairs = _pairs_in(stored.config, config)
         answers = answers_of(stored)
@@ -254,16 +254,6 @@ def _check_kind(known: str | None, wanted: str, has_head: bool) -> None:
     raise UserError(
         f"its head is of the kind {known}, and this task needs {wanted}"
     )
-
-
-def _check_length(config: BertConfig) -> None:
-    """Raises UserError if the student's sequences are too long for it."""
-    longest = config.max_position_embeddings
-    if FLAGS.max_seq_length > longest:
-        raise UserError(
-            f"it reads {longest} tokens at most, and `max_seq_length` is "
-            f"{FLAGS.max_seq_length}"
-        )
 
 
 def _pairs_in(

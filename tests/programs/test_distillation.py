@@ -27,7 +27,7 @@ from bert_tf.modeling import BertModel
 from bert_tf.programs import labelled_run, unlabelled_texts
 from bert_tf.tasks.registry import get_task
 from bert_tf.tasks.regression import Regression
-from bert_tf.tasks.teaching import translation
+from bert_tf.tasks.teacher_answers import translation
 from bert_tf.tasks.texts import SingleLabel
 
 CONVERT = program_of("bert_tf.tools.convert_checkpoint")
@@ -108,6 +108,7 @@ def write_weights(path, model):
             {"distill_layers": "0:-1"},
             "both models must have one width; the teacher's is 8, the stud",
         ),
+        (SMS, {"type_vocab_size": 1}, {}, "its type_vocab_size is 1, and "),
         (SMS, {}, {"distill_layers": "0-0"}, "0-0: give pairs of layers"),
         (
             SMS,

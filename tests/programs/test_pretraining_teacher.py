@@ -278,8 +278,9 @@ def test_mistakes_are_named_before_anything_is_written(
         ({"vocab_size": 90}, "has 90 entries, and that of the model to tra.*"),
         (
             {"max_position_embeddings": 8},
-            "it reads 8 tokens, fewer than --max_seq_length=12",
+            "it reads 8 tokens at most, and --max_seq_length is 12",
         ),
+        ({"type_vocab_size": 1}, "its type_vocab_size is 1, and that of .* 2"),
     ],
 )
 def test_a_teacher_that_does_not_fit(folder, tmp_path, changes, message):
@@ -300,7 +301,7 @@ def test_a_teacher_of_other_words(folder, tmp_path):
     words = (tmp_path / "other" / "vocab.txt").read_text()
     words = words.replace("word9\n", "term9\n")
     (tmp_path / "other" / "vocab.txt").write_text(words)
-    with pytest.raises(UserError, match="vocab.txt, has other entries than "):
+    with pytest.raises(UserError, match="vocab.txt, is not that of this run, "):
         run(
             folder,
             do_train=True,
