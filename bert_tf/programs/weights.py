@@ -48,15 +48,9 @@ def load_weights(
     Raises:
         UserError: no checkpoint can be read, or it does not fit the model.
     """
-    is_given = not FLAGS["init_checkpoint"].using_default_value
-    if existing and FLAGS.init_checkpoint and is_given:
-        logging.warning(
-            "--output_dir has %s: --init_checkpoint=%s is not used",
-            existing[0],
-            FLAGS.init_checkpoint,
-        )
     source = f"--init_checkpoint={FLAGS.init_checkpoint}"
     if existing:
+        _warn_of_unused_checkpoint(existing[0])
         source = f"--output_dir={folder}"
     prefixes = existing or [p for p in (FLAGS.init_checkpoint,) if p]
     if not prefixes:
@@ -75,14 +69,7 @@ def load_weights(
     if heads:
         _report_heads(heads, source)
     if new:
-        console.show(
-            "Model",
-            "%s: not loaded, because of --reinit_layers=%d: the top %s and the "
-            "pooler start from new weights",
-            source,
-            FLAGS.reinit_layers,
-            number_of(FLAGS.reinit_layers, "layer"),
-        )
+        _report_new_layers(source)
         others = [n for n in report.unexpected if n not in new]
         report = dataclasses.replace(report, unexpected=others)
     log_variables(model, report)
@@ -94,6 +81,29 @@ def load_weights(
             "of such a run"
         )
     return readable if existing else []
+
+
+def _warn_of_unused_checkpoint(existing: str) -> None:
+    """Says that --init_checkpoint is not read, if somebody has given it."""
+    is_given = not FLAGS["init_checkpoint"].using_default_value
+    if FLAGS.init_checkpoint and is_given:
+        logging.warning(
+            "--output_dir has %s: --init_checkpoint=%s is not used",
+            existing,
+            FLAGS.init_checkpoint,
+        )
+
+
+def _report_new_layers(source: str) -> None:
+    """Says which layers start from new weights, because somebody asks so."""
+    console.show(
+        "Model",
+        "%s: not loaded, because of --reinit_layers=%d: the top %s and the "
+        "pooler start from new weights",
+        source,
+        FLAGS.reinit_layers,
+        number_of(FLAGS.reinit_layers, "layer"),
+    )
 
 
 def _new_layers(model):

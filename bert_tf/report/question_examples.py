@@ -134,9 +134,6 @@ def example_section(
             [example_of(row, contexts, path) for row in [*some][:number]]
         )
 
-    def confidence(row):
-        return -row["probability"]
-
     if not is_scored(rows):
         least = sorted(rows, key=lambda row: row["probability"])
         return Section(
@@ -146,9 +143,26 @@ def example_section(
                 Details("The least certain answers", [shown(least)]),
             ],
         )
-    mistakes = sorted((row for row in rows if not row["exact"]), key=confidence)
+    blocks: list[Block] = []
+    for name, some in _kinds_of(rows):
+        if some:
+            number = NUM_MORE_EXAMPLES if blocks else NUM_EXAMPLES
+            blocks.append(
+                Details(
+                    f"{name} ({len(some):,})",
+                    [shown(some, number)],
+                    is_open=not blocks,
+                )
+            )
+    return Section("Questions to look at", blocks)
+
+
+def _kinds_of(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
+    """The mistakes by their kinds, and the least certain right answers."""
+    ordered = sorted(rows, key=lambda row: -row["probability"])
+    mistakes = [row for row in ordered if not row["exact"]]
     both = [row for row in mistakes if row["gold"] and row["predicted"]]
-    lists = [
+    return [
         (
             "The most confident mistakes",
             [row for row in both if row["f1"] < PART_RIGHT],
@@ -170,15 +184,3 @@ def example_section(
             ),
         ),
     ]
-    blocks: list[Block] = []
-    for name, some in lists:
-        if some:
-            number = NUM_MORE_EXAMPLES if blocks else NUM_EXAMPLES
-            blocks.append(
-                Details(
-                    f"{name} ({len(some):,})",
-                    [shown(some, number)],
-                    is_open=not blocks,
-                )
-            )
-    return Section("Questions to look at", blocks)
