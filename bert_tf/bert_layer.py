@@ -68,8 +68,8 @@ class BertLayer(Configured, keras.layers.Layer):
     """A layer whose only constructor argument is the `BertConfig`.
 
     Every layer builds its children in `build`, the dropouts too: that fixes
-    their paths, and with them variable names and dropout masks, whoever calls
-    the model later.
+    their paths, and with them variable names and dropout masks,
+    whatever calls the model later.
     """
 
     def __init__(self, config: BertConfig, **kwargs: Any):

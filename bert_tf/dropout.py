@@ -98,7 +98,7 @@ def kept_of(shape: Shape, mask_seed: Tensor, num_dropped: int) -> Tensor:
     """Which inputs of a shape are kept, bool.
 
     An input has a random byte, and is dropped if that is below a limit. To
-    draw more bits takes longer, and a rate of 0.1 is no multiple of 2^-8. So
+    draw more bits takes longer, and a rate of 0.1 is not a multiple of 2^-8. So
     each row, along the last axis, has a limit of its own, one of two that are
     next to each other, with the right mean.
 

@@ -126,7 +126,7 @@ class RowPacking:
         """Packs batches, all at once.
 
         Args:
-            lengths: int32 [K, E]; 0 for what is no example.
+            lengths: int32 [K, E]; 0 where there is no example.
         """
         order = tf.argsort(-lengths, stable=True)
         # From the longest to the shortest, there and back again, so that

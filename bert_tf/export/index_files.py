@@ -157,7 +157,7 @@ def _naming_damage(path: str) -> Iterator[None]:
 
 
 class RepeatedId(UserError):
-    """An id that two rows have; whoever knows their lines can say more.
+    """An id that two rows have. A caller who knows their lines can say more.
 
     Args:
         one: the id.

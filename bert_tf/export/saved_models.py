@@ -182,7 +182,7 @@ def check_exported(folder: str) -> None:
 
 
 def load_any(folder: str, *, weights: bool = True) -> LoadedModel:
-    """Loads a SavedModel, whoever wrote it, from a folder of any name.
+    """Loads a SavedModel of any writer, from a folder of any name.
 
     Args:
         folder: the folder.

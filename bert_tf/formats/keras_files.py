@@ -102,7 +102,7 @@ class KerasWeights:
             ) from None
         kind = original.task_in(os.path.dirname(path)).get("problem")
         own = [v.path for v in self.model.weights]
-        if kind in heads.HALVES:  # The random other half is none of its own.
+        if kind in heads.HALVES:  # The random other half is not its own.
             own = heads.variables_of(kind, own)
         self._variables = {
             v.path: v for v in self.model.weights if v.path in own

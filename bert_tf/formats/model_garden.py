@@ -93,7 +93,7 @@ def read_config(path: str) -> BertConfig:
         path: see `recognises`.
 
     Raises:
-        UserError: a variable is missing, or the shapes are none of BERT.
+        UserError: a variable is missing, or the shapes are not those of a BERT.
     """
     arrays = _arrays(path)
     short = {short_name(name): arrays.shapes[name] for name in arrays.shapes}

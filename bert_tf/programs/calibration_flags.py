@@ -43,7 +43,7 @@ def is_asked() -> bool:
 
 
 def check(used: tuple[str, ...]) -> None:
-    """Raises UserError for a rate that is none, or where no dev set is named.
+    """Raises UserError for a wrong rate, or where no dev set is named.
 
     Args:
         used: the task's own flags.

@@ -57,7 +57,7 @@ def amount(number: int) -> str:
 def plain() -> Iterator[None]:
     """Shows plain lines while it lasts, and details only if they are asked for.
 
-    What a handler of its own gets, such as `run_log.RunLog`, is no less.
+    Other handlers, such as `run_log.RunLog`, get all of it.
     """
     handler = logging.get_absl_handler().python_handler
     formatter, lines = handler.formatter, _Lines(handler.formatter)

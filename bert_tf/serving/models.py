@@ -84,7 +84,7 @@ class Version:
         explainer: explains its answers; None before somebody asks for that.
     """
 
-    # Annotated without None: whoever holds a version has one that answers.
+    # Annotated without None: a version that a caller holds answers.
     predictor: Predictor
     batcher: Batcher
     explainer: "Explainer | None" = None

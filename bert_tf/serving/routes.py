@@ -172,7 +172,8 @@ async def _named_model(request, body, only):
         only: function() that returns the model where none is named.
 
     Raises:
-        Refusal: the name is no string, or none is named and it is not clear.
+        Refusal: the name is not a string, or no model is named and there
+            are several.
     """
     name: object = request.query_params.get("model")
     if name is None:

@@ -62,7 +62,7 @@ class WebSettings:
         """Finds mistakes before a model is loaded.
 
         Raises:
-            UserError: a file cannot be used, an address is none, or a package
+            UserError: a file cannot be used, an address is wrong, or a package
                 is missing.
         """
         self.keys  # noqa: B018  Reads the file.

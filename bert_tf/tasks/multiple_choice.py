@@ -240,5 +240,5 @@ class MultipleChoice(Problem):
 
     @classmethod
     def check_record(cls, record: Mapping[str, Any]) -> None:
-        """Accepts records without labels: the number of an ending is none."""
+        """Accepts records without labels: endings have numbers."""
         Confidence.from_record(record)

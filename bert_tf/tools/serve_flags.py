@@ -54,7 +54,7 @@ def read() -> WebSettings:
     """Returns what the flags ask for.
 
     Raises:
-        UserError: a file cannot be used, an address is none, or a package is
+        UserError: a file cannot be used, an address is wrong, or a package is
             missing.
     """
     settings = WebSettings(

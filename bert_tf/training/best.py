@@ -17,7 +17,7 @@ class DevScores(keras.callbacks.Callback):
     """Follows a metric over the evaluations of a training.
 
     It keeps the weights of the best evaluation in a folder, and ends training
-    after `patience` evaluations that are no better.
+    after `patience` evaluations that are not better.
 
     Args:
         history: the evaluations so far, which a run that resumes brings along.

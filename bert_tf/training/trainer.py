@@ -142,7 +142,7 @@ class Trainer:
                 self.forward_backward, jit_compile=True, autograph=False
             )
 
-    # AutoGraph rewrites every function that it meets, for seconds: here is no
+    # AutoGraph rewrites every function that it meets, for seconds: there is no
     # Python `if` or `for` over tensors, as in Keras' own step.
     @as_written
     def replica_step(

@@ -67,7 +67,7 @@ def find_marks(
 ) -> frozenset[str]:
     """The marks for "no label" in a training file.
 
-    The log names labels that are no marks here, and often are elsewhere.
+    The log names labels that are not marks here, and often are elsewhere.
 
     Args:
         counts: {label: how many rows have it}.

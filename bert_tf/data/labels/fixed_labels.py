@@ -51,7 +51,7 @@ def checked(
         missing_label: see `splits.FileSettings`.
 
     Raises:
-        UserError: it is no label, and the set is not a test set.
+        UserError: it is not a label, and the set is not a test set.
     """
     value: str | float | None
     if labels is None:

@@ -191,7 +191,7 @@ class LabelReader:
         return numbers in ({-1.0}, {-100.0})
 
     def _is_blank(self, text):
-        """Whether a text is nothing, or NaN where that is no label."""
+        """Whether a text is nothing, or NaN where that is not a label."""
         if not isinstance(text, str):
             return False
         return not text.strip() or (

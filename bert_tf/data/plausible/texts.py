@@ -64,7 +64,7 @@ def _odd(column, test, share, least):
             if share >= 0.5 and others > NUM_TRIED + len(rows):
                 return None
     total = len(rows) + others
-    # A hundredth: shares are no exact binary numbers.
+    # A hundredth: shares are not exact binary numbers.
     if len(rows) < least or len(rows) < share * total - 0.01:
         return None
     return rows[0], len(rows), total

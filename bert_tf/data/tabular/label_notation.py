@@ -8,8 +8,8 @@
     {"choices": ["joy"]}          Label Studio's
     {"label": "joy", "user": 1}   a label with what is known of it
 
-`parse` turns a text into a tuple of texts, or into a `Marked`; what is none of
-these stays a text.
+`parse` turns a text into a tuple of texts, or into a `Marked`; anything
+else stays a text.
 """
 
 import ast

@@ -51,7 +51,7 @@ def words_of(text: str) -> list[Place]:
 
     Punctuation marks and Chinese characters are words of their own. Control
     characters, which the tokenizer drops, belong to the word around them; they
-    are no word alone.
+    are not a word alone.
     """
     places = []
     kinds = [_KINDS[char] for char in text]

@@ -13,7 +13,7 @@ from bert_tf.data.tagged.tag_schemes import OUTSIDE
 from bert_tf.metrics.entities import entity_spans
 
 DOCUMENT_START = "-DOCSTART-"
-NOTHING = "_"  # In the column of predictions, of a row that is no word.
+NOTHING = "_"  # In the column of predictions, of a row that is not a word.
 
 # Kinds of files: rows with a word each, and others.
 ROWS, TOKENS, TEXTS, LINES = "rows", "tokens", "texts", "lines"
@@ -35,7 +35,7 @@ class Sentence:
             document. Of texts, those without a word.
         after: the lines after the last sentence of a file.
         separator: what is between a row and the predicted tag.
-        between: {place of a word: lines right before it that are no words}.
+        between: {place of a word: lines right before it that are not words}.
         origin: what the file holds: ROWS with a word each; TOKENS or TEXTS in
             JSON; or LINES of text.
         text: the text as it was, of TEXTS and LINES.
@@ -117,7 +117,7 @@ def span_lines(
     """A sentence as a line of JSON: its text, and the places of its entities.
 
     The words of a file without texts are joined by a space. Texts without a
-    word, which are no sentences, have lines without spans.
+    word, which are not sentences, have lines without spans.
 
     Args:
         sentence: as it was read.

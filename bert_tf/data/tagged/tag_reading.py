@@ -2,7 +2,7 @@
 
 Tags in another spelling or scheme than those of training are the same tags;
 see `tag_schemes`. Tags that training does not have are counted as missed, and
-marks for "no tag" are no tags.
+marks for "no tag" are not tags.
 """
 
 import collections
@@ -205,7 +205,7 @@ class TagReader:
         )
 
     def _check_plain(self) -> None:
-        """Raises UserError if plain tags are so many that they are no tags."""
+        """Raises UserError if plain tags are so many that they are not tags."""
         number = len(self._counts)
         total = self._counts.total()
         if number > MANY_TAGS or number > 30 and 2 * number > total:
@@ -254,7 +254,7 @@ class TagReader:
         """Takes marks for "no tag" as words without tags; counts them.
 
         Args:
-            known: tags of the training file, which are no such marks.
+            known: tags of the training file, which are not such marks.
         """
         if self._file.is_spelled:
             return

@@ -109,7 +109,7 @@ def to_item(value: Any, line: int, columns: WordColumns) -> Item:
         columns: may name the keys of words and tags.
 
     Raises:
-        ValueError: it is no sentence in any form, or a wrong one.
+        ValueError: it is not a sentence in any form, or a wrong one.
     """
     if isinstance(value, Sequence) and not isinstance(value, str):
         value = _of_pair(value)

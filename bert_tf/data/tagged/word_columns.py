@@ -54,7 +54,7 @@ class Places:
             column that is not there.
         where: names the column of tags in messages.
         is_asked: whether a setting names the column of tags.
-        is_conllu: whether some rows are no words: "1-2", "1.1".
+        is_conllu: whether some rows are not words: "1-2", "1.1".
         key: of the tags inside CoNLL-U's MISC, or "".
         has_brackets: whether tags are those of CoNLL-2012: "(PERSON*" starts
             an entity, and "*)" ends it.

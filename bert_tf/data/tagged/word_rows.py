@@ -310,7 +310,7 @@ def _is_by_tabs(rows):
 
 
 def _csv_delimiter(path, rows):
-    """The delimiter of CSV without a header; " " if it is none."""
+    """The delimiter of CSV without a header; " " if it is not CSV."""
     ending = re.search(r"\.csv(\.\w+)?$", path.lower())
     for delimiter in CSV_DELIMITERS:
         if not rows or not all(delimiter in line for line in rows):
