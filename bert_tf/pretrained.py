@@ -71,7 +71,7 @@ def open(name: str) -> StoredModel:  # noqa: A001  As other libraries call it.
             files cannot be used.
     """
     if not name:
-        raise UserError("must be a name or a folder", setting="pretrained")
+        raise UserError("an empty name: it must be a name or a folder")
     # A folder of a run's data may be called "demo", too.
     is_name = not folders.holds_model(name)
     release = releases.find(name) if is_name else None

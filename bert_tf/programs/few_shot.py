@@ -9,7 +9,8 @@ fine-tuning makes, and everything that uses it stays as it is. See
 `few_shot_flags` for the paper.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -18,17 +19,20 @@ from numpy.typing import NDArray
 
 from bert_tf import checkpoints, vector_losses
 from bert_tf.checkpoints import Checkpoint, CheckpointFolder
+from bert_tf.data.tabular.table import listed
 from bert_tf.errors import UserError
 from bert_tf.export.kinds import SINGLE_LABEL
-from bert_tf.programs import console, devices, training_run
+from bert_tf.programs import console, devices, run_record, training_run
 from bert_tf.programs.few_shot_flags import NUM_PAIRS
 from bert_tf.programs.labelled_job import Job, read_rows
 from bert_tf.programs.logistic_head import fit_head
+from bert_tf.programs.session import Session
 from bert_tf.tasks.problem import Problem
 from bert_tf.text.packing import ID_NAMES, LENGTH_MULTIPLE
 
 FLAGS = flags.FLAGS
 TEXTS_AT_ONCE = 64
+MOST_PAIRS = 1_000_000  # More steps see these again, unless an epoch has more.
 HEAD = ("output_weights", "output_bias")
 
 Features = dict[str, NDArray[np.int_]]
@@ -39,22 +43,52 @@ def count_train_steps(num_examples: int) -> int:
     return training_run.count_train_steps(2 * NUM_PAIRS * num_examples)
 
 
-def check_problem(problem: Problem) -> None:
-    """Raises UserError if the answers are not one label of several."""
-    if problem.kind != SINGLE_LABEL.name:
-        raise UserError(
-            f"not for {problem.description}: each text needs one label",
-            setting="few_shot",
-            value=True,
+def check(problem: Problem, examples: Iterable[Any], session: Session) -> None:
+    """Checks that the run can be trained as --few_shot asks.
+
+    Args:
+        problem: what is asked about a text.
+        examples: the training set.
+        session: the run, which may have begun earlier.
+
+    Raises:
+        UserError: the answers are not one label of several, a label has no
+            text, or the run was begun otherwise.
+    """
+    before = run_record.flags_of(session.folder.record, ["train"])
+    if session.existing and before.get("few_shot", False) != FLAGS.few_shot:
+        way = "without" if FLAGS.few_shot else "with"
+        raise _refused(
+            f"the training in `output_dir`={FLAGS.output_dir} was begun {way} "
+            "it, and cannot go on otherwise; name another folder"
         )
+    if not FLAGS.few_shot:
+        return
+    if problem.kind != SINGLE_LABEL.name:
+        raise _refused(
+            f"not for {problem.description}: each text needs one label"
+        )
+    found = {example.label for example in examples}
+    missing = [label for label in problem.labels or () if label not in found]
+    if missing:
+        raise _refused(
+            "each label needs a text, and the training set has none of "
+            f"{listed(missing)}"
+        )
+
+
+def _refused(why: str) -> UserError:
+    return UserError(why, setting="few_shot", value=FLAGS.few_shot)
 
 
 def train(job: Job, num_train_steps: int) -> int:
     """Trains encoder and head; returns the step at which training ended."""
     features = read_features(job)
+    number = num_train_steps * FLAGS.train_batch_size
+    one_epoch = 2 * NUM_PAIRS * len(features["label_ids"])
     pairs = make_pairs(
         features["label_ids"],
-        num_train_steps * FLAGS.train_batch_size,
+        min(number, max(MOST_PAIRS, one_epoch)),
         job.session.settings.seed,
     )
     logging.debug("***** Running training on pairs *****")
@@ -65,6 +99,8 @@ def train(job: Job, num_train_steps: int) -> int:
         num_train_steps=num_train_steps,
         num_warmup_steps=training_run.count_warmup_steps(num_train_steps),
         evaluate=None,
+        # They are random: nobody may take them for a head.
+        not_saved=HEAD,
         num_examples=len(features["label_ids"]),
     )
     fit(job, features)
@@ -105,16 +141,30 @@ def make_pairs(
         int [number, 3]: first, second, and 1 or 0.
     """
     rng = np.random.default_rng(seed)
-    places = np.arange(len(label_ids))
-    pairs: list[tuple[int, int, int]] = []
-    while len(pairs) < number:
-        for first in rng.permutation(places):
-            is_same = label_ids == label_ids[first]
-            same = places[is_same & (places != first)]
-            partner = rng.choice(same) if len(same) else first
-            pairs.append((first, partner, 1))
-            pairs.append((first, rng.choice(places[~is_same]), 0))
-    return rng.permutation(np.array(pairs))[:number]
+    total = len(label_ids)
+    by_label = np.argsort(label_ids, kind="stable")
+    where = np.argsort(by_label)  # Where each text is in `by_label`.
+    sizes = np.bincount(label_ids)
+    starts = np.cumsum(sizes) - sizes  # Where each label begins in it.
+
+    rounds = -(-number // (2 * total))
+    first = np.tile(np.arange(total), (rounds, 1))
+    first = rng.permuted(first, axis=1).ravel()
+    label = label_ids[first]
+    start, size = starts[label], sizes[label]
+    # The next ones of its label, as in a ring; then those of other labels.
+    step = rng.integers(1, np.maximum(size, 2))
+    same = by_label[start + (where[first] - start + step) % size]
+    step = rng.integers(0, total - size)
+    other = by_label[(start + size + step) % total]
+    ones = np.ones_like(first)
+    pairs = np.concatenate(
+        [
+            np.stack([first, same, ones], axis=1),
+            np.stack([first, other, 0 * ones], axis=1),
+        ]
+    )
+    return rng.permutation(pairs)[:number]
 
 
 def batches_of(
@@ -145,7 +195,11 @@ def batches_of(
 
 
 def fit(job: Job, features: Features) -> None:
-    """Fits the head, and puts it into the newest checkpoint."""
+    """Fits the head, and puts it into the newest checkpoint.
+
+    Until then no checkpoint of the training has a head: a run that was stopped
+    is an encoder without one.
+    """
     model = job.model
     vectors = []
     for first in range(0, len(features["label_ids"]), TEXTS_AT_ONCE):

@@ -19,6 +19,7 @@ LEARNING_RATE = 2e-5  # The paper's.
 # What has no meaning for pairs, or for a regression.
 REFUSED = (
     "class_weights",
+    "classifier_dropout",
     "classifier_hidden",
     "early_stopping_patience",
     "eval_steps",
@@ -45,12 +46,18 @@ def define() -> None:
     )
 
 
-def check() -> None:
+def check(trains: bool) -> None:
     """Fills in and checks the flags that go with it, if it is given.
+
+    Args:
+        trains: whether the program is to train.
 
     Raises:
         UserError: a flag does not go with it.
     """
+    if not trains:
+        program.refuse("only with --do_train", "few_shot")
+        return
     if not FLAGS.few_shot:
         return
     program.refuse("not with --few_shot", *REFUSED)

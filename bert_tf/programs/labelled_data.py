@@ -19,6 +19,7 @@ from bert_tf.errors import UserError
 from bert_tf.programs import (
     data_lines,
     defaults,
+    few_shot,
     hearing,
     labelled_confidence,
     labelled_run,
@@ -145,6 +146,8 @@ def read_sets(
         check_answers(problem, learned, task.name)
     program.refuse(f"not for {problem.description}", *problem.refused_flags)
     problem = labelled_confidence.settled(problem, learned, session)
+    if session.trains:
+        few_shot.check(problem, by_set[MODES["train"]], session)
     if problem.labels is not None:
         logging.debug("Labels: %s", ", ".join(problem.labels))
     for mode in modes:

@@ -70,8 +70,7 @@ def check_flags(modes: Collection[str]) -> None:
     export_flags.check()
     program.require("vocab_file", "bert_config_file")
     check_task_flags(modes)
-    if "train" in modes:
-        few_shot_flags.check()
+    few_shot_flags.check("train" in modes)
     distill_flags.check("train" in modes)
     training_checks.check_flags("train" in modes)
     check_class_weights(FLAGS.class_weights)

@@ -218,6 +218,7 @@ class Session:
         evaluate: Callable[[], dict[str, float]] | None,
         teacher: training.Teacher | None = None,
         forward: training.Forward | None = None,
+        not_saved: Collection[str] = (),
         **sizes: int,
     ) -> int:
         """Trains the model; returns the step at which training ended.
@@ -228,7 +229,7 @@ class Session:
             num_train_steps: the step at which training ends.
             num_warmup_steps: steps in which the learning rate rises.
             evaluate: function() -> {metric: value}, for --eval_steps.
-            teacher, forward: see `training.Trainer`.
+            teacher, forward, not_saved: see `training.Trainer`.
             **sizes: how large the data set is, for train.json.
         """
         trainer = training_run.make_trainer(
@@ -240,6 +241,7 @@ class Session:
             num_warmup_steps=num_warmup_steps,
             teacher=teacher,
             forward=forward,
+            not_saved=not_saved,
         )
         run = training_run.TrainingRun(
             self.folder,

@@ -90,6 +90,7 @@ def make_trainer(
     num_warmup_steps: int,
     teacher: training.Teacher | None = None,
     forward: training.Forward | None = None,
+    not_saved: Collection[str] = (),
 ) -> training.Trainer:
     """Makes the trainer, inside the strategy's scope."""
     assert settings.learning_rate is not None, "it is chosen before training"
@@ -120,6 +121,7 @@ def make_trainer(
             jit_compile=settings.xla,
             teacher=teacher,
             forward=forward,
+            not_saved=not_saved,
         )
 
 

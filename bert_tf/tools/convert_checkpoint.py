@@ -94,6 +94,10 @@ def main() -> None:
         for name in set(names) & set(CHECKPOINTS):
             program.refuse("--from and --to convert a whole model", name)
         program.require(*FOLDERS)
+        if not FLAGS["from"].value:
+            raise UserError(
+                "a name or a folder is needed", setting="from", value=""
+            )
         convert_folder(str(FLAGS["from"].value), FLAGS.to)
     else:
         program.refuse("it is for --from and --to", "format", "head")

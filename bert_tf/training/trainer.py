@@ -14,7 +14,7 @@ the reduction and draws the same dropout mask on every replica.
 """
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import keras
@@ -86,6 +86,8 @@ class Trainer:
         forward: function(batch, seed of the dropout masks) -> what the terms
             of the loss take for the outputs of the model; default: calls the
             model.
+        not_saved: variables that checkpoints of the training do not have, nor
+            their slots: what is made of them comes after the training.
 
     Attributes:
         global_step: int64 variable, the number of batches read.
@@ -109,6 +111,7 @@ class Trainer:
         jit_compile: bool = False,
         teacher: Teacher | None = None,
         forward: Forward | None = None,
+        not_saved: Collection[str] = (),
     ):
         self.model = model
         self.optimizer = optimizer
@@ -120,6 +123,7 @@ class Trainer:
         self.num_micro_batches = num_micro_batches
         self.teacher = teacher
         self.forward = forward or functools.partial(model, training=True)
+        self.not_saved = not_saved
         self.variables = model.trainable_variables
         self.loss_scale = loss_scale
         optimizer.build(self.variables)
@@ -367,6 +371,9 @@ class Trainer:
             for suffix in slots:
                 slot = slots[suffix][index]
                 tensors[f"{variable.path}/{suffix}"] = slot.value
+        for name in [*tensors]:
+            if name.startswith(tuple(self.not_saved)):
+                del tensors[name]
         return {**tensors, **self._own_tensors()}
 
     def _own_tensors(self):

@@ -219,6 +219,21 @@ MISTAKES = [
         [*SMS, "--do_train", "--few_shot", "--eval_steps=5"],
         "--eval_steps=5: not with --few_shot",
     ),
+    (
+        "run_classifier",
+        [*SMS, "--do_train", "--few_shot", "--classifier_dropout=0.3"],
+        "--classifier_dropout=0.3: not with --few_shot",
+    ),
+    (
+        "run_classifier",
+        ["--task_name=sms", "--do_eval", "--output_dir=docs", "--few_shot"],
+        "--few_shot=True: only with --do_train",
+    ),
+    (
+        "run_classifier",
+        [*SMS, "--teacher="],
+        "--teacher=: an empty name: it must be a name or a folder",
+    ),
     ("search", ["--model=."], "give --corpus, --index, or both"),
     (
         "export_static",

@@ -1,5 +1,7 @@
 """--few_shot: pairs of texts, and a logistic regression on their vectors."""
 
+import types
+
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
@@ -13,8 +15,9 @@ from support.programs import (
 )
 
 from bert_tf.errors import UserError
-from bert_tf.programs.few_shot import make_pairs
+from bert_tf.programs.few_shot import HEAD, check, make_pairs
 from bert_tf.programs.logistic_head import fit_head
+from bert_tf.tasks.texts import SingleLabel
 
 RNG = np.random.default_rng(1)
 
@@ -57,13 +60,18 @@ def test_a_run_on_few_examples(tmp_path):
     out = folder / "out"
     assert int(results_of(out / "eval_results.txt")["global_step"]) == 51
     first = values_of(out / "model.ckpt-51")
-    assert np.abs(first["output_weights"]).max() > 0.01  # It was fitted.
-    assert "output_weights/adam_m" in first
+    zeros, row = first["output_weights"]  # It was fitted: see `fit_head`.
+    assert not zeros.any() and np.abs(row).max() > 0.001
+    # Until the end nothing looks like a head.
+    before = values_of(out / "model.ckpt-40")
+    assert first.keys() - before.keys() == {*HEAD}
     probabilities = np.loadtxt(out / "test_results.tsv")
     assert probabilities.shape == (41, 2)
     # A training that was interrupted ends with the same model.
     for path in out.glob("model.ckpt-51*"):
         path.unlink()
+    with pytest.raises(UserError, match="ckpt-40 has no output_weights, out"):
+        run(folder, do_eval=True)
     run(folder, do_train=True, **settings)
     for name, value in values_of(out / "model.ckpt-51").items():
         np.testing.assert_allclose(value, first[name], atol=1e-6, err_msg=name)
@@ -79,3 +87,31 @@ def test_other_kinds_of_answers_are_refused(tmp_path):
     with pytest.raises(UserError, match="--few_shot=True: not for"):
         RUN_CLASSIFIER.run(**values)
     assert not (folder / "out").exists()
+
+
+def checked(labels, found, few_shot=True, before=None):
+    """Checks a run on texts with labels; `before` is how it was begun."""
+    examples = [types.SimpleNamespace(label=label) for label in found]
+    record = {"train": {"flags": {"few_shot": before}}}
+    session = types.SimpleNamespace(
+        folder=types.SimpleNamespace(record=record),
+        existing=[] if before is None else ["model.ckpt-7"],
+    )
+    with RUN_CLASSIFIER.flags(few_shot=few_shot, output_dir="out"):
+        check(SingleLabel(labels), examples, session)
+
+
+def test_each_label_needs_a_text():
+    checked(["a", "b"], ["b", "a", "b"])
+    # Such as those of the run that --pretrained names.
+    with pytest.raises(UserError, match="the training set has none of b, d$"):
+        checked(["a", "b", "c", "d"], ["c", "a"])
+
+
+def test_a_training_goes_on_as_it_was_begun():
+    checked(["a"], ["a"], few_shot=True, before=True)
+    checked(["a"], [], few_shot=False, before=False)
+    with pytest.raises(UserError, match="out was begun without it, and"):
+        checked(["a"], ["a"], few_shot=True, before=False)
+    with pytest.raises(UserError, match="out was begun with it, and cannot"):
+        checked(["a"], ["a"], few_shot=False, before=True)
