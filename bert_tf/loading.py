@@ -55,6 +55,10 @@ def make_model(
         **settings,
     }
     names = inspect.signature(model_class).parameters
+    if "num_labels" in names and is_whole and OUTPUT not in weights.shapes:
+        raise UserError(
+            f"{weights.prefix}: {OUTPUT} is missing: the head is not trained"
+        )
     if "num_labels" in names and "num_labels" not in settings:
         has = "" if kind is None else f"a head of the kind {kind}, and "
         raise UserError(

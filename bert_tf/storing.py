@@ -268,6 +268,11 @@ def contents_of(name: str, head: str | None = None) -> Contents:
             f"one of {', '.join(k for k in heads.SCOPES if k)}",
             setting="head",
         )
+    elif scope := heads.scope_without(kind, names):
+        raise UserError(
+            f"{name}: its files say that it has a head of the kind {kind}, but "
+            f"the weights have no {scope}; an empty `head` leaves it out"
+        )
     own = heads.variables_of(kind, names)
     missing = check_encoder(weights, stored.config)
     if missing:

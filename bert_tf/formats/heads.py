@@ -63,6 +63,20 @@ def variables_of(kind: str | None, names: Iterable[str]) -> list[str]:
     Raises:
         UserError: there is no such kind, or none of the head's variables.
     """
+    names = [*names]
+    if missing := scope_without(kind, names):
+        raise UserError(
+            f"the model has no variable {missing}…", setting="head", value=kind
+        )
+    return [name for name in names if name.startswith((ENCODER, *SCOPES[kind]))]
+
+
+def scope_without(kind: str | None, names: Iterable[str]) -> str | None:
+    """The first scope of a head that has no variable; None if all have one.
+
+    Raises:
+        UserError: there is no such kind.
+    """
     if kind not in SCOPES:
         raise UserError(
             f"one of {', '.join(k for k in SCOPES if k)} is needed",
@@ -73,9 +87,5 @@ def variables_of(kind: str | None, names: Iterable[str]) -> list[str]:
     names = [*names]
     for scope in scopes if scopes != _AT_ROOT else _AT_ROOT[:2]:
         if not any(name.startswith(scope) for name in names):
-            raise UserError(
-                f"the model has no variable {scope}…",
-                setting="head",
-                value=kind,
-            )
-    return [name for name in names if name.startswith((ENCODER, *scopes))]
+            return scope
+    return None

@@ -13,6 +13,7 @@ from bert_tf.data.tabular import file_shape, text_rows
 from bert_tf.data.tabular.text_rows import Format
 from bert_tf.errors import UserError
 from bert_tf.file_formats import HEAD_BYTES
+from bert_tf.formats.tokenizer_json import SPECIAL_TOKENS
 from bert_tf.programs import console, defaults, model_files, program
 from bert_tf.progress import with_progress
 from bert_tf.tokenization import BasicTokenizer, FullTokenizer
@@ -88,11 +89,21 @@ def check_new_folder() -> None:
 
 
 def check_has_entries(config: "BertConfig", tokenizer: FullTokenizer) -> None:
-    """Raises UserError if the table has many more rows than entries.
+    """Raises UserError if entries are missing.
+
+    They are special tokens, or the table has many more rows than entries.
 
     Args:
         config, tokenizer: the model's.
     """
+    missing = [t for t in SPECIAL_TOKENS if t not in tokenizer.vocab]
+    if missing:
+        raise UserError(
+            f"has no {', '.join(missing)}: it is not the vocabulary of a "
+            "BERT, or it is not whole",
+            setting="vocab_file",
+            value=FLAGS.vocab_file,
+        )
     num_ids = 1 + max(i for token, i in tokenizer.vocab.items() if token)
     if num_ids < min(
         config.vocab_size - MOST_FREE_ROWS, 0.99 * config.vocab_size
@@ -176,6 +187,7 @@ def read_contents(config: "BertConfig", tokenizer: FullTokenizer) -> "Contents":
     """
     from bert_tf import storing
     from bert_tf.checkpoints import open_weights, weights_in
+    from bert_tf.formats import heads
     from bert_tf.formats.encoder_shapes import check_encoder
 
     weights = open_weights(FLAGS.init_checkpoint)
@@ -192,6 +204,13 @@ def read_contents(config: "BertConfig", tokenizer: FullTokenizer) -> "Contents":
         return contents
     stored = pretrained.open(FLAGS.pretrained)
     kind = stored.kind_with(weights)
+    if missing := heads.scope_without(kind, contents.weights):
+        raise UserError(
+            f"its files say that it has a head of the kind {kind}, but the "
+            f"weights have no {missing}",
+            setting="pretrained",
+            value=FLAGS.pretrained,
+        )
     labels, task = storing.answers_of(stored, weights, kind)
     return dataclasses.replace(
         contents,

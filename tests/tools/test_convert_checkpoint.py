@@ -2,13 +2,14 @@
 
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
 from support.common import GOLDEN, TINY_CONFIG, read_json
 from support.programs import DEMO, last_line, program_of, run_here, values_of
 
-from bert_tf import BertConfig, BertModel, checkpoints, pretrained
+from bert_tf import BertConfig, BertModel, checkpoints, loading, pretrained
 from bert_tf.errors import UserError
 from bert_tf.formats import safetensors_files
 from bert_tf.heads import BertClassifier
@@ -276,6 +277,26 @@ def test_a_head_of_which_nothing_says_the_kind(run_folder, tmp_path):
     assert stored.labels == ["LABEL_0", "LABEL_1", "LABEL_2"]
 
 
+def test_a_head_that_is_not_there(run_folder, tmp_path):
+    """A training that makes its head at the end was stopped."""
+    stopped = shutil.copytree(run_folder, tmp_path / "stopped")
+    (prefix,) = {path.with_suffix("") for path in stopped.rglob("*.index")}
+    weights = {
+        name: value
+        for name, value in values_of(prefix).items()
+        if not name.startswith("output_")
+    }
+    checkpoints.write_checkpoint(str(prefix), weights)
+    message = "stopped: its files say .* multi_label, but the weights have no"
+    with pytest.raises(UserError, match=f"{message} output_weights; an empty"):
+        convert(stopped, tmp_path / "new")
+    convert(stopped, tmp_path / "new", head="")
+    assert pretrained.open(str(tmp_path / "new")).kind is None
+    stored = pretrained.open(str(stopped))
+    with pytest.raises(UserError, match="output_bias is missing: the head is"):
+        loading.make_model(BertClassifier, stored, {}, is_whole=True)
+
+
 def test_variables_that_are_not_converted_are_named(tmp_path, warnings):
     convert("demo", tmp_path / "a", head="masked_lm", format="huggingface")
     messages = warnings()
@@ -327,4 +348,6 @@ def test_an_empty_name_is_not_the_current_folder(tmp_path, monkeypatch):
     (tmp_path / "work.txt").write_text("mine")
     with pytest.raises(UserError, match="--to=: a folder is needed"):
         CONVERT.run(**{"from": "demo", "to": ""})
+    with pytest.raises(UserError, match="--from=: a name or a folder is need"):
+        CONVERT.run(**{"from": "", "to": "new"})
     assert (tmp_path / "work.txt").read_text() == "mine"

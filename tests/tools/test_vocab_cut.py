@@ -203,6 +203,13 @@ def test_a_trained_model_keeps_its_labels(classifier, tmp_path):
     stored = pretrained.open(str(cut(classifier, tmp_path / "a")))
     assert (stored.kind, stored.labels) == ("single_label", ["yes", "no"])
     assert stored.config.vocab_size == len(KEPT)
+    headless = tmp_path / "headless"
+    shutil.copytree(classifier, headless)
+    weights = values_of(classifier / "bert_model.ckpt")
+    del weights["output_weights"]
+    checkpoints.write_checkpoint(str(headless / "bert_model.ckpt"), weights)
+    with pytest.raises(UserError, match="=.*headless: its files say that it"):
+        cut(headless, tmp_path / "none")
     # A relation's model marks the entities by [unusedN].
     task = {"problem": "relation", "labels": ["yes", "no"]}
     (classifier / "task.json").write_text(json.dumps(task))
@@ -266,7 +273,7 @@ def test_what_is_refused(old, tmp_path):
         ),
         ({"keep_pieces_of": f"{tmp_path}/empty.txt"}, "contains no words"),
         ({"vocab_size": 10}, r"--vocab_size=10: the 5 special .* take 11 ent"),
-        ({"pretrained": str(bare)}, r"the vocabulary has no \[PAD\], \[MASK\]"),
+        ({"pretrained": str(bare)}, r"txt: has no \[PAD\], \[MASK\]"),
         ({"pretrained": str(other)}, "has 33 entries, more than the vocab_s"),
         ({"bert_config_file": str(large)}, "they are of two models"),
         ({"pretrained": None}, "--vocab_file, .* must be given"),
