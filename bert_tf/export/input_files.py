@@ -177,6 +177,9 @@ class InputSettings:
             for name in ("header", "encoding")
             if name in self.columns
         }
+        lines = Format(name="lines", encoding=self.encoding)
+        if self.format == lines.name:
+            return lines
         if self.format:
             return Format(name=self.format, delimiter=delimiter, **settings)
         found = text_rows.detect_format(
@@ -187,7 +190,7 @@ class InputSettings:
             kind=file.kind,
         )
         if not found.has_columns:
-            return found
+            return lines if found.name == lines.name else found
         if file.kind is not None and file.kind.role == "table":
             header = settings.get("header", True)
             return Format(name=found.name, header=header)

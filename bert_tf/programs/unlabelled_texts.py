@@ -80,7 +80,7 @@ def _read(path: str, task: AnyTask, settings: TaskSettings) -> TableSet:
     pairs: list[str] = []
     without_text: list[str] = []
     for row, item in _items(path, task, settings, takes_pairs):
-        text, pair = _texts_of(item)
+        text, pair = _texts_of(item, row.place)
         if is_empty(text):
             without_text.append(row.place)
             continue
@@ -162,14 +162,26 @@ def _candidates(
     ]
 
 
-def _texts_of(item: Any) -> tuple[str, str | None]:
-    """The text and the second text of an item."""
+def _texts_of(item: Any, place: str) -> tuple[str, str | None]:
+    """The text and the second text of an item.
+
+    Raises:
+        UserError: a value of a JSON object is no text.
+    """
     if isinstance(item, str):
         return item, None
     if isinstance(item, tuple):
         return item
     text, pair = item.get("text"), item.get("text_pair")
-    return str(text or ""), None if pair is None else str(pair)
+    for value in (text, pair):
+        if isinstance(value, list | dict | bool):
+            raise UserError(
+                f"{place}: a text must be a string, and {value!r} is none"
+            )
+    return (
+        "" if text is None else str(text),
+        None if pair is None else str(pair),
+    )
 
 
 # ---------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Files of texts to label: how they are written is found by the content."""
 
 import contextlib
+import dataclasses
 import gzip
 import io
 
@@ -12,8 +13,47 @@ from bert_tf import choices, files
 from bert_tf.data.tabular import text_rows
 from bert_tf.data.tabular.text_rows import Format, detect_format, read_rows
 from bert_tf.errors import UserError
+from bert_tf.export.answer_files import model_columns
+from bert_tf.export.input_files import InputSettings
 
 COLUMNS = ("message", "text_pair")
+MODEL_COLUMNS = model_columns("single_label", ("text",), {})
+
+
+@pytest.mark.parametrize(
+    "encoding", ["utf-8", "latin-1", "utf-16", "utf-16-le"]
+)
+def test_lines_have_an_encoding(tmp_path, encoding):
+    path = tmp_path / "lines.txt"
+    path.write_bytes("grüße\r\nMünchen\n".encode(encoding))
+    settings = InputSettings(encoding=encoding, columns={})
+    for format in (None, "lines"):
+        settings = dataclasses.replace(settings, format=format)
+        file = settings.open(str(path))
+        source = settings.format_of(file, MODEL_COLUMNS)
+        rows = [*read_rows(str(path), source, file.reading)]
+        assert [r.values for r in rows] == [{"": "grüße"}, {"": "München"}]
+        assert rows[1].place == f"{path}:2"
+
+
+@pytest.mark.parametrize(
+    "content, encoding, message",
+    [
+        (b"a\n\xfc\n", "utf-8", ":2: not UTF-8: byte 0xfc at position 1"),
+        (b"a\n\xfc\n", "ascii", ": not ascii: byte 0xfc in line 2; enc"),
+        (b"a\n\0\n", "latin-1", ":2: a NUL character, which is not in any"),
+        (b"a\n", "latin-x", "encoding=latin-x: no such encoding"),
+    ],
+)
+def test_lines_of_another_encoding(tmp_path, content, encoding, message):
+    path = tmp_path / "lines.txt"
+    path.write_bytes(content)
+    settings = InputSettings(encoding=encoding, columns={})
+    with pytest.raises(UserError) as error:
+        file = settings.open(str(path))
+        source = settings.format_of(file, MODEL_COLUMNS)
+        [*read_rows(str(path), source, file.reading)]
+    assert message in str(error.value)
 
 
 @pytest.mark.parametrize(

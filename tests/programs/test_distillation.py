@@ -271,6 +271,23 @@ def test_files_without_texts(folder, tmp_path, content, flags, message):
         read(folder, path, **flags)
 
 
+@pytest.mark.parametrize("value", [["a"], {"b": 1}, True])
+def test_values_that_are_no_texts(folder, tmp_path, value):
+    rows = json_lines({"text": "a"}, {"text": 5}, {"text": value})
+    path = write(tmp_path, "a.jsonl", rows)
+    with pytest.raises(UserError, match=r"a.jsonl:3: a text must be a string"):
+        read(folder, path, task_name="tsv")
+
+
+def test_lines_of_another_encoding(folder, tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_bytes("grüße\n".encode("latin-1"))
+    table = read(folder, path, task_name="tsv", encoding="latin-1")
+    assert [e.text_a for e in table] == ["grüße"]
+    with pytest.raises(UserError, match=r"a.txt:1: not UTF-8: byte 0xfc"):
+        read(folder, path, task_name="tsv")
+
+
 def test_the_smaller_part_is_spread_evenly():
     labelled = [InputExample(f"l-{i}", "a", label="x") for i in range(7)]
     others = [InputExample(f"u-{i}", "b") for i in range(100)]

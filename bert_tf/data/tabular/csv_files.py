@@ -238,7 +238,7 @@ def stream_rows(
     Raises:
         UserError: see `read_table`.
     """
-    _check_encoding(encoding)
+    check_encoding(encoding)
     _check_delimiter(delimiter)
     opening = reading or (lambda p: files.looking(p, _known(encoding)))
     with opening(path) as content, without_limit():
@@ -304,14 +304,15 @@ def check_settings(
     format: str, delimiter: str | None, encoding: str, header: bool
 ) -> None:
     """Raises UserError if a setting of `read_table` cannot be used."""
-    _check_encoding(encoding)
+    check_encoding(encoding)
     if format == "jsonl":
         _check_json_settings(delimiter, encoding, header)
     else:
         _check_delimiter(delimiter)
 
 
-def _check_encoding(encoding):
+def check_encoding(encoding: str) -> None:
+    """Raises UserError unless Python knows the encoding."""
     try:
         io.TextIOWrapper(io.BytesIO(), encoding)
     except LookupError:

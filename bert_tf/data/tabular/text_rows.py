@@ -20,10 +20,11 @@ from bert_tf import files
 from bert_tf.data.tabular import csv_files, file_shape, spreadsheets
 from bert_tf.data.tabular.annotation_tasks import rows_of_tasks
 from bert_tf.data.tabular.csv_files import Opening
+from bert_tf.data.tabular.decoding import decoding, with_mark
 from bert_tf.data.tabular.file_shape import cleaned_name
 from bert_tf.data.tabular.json_objects import objects_of
 from bert_tf.errors import UserError
-from bert_tf.file_contents import Content, content_of
+from bert_tf.file_contents import Content, content_of, with_line_ends
 from bert_tf.file_formats import Kind
 
 ENDINGS = {
@@ -46,7 +47,8 @@ class Format:
 
     Attributes:
         name: one of `choices.INPUT_FORMATS`.
-        delimiter, header, encoding: see `csv_files.read_table`.
+        delimiter, header, encoding: see `csv_files.read_table`. Lines have the
+            encoding alone.
     """
 
     name: str
@@ -193,9 +195,27 @@ def read_rows(
             for number, values in _objects(content):
                 yield Row(place=f"{path}:{number}", values=values)
             return
-        content.check_text()
-        for number, line in files.decode_lines(content.reader, path):
+        for number, line in _lines(content, format.encoding):
             yield Row(place=f"{path}:{number}", values={"": line})
+
+
+def _lines(content: Content, encoding: str) -> Iterator[tuple[int, str]]:
+    """The lines of text; those of UTF-8 have errors with their line."""
+    csv_files.check_encoding(encoding)
+    is_utf8 = with_mark(encoding) == "utf-8-sig"
+    if is_utf8 or content.is_converted:
+        content.check_text()
+        yield from files.decode_lines(content.reader, content.path)
+        return
+    reader = with_line_ends(content.reader)
+    with decoding(reader, content.path, encoding, newline="\n") as lines:
+        for number, line in enumerate(lines, start=1):
+            if "\0" in line:
+                raise UserError(
+                    f"{content.path}:{number}: a NUL character, which is not "
+                    "in any text; files in `encoding`=utf-16 have some"
+                )
+            yield number, line.rstrip("\n").replace("\r", "")
 
 
 def _objects(content: Content) -> Iterator[tuple[int, dict[str, Any]]]:
