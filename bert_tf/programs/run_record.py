@@ -20,6 +20,7 @@ WORKING_FOLDER = "working_folder"
 # Ends of the names of flags that are paths.
 PATH_ENDINGS = ("_file", "_dir", "_checkpoint")
 PATTERNS = ("input_file", "eval_input_file")  # Several paths, with commas.
+MODELS = ("pretrained", "teacher")  # A path, or the name of a released model.
 
 
 def read(folder: str) -> dict[str, Any]:
@@ -88,7 +89,13 @@ def flags_of(
 
 def _moved(name: str, value: Any, folder: str) -> Any:
     """The value of a flag; a relative path is taken from a folder."""
-    if not isinstance(value, str) or not name.endswith(PATH_ENDINGS):
+    if not isinstance(value, str):
+        return value
+    if name in MODELS:
+        joined = _path_from(folder, value)
+        is_there = files.exists(joined) or files.exists(f"{joined}.index")
+        return joined if is_there else value
+    if not name.endswith(PATH_ENDINGS):
         return value
     if name in PATTERNS:
         return ",".join(_path_from(folder, p) for p in value.split(","))

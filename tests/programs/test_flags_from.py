@@ -49,6 +49,23 @@ def parsed(*arguments):
         }
 
 
+def test_models_are_those_of_the_folder_of_the_run(folder):
+    """Unless they are names of released models."""
+    (folder / "big").mkdir()
+    (folder / "small.index").touch()
+    record = json.loads((folder / "train.json").read_text())
+    flags_of_run = record["train"]["flags"]
+    for pretrained, teacher in (("small", "big"), ("demo", "bert-base")):
+        flags_of_run |= {"pretrained": pretrained, "teacher": teacher}
+        (folder / "train.json").write_text(json.dumps(record))
+        values, _ = parsed(f"--flags_from={folder}")
+        is_path = teacher == "big"
+        for name in ("pretrained", "teacher"):
+            typed = flags_of_run[name]
+            wanted = str(folder / typed) if is_path else typed
+            assert values[name] == wanted
+
+
 @pytest.mark.parametrize("form", ["--flags_from={}", "-flags_from {}"])
 def test_a_run_is_repeated(folder, form, warnings):
     given = form.format(folder).split(" ")
