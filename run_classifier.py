@@ -114,6 +114,7 @@ flags_from.define()
 def main() -> None:
     modes = [m for m in (*MODES, "export") if FLAGS[f"do_{m}"].value]
     labelled_flags.check_command(modes)
+    few_shot_flags.fill()
     defaults.from_earlier_run(choices.TASKS, trains="train" in modes)
     bundled.use_data()
     bundled.use_model()

@@ -46,8 +46,19 @@ def define() -> None:
     )
 
 
+def fill() -> None:
+    """Fills in the flags that go with it, if it is given.
+
+    Call it before the flags of an earlier run are taken over: those win.
+    """
+    if FLAGS.few_shot:
+        defaults.fill("train_batch_size", BATCH_SIZE)
+        defaults.fill("num_train_epochs", NUM_EPOCHS)
+        defaults.fill("learning_rate", LEARNING_RATE)
+
+
 def check(trains: bool) -> None:
-    """Fills in and checks the flags that go with it, if it is given.
+    """Checks the flags that go with it, if it is given.
 
     Args:
         trains: whether the program is to train.
@@ -63,6 +74,3 @@ def check(trains: bool) -> None:
     program.refuse("not with --few_shot", *REFUSED)
     if FLAGS.long_documents == "windows":
         program.refuse("not with --few_shot", "long_documents")
-    defaults.fill("train_batch_size", BATCH_SIZE)
-    defaults.fill("num_train_epochs", NUM_EPOCHS)
-    defaults.fill("learning_rate", LEARNING_RATE)

@@ -1,9 +1,11 @@
 """--few_shot: pairs of texts, and a logistic regression on their vectors."""
 
+import json
 import types
 
 import numpy as np
 import pytest
+from absl import flags
 from sklearn.linear_model import LogisticRegression
 from support.programs import (
     RUN_CLASSIFIER,
@@ -15,8 +17,10 @@ from support.programs import (
 )
 
 from bert_tf.errors import UserError
+from bert_tf.programs import labelled_program
 from bert_tf.programs.few_shot import HEAD, check, make_pairs
 from bert_tf.programs.logistic_head import fit_head
+from bert_tf.programs.several_runs import Outcome
 from bert_tf.tasks.texts import SingleLabel
 
 RNG = np.random.default_rng(1)
@@ -115,3 +119,38 @@ def test_a_training_goes_on_as_it_was_begun():
         checked(["a"], ["a"], few_shot=True, before=False)
     with pytest.raises(UserError, match="out was begun with it, and cannot"):
         checked(["a"], ["a"], few_shot=False, before=True)
+
+
+def test_every_run_has_its_settings(tmp_path, monkeypatch):
+    """Each of several runs, and one that goes on without its flags."""
+    found = []
+
+    def once(modes, strategy, settings, export_folder=None):
+        found.append(
+            (
+                settings.seed,
+                settings.train_batch_size,
+                settings.learning_rate,
+                flags.FLAGS.num_train_epochs,
+            )
+        )
+        scores = {"eval_accuracy": 0.5}
+        return Outcome(
+            scores=scores, metric="eval_accuracy", is_collapsed=False
+        )
+
+    monkeypatch.setattr(labelled_program, "run_once", once)
+    folder = make_folder(tmp_path)
+    given = {"num_train_epochs": None, "learning_rate": None}
+    given |= {"train_batch_size": None, "do_train": True, "do_eval": True}
+    run(folder, few_shot=True, num_seeds=2, seed=1, **given)
+    assert found == [(1, 16, 2e-5, 1.0), (2, 16, 2e-5, 1.0)]
+    out = folder / "one"
+    out.mkdir()
+    before = {"few_shot": True, "num_train_epochs": 7.0, "learning_rate": 0.5}
+    before |= {"train_batch_size": 4, "seed": 3}
+    record = {"task_name": "sms", "train": {"flags": before}}
+    (out / "train.json").write_text(json.dumps(record))
+    for few_shot in (None, True):
+        run(folder, few_shot=few_shot, output_dir=str(out), **given)
+        assert found[-1] == (3, 4, 0.5, 7.0)
