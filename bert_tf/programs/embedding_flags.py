@@ -240,6 +240,7 @@ def check_evaluation(modes: Collection[str]) -> None:
 def modes_with_batches(modes: Collection[str]) -> list[str]:
     """The modes whose files are read, of "train" and "eval"."""
     is_evaluated = "eval" in modes or FLAGS.eval_steps and "train" in modes
+    is_evaluated = is_evaluated or export_flags.COMPARE in modes
     return [mode for mode in modes if mode == "train"] + (
         ["eval"] if is_evaluated else []
     )

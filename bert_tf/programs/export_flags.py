@@ -6,6 +6,8 @@ from bert_tf.programs import flag_groups, program
 from bert_tf.programs.flags import define_count
 
 FLAGS = flags.FLAGS
+# A mode: the dev set is read, so that the export of int8 is compared on it.
+COMPARE = "compare"
 
 
 @flag_groups.heading(flag_groups.EXPORT)

@@ -176,5 +176,6 @@ def check_class_weights(text: str | None) -> None:
 def sets_needed(modes: Collection[str]) -> list[str]:
     """The modes whose examples are read: training may evaluate, too."""
     evaluates = "train" in modes and FLAGS.eval_steps
+    evaluates = evaluates or export_flags.COMPARE in modes
     evaluates = evaluates or calibration_flags.is_asked()
     return [m for m in MODES if m in modes or m == "eval" and evaluates]

@@ -27,6 +27,7 @@ from bert_tf.metrics.comparing import is_better
 from bert_tf.programs import (
     console,
     defaults,
+    export_flags,
     next_step,
     program,
     run_log,
@@ -309,13 +310,16 @@ class SeveralRuns:
             console.show("Report", f"{path}, which compares the runs")
 
     def export(self, best: RunResult) -> None:
-        """Exports the best run to --output_dir/export."""
+        """Exports the best run to --output_dir/export, int8 compared, too."""
+        modes = ["export"]
+        if FLAGS.export_int8 and "eval" in self.modes:
+            modes.append(export_flags.COMPARE)
         planned = PlannedRun(best.values, best.seed, best.folder)
         target = os.path.join(self.folder, "export")
         with run_plan.flags_of(planned):
             self.fill_flags(False)
             settings = from_flags(RunSettings, FLAGS.flag_values_dict())
-            self.run_once(["export"], settings, target)
+            self.run_once(modes, settings, target)
 
     def log_next_step(
         self, best: RunResult, modes: Collection[str], labels_files: bool

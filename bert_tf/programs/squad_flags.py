@@ -73,6 +73,7 @@ def is_scored(modes: Collection[str]) -> bool:
 def files_needed(modes: Collection[str]) -> list[str]:
     """The files that are read, "train" and "predict", as far as needed."""
     needed = ["train"] if "train" in modes else []
-    if "predict" in modes or is_scored(modes):
+    is_compared = export_flags.COMPARE in modes
+    if "predict" in modes or is_scored(modes) or is_compared:
         needed.append("predict")
     return needed

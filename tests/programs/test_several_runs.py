@@ -16,7 +16,15 @@ from support.programs import (
 
 from bert_tf import checkpoints, training
 from bert_tf.errors import UserError
-from bert_tf.programs import program, run_plan, run_table, several_runs
+from bert_tf.programs import (
+    embedding_flags,
+    labelled_flags,
+    program,
+    run_plan,
+    run_table,
+    several_runs,
+    squad_flags,
+)
 from bert_tf.programs.program import message_of
 from bert_tf.programs.several_runs import Outcome
 
@@ -265,6 +273,32 @@ def test_seeds_json_is_as_before(runs):
             "values": pytest.approx([0.745, 0.744, 0.743]),
         },
     }
+
+
+@pytest.mark.parametrize("int8", [True, False])
+def test_int8_of_the_best_run_is_compared_on_the_dev_set(tmp_path, int8):
+    asked = []
+
+    def once(modes, settings, export_folder):
+        asked.append((modes, settings.seed, export_folder))
+
+    values = {"output_dir": str(tmp_path), "export_int8": int8, **BOTH}
+    with RUN_CLASSIFIER.flags(**values, num_seeds=2):
+        best = run_table.RunResult("seed-7", {}, 7)
+        several = several_runs.SeveralRuns(
+            once,
+            lambda trains: None,
+            ["train", "eval"],
+            tf.distribute.get_strategy(),
+        )
+        several.export(best)
+        ((modes, *others),) = asked
+        assert others == [7, str(tmp_path / "export")]
+        assert labelled_flags.sets_needed(modes) == (["eval"] if int8 else [])
+        wanted = ["eval"] if int8 else []
+        assert embedding_flags.modes_with_batches(modes) == wanted
+        wanted = ["predict"] if int8 else []
+        assert squad_flags.files_needed(modes) == wanted
 
 
 def test_a_long_table_is_cut():
