@@ -316,14 +316,17 @@ def answers_of(
     """
     labels = None
     if kind in heads.LABELLED:
-        labels = stored.labels or _unnamed_labels(weights)
+        labels = stored.labels or unnamed_labels(weights)
     return labels, dict(stored.task) or _task_of(kind, labels, {})
 
 
-def _unnamed_labels(weights: Weights) -> list[str] | None:
+def unnamed_labels(weights: Weights) -> list[str] | None:
     """Names for outputs that have none, as transformers gives them.
 
     A folder of the original says by its labels that it has a head, and which.
+
+    Args:
+        weights: of the model; without a head it has no labels.
     """
     shape = weights.shapes.get("output_bias")
     return [f"LABEL_{i}" for i in range(shape[0])] if shape else None

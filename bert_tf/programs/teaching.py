@@ -16,14 +16,21 @@ from typing import Any
 import keras
 from absl import flags
 
-from bert_tf import distillation_losses, heads, loading, model_classes, training
+from bert_tf import (
+    distillation_losses,
+    heads,
+    loading,
+    model_classes,
+    storing,
+    training,
+)
 from bert_tf.backend import Tensor
 from bert_tf.choices import FINE_TUNED_KINDS
 from bert_tf.config import BertConfig
 from bert_tf.counts import number_of
 from bert_tf.distillation_losses import LAYER, LOGITS, SPANS, Distilled
 from bert_tf.errors import UserError
-from bert_tf.formats.heads import has_head_at_root
+from bert_tf.formats.heads import LABELLED, has_head_at_root
 from bert_tf.formats.model import StoredModel
 from bert_tf.losses import Batch, LossTerm
 from bert_tf.modeling import Encoded, layers_kept
@@ -166,6 +173,10 @@ def find_for_problem(problem: Problem, config: BertConfig) -> Found | None:
     """
 
     def answers_of(stored: StoredModel) -> Answers:
+        labels = stored.labels
+        if labels is None and stored.kind in LABELLED:
+            labels = storing.unnamed_labels(stored.weights())
+        stored = dataclasses.replace(stored, labels=labels)
         record = task_record.of_stored(stored)
         if record is None:
             raise UserError("nothing says what its labels are")

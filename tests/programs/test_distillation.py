@@ -24,7 +24,7 @@ from bert_tf.data.input_example import InputExample
 from bert_tf.errors import UserError
 from bert_tf.heads import BertClassifier
 from bert_tf.modeling import BertModel
-from bert_tf.programs import labelled_run, unlabelled_texts
+from bert_tf.programs import labelled_run, teaching, unlabelled_texts
 from bert_tf.tasks.registry import get_task
 from bert_tf.tasks.regression import Regression
 from bert_tf.tasks.teacher_answers import translation
@@ -160,6 +160,20 @@ def test_a_teacher_with_another_vocabulary(folder, tmp_path):
             teacher=str(teacher),
             output_dir=str(teacher),
         )
+
+
+def test_a_teacher_whose_labels_have_no_names(folder, tmp_path, caplog):
+    """transformers writes none for two labels."""
+    path = tmp_path / "teacher"
+    teacher = make_teacher(path, folder, {"problem": "single_label"})
+    values = arguments(folder, do_train=True, teacher=str(teacher))
+    config = BertConfig(**SMALL_CONFIG)
+    with RUN_CLASSIFIER.flags(**values):
+        found = teaching.find_for_problem(SingleLabel(["a", "b"]), config)
+        assert found.stored.path == str(teacher)
+        assert "have no names; they are taken for a, b" in caplog.text
+        with pytest.raises(UserError, match="its labels are LABEL_0, LABEL_1"):
+            teaching.find_for_problem(SingleLabel(["a", "b", "c"]), config)
 
 
 def test_labels_are_matched_by_their_names():
