@@ -23,7 +23,7 @@ from bert_tf.data.tabular.table import listed
 from bert_tf.errors import UserError
 from bert_tf.export.kinds import SINGLE_LABEL
 from bert_tf.programs import console, devices, run_record, training_run
-from bert_tf.programs.few_shot_flags import NUM_PAIRS
+from bert_tf.programs.few_shot_flags import num_trained
 from bert_tf.programs.labelled_job import Job, read_rows
 from bert_tf.programs.logistic_head import fit_head
 from bert_tf.programs.session import Session
@@ -36,11 +36,6 @@ MOST_PAIRS = 1_000_000  # More steps see these again, unless an epoch has more.
 HEAD = ("output_weights", "output_bias")
 
 Features = dict[str, NDArray[np.int_]]
-
-
-def count_train_steps(num_examples: int) -> int:
-    """How many steps --num_train_epochs of all pairs are."""
-    return training_run.count_train_steps(2 * NUM_PAIRS * num_examples)
 
 
 def check(problem: Problem, examples: Iterable[Any], session: Session) -> None:
@@ -85,7 +80,7 @@ def train(job: Job, num_train_steps: int) -> int:
     """Trains encoder and head; returns the step at which training ended."""
     features = read_features(job)
     number = num_train_steps * FLAGS.train_batch_size
-    one_epoch = 2 * NUM_PAIRS * len(features["label_ids"])
+    one_epoch = num_trained(len(features["label_ids"]))
     pairs = make_pairs(
         features["label_ids"],
         min(number, max(MOST_PAIRS, one_epoch)),

@@ -57,6 +57,11 @@ def fill() -> None:
         defaults.fill("learning_rate", LEARNING_RATE)
 
 
+def num_trained(num_examples: int) -> int:
+    """What an epoch has: examples, or with --few_shot pairs of them."""
+    return 2 * NUM_PAIRS * num_examples if FLAGS.few_shot else num_examples
+
+
 def check(trains: bool) -> None:
     """Checks the flags that go with it, if it is given.
 

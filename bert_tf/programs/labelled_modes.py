@@ -29,21 +29,10 @@ from bert_tf.programs.labelled_job import (
 )
 from bert_tf.programs.run_folder import RunFolder
 from bert_tf.programs.session import log_results
-from bert_tf.tasks.problem import Evaluation, Problem
+from bert_tf.tasks.problem import Evaluation
 
 FLAGS = flags.FLAGS
 WEIGHTS_HINT = ", or weigh rare labels with --class_weights=balanced"
-
-
-def count_train_steps(problem: Problem, num_examples: int) -> int:
-    """How many steps --num_train_epochs are; 0 without a training set.
-
-    Raises:
-        UserError: it is less than one step.
-    """
-    if FLAGS.few_shot and num_examples:
-        return few_shot.count_train_steps(num_examples)
-    return training_run.count_train_steps(num_examples)
 
 
 def train(

@@ -11,6 +11,7 @@ from bert_tf.config import BertConfig
 from bert_tf.programs import (
     calibration_flags,
     devices,
+    few_shot_flags,
     initial_heads,
     labelled_data,
     labelled_modes,
@@ -21,6 +22,7 @@ from bert_tf.programs import (
     run_report,
     several_runs,
     teaching,
+    training_run,
     unlabelled_texts,
 )
 from bert_tf.programs.class_weights import class_weights
@@ -84,7 +86,9 @@ def run_once(
     session.folder.check_labels(problem.labels)
     session.settle_metric(problem.metric_names, problem.main_metric)
     export_folder = session.check_export(export_folder)
-    num_train_steps = labelled_modes.count_train_steps(problem, data.num_train)
+    num_train_steps = training_run.count_train_steps(
+        few_shot_flags.num_trained(data.num_train)
+    )
     weights = class_weights(
         FLAGS.class_weights, problem.labels, data.examples.get("train", [])
     )

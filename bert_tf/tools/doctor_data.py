@@ -18,6 +18,7 @@ from bert_tf.programs import (
     defaults,
     distill_flags,
     export_flags,
+    few_shot_flags,
     labelled_flags,
     labelled_run,
     pretraining_flags,
@@ -67,6 +68,7 @@ def look_at_classifier(found: Examination) -> None:
     """Looks at a command of run_classifier."""
     modes = modes_of((*labelled_flags.MODES, "export"))
     found.guard("command", labelled_flags.check_command, modes)
+    few_shot_flags.fill()
     _take_over_flags(found, choices.TASKS, modes)
     if FLAGS.task_name is None:
         return
@@ -80,6 +82,7 @@ def look_at_classifier(found: Examination) -> None:
         lambda: labelled_flags.check_task_flags(modes),
         lambda: training_checks.check_flags("train" in modes),
         lambda: labelled_flags.check_class_weights(FLAGS.class_weights),
+        lambda: few_shot_flags.check("train" in modes),
         lambda: distill_flags.check("train" in modes),
         *([_check_output] if FLAGS.output_dir else []),
     ):
@@ -195,7 +198,8 @@ def _look_at_examples(found, task, rows, problem, num_unlabelled):
     found.look_at_rows(rows, labels, _capacity())
     steps = None
     if num_train and FLAGS.num_train_epochs is not None:
-        steps = found.guard("steps", training_run.count_train_steps, num_train)
+        number = few_shot_flags.num_trained(num_train)
+        steps = found.guard("steps", training_run.count_train_steps, number)
         if train is not None and isinstance(labels, list):
             found.guard(
                 "class weights",
@@ -209,9 +213,8 @@ def _look_at_examples(found, task, rows, problem, num_unlabelled):
         longest = min([FLAGS.max_seq_length, max(lengths, default=10**9)])
         copies = FLAGS.max_windows if FLAGS.long_documents == "windows" else 1
         if train is not None and train.kind == "choice":
-            copies = 1 + max(
-                (pair.count("\n") for pair in train.pairs or ()), default=0
-            )
+            breaks = (pair.count("\n") for pair in train.pairs or ())
+            copies = 1 + max(breaks, default=0)
         found.look_at_memory(FLAGS.train_batch_size * copies, longest, 0.0)
     if found.measure_steps and steps and found.can_build():
         from bert_tf.tools import doctor_steps
@@ -223,7 +226,7 @@ def _look_at_examples(found, task, rows, problem, num_unlabelled):
             found.tokenizer,
             lengths,
             steps,
-            num_train,
+            number,
         )
 
 
