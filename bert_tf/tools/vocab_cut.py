@@ -201,6 +201,13 @@ def read_contents(config: "BertConfig", tokenizer: FullTokenizer) -> "Contents":
         tokenizer=tokenizer.settings,
     )
     if FLAGS.pretrained is None or defaults.is_given("init_checkpoint"):
+        if heads.has_head_at_root(contents.weights):
+            logging.warning(
+                "--init_checkpoint=%s has a head; the new model has it, too, "
+                "but nothing says its kind and labels: name its folder by "
+                "--pretrained",
+                FLAGS.init_checkpoint,
+            )
         return contents
     stored = pretrained.open(FLAGS.pretrained)
     kind = stored.kind_with(weights)
