@@ -374,7 +374,7 @@ def define_column_flags() -> None:
         "The default is a comma in csv and a tab in tsv files.",
     )
     flags.DEFINE_string(
-        "encoding", "utf-8", "Encoding of the text in csv and tsv files."
+        "encoding", "utf-8", "Encoding of csv, tsv and lines of text."
     )
     flags.DEFINE_enum(
         "problem_type",
@@ -416,4 +416,4 @@ def define_layout_flags() -> None:
     flags.DEFINE_string(
         "delimiter", None, r"Character between a table's columns; \t is a tab."
     )
-    flags.DEFINE_string("encoding", "utf-8", "Encoding of a table.")
+    flags.DEFINE_string("encoding", "utf-8", "Encoding of tables and lines.")

@@ -117,7 +117,7 @@ def metric_names() -> tuple[str, ...]:
     Raises:
         UserError: a relation is unknown.
     """
-    if not FLAGS.teacher:
+    if FLAGS.teacher is None:
         return choices.PRETRAINING_NAMES
     names = [choices.TEACHER_RELATIONS[name] for name in _relations()]
     others = choices.PRETRAINING_NAMES if FLAGS.masked_lm_weight else ("loss",)
@@ -126,7 +126,7 @@ def metric_names() -> tuple[str, ...]:
 
 def check_flags() -> None:
     """Raises UserError for a wrong teacher, and for flags that need one."""
-    if FLAGS.teacher:
+    if FLAGS.teacher is not None:
         from_flags(pretrained.read_config(FLAGS.bert_config_file))
         return
     program.refuse(
@@ -148,7 +148,7 @@ def from_flags(config: BertConfig) -> Distillation | None:
         UserError: there is no such model, it does not fit the student or the
             records, or flags contradict each other.
     """
-    if not FLAGS.teacher:
+    if FLAGS.teacher is None:
         return None
     with naming_teacher():
         stored = pretrained.open(FLAGS.teacher)

@@ -342,3 +342,7 @@ def test_flags_of_a_teacher_need_one(folder):
     )
     assert done.returncode == 1
     assert "--relation_heads=4: it says what is learned" in last_line(done)
+    # An empty variable of a shell is not a training without a teacher.
+    values = arguments(folder, output_dir=str(folder / "none"), teacher="")
+    done = run_here("run_pretraining.py", "--do_train", *as_flags(values))
+    assert "--teacher=: an empty name: it must be a name" in last_line(done)

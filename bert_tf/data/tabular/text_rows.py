@@ -188,9 +188,12 @@ def read_rows(
     if format.has_columns:
         yield from _table_rows(path, format, reading, needed)
         return
+    csv_files.check_encoding(format.encoding)
     with (reading or files.looking)(path) as content:
         if not isinstance(content, Content):
-            content = content_of(content, path)
+            is_utf8 = with_mark(format.encoding) == "utf-8-sig"
+            encoding = None if is_utf8 else format.encoding
+            content = content_of(content, path, encoding)
         if format.name != "lines":
             for number, values in _objects(content):
                 yield Row(place=f"{path}:{number}", values=values)
@@ -201,7 +204,6 @@ def read_rows(
 
 def _lines(content: Content, encoding: str) -> Iterator[tuple[int, str]]:
     """The lines of text; those of UTF-8 have errors with their line."""
-    csv_files.check_encoding(encoding)
     is_utf8 = with_mark(encoding) == "utf-8-sig"
     if is_utf8 or content.is_converted:
         content.check_text()
