@@ -79,8 +79,7 @@ def run_once(
     config, tokenizer = model_files.read_model_files()
     session = Session(task.name, modes, strategy, settings)
 
-    # 2. The examples: files are checked, and wrong ones refused, before
-    #    anything is written.
+    # 2. The examples: wrong files are refused before anything is written.
     data = labelled_data.read(task, session, config, tokenizer)
     problem = data.problem
     session.folder.check_labels(problem.labels)

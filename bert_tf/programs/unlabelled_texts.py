@@ -166,7 +166,7 @@ def _texts_of(item: Any, place: str) -> tuple[str, str | None]:
     """The text and the second text of an item.
 
     Raises:
-        UserError: a value of a JSON object is no text.
+        UserError: a value of a JSON object is not a text.
     """
     if isinstance(item, str):
         return item, None
@@ -176,7 +176,7 @@ def _texts_of(item: Any, place: str) -> tuple[str, str | None]:
     for value in (text, pair):
         if isinstance(value, list | dict | bool):
             raise UserError(
-                f"{place}: a text must be a string, and {value!r} is none"
+                f"{place}: a text must be a string, and {value!r} is not one"
             )
     return (
         "" if text is None else str(text),

@@ -56,11 +56,10 @@ def load_weights(
     if not prefixes:
         _start_from_random(model, folder, trains)
         return []
-    heads, new = None, []
-    if trains and not existing:
-        new = _new_layers(model)
+    starts = trains and not existing
+    heads, new = None, _new_layers(model) if starts else []
     try:
-        if trains and not existing:
+        if starts:
             heads = initial_heads.new_heads(model, prefixes[0], another_head)
         not_read = [*(heads.not_read if heads else []), *new]
         readable, report = _read(model, prefixes, trains, not_read)
