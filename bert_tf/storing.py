@@ -270,7 +270,7 @@ def contents_of(name: str, head: str | None = None) -> Contents:
         )
     elif scope := heads.scope_without(kind, names):
         raise UserError(
-            f"{name}: its files say that it has a head of the kind {kind}, but "
+            f"{name}: its files say that its head is of the kind {kind}, but "
             f"the weights have no {scope}; an empty `head` leaves it out"
         )
     own = heads.variables_of(kind, names)
@@ -285,8 +285,7 @@ def contents_of(name: str, head: str | None = None) -> Contents:
     folder = os.path.dirname(os.path.abspath(stored.config_file))
     is_stored_head = head is None or kind == stored.kind_with(weights)
     labels, task = answers_of(stored, weights, kind)
-    if not is_stored_head:
-        task = _task_of(kind, labels, {})
+    task = task if is_stored_head else _task_of(kind, labels, {})
     return Contents(
         name=os.path.basename(name.rstrip("/")),
         config=stored.config,
@@ -324,9 +323,6 @@ def unnamed_labels(weights: Weights) -> list[str] | None:
     """Names for outputs that have none, as transformers gives them.
 
     A folder of the original says by its labels that it has a head, and which.
-
-    Args:
-        weights: of the model; without a head it has no labels.
     """
     shape = weights.shapes.get("output_bias")
     return [f"LABEL_{i}" for i in range(shape[0])] if shape else None

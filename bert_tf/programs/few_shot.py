@@ -51,7 +51,8 @@ def check(problem: Problem, examples: Iterable[Any], session: Session) -> None:
             text, or the run was begun otherwise.
     """
     before = run_record.flags_of(session.folder.record, ["train"])
-    if session.existing and before.get("few_shot", False) != FLAGS.few_shot:
+    was_few_shot = before.get("few_shot", FLAGS.few_shot and not before)
+    if session.existing and was_few_shot != FLAGS.few_shot:
         way = "without" if FLAGS.few_shot else "with"
         raise _refused(
             f"the training in `output_dir`={FLAGS.output_dir} was begun {way} "

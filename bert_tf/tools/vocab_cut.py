@@ -213,7 +213,7 @@ def read_contents(config: "BertConfig", tokenizer: FullTokenizer) -> "Contents":
     kind = stored.kind_with(weights)
     if missing := heads.scope_without(kind, contents.weights):
         raise UserError(
-            f"its files say that it has a head of the kind {kind}, but the "
+            f"its files say that its head is of the kind {kind}, but the "
             f"weights have no {missing}",
             setting="pretrained",
             value=FLAGS.pretrained,

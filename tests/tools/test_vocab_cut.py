@@ -208,7 +208,7 @@ def test_a_trained_model_keeps_its_labels(classifier, tmp_path):
     weights = values_of(classifier / "bert_model.ckpt")
     del weights["output_weights"]
     checkpoints.write_checkpoint(str(headless / "bert_model.ckpt"), weights)
-    with pytest.raises(UserError, match="=.*headless: its files say that it"):
+    with pytest.raises(UserError, match="=.*headless: its files say that its"):
         cut(headless, tmp_path / "none")
     # A relation's model marks the entities by [unusedN].
     task = {"problem": "relation", "labels": ["yes", "no"]}
