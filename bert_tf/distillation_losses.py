@@ -175,7 +175,7 @@ def layers_loss(num_pairs: int) -> LossTerm:
         Σ_pairs mean over tokens and D of (teacher's state - student's)²
 
     Jiao et al. 2019, https://arxiv.org/abs/1909.10351, equation 8, with states
-    of one width. Padding does not count.
+    of the same width. Padding does not count.
 
     Args:
         num_pairs: how many layers of both are compared.

@@ -31,6 +31,19 @@ def load_vocab(vocab_file: str) -> dict[str, int]:
     return vocab
 
 
+def missing_special_tokens(vocab: Collection[str]) -> str:
+    """What a vocabulary lacks, as the rest of a sentence; "" if nothing."""
+    missing = [
+        token for token in tokenizer_json.SPECIAL_TOKENS if token not in vocab
+    ]
+    if not missing:
+        return ""
+    return (
+        f"has no {', '.join(missing)}: it is not the vocabulary of a BERT, or "
+        "it is not whole"
+    )
+
+
 def tokens_by_id(vocab: Mapping[str, int]) -> list[str]:
     """The token of each id; an id without a token has the empty string."""
     tokens = [""] * (1 + max(vocab.values()))

@@ -17,14 +17,14 @@ import unicodedata
 from collections.abc import Collection, Iterable, Mapping
 
 from bert_tf.errors import UserError
-from bert_tf.formats.tokenizer_json import SPECIAL_TOKENS
 from bert_tf.storing import Contents
 from bert_tf.tokenization import UNKNOWN, FullTokenizer, WordpieceTokenizer
+from bert_tf.vocab_files import missing_special_tokens
 from bert_tf.vocabulary import OUTPUT_BIAS, WORD_EMBEDDINGS
 
 # All letters stay of a script with this share of the letters of the texts.
 SCRIPT_SHARE = 0.01
-# But not of these, which have thousands: of them only those in the texts do.
+# These scripts have thousands of letters: only those in the texts stay.
 LARGE_SCRIPTS = ("CJK", "HANGUL")
 ASCII = frozenset(map(chr, range(33, 127)))
 # No text reaches them. Some are marks of a model, such as [E1].
@@ -135,12 +135,8 @@ def _special_tokens(vocab: Collection[str], keep_unused: bool) -> set[str]:
     Raises:
         UserError: a special token of BERT's is missing.
     """
-    missing = [token for token in SPECIAL_TOKENS if token not in vocab]
-    if missing:
-        raise UserError(
-            f"the vocabulary has no {', '.join(missing)}: it is not the "
-            "vocabulary of a BERT, or it is not whole"
-        )
+    if missing := missing_special_tokens(vocab):
+        raise UserError(f"the vocabulary {missing}")
     return {
         token
         for token in vocab

@@ -143,6 +143,8 @@ def _usual(names, kind, score, label, path) -> tuple[str, tuple[str, ...]]:
     single = _first(SINGLE, names) or (names[0] if len(names) == 1 else None)
     found: dict[str, tuple[str, ...]] = {}
     if len(anchored) == 2:
+        if kind != "pairs":
+            _check_negatives(names, path)
         if negatives:
             found["triples"] = (*anchored, *negatives)
         found["pairs"] = anchored
@@ -164,6 +166,17 @@ def _usual(names, kind, score, label, path) -> tuple[str, tuple[str, ...]]:
     if kind == "labelled" and single:
         return kind, (single,)
     raise _not_found(names, kind, path)
+
+
+def _check_negatives(names: Sequence[str], path: str) -> None:
+    """Raises UserError for negatives in columns of other names."""
+    for name in names:
+        if "negative" in name.lower() and not NEGATIVE.fullmatch(name):
+            raise UserError(
+                f"{path}: the column {name} is not read as negatives; they are "
+                "negative, negative_2, …, with a text in each row. "
+                "`train_on`=pairs leaves them out"
+            )
 
 
 def _not_found(names, kind, path) -> UserError:

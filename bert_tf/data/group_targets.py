@@ -47,7 +47,7 @@ def check_scores_differ(groups: TextGroups, missing: str) -> None:
 
     Args:
         groups: scored pairs.
-        missing: what there is not, if all scores are the same.
+        missing: the end of the message, after "there is".
 
     Raises:
         UserError: all scores are the same.

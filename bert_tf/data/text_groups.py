@@ -161,7 +161,7 @@ def _read_table(path: str, settings: GroupSettings) -> Table:
         return ValueTable(
             path,
             {"text": [row.values[""] for row in rows]},
-            [int(row.place.rpartition(":")[2]) for row in rows],
+            [row.line for row in rows],
         )
     return csv_files.read_table(
         path,

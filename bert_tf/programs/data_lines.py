@@ -47,7 +47,7 @@ def show_lengths(
 
     Args:
         name: of the set: "dev set".
-        lengths: int [N], the tokens of the first N texts.
+        lengths: int [N], the tokens of N of the texts.
         num_texts: how many texts the set has.
         capacity: the most tokens that the model reads of a text.
 
@@ -55,13 +55,13 @@ def show_lengths(
         How many of the N are cut.
     """
     longest, num_cut = int(np.max(lengths)), int(np.sum(lengths > capacity))
-    which = "the first " if len(lengths) < num_texts else ""
+    measured = " measured" if len(lengths) < num_texts else ""
     cut = "none is cut"
     if num_cut:
         share = 100 * num_cut / len(lengths)
         verb = "is" if num_cut == 1 else "are"
         cut = (
-            f"{num_cut:,} of {which}{len(lengths):,} ({share:.1f} %) "
+            f"{num_cut:,} of {len(lengths):,}{measured} ({share:.1f} %) "
             f"{verb} cut at {capacity:,}"
         )
     console.show("Lengths", f"{name}: up to {longest:,} tokens, {cut}")

@@ -73,7 +73,7 @@ def define(takes_unlabelled: bool) -> None:
         "distill_layers",
         None,
         "Layers whose hidden states are learned as well, which needs models of "
-        f"one width: {_PAIRS}. Layers count from 0, and -1 is the last.",
+        f"the same width: {_PAIRS}. Layers count from 0, and -1 is the last.",
     )
     if takes_unlabelled:
         flags.DEFINE_string(

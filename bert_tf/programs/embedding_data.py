@@ -31,7 +31,7 @@ from bert_tf.programs.batches import Rows, Tensors
 
 FLAGS = flags.FLAGS
 NUM_MEASURED = 10_000  # Texts whose lengths are shown.
-MOST_ROUNDS = 20  # In which labelled texts get other partners.
+MOST_ROUNDS = 20  # In each round labelled texts get other partners.
 UNITS = {
     "pairs": "pair",
     "triples": "triple",
@@ -215,8 +215,9 @@ def show_lengths(name: str, texts: Sequence[str], reader: TextReader) -> None:
         texts: the texts.
         reader: how they are read.
     """
-    first = texts[:NUM_MEASURED]
-    lengths = reader.num_tokens(first, [None] * len(first))
+    # Texts of all columns: the first ones are those of the first column.
+    some = texts[:: -(-len(texts) // NUM_MEASURED) or 1]
+    lengths = reader.num_tokens(some, [None] * len(some))
     data_lines.show_lengths(name, lengths, len(texts), reader.max_seq_length)
 
 

@@ -376,13 +376,18 @@ def full_size(config: BertConfig) -> int:
     return 2 * size if settings["pooling"] == "mean_max" else size
 
 
-def warn_of_sizes() -> None:
-    """Warns of a dimension that is not trained to be a vector alone."""
+def warn_of_sizes(full_size: int) -> None:
+    """Warns if the vectors of the run have a size that is not trained.
+
+    Args:
+        full_size: components of the model's vectors.
+    """
     sizes = matryoshka_sizes()
-    if FLAGS.do_train and sizes and FLAGS.dimension not in (None, *sizes):
+    size = FLAGS.dimension or full_size
+    if FLAGS.do_train and sizes and size not in sizes:
         logging.warning(
-            "--dimension=%d is not one of --matryoshka_sizes=%s: vectors of "
-            "this size are not trained",
-            FLAGS.dimension,
+            "Vectors of %d components, those of this run, are not trained: "
+            "they are not among --matryoshka_sizes=%s",
+            size,
             ",".join(map(str, sizes)),
         )

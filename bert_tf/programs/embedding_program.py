@@ -158,7 +158,7 @@ def check_sizes(config: BertConfig, vectors: Mapping[str, Any]) -> list[int]:
     """
     full_size = embedding_flags.full_size(config)
     embedding_flags.matryoshka_sizes(full_size)
-    embedding_flags.warn_of_sizes()
+    embedding_flags.warn_of_sizes(full_size)
     return embedding_scores.compared_sizes(vectors["dimension"], full_size)
 
 

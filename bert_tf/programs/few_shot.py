@@ -32,7 +32,7 @@ from bert_tf.text.packing import ID_NAMES, LENGTH_MULTIPLE
 
 FLAGS = flags.FLAGS
 TEXTS_AT_ONCE = 64
-MOST_PAIRS = 1_000_000  # More steps see these again, unless an epoch has more.
+MOST_PAIRS = 1_000_000  # A longer training sees the same pairs again.
 HEAD = ("output_weights", "output_bias")
 
 Features = dict[str, NDArray[np.int_]]
@@ -48,7 +48,7 @@ def check(problem: Problem, examples: Iterable[Any], session: Session) -> None:
 
     Raises:
         UserError: the answers are not one label of several, a label has no
-            text, or the run was begun otherwise.
+            text, or the run was begun in the other way.
     """
     before = run_record.flags_of(session.folder.record, ["train"])
     was_few_shot = before.get("few_shot", FLAGS.few_shot and not before)
@@ -56,7 +56,7 @@ def check(problem: Problem, examples: Iterable[Any], session: Session) -> None:
         way = "without" if FLAGS.few_shot else "with"
         raise _refused(
             f"the training in `output_dir`={FLAGS.output_dir} was begun {way} "
-            "it, and cannot go on otherwise; name another folder"
+            "it, and is only continued in the same way; name another folder"
         )
     if not FLAGS.few_shot:
         return

@@ -79,7 +79,7 @@ def read(
     settings = labelled_run.task_settings(FLAGS.flag_values_dict())
     unlabelled = unlabelled_texts.read(task, settings, session.trains)
     sets, problem = read_and_check(
-        task, settings, session, config, tokenizer, len(unlabelled)
+        task, settings, session, config, tokenizer, unlabelled
     )
     reader = labelled_run.make_reader(tokenizer, FLAGS.flag_values_dict())
     examples = {mode: problem.prepare(sets[mode], reader) for mode in sets}
@@ -102,7 +102,7 @@ def read_and_check(
     session: Session,
     config: BertConfig,
     tokenizer: FullTokenizer,
-    num_unlabelled: int = 0,
+    unlabelled: Sequence[InputExample] = (),
 ) -> tuple[dict[str, Any], Problem]:
     """Reads the task's files, fits flags to them, and warns of what is odd.
 
@@ -114,7 +114,7 @@ def read_and_check(
     """
     with hearing.hearing(hearing.Heard()) as heard:
         sets, problem = read_sets(task, settings, session)
-    fit_flags(session, config, tokenizer, sets, num_unlabelled)
+    fit_flags(session, config, tokenizer, sets, unlabelled)
     quick_check.warn(
         {MODES[mode]: examples for mode, examples in sets.items()},
         task.kind(settings),
@@ -190,7 +190,7 @@ def fit_flags(
     config: BertConfig,
     tokenizer: FullTokenizer,
     sets: Mapping[str, Any],
-    num_unlabelled: int = 0,
+    unlabelled: Sequence[InputExample] = (),
 ) -> None:
     """Fills in the rates and lengths that flags leave out.
 
@@ -199,16 +199,17 @@ def fit_flags(
         config: the model's.
         tokenizer: counts the WordPieces of people's own texts.
         sets: {mode: examples}.
-        num_unlabelled: texts without labels that are trained on as well.
+        unlabelled: texts without labels, which are trained on as well.
     """
     train = sets.get("train", [])
     lengths = None
     if isinstance(train, TableSet) and FLAGS.max_seq_length is None:
         lengths = [
             num_tokens(tokenizer, example)
-            for example in itertools.islice(train, NUM_EXAMPLES_MEASURED)
+            for some in (train, unlabelled)
+            for example in itertools.islice(some, NUM_EXAMPLES_MEASURED)
         ]
-    session.fit(config, len(train) + num_unlabelled, lengths)
+    session.fit(config, len(train) + len(unlabelled), lengths)
 
 
 def num_tokens(tokenizer: FullTokenizer, example: InputExample) -> int:

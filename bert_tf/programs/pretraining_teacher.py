@@ -202,8 +202,8 @@ def _layer(config: BertConfig) -> int:
     number = config.num_hidden_layers
     if FLAGS.teacher_layer not in range(-number, number):
         raise UserError(
-            f"{FLAGS.teacher} has {number} layers, from -{number} to -1, or 0 "
-            f"to {number - 1}",
+            f"{FLAGS.teacher} has {number_of(number, 'layer')}, from "
+            f"-{number} to -1, or 0 to {number - 1}",
             setting="teacher_layer",
             value=FLAGS.teacher_layer,
         )

@@ -20,6 +20,7 @@ from bert_tf.export import saved_models, serving_outputs, writing
 from bert_tf.export.kinds import SINGLE_LABEL
 from bert_tf.export.serving_base import InputShape, ServingModule
 from bert_tf.export.serving_modules import EmbeddingServing, TextServing
+from bert_tf.formats.tokenizer_json import SPECIAL_TOKENS
 from bert_tf.pooling import BertEmbedder
 from bert_tf.programs import console, labelled_run, model_files, program
 from bert_tf.programs.export_program import load
@@ -29,7 +30,6 @@ from bert_tf.static_vectors import StaticEmbedder
 
 FLAGS = flags.FLAGS
 LINES_AT_ONCE = 4096
-SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
 def export() -> None:
@@ -96,7 +96,7 @@ def make_embedder(
     weights = static_vectors.sif_weights(
         len(table), count_pieces(reader, len(table)), FLAGS.sif_coefficient
     )
-    weights[[vocab[piece] for piece in SPECIAL if piece in vocab]] = 0.0
+    weights[[vocab[piece] for piece in SPECIAL_TOKENS if piece in vocab]] = 0.0
     embedder = StaticEmbedder(*table.shape)
     embedder.table.word_embeddings.assign(table * weights[:, np.newaxis])
     return embedder

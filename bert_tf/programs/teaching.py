@@ -289,7 +289,7 @@ def _pairs_in(
     widths = teacher.hidden_size, student.hidden_size
     if pairs and widths[0] != widths[1]:
         raise _refused_layers(
-            "both models must have one width; the teacher's is "
+            "both models must have the same width; the teacher's is "
             f"{widths[0]}, the student's {widths[1]}"
         )
     return pairs

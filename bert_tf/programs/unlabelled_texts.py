@@ -84,7 +84,7 @@ def _read(path: str, task: AnyTask, settings: TaskSettings) -> TableSet:
         if is_empty(text):
             without_text.append(row.place)
             continue
-        lines.append(int(row.place.rpartition(":")[2]))
+        lines.append(row.line)
         texts.append(text)
         pairs.append(pair or "")
     if not texts:

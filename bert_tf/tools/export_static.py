@@ -32,19 +32,22 @@ flags.DEFINE_string(
 )
 shared_flags.define_network_flags()
 shared_flags.define_vocab_flags()
-shared_flags.define_count(
-    "max_seq_length",
-    512,
-    "Longest text in WordPieces, [CLS] and [SEP] included; longer ones are "
-    "truncated. It may be longer than what the encoder reads.",
-    lower_bound=MIN_SEQ_LENGTH,
-)
+with flag_groups.heading(flag_groups.TEXTS):
+    shared_flags.define_count(
+        "max_seq_length",
+        512,
+        "Longest text in WordPieces, [CLS] and [SEP] included; longer ones "
+        "are truncated. It may be longer than what the encoder reads.",
+        lower_bound=MIN_SEQ_LENGTH,
+    )
 with flag_groups.heading(flag_groups.MODEL):
     shared_flags.define_count(
         "num_components",
         None,
         "Components of a vector: the principal components of the pieces' "
-        "vectors. By default 256, or those of the encoder if it has fewer.",
+        "vectors. By default 256, or those of the encoder if it has fewer. "
+        "--dimension is another number: it says how many components of the "
+        "encoder's vectors are read.",
     )
     flags.DEFINE_string(
         "corpus",

@@ -46,7 +46,10 @@ flags.DEFINE_enum(
     "How --corpus is written. By default its content and name decide.",
 )
 flags.DEFINE_string(
-    "text_column", "text", "Column of the text, in a table or object."
+    "text_column",
+    "text",
+    "Column of the text, in a table or object. Without this flag a column "
+    "title comes before it, as in BEIR.",
 )
 flags.DEFINE_string(
     "id_column",

@@ -19,7 +19,7 @@ from bert_tf.export.index_files import RepeatedId
 from bert_tf.export.input_files import InputFile
 from bert_tf.export.predictor import Predictor
 from bert_tf.export.search_index import Hit, SearchIndex
-from bert_tf.programs import console, engine_flags, program
+from bert_tf.programs import console, defaults, engine_flags, program
 from bert_tf.progress import with_progress
 
 FLAGS = flags.FLAGS
@@ -89,8 +89,8 @@ def write_index(folder: str, predictor: Predictor) -> None:
 class Corpus:
     """Yields (id, text) of each row of --corpus.
 
-    A row without a text is left out, which is logged, and so is an empty line
-    of a file of lines, which is not.
+    A row of a table without a text is left out, and the log says so. Empty
+    lines of a file of lines are left out without a message.
 
     Attributes:
         place: "path:line" of the row that was read last.
@@ -145,11 +145,14 @@ def rows_of_file(path: str) -> Iterator[text_rows.Row]:
 
 
 def text_of(row: text_rows.Row) -> str:
-    """The text of a row; a title comes before it, as in BEIR."""
+    """The text of a row; a title comes before it, as in BEIR.
+
+    A column that somebody names is read alone.
+    """
     if LINE in row.values:
         return str(row.values[LINE])
     texts = [cell(row, FLAGS.text_column, "text_column")]
-    if FLAGS.text_column != TITLE and TITLE in row.values:
+    if TITLE in row.values and not defaults.is_given("text_column"):
         texts.insert(0, cell(row, TITLE, ""))
     return " ".join(text for text in texts if not is_empty(text))
 

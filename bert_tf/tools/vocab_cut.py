@@ -13,10 +13,10 @@ from bert_tf.data.tabular import file_shape, text_rows
 from bert_tf.data.tabular.text_rows import Format
 from bert_tf.errors import UserError
 from bert_tf.file_formats import HEAD_BYTES
-from bert_tf.formats.tokenizer_json import SPECIAL_TOKENS
 from bert_tf.programs import console, defaults, model_files, program
 from bert_tf.progress import with_progress
 from bert_tf.tokenization import BasicTokenizer, FullTokenizer
+from bert_tf.vocab_files import missing_special_tokens
 
 if TYPE_CHECKING:
     import numpy as np
@@ -96,14 +96,8 @@ def check_has_entries(config: "BertConfig", tokenizer: FullTokenizer) -> None:
     Args:
         config, tokenizer: the model's.
     """
-    missing = [t for t in SPECIAL_TOKENS if t not in tokenizer.vocab]
-    if missing:
-        raise UserError(
-            f"has no {', '.join(missing)}: it is not the vocabulary of a "
-            "BERT, or it is not whole",
-            setting="vocab_file",
-            value=FLAGS.vocab_file,
-        )
+    if missing := missing_special_tokens(tokenizer.vocab):
+        raise UserError(missing, setting="vocab_file", value=FLAGS.vocab_file)
     num_ids = 1 + max(i for token, i in tokenizer.vocab.items() if token)
     if num_ids < min(
         config.vocab_size - MOST_FREE_ROWS, 0.99 * config.vocab_size

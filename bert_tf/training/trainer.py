@@ -86,8 +86,8 @@ class Trainer:
         forward: function(batch, seed of the dropout masks) -> what the terms
             of the loss take for the outputs of the model; default: calls the
             model.
-        not_saved: variables that checkpoints of the training do not have, nor
-            their slots: what is made of them comes after the training.
+        not_saved: names of variables that checkpoints of the training leave
+            out, with their slots. They get their values after the training.
 
     Attributes:
         global_step: int64 variable, the number of batches read.

@@ -121,6 +121,10 @@ def test_rows_without_a_text_are_left_out(tmp_path, caplog):
         ),
         ("x,y\na,b\n", {}, "columns x, y, and none of these: anchor and"),
         (
+            *("anchor,positive,hard_negative\na,b,c\n", {}),
+            "the column hard_negative is not read as negatives; they are",
+        ),
+        (
             "sentence1,sentence2,score\na,b,1\nc,d,much\n",
             *({}, r":3: the score 'much' in the column score is not a number"),
         ),

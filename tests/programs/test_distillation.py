@@ -106,7 +106,7 @@ def write_weights(path, model):
             SMS,
             {"hidden_size": 8},
             {"distill_layers": "0:-1"},
-            "both models must have one width; the teacher's is 8, the stud",
+            "both models must have the same width; the teacher's is 8, the",
         ),
         (SMS, {"type_vocab_size": 1}, {}, "its type_vocab_size is 1, and "),
         (SMS, {}, {"distill_layers": "0-0"}, "0-0: give pairs of layers"),

@@ -117,7 +117,7 @@ def test_a_training_goes_on_as_it_was_begun():
     checked(["a"], [], few_shot=False, before=False)
     with pytest.raises(UserError, match="out was begun without it, and"):
         checked(["a"], ["a"], few_shot=True, before=False)
-    with pytest.raises(UserError, match="out was begun with it, and cannot"):
+    with pytest.raises(UserError, match="out was begun with it, and is only"):
         checked(["a"], ["a"], few_shot=False, before=True)
 
 

@@ -41,12 +41,16 @@ COMPARED = (
     ("one, 4 parts", "in_batch"),
     ("two, 4 parts", "in_batch"),
     ("two", "cosent"),
+    ("two", "cosine"),
+    ("two", "triplet"),
 )
 LOSSES = {
     "in_batch": vector_losses.matryoshka(
         vector_losses.in_batch_negatives(), [16, 4]
     ),
     "cosent": vector_losses.cosent(),
+    "cosine": vector_losses.cosine_regression(),
+    "triplet": vector_losses.triplet(),
 }
 
 

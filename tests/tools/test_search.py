@@ -177,3 +177,13 @@ def test_rows_without_a_text_are_left_out(models, tmp_path, caplog):
     (record,) = [r for r in caplog.records if "no text" in r.getMessage()]
     assert "2 of 5 rows have no text (" in record.getMessage()
     assert "a.csv:3 first): left out" in record.getMessage()
+
+
+def test_a_column_that_somebody_names_is_read_without_the_title(
+    models, tmp_path
+):
+    corpus = str(write(tmp_path, "a.csv", "text,title\nno,x\n"))
+    index = str(tmp_path / "index")
+    search(model=models["one"], corpus=corpus, index=index, text_column="text")
+    vectors = np.ones([1, SearchIndex(index).vectors.shape[1]])
+    assert SearchIndex(index).search(vectors, 1)[0][0].text == "no"

@@ -82,6 +82,11 @@ class Row:
     place: str
     values: dict[str, Any]
 
+    @property
+    def line(self) -> int:
+        """The number of its line."""
+        return int(self.place.rpartition(":")[2])
+
 
 def format_of_name(path: str) -> str:
     """The format that the ending of a file's name says; "" for another."""
