@@ -686,6 +686,7 @@ def test_windows_that_cannot_be(packers, arguments, message):
         preprocess.windows(["a"], *arguments)
 
 
+@pytest.mark.slow
 def test_long_texts_in_a_saved_model(letters, packers, tmp_path):
     _, preprocess, *_ = packers["head_tail"]
     model = tf.Module()

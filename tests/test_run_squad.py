@@ -645,6 +645,7 @@ def test_training_without_a_token_is_refused(folder):
         run(folder, do_train=True, train_batch_size=1)
 
 
+@pytest.mark.slow
 def test_left_out_examples_are_counted_and_named(folder, caplog):
     data = squad_data()
     data["data"][0]["paragraphs"][0]["qas"][1]["answers"][0]["text"] = "1872"

@@ -284,6 +284,7 @@ def folder(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_few_texts_need_no_weights_of_tensorflow(folder, monkeypatch):
     def load(*args):
         raise AssertionError("the weights were loaded")
@@ -314,6 +315,7 @@ def test_a_damaged_file_is_one_line(folder, tmp_path, name):
         assert Predictor(str(copy)).predict(TEXTS[:1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "engine", ["float32", pytest.param("int8", marks=pytest.mark.slow)]
 )

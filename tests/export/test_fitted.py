@@ -81,6 +81,7 @@ def probabilities(model):
     return np.array(keras.ops.softmax(logits))
 
 
+@pytest.mark.slow
 def test_the_predictor_answers_as_the_model_does(folder, probabilities):
     predictor = Predictor(str(folder))
     assert predictor.labels == LABELS
@@ -92,6 +93,7 @@ def test_the_predictor_answers_as_the_model_does(folder, probabilities):
         np.testing.assert_allclose(found, row, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_server_answers_as_the_model_does(folder, probabilities):
     """The page asks at the same address."""
     serving = make_serving(load=Predictor, folder=folder)
@@ -106,6 +108,7 @@ def test_the_server_answers_as_the_model_does(folder, probabilities):
     np.testing.assert_allclose(found, probabilities, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_folder_has_the_weights_alone(folder, model):
     """Neither the optimizer's slots nor Keras' metrics are exported."""
     prefix = str(folder / "variables" / "variables")

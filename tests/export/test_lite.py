@@ -223,6 +223,7 @@ def test_attached_files(folder, tmp_path):
     assert lite.LiteModel(str(alone)).shape == (1, None)
 
 
+@pytest.mark.slow
 def test_a_file_of_other_weights_is_found(folder):
     other = Module(classifier(seed=4))
     for name, tolerance in (

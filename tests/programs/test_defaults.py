@@ -102,6 +102,7 @@ def lines_of(path):
     return path.read_text("utf-8").splitlines()
 
 
+@pytest.mark.slow
 def test_predictions_carry_the_text_and_the_label(run_folder):
     header, *rows = lines_of(run_folder / "test_predictions.tsv")
     assert header.split("\t") == ["id", "label", "score", "text", "true_label"]
@@ -112,6 +113,7 @@ def test_predictions_carry_the_text_and_the_label(run_folder):
         assert known[text] == label
 
 
+@pytest.mark.slow
 def test_pretrained_must_be_the_model_of_the_run(run_folder, files, tmp_path):
     """The run's weights would answer with another activation, unnoticed."""
     other = tmp_path / "other"
@@ -134,6 +136,7 @@ def test_pretrained_must_be_the_model_of_the_run(run_folder, files, tmp_path):
         path.write_text(kept, "utf-8")
 
 
+@pytest.mark.slow
 def test_a_run_and_its_export_answer_alike(run_folder, files, tmp_path):
     answers = []
     for model in (run_folder, run_folder / "export"):
@@ -151,6 +154,7 @@ def test_a_run_and_its_export_answer_alike(run_folder, files, tmp_path):
     assert answers[0] == answers[1]
 
 
+@pytest.mark.slow
 def test_macro_f1_is_reported_for_dev_and_test(run_folder):
     for name in ("eval", "test"):
         report = json.loads((run_folder / f"{name}_report.json").read_text())
@@ -213,6 +217,7 @@ def test_a_new_file_is_labelled_from_the_run_alone(run_folder, files):
     assert len(lines_of(run_folder / "predictions/new/labels.txt")) == 2
 
 
+@pytest.mark.slow
 def test_a_given_flag_wins(run_folder, files):
     with pytest.raises(UserError, match="no such column"):
         RUN_CLASSIFIER.run(
@@ -285,6 +290,7 @@ def test_a_checkpoint_names_its_run(tmp_path):
     assert defaults.run_of_checkpoint(prefix) == str(folder)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_alone_brings_its_run(run_folder, files, tmp_path):
     (index,) = run_folder.glob("model.ckpt-1*.index")
     RUN_CLASSIFIER.run(
@@ -297,6 +303,7 @@ def test_a_checkpoint_alone_brings_its_run(run_folder, files, tmp_path):
     assert [row.split("\t")[0] for row in rows] == ["id", "7", "8", "9"]
 
 
+@pytest.mark.slow
 def test_a_folder_without_a_run_is_named(run_folder, files, tmp_path):
     with pytest.raises(UserError, match="holds no run to use"):
         RUN_CLASSIFIER.run(do_predict=True, output_dir=str(tmp_path))
@@ -313,6 +320,7 @@ def test_a_folder_without_a_run_is_named(run_folder, files, tmp_path):
         RUN_SQUAD.run(do_predict=True, output_dir=str(run_folder))
 
 
+@pytest.mark.slow
 def test_the_same_run_is_resumed_without_its_flags(run_folder):
     with Messages() as messages:
         RUN_CLASSIFIER.run(do_train=True, output_dir=str(run_folder))
@@ -320,6 +328,7 @@ def test_the_same_run_is_resumed_without_its_flags(run_folder):
     assert not any(" before, and is " in message for message in messages)
 
 
+@pytest.mark.slow
 def test_the_next_command_is_printed(run_folder):
     with Messages() as messages:
         RUN_CLASSIFIER.run(do_eval=True, output_dir=str(run_folder))
@@ -338,6 +347,7 @@ def predict(run_folder, *arguments):
     return done
 
 
+@pytest.mark.slow
 def test_a_table_is_answered_with_its_columns(run_folder, files):
     done = predict(run_folder, f"--input={files / 'new.csv'}")
     assert done.returncode == 0, done.stderr
@@ -350,6 +360,7 @@ def test_a_table_is_answered_with_its_columns(run_folder, files):
     ]
 
 
+@pytest.mark.slow
 def test_a_table_keeps_its_delimiter(run_folder, tmp_path):
     (tmp_path / "a.csv").write_text("no;message\n1;hello\n")
     done = predict(run_folder, f"--input={tmp_path / 'a.csv'}")
@@ -360,6 +371,7 @@ def test_a_table_keeps_its_delimiter(run_folder, tmp_path):
     assert done.returncode == 1 and "not written as .xlsx" in done.stderr
 
 
+@pytest.mark.slow
 def test_every_format_gives_the_same_answers(run_folder, files, tmp_path):
     texts = ["win a prize now", "see you"]
     inputs = {
@@ -390,6 +402,7 @@ def test_every_format_gives_the_same_answers(run_folder, files, tmp_path):
     assert answers[0] == answers[1] == answers[2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "content, arguments, message",
     [
@@ -410,6 +423,7 @@ def test_mistakes_in_a_table_are_named(
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_run_without_an_export_says_how_to_get_one(run_folder, tmp_path):
     (tmp_path / "train.json").write_text("{}")
     (tmp_path / "a.txt").write_text("x\n")

@@ -441,6 +441,7 @@ def folder_of_other(folder):
     return other
 
 
+@pytest.mark.slow
 def test_without_task_json_labels_come_from_training(folder, tmp_path):
     shutil.copytree(trained("single_label", folder), tmp_path / "single_label")
     (tmp_path / "single_label" / "task.json").unlink()

@@ -286,6 +286,7 @@ def browser():
         yield driver
 
 
+@pytest.mark.slow
 def test_pages_show_all_they_have(browser, paths):
     for kind, path in paths.items():
         for width in WIDTHS:

@@ -255,6 +255,7 @@ def fakes(tmp_path, monkeypatch):
     return make
 
 
+@pytest.mark.slow
 def test_contestants_take_turns_on_all_kinds_of_batches(fakes, tmp_path, capfd):
     fakes("pretraining")
     corpus = tmp_path / "text.txt"

@@ -384,6 +384,7 @@ def test_contestants_take_turns(fakes, servers, capfd, config_file):
         assert all(len(body["instances"]) == 1 for body in bodies)
 
 
+@pytest.mark.slow
 def test_another_checkout_exports_for_itself(
     fakes, servers, capfd, config_file, tmp_path
 ):

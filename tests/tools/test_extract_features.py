@@ -168,6 +168,7 @@ def records(path, shapes):
     )
 
 
+@pytest.mark.slow
 def test_without_pooling_there_is_a_vector_for_each_token(files, tmp_path):
     embedded, embedder = expected(files, **EACH_TOKEN)
     path = str(tmp_path / "vectors")
@@ -189,6 +190,7 @@ def test_without_pooling_there_is_a_vector_for_each_token(files, tmp_path):
         np.testing.assert_allclose(vectors, e.vector, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_several_files_are_read_one_after_the_other(files, tmp_path):
     write(tmp_path, "in-1.txt", "\n".join(LINES[:3]))
     packed = gzip.compress("\n".join(LINES[3:]).encode() + b"\n")
@@ -214,6 +216,7 @@ def test_the_default_layers_are_those_that_there_are(files, tmp_path):
             assert indexes == [-1, -2, -3]
 
 
+@pytest.mark.slow
 def test_the_log_shows_what_was_read(files, tmp_path, caplog):
     caplog.set_level("DEBUG", "absl")
     run(files, output_file=tmp_path / "output.jsonl")

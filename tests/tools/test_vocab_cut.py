@@ -152,6 +152,7 @@ def test_texts_of_kept_pieces_have_the_same_outputs(old, new):
             np.testing.assert_allclose(after[name], value, atol=1e-6, rtol=0)
 
 
+@pytest.mark.slow
 def test_everything_reads_it(old, new):
     texts = ["Der Hund", "The dog bellt. [x]"]
     vectors = [

@@ -174,6 +174,7 @@ def test_the_whole_step_compiles_for_one_device(trainer):
     assert tf.variant.as_datatype_enum not in types
 
 
+@pytest.mark.slow
 def test_a_batch_that_counts_nothing_changes_no_weight_but_by_decay(trainer):
     """All its labels may have the class weight 0: no NaN comes of it."""
     batch = dict(next(iter(make_dataset())))
