@@ -10,7 +10,7 @@ from bert_tf.counts import number_of
 from bert_tf.errors import UserError
 from bert_tf.metrics.comparing import best_of
 from bert_tf.modeling import needs_padding
-from bert_tf.programs import console, initial_heads
+from bert_tf.programs import console, defaults, initial_heads
 from bert_tf.programs.program import message_of
 from bert_tf.programs.run_folder import RunFolder
 from bert_tf.programs.training_checks import check_frozen, check_reinit
@@ -84,8 +84,7 @@ def load_weights(
 
 def _warn_of_unused_checkpoint(existing: str) -> None:
     """Says that --init_checkpoint is not read, if somebody has given it."""
-    is_given = not FLAGS["init_checkpoint"].using_default_value
-    if FLAGS.init_checkpoint and is_given:
+    if FLAGS.init_checkpoint and defaults.is_given("init_checkpoint"):
         logging.warning(
             "--output_dir has %s: --init_checkpoint=%s is not used",
             existing,

@@ -27,7 +27,7 @@ from bert_tf.export.input_files import (
 )
 from bert_tf.export.kinds import Answer
 from bert_tf.export.predictor import Predictor
-from bert_tf.programs import console, engine_flags, run_record
+from bert_tf.programs import console, defaults, engine_flags, run_record
 from bert_tf.progress import with_progress, working
 from bert_tf.serving.models import stamp_of
 from bert_tf.tools import beam_answers, row_shards
@@ -143,7 +143,7 @@ def answers_of(
 
 def word_columns(predictor: Predictor) -> WordColumns | None:
     """The columns of an input of words; None if it surely has texts."""
-    has_texts = FLAGS.input_format or is_given("text_column")
+    has_texts = FLAGS.input_format or defaults.is_given("text_column")
     if predictor.kind != "tags" or has_texts or FLAGS.input == STANDARD:
         return None
     return WordColumns(
@@ -196,11 +196,6 @@ def answers_words(predictor: Predictor, paths: Sequence[str]) -> bool:
     return True
 
 
-def is_given(name: str) -> bool:
-    """Whether the command line has a flag."""
-    return not FLAGS[name].using_default_value
-
-
 # ---------------------------------------------------------------------------
 # The input.
 
@@ -218,7 +213,7 @@ def recorded_columns(predictor: Predictor) -> dict[str, Any]:
         values = run_record.flags_of(run_record.read(run))
         columns = {n: values.get(flag) for n, flag in settings.items()}
     for name, flag in settings.items():
-        if not FLAGS[flag].using_default_value:
+        if defaults.is_given(flag):
             columns[name] = FLAGS[flag].value
     return {name: v for name, v in columns.items() if v is not None}
 

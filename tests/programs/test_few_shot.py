@@ -122,7 +122,7 @@ def test_a_training_goes_on_as_it_was_begun():
 
 
 def test_every_run_has_its_settings(tmp_path, monkeypatch):
-    """Each of several runs, and one that goes on without its flags."""
+    """Each of several runs, and one that resumes without its flags."""
     found = []
 
     def once(modes, strategy, settings, export_folder=None):

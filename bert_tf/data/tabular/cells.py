@@ -23,7 +23,7 @@ from typing import IO
 from absl import logging
 
 from bert_tf.counts import number_of
-from bert_tf.data.tabular.decoding import decoding, with_mark
+from bert_tf.data.tabular.decoding import decoding, nul_error, with_mark
 from bert_tf.errors import UserError
 from bert_tf.file_formats import HEAD_BYTES, decoded_start
 
@@ -239,11 +239,7 @@ class CellReader:
             block = "".join(lines)
             if "\0" in block:
                 place = next(i for i, line in enumerate(lines) if "\0" in line)
-                raise UserError(
-                    f"{self.path}:{num_lines + place + 1}: a NUL character, "
-                    "which is not in any text; files in `encoding`=utf-16 "
-                    "have some"
-                )
+                raise nul_error(self.path, num_lines + place + 1)
             # A search for one character in a whole block costs little.
             if self.has_quotes:
                 if "\\" in block and '\\"' in block:

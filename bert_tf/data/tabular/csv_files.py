@@ -26,7 +26,7 @@ from bert_tf.data.tabular.cell_table import (
     check_width,
 )
 from bert_tf.data.tabular.cells import CellReader, without_limit
-from bert_tf.data.tabular.decoding import with_mark
+from bert_tf.data.tabular.decoding import known, with_mark
 from bert_tf.data.tabular.file_shape import Shape, cleaned_name
 from bert_tf.data.tabular.json_lines import ObjectTable
 from bert_tf.data.tabular.json_objects import objects_of
@@ -75,7 +75,7 @@ def read_table(
             f"Received: format={format}"
         )
     check_settings(format, delimiter, encoding, header)
-    with files.looking(path, _known(encoding)) as content:
+    with files.looking(path, known(encoding)) as content:
         encoding = "utf-8" if content.is_converted else encoding
         found = _other_table(content, encoding, header)
         if found is not None:
@@ -107,7 +107,7 @@ def read_any_table(
         UserError: see `read_table`.
     """
     check_settings("csv", delimiter, encoding, True)
-    with files.looking(path, _known(encoding)) as content:
+    with files.looking(path, known(encoding)) as content:
         found = _objects(content, files.is_json_lines(path), encoding)
         encoding = "utf-8" if content.is_converted else encoding
         if found is None:
@@ -147,11 +147,6 @@ def _objects(
             content.path, objects_of(content.reader, content.path)
         )
     return None
-
-
-def _known(encoding: str) -> str | None:
-    """The encoding if files are not UTF-8, and their text is in no other."""
-    return None if with_mark(encoding) == "utf-8-sig" else encoding
 
 
 def _cell_reader(path, format, delimiter, encoding, header, strict=False):
@@ -240,10 +235,10 @@ def stream_rows(
     """
     check_encoding(encoding)
     _check_delimiter(delimiter)
-    opening = reading or (lambda p: files.looking(p, _known(encoding)))
+    opening = reading or (lambda p: files.looking(p, known(encoding)))
     with opening(path) as content, without_limit():
         if not isinstance(content, Content):
-            content = content_of(content, path, _known(encoding))
+            content = content_of(content, path, known(encoding))
         encoding = "utf-8" if content.is_converted else encoding
         found = _other_table(content, encoding, header)
         if found is not None:
@@ -330,7 +325,7 @@ def _check_json_settings(delimiter, encoding, header):
     if not header:
         why = "JSON objects name their columns"
         raise UserError(why, setting="header", value="false")
-    if with_mark(encoding) != "utf-8-sig":
+    if known(encoding) is not None:
         why = "JSON files are always utf-8"
         raise UserError(why, setting="encoding", value=encoding)
 

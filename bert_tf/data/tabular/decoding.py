@@ -32,6 +32,11 @@ def with_mark(encoding: str) -> str:
     return "utf-8-sig" if is_utf8 else encoding
 
 
+def known(encoding: str) -> str | None:
+    """The encoding if files are not UTF-8, and their text is in no other."""
+    return None if with_mark(encoding) == "utf-8-sig" else encoding
+
+
 @contextlib.contextmanager
 def decoding(
     reader: IO[bytes], path: str, encoding: str, newline: str
@@ -56,6 +61,14 @@ def decoding(
             f"{path}: not {encoding}: {byte}; `encoding`="
             f"{other_encoding(byte)} is another common one"
         ) from None
+
+
+def nul_error(path: str, line: int) -> UserError:
+    """The error that a line, counted from 1, has a NUL character."""
+    return UserError(
+        f"{path}:{line}: a NUL character, which is not in any text; files in "
+        "`encoding`=utf-16 have some"
+    )
 
 
 def other_encoding(message: str) -> str:

@@ -20,7 +20,7 @@ from bert_tf import files
 from bert_tf.data.tabular import csv_files, file_shape, spreadsheets
 from bert_tf.data.tabular.annotation_tasks import rows_of_tasks
 from bert_tf.data.tabular.csv_files import Opening
-from bert_tf.data.tabular.decoding import decoding, with_mark
+from bert_tf.data.tabular.decoding import decoding, known, nul_error
 from bert_tf.data.tabular.file_shape import cleaned_name
 from bert_tf.data.tabular.json_objects import objects_of
 from bert_tf.errors import UserError
@@ -196,9 +196,7 @@ def read_rows(
     csv_files.check_encoding(format.encoding)
     with (reading or files.looking)(path) as content:
         if not isinstance(content, Content):
-            is_utf8 = with_mark(format.encoding) == "utf-8-sig"
-            encoding = None if is_utf8 else format.encoding
-            content = content_of(content, path, encoding)
+            content = content_of(content, path, known(format.encoding))
         if format.name != "lines":
             for number, values in _objects(content):
                 yield Row(place=f"{path}:{number}", values=values)
@@ -209,8 +207,7 @@ def read_rows(
 
 def _lines(content: Content, encoding: str) -> Iterator[tuple[int, str]]:
     """The lines of text; those of UTF-8 have errors with their line."""
-    is_utf8 = with_mark(encoding) == "utf-8-sig"
-    if is_utf8 or content.is_converted:
+    if known(encoding) is None or content.is_converted:
         content.check_text()
         yield from files.decode_lines(content.reader, content.path)
         return
@@ -218,10 +215,7 @@ def _lines(content: Content, encoding: str) -> Iterator[tuple[int, str]]:
     with decoding(reader, content.path, encoding, newline="\n") as lines:
         for number, line in enumerate(lines, start=1):
             if "\0" in line:
-                raise UserError(
-                    f"{content.path}:{number}: a NUL character, which is not "
-                    "in any text; files in `encoding`=utf-16 have some"
-                )
+                raise nul_error(content.path, number)
             yield number, line.rstrip("\n").replace("\r", "")
 
 

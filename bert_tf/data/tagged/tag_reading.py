@@ -205,7 +205,7 @@ class TagReader:
         )
 
     def _check_plain(self) -> None:
-        """Raises UserError if plain tags are so many that they are not tags."""
+        """Raises UserError if there are too many plain tags."""
         number = len(self._counts)
         total = self._counts.total()
         if number > MANY_TAGS or number > 30 and 2 * number > total:
